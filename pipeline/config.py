@@ -1,0 +1,243 @@
+"""The only reader of YAML: one frozen schema a section of `configs/params.yaml`, one for the presets."""
+
+import difflib
+import os
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from pipeline.errors import UsageError
+
+PARAMS = Path("configs/params.yaml")
+PRESETS = Path("configs/models")
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
+
+
+class Roots(Section):
+    """Folders of pictures, by name. Relative folders count from the repository, also inside a DVC experiment."""
+
+    library: dict[str, Path]
+    pool: dict[str, Path]
+    benchmark: dict[str, Path] = {}
+
+    @field_validator("library", "pool", "benchmark", mode="before")
+    @classmethod
+    def nothing_named_is_no_folder(cls, folders: Any) -> Any:
+        return {} if folders is None else folders
+
+    @model_validator(mode="after")
+    def names_are_unique(self) -> "Roots":
+        names = [*self.library, *self.pool, *self.benchmark]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two roots are called '{name}'")
+            if not name or "/" in name or name.startswith("."):
+                raise ValueError(f"'{name}' cannot name a root: no slash, no leading dot")
+        return self
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """Every root's absolute folder."""
+        named = {**self.library, **self.pool, **self.benchmark}
+        return {name: workspace() / folder.expanduser() for name, folder in named.items()}
+
+
+class Index(Section):
+    max_megapixels: Annotated[float, Field(gt=0, le=2000)]
+
+
+class Curate(Section):
+    min_images: Annotated[int, Field(ge=3)]
+    max_images: Positive
+    near_duplicate_distance: Annotated[int, Field(ge=0, le=16)]
+    max_per_group: Positive
+
+    @model_validator(mode="after")
+    def cutoffs_are_in_order(self) -> "Curate":
+        if self.max_images < self.min_images:
+            raise ValueError(f"max_images {self.max_images} is below min_images {self.min_images}")
+        return self
+
+
+class Split(Section):
+    val: Share
+    test: Share
+    salt: Annotated[str, Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def something_is_left_to_train_on(self) -> "Split":
+        if self.val + self.test >= 0.9:
+            raise ValueError(f"val and test together take {self.val + self.test:.2f}, at most 0.9")
+        return self
+
+
+class Train(Section):
+    seed: Annotated[int, Field(ge=0)]
+    batch_size: Positive
+    max_epochs: Positive
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    weight_decay: Annotated[float, Field(ge=0, lt=1)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    lr_patience: Positive
+    patience: Positive
+    min_delta: Annotated[float, Field(ge=0)]
+    flip: bool
+    rotate_degrees: Annotated[float, Field(ge=0, le=45)]
+    zoom: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Evaluate(Section):
+    batch_size: Positive
+    worst_mistakes: Annotated[int, Field(ge=0)]
+
+
+class Gate(Section):
+    tolerance: Annotated[float, Field(ge=0, lt=1)]
+    confidence: Annotated[float, Field(ge=0.5, lt=1)]
+    min_images: Positive
+
+
+class Identify(Section):
+    batch_size: Positive
+    shard_rows: Positive
+    top_k: Positive
+
+
+class Queue(Section):
+    low_count_below: Annotated[float, Field(ge=1)]
+    low_count_score: Annotated[float, Field(ge=0, le=1)]
+    look_alike_score: Annotated[float, Field(ge=0, le=1)]
+    max_rows: Positive
+
+
+class Preset(Section):
+    """One architecture preset: a file of `configs/models/`."""
+
+    architecture: str
+    image_size: Positive
+    options: dict[str, Any] = {}
+
+
+AnySection = TypeVar("AnySection", bound=Section)
+
+
+def workspace() -> Path:
+    """The repository: `dvc exp run --temp` runs stages in a copy and names the real one in DVC_ROOT."""
+    return Path(os.environ.get("DVC_ROOT", ".")).absolute()
+
+
+def load(section: type[AnySection], path: Path = PARAMS) -> AnySection:
+    """Reads and checks the section of `path` that is named like the class.
+
+    Raises:
+      UsageError: for unreadable YAML, a missing or unknown key, or a value out of range; the nearest name is offered.
+    """
+    values = _read_yaml(path)
+    name = section.__name__.lower()
+    known = {s.__name__.lower() for s in Section.__subclasses__() if s is not Preset}
+    for key in values:
+        if key not in known:
+            raise UsageError(f"unknown section '{key}'", where=path, mend=nearest(key, known))
+    if name not in values:
+        raise UsageError(f"section '{name}' is missing", where=path, mend="take it from the version in git")
+    return _check(section, values[name], f"{path}, section {name}")
+
+
+def load_preset(name: str) -> Preset:
+    """Reads `configs/models/NAME.yaml`.
+
+    Raises:
+      UsageError: if there is no such preset; the nearest name is offered.
+    """
+    path = PRESETS / f"{name}.yaml"
+    if not path.is_file():
+        raise UsageError(f"unknown preset '{name}'", where=PRESETS, mend=nearest(name, presets()))
+    return _check(Preset, _read_yaml(path), str(path))
+
+
+def presets() -> list[str]:
+    return sorted(file.stem for file in PRESETS.glob("*.yaml"))
+
+
+def set_root(kind: str, name: str, folder: Path, path: Path = PARAMS) -> None:
+    """Names a folder of pictures in `path`, keeping its comments.
+
+    Args:
+      kind: library, pool or benchmark.
+
+    Raises:
+      UsageError: if the file would no longer be readable: a name that another root has, or that can name none.
+    """
+    from ruamel.yaml import YAML
+
+    from pipeline.files import atomic
+
+    load(Roots, path)
+    editor = YAML()
+    editor.preserve_quotes = True
+    editor.width = 4096
+    document = editor.load(path.read_text(encoding="utf-8"))
+    roots = document["roots"]
+    roots[kind] = roots.get(kind) or {}
+    roots[kind][name] = str(folder)
+    _check(Roots, {key: dict(folders or {}) for key, folders in roots.items()}, f"{path}, section roots")
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        editor.dump(document, file)
+
+
+def nearest(word: str, known: list[str] | set[str]) -> str:
+    """The advice for a mistyped name."""
+    close = difflib.get_close_matches(str(word), sorted(known), n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(sorted(known)[:20])}"
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Refuses a key that stands twice; YAML would take the last one in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"'{name}' stands twice", key.start_mark)
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(path: Path) -> dict:
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
+    except FileNotFoundError:
+        raise UsageError("the params file is missing", where=path, mend="run from the top of the repository") from None
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UsageError(f"not readable as YAML: {error.problem}", where=f"{path}{line}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"not readable as YAML: {error}", where=path) from None
+    if not isinstance(values, dict):
+        raise UsageError("the file holds no sections", where=path, mend="take it from the version in git")
+    return values
+
+
+def _check(schema: type[AnySection], values: Any, where: str) -> AnySection:
+    try:
+        return schema.model_validate(values or {})
+    except ValidationError as error:
+        unknown = [fault for fault in error.errors() if fault["type"] == "extra_forbidden"]
+        first = (unknown or error.errors())[0]  # a mistyped key is missing too: name the slip
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise UsageError(f"unknown key '{key}'", where=where, mend=nearest(key, set(schema.model_fields))) from None
+        if first["type"] == "missing":
+            raise UsageError(f"key '{key}' is missing", where=where, mend="take it from the version in git") from None
+        reason = first["msg"].removeprefix("Value error, ")
+        got = f"{key} is {first['input']!r}: " if key else ""
+        raise UsageError(f"{got}{reason[0].lower()}{reason[1:]}", where=where) from None

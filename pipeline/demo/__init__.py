@@ -1,0 +1,76 @@
+"""The demo: a small library, pool and benchmark set of real silhouettes, and a reviewer who knows the truth."""
+
+import shutil
+from pathlib import Path
+
+from pipeline import config, paths
+from pipeline.errors import UsageError
+from pipeline.files import write_csv
+from pipeline.library import labels
+
+BENCHMARK = "field"
+
+
+def library_is_empty() -> bool:
+    """Whether nobody has labelled anything yet, nor laid a picture into a library folder."""
+    roots = config.load(config.Roots)
+    table = labels.read(paths.LABELS, list(roots.folders))
+    folders = (roots.folders[name] for name in roots.library)
+    return table.empty and not any(folder.is_dir() and any(folder.iterdir()) for folder in folders)
+
+
+def write(folder: Path, *, size: float) -> int:
+    """Writes the demo's pictures and tables; returns the number of label rows, 0 if it was there already.
+
+    Raises:
+      UsageError: if there is a library that is not the demo's; it is left alone.
+    """
+    from pipeline.demo import library, silhouettes
+
+    if (folder / library.MARKER).exists():
+        return 0
+    if not library_is_empty() or folder.exists():
+        raise UsageError(
+            "there is a library that is not the demo's, and it is left alone",
+            where=paths.LABELS,
+            mend="try the demo in a fresh clone",
+        )
+    roots = config.load(config.Roots)
+    for name in ("library", "pool", "benchmark"):
+        if roots.folders.get(name) != (folder / name).absolute():
+            raise UsageError(f"root '{name}' is not the demo's", where=config.PARAMS, mend=f"set it to {folder / name}")
+    rows, benchmark = library.write(folder, silhouettes.load(), size=size)
+    labels.write(labels.check(rows, list(roots.folders), "the demo"), paths.LABELS)
+    write_csv(benchmark, paths.BENCHMARKS / f"{BENCHMARK}.csv")
+    return len(rows)
+
+
+def remove(folder: Path) -> int:
+    """Takes the demo out of the tables and deletes its pictures; returns the number of label rows removed.
+
+    Raises:
+      UsageError: if the folder is not the demo's.
+    """
+    from pipeline.demo import library, reviewer
+
+    if not (folder / library.MARKER).exists():
+        raise UsageError("there is no demo", where=folder)
+    roots = config.load(config.Roots)
+    ours = [name for name, path in roots.folders.items() if path.is_relative_to(folder.absolute())]
+    table = labels.read(paths.LABELS, list(roots.folders))
+    from_demo = table["image"].str.partition("/")[0].isin(ours)
+    labels.write(table[~from_demo], paths.LABELS)
+    (paths.BENCHMARKS / f"{BENCHMARK}.csv").unlink(missing_ok=True)
+    for session in paths.REVIEWS.glob(f"{reviewer.SESSION}*.csv"):
+        session.unlink()
+    shutil.rmtree(folder)
+    return int(from_demo.sum())
+
+
+def review(folder: Path, *, at: str) -> tuple[Path, int]:
+    """Plays the reviewer: answers the whole queue in a review table; returns its file and the number of decisions."""
+    from pipeline.demo import reviewer
+    from pipeline.review import decisions, sheets
+
+    found = reviewer.review(sheets.queues(), folder, at=at, model=sheets.model_digest())
+    return decisions.write(found, paths.REVIEWS, reviewer.SESSION), len(found)

@@ -1,0 +1,108 @@
+"""Errors a user can mend, and the exit codes of every command and stage."""
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    DONE = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    DATA = 3
+    GATE_FAILED = 4
+    LEAKAGE = 5
+    SOME_FAILED = 6
+    INVESTIGATE = 7
+    RESUMABLE = 75
+    STOPPED = 130
+
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+class WallabyError(Exception):
+    """Says what is wrong, where, and how to mend it, each in one line.
+
+    Args:
+      what: the fault, with the offending value.
+      where: file, row, class or key.
+      mend: what the user can do about it.
+    """
+
+    code = Exit.UNEXPECTED
+
+    def __init__(self, what: str, *, where: object = "", mend: str = ""):
+        super().__init__(what)
+        self.what, self.where, self.mend = what, str(where), mend
+
+    def __str__(self) -> str:
+        said = {"error": self.what, "   in": self.where, " mend": self.mend}
+        return "\n".join(f"{name}: {' '.join(text.split())}" for name, text in said.items() if text)
+
+
+class UsageError(WallabyError):
+    code = Exit.USAGE
+
+
+class DataError(WallabyError):
+    code = Exit.DATA
+
+
+class GateError(WallabyError):
+    code = Exit.GATE_FAILED
+
+
+class LeakageError(WallabyError):
+    code = Exit.LEAKAGE
+
+
+class ResumableError(WallabyError):
+    """Interrupted by something outside; running the same command again continues."""
+
+    code = Exit.RESUMABLE
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Calls `main` and ends the process with the documented exit code; only a bug shows a stack trace."""
+    try:
+        code = main() or Exit.DONE
+        sys.stdout.flush()  # here, where a closed pipe or a full disk still has an exit code
+    except WallabyError as error:
+        print(error, file=sys.stderr)
+        code = error.code
+    except KeyboardInterrupt:
+        print("stopped; nothing is lost, the same command continues", file=sys.stderr)
+        code = Exit.STOPPED
+    except BrokenPipeError:  # the reader, `head` for one, has what it wanted
+        _drop_stdout()
+        code = Exit.DONE
+    except OSError as error:
+        if error.errno not in FULL | FORBIDDEN:
+            raise
+        _drop_stdout()
+        print(from_os_error(error), file=sys.stderr)
+        code = Exit.RESUMABLE
+    sys.exit(int(code))
+
+
+def from_os_error(error: OSError) -> ResumableError:
+    """What the system refused, as an error that can be mended."""
+    if error.errno in FULL:
+        what, mend = "the disk is full", "free some space and run the same command again: what was finished is kept"
+    elif error.errno in FORBIDDEN:
+        what, mend = f"no permission: {error.strerror}", "grant the permission and run the same command again"
+    else:
+        what, mend = f"the system refused: {error.strerror or error}", "mend that and run the same command again"
+    return ResumableError(what, where=error.filename or "", mend=mend)
+
+
+def _drop_stdout() -> None:
+    """Lets what is left in the buffer go nowhere: flushing it at the end would fail again and change the exit code."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

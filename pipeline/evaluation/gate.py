@@ -1,0 +1,95 @@
+"""The gate: candidate against champion on the same benchmark images, from stored scores alone."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from pipeline.library.benchmarks import PREFIX
+
+PASS, FAIL, INVESTIGATE = "pass", "fail", "investigate"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`verdict` is pass, fail or investigate; `benchmarks` has the figures of each set."""
+
+    verdict: str
+    reason: str
+    benchmarks: dict[str, dict[str, Any]]
+
+
+def decide(
+    candidate: pd.DataFrame, champion: pd.DataFrame | None, *, tolerance: float, confidence: float, min_images: int
+) -> Verdict:
+    """Decides whether the candidate may replace the champion.
+
+    On each benchmark both knew the images of, and on the classes that both know, the difference of the two accuracies
+    has an interval for paired proportions (Agresti 2013, "Categorical Data Analysis", 11.1.3).
+
+    Rules, the first that holds:
+      1. pass         there is no champion
+      2. investigate  there is no benchmark to decide on: none at all, or each has fewer than `min_images` in common
+      3. fail         on a benchmark the candidate is worse by more than `tolerance`: the whole interval says so
+      4. investigate  on a benchmark it may be worse by more than `tolerance`: the interval does not exclude it, and
+                      its accuracy is lower
+      5. pass         otherwise
+
+    Args:
+      candidate, champion: scores of all sets; columns `image`, `sha256`, `set`, `label`, `predicted`, `label_rank`.
+    """
+    if champion is None:
+        return Verdict(PASS, "there is no champion yet: the first model has nothing to be held against", {})
+    names = sorted(name for name in candidate["set"].unique() if name.startswith(PREFIX))
+    figures = {name.removeprefix(PREFIX): _compare(candidate, champion, name, confidence) for name in names}
+    deciding = {name: f for name, f in figures.items() if f["n"] >= min_images}
+    if not deciding:
+        return Verdict(INVESTIGATE, f"no benchmark has {min_images} images in common with the champion's", figures)
+    worse = sorted(name for name, f in deciding.items() if f["high"] < -tolerance)
+    if worse:
+        return Verdict(FAIL, f"worse than the champion on {_say(worse, figures)}", figures)
+    doubtful = sorted(name for name, f in deciding.items() if f["low"] < -tolerance and f["difference"] < 0)
+    if doubtful:
+        return Verdict(INVESTIGATE, f"may be worse than the champion on {_say(doubtful, figures)}", figures)
+    return Verdict(PASS, f"not worse than the champion on {_say(sorted(deciding), figures)}", figures)
+
+
+def _compare(candidate: pd.DataFrame, champion: pd.DataFrame, name: str, confidence: float) -> dict[str, Any]:
+    ours, theirs = candidate[candidate["set"] == name], champion[champion["set"] == name]
+    pairs = ours.merge(theirs, on=["sha256", "label"], suffixes=("", "_champion"))
+    pairs = pairs[(pairs["label_rank"] > 0) & (pairs["label_rank_champion"] > 0)]
+    right, right_before = pairs["label_rank"] == 1, pairs["label_rank_champion"] == 1
+    n = len(pairs)
+    figures: dict[str, Any] = {"n": n, "same_version": _content(ours) == _content(theirs)}
+    if not n:
+        return figures
+    gained, lost = int((right & ~right_before).sum()), int((~right & right_before).sum())
+    difference = (gained - lost) / n
+    deviation = float(np.sqrt(max(gained + lost - (gained - lost) ** 2 / n, 0.0))) / n
+    half = float(norm.ppf(0.5 + confidence / 2)) * deviation
+    return figures | {
+        "candidate": round(float(right.mean()), 6),
+        "champion": round(float(right_before.mean()), 6),
+        "difference": round(difference, 6),
+        "low": round(difference - half, 6),
+        "high": round(difference + half, 6),
+        "gained": gained,
+        "lost": lost,
+        "new_classes": sorted(
+            set(ours.loc[ours["label_rank"] > 0, "label"]) - set(theirs.loc[theirs["label_rank"] > 0, "label"])
+        ),
+    }
+
+
+def _content(rows: pd.DataFrame) -> set[tuple[str, str]]:
+    return set(zip(rows["sha256"], rows["label"], strict=True))
+
+
+def _say(names: list[str], figures: dict[str, dict[str, Any]]) -> str:
+    return "; ".join(
+        f"{name} ({figures[name]['candidate']:.1%} against {figures[name]['champion']:.1%},"
+        f" {figures[name]['n']} images in common)"
+        for name in names
+    )

@@ -1,0 +1,130 @@
+"""Files of the project: written whole or not at all, tables with a schema version.
+
+Nothing here is ever written in place: DVC may have linked a file into its cache, and a process may be killed at any
+moment. A temporary file in the same folder is flushed to disk, then renamed over the old one.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import DataError, from_os_error
+
+SCHEMA_VERSION = "1"
+VERSION_KEY = b"wallaby_schema"
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`, renamed over it on success and removed on failure.
+
+    Raises:
+      ResumableError: if the disk is full or the folder may not be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise from_os_error(error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yields an empty folder beside `path` that takes its place, as a whole, on success."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    old = path.with_name(f".{path.name}.old")  # without the process's number: the next one finds what a killed one left
+    if old.exists() and not path.exists():
+        old.rename(path)
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if path.exists():
+            path.rename(old)
+        temporary.rename(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise from_os_error(error) from error
+    finally:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def write_text(text: str, path: Path) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(value: Any, path: Path) -> None:
+    """Writes sorted, indented JSON, so that git diffs of it read like a report."""
+    write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", path)
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError("a file is missing", where=path, mend="run `dvc repro`, or `dvc checkout`") from None
+    except ValueError as error:
+        raise DataError(f"not readable as JSON: {error}", where=path, mend="run `dvc checkout`") from None
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    with atomic(path) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def write_table(frame: pd.DataFrame, path: Path, **metadata: str) -> None:
+    """Writes a Parquet table with its schema version; equal rows give equal bytes."""
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    extra = {key.encode(): value.encode() for key, value in metadata.items()}
+    table = table.replace_schema_metadata({VERSION_KEY: SCHEMA_VERSION.encode(), **extra})
+    with atomic(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """Reads a table that `write_table` wrote.
+
+    Raises:
+      DataError: if it is missing, cut short, or of another schema version.
+    """
+    try:
+        table = pq.read_table(path, columns=columns)
+    except FileNotFoundError:
+        raise DataError("a table is missing", where=path, mend="run `dvc repro`, or `dvc checkout`") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"not a readable table: {reason}", where=path, mend="delete it and run `dvc repro`") from None
+    version = (table.schema.metadata or {}).get(VERSION_KEY, b"none").decode()
+    if version != SCHEMA_VERSION:
+        raise DataError(
+            f"schema version {version}, this program reads {SCHEMA_VERSION}", where=path, mend="run `dvc repro --force`"
+        )
+    return table.to_pandas()
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,89 @@
+"""The local engine: identifies the images of a table on this machine, shard by shard, in constant memory."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.evaluation import scores
+from pipeline.inference import store
+from pipeline.inference.runtime import KerasRuntime, predict_all
+from pipeline.library import labels
+from pipeline.progress import bar
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Of this run: images identified, failed, and those that were predicted before."""
+
+    identified: int
+    failed: int
+    before: int
+
+
+def identify(
+    pieces: Iterable[pd.DataFrame],
+    total: int,
+    *,
+    runtime: KerasRuntime,
+    classes: list[str],
+    image_size: int,
+    folders: dict[str, Path],
+    out: store.Store,
+    model_digest: str,
+    batch_size: int,
+    shard_rows: int,
+    top_k: int,
+) -> Counts:
+    """Predicts every image of `pieces` that `out` does not have yet, and drops from `out` what is no longer asked for.
+
+    Args:
+      pieces: tables with columns `image`, `sha256`, `failure` (of the index: such an image is not read again).
+      total: images in all pieces.
+    """
+    done = out.done()
+    wanted: list[np.ndarray] = []
+    waiting = pd.DataFrame()
+    identified = failed = 0
+
+    def commit(rows: pd.DataFrame) -> None:
+        nonlocal identified, failed
+        predicted = _predict(rows, runtime, classes, image_size, folders, batch_size, top_k, progress)
+        out.append(predicted.assign(model=model_digest))
+        failures = int((predicted["failure"] != "").sum())
+        identified, failed = identified + len(rows) - failures, failed + failures
+
+    with bar("identify", total) as progress:
+        for piece in pieces:
+            wanted.append(store.keys(piece))
+            todo = store.missing(piece, done)
+            progress.update(len(piece) - len(todo))
+            waiting = pd.concat([waiting, todo], ignore_index=True)
+            while len(waiting) >= shard_rows:
+                commit(waiting[:shard_rows])
+                waiting = waiting[shard_rows:].reset_index(drop=True)
+        if len(waiting):
+            commit(waiting)
+    out.keep_only(np.sort(np.concatenate(wanted)) if wanted else np.empty(0, np.uint64))
+    return Counts(identified, failed, total - identified - failed)
+
+
+def _predict(rows, runtime, classes, image_size, folders, batch_size, top_k, progress) -> pd.DataFrame:
+    rows = rows.reset_index(drop=True)
+    readable = rows.index[rows["failure"] == ""]
+    paths = [labels.locate(image, folders) for image in rows.loc[readable, "image"]]
+    tables, reasons = [scores.describe(np.ones((0, len(classes))), classes, top_k=top_k)], []
+    for probs, failures in predict_all(runtime, paths, image_size, batch_size):
+        reasons += failures
+        progress.update(len(failures))
+        if len(probs):
+            tables.append(scores.describe(probs, classes, top_k=top_k))
+    rows.loc[readable, "failure"] = reasons
+    progress.update(len(rows) - len(readable))
+    said = pd.concat(tables, ignore_index=True)
+    said.index = rows.index[rows["failure"] == ""]
+    joined = rows[["image", "sha256", "failure"]].join(said)
+    joined["label"] = joined["label"].fillna("")
+    return joined

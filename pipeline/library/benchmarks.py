@@ -1,0 +1,72 @@
+"""Benchmark sets: hand-kept tables `data/benchmarks/NAME.csv`, frozen; changing one makes a new version.
+
+Columns `image` and `label`; an empty label means that the picture shows nothing the model should know.
+"""
+
+import hashlib
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.errors import DataError
+from pipeline.library import labels
+
+PREFIX = "benchmark:"
+COLUMNS = ["benchmark", "image", "label"]
+
+
+def read_all(folder: Path, root_names: list[str]) -> pd.DataFrame:
+    """Reads every set of `folder` into one table (`COLUMNS`), sorted by set and image.
+
+    Raises:
+      DataError: with file and row; also for an empty set, and for an image that two sets share.
+    """
+    tables = [pd.DataFrame(columns=COLUMNS, dtype=str)]
+    for file in sorted(folder.glob("[!.]*.csv")):
+        table = labels.read_csv(file, ["image", "label"])
+        labels.check_images(table["image"], root_names, file)
+        labels.check_labels(table, file)
+        if table.empty:
+            raise DataError("the benchmark set is empty", where=file, mend="name its images, or remove the file")
+        tables.append(table.assign(benchmark=file.stem)[COLUMNS])
+    everything = pd.concat(tables, ignore_index=True).sort_values(["benchmark", "image"], ignore_index=True)
+    shared = everything[everything["image"].duplicated(keep=False)]
+    if len(shared):
+        first = shared["image"].iloc[0]
+        names = " and ".join(shared.loc[shared["image"] == first, "benchmark"])
+        raise DataError(f"{first} is in two benchmark sets", where=f"{folder}: {names}", mend="keep it in one of them")
+    return everything
+
+
+def versions(rows: pd.DataFrame) -> dict[str, str]:
+    """The version of each set: a short digest of its images' content hashes and labels.
+
+    Args:
+      rows: columns `set` (`benchmark:NAME`), `sha256`, `label`.
+    """
+    rows = rows[rows["set"].str.startswith(PREFIX)].sort_values(["sha256", "label"])
+    lines = (rows["sha256"] + " " + rows["label"] + "\n").groupby(rows["set"]).sum()
+    return {str(name): hashlib.sha256(text.encode()).hexdigest()[:12] for name, text in lines.items()}
+
+
+def resolve(listed: pd.DataFrame, library: pd.DataFrame, source: object) -> pd.DataFrame:
+    """Finds each listed image in the index; returns it as rows of the splits table.
+
+    Args:
+      listed: columns `benchmark`, `image`, `label`.
+      library: the index's library table.
+
+    Raises:
+      DataError: if an image is missing or unreadable: a set that shrinks in silence compares nothing.
+    """
+    rows = listed.merge(library, on="image", how="left")
+    rows["failure"] = rows["failure"].fillna("not indexed")
+    broken = rows[rows["failure"] != ""]
+    if len(broken):
+        first = broken.iloc[0]
+        raise DataError(
+            f"{len(broken)} benchmark images cannot be read, first {first['image']}: {first['failure']}",
+            where=f"{source}/{first['benchmark']}.csv",
+            mend="bring the files back, or remove their rows (which makes a new version of the set)",
+        )
+    return rows.assign(set=PREFIX + rows["benchmark"], group=rows["sha256"].str[:16], subclass="", origin="real")

@@ -1,0 +1,158 @@
+"""The one reading of a picture: train, evaluate, identify and every page decode, turn and resize it here."""
+
+import io
+import math
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+MAX_MEGAPIXELS = 100.0
+PREPROCESSING = "upright-rgb-stretch-bilinear-1"  # names what `read` does; a bundle records it
+ORIENTATION_TAG = 0x0112
+BACKGROUND = (255, 255, 255)  # shown through transparent pixels
+
+cv2.setNumThreads(0)  # pictures are read side by side, one a thread
+warnings.filterwarnings("ignore", module=r"PIL\.")  # once: `catch_warnings` is not safe side by side
+Image.MAX_IMAGE_PIXELS = None  # `decode` has its own bound, checked before any pixel is decoded
+
+
+class PictureError(Exception):
+    """A file that cannot be used as a picture; the message is the reason kept in tables."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the index keeps of a picture. Width and height are those of the upright picture, in pixels."""
+
+    width: int
+    height: int
+    format: str
+    orientation: int
+    phash: str
+
+
+def read(path: Path, image_size: int) -> np.ndarray:
+    """Returns the picture at `path` as the network sees it: uint8 (image_size, image_size, 3), RGB, upright.
+
+    The whole picture is kept and stretched to the square: a crop could lose the subject. Its size is not judged again:
+    the index has done that, by the user's `max_megapixels`.
+
+    Raises:
+      PictureError: if the file is missing, empty or no picture.
+    """
+    picture = decode(load_bytes(path), least_side=image_size, max_megapixels=math.inf)
+    return np.asarray(picture.resize((image_size, image_size), Image.Resampling.BILINEAR))
+
+
+def looks_like_one(path: Path) -> bool:
+    """Whether the first bytes of the file are those of a picture; the rest is not read."""
+    try:
+        with Image.open(path):
+            return True
+    except Exception:
+        return False
+
+
+def load_bytes(path: Path) -> bytes:
+    """Reads a file; what the system refuses becomes a reason."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise PictureError("missing") from None
+    except OSError as error:
+        raise PictureError(f"unreadable: {error.strerror}") from None
+
+
+def decode(data: bytes, *, least_side: int | None = None, max_megapixels: float = MAX_MEGAPIXELS) -> Image.Image:
+    """Decodes any picture format to an upright RGB picture; of an animation, its first frame.
+
+    Args:
+      data: the file's bytes; the format is told from them, never from the file's name.
+      least_side: a JPEG may be decoded at a reduced scale, with both sides at least twice this many pixels.
+      max_megapixels: a larger picture is refused before its pixels are decoded.
+
+    Raises:
+      PictureError: with the reason.
+    """
+    picture = _open(data, max_megapixels)
+    if least_side and picture.format == "JPEG":
+        picture.draft("RGB", (2 * least_side, 2 * least_side))
+    return _upright_rgb(picture)
+
+
+def inspect(data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS) -> Facts:
+    """Decodes a whole picture and returns what the index keeps of it.
+
+    Raises:
+      PictureError: with the reason.
+    """
+    picture = _open(data, max_megapixels)
+    format_ = picture.format or ""
+    orientation = picture.getexif().get(ORIENTATION_TAG, 1)
+    if not isinstance(orientation, int) or not 1 <= orientation <= 8:
+        orientation = 1
+    upright = _upright_rgb(picture)
+    return Facts(upright.width, upright.height, format_, orientation, perceptual_hash(upright))
+
+
+def perceptual_hash(picture: Image.Image) -> str:
+    """The 64-bit pHash (Zauner 2010, "Implementation and Benchmarking of Perceptual Image Hash Functions", 3.2.1).
+
+    The signs of the 8 x 8 lowest cosine frequencies of the 32 x 32 grey picture against their median, as 16
+    hexadecimal digits; empty for a picture without contrast, whose signs would be noise.
+    """
+    grey = np.asarray(picture.convert("L").resize((32, 32), Image.Resampling.BOX), dtype=np.float32)
+    if grey.std() < 2.0:
+        return ""
+    low = cv2.dct(grey)[:8, :8].ravel()
+    return np.packbits(low > np.median(low[1:])).tobytes().hex()
+
+
+def thumbnail(path: Path, side: int) -> bytes:
+    """A JPEG of the upright picture, at most `side` pixels wide and high."""
+    picture = decode(load_bytes(path), least_side=side, max_megapixels=math.inf)
+    picture.thumbnail((side, side))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=82)
+    return buffer.getvalue()
+
+
+def _open(data: bytes, max_megapixels: float) -> Image.Image:
+    if not data:
+        raise PictureError("empty file")
+    try:
+        picture = Image.open(io.BytesIO(data))
+    except Exception:
+        raise PictureError("not a picture") from None
+    if picture.width * picture.height > max_megapixels * 1e6:
+        raise PictureError(f"too large: {picture.width} x {picture.height} pixels")
+    return picture
+
+
+def _upright_rgb(picture: Image.Image) -> Image.Image:
+    try:
+        picture.load()
+        picture = ImageOps.exif_transpose(picture)
+        if picture.mode.startswith(("I", "F")):  # 16 and 32 bits a pixel
+            picture = Image.fromarray(_to_8_bits(np.asarray(picture)))
+        if picture.has_transparency_data:
+            picture = picture.convert("RGBA")
+            background = Image.new("RGBA", picture.size, (*BACKGROUND, 255))
+            picture = Image.alpha_composite(background, picture)
+        return picture.convert("RGB")
+    except MemoryError:
+        raise
+    except Exception:  # Pillow's decoders raise many kinds of error for damaged bytes
+        raise PictureError("damaged or cut short") from None
+
+
+def _to_8_bits(values: np.ndarray) -> np.ndarray:
+    sixteen_bits = values.dtype.kind == "u"  # also where the picture is so dark that all would fit into 8
+    values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+    highest = values.max()
+    top = 65535.0 if sixteen_bits or highest > 255 else 255.0 if highest > 1 else 1.0
+    return np.clip(values * (255.0 / top), 0, 255).astype(np.uint8)

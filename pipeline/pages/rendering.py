@@ -1,0 +1,55 @@
+"""How the templates beside this file become text: escaping, and how numbers read."""
+
+import re
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup, escape
+
+FIRST_ROWS = 50  # of a long table shown before 'Show all'
+FEW = 12  # rows or cards that need no filter
+DASH = "–"  # where a number is not known
+
+
+def render(template: str, **values: object) -> str:
+    """Fills a template; every value is escaped, for file names and labels may hold HTML."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    for filter_ in (percent, decimal, rate, count, text, breakable):
+        environment.filters[filter_.__name__] = filter_
+    environment.tests["known"] = pd.notna
+    environment.globals.update(first_rows=FIRST_ROWS, few=FEW)
+    return environment.get_template(template).render(values)
+
+
+def percent(share: float, digits: int = 1) -> str:
+    return DASH if pd.isna(share) else f"{share:.{digits}%}"
+
+
+def decimal(value: float, digits: int = 3) -> str:
+    return DASH if pd.isna(value) else f"{value:.{digits}f}"
+
+
+def rate(value: float) -> str:
+    return DASH if pd.isna(value) else f"{value:.1e}"
+
+
+def count(value: float) -> str:
+    return DASH if pd.isna(value) else f"{int(value):,}"
+
+
+def text(value: str | float) -> str:
+    """A cell that may be empty."""
+    return "" if pd.isna(value) else str(value)
+
+
+def breakable(name: str) -> Markup:
+    """The escaped name; a browser may break the line after its slashes, underscores, dashes and colons."""
+    return Markup(re.sub("([/_:-]+)", r"\1<wbr>", str(escape(name))))

@@ -1,0 +1,114 @@
+"""Recipes: saved queries over board and predictions; each ranks images worth a person's time, with a reason."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pipeline.library import duplicates
+
+COLUMNS = ["image", "sha256", "group", "rank", "label", "score", "reason"]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What recipes query.
+
+    Attributes:
+      predictions: of every pool image and every unknown one of the library, failures left out.
+      board: the cutoff board.
+      unknown: names of the library's images with status unknown.
+    """
+
+    predictions: pd.DataFrame
+    board: pd.DataFrame
+    unknown: set[str]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`finds` says in a sentence what it finds and what to do with it."""
+
+    name: str
+    finds: str
+    query: Callable[..., pd.DataFrame]
+
+
+def unknown(material: Material, **_) -> pd.DataFrame:
+    """The library's unknown images, those the model is surest of first."""
+    rows = material.predictions[material.predictions["image"].isin(material.unknown)]
+    rows = rows.sort_values(["score", "image"], ascending=[False, True])
+    return rows.assign(reason="unknown until now; the model sees " + _two_best(rows))
+
+
+def low_count(
+    material: Material, *, min_images: int, low_count_below: float, low_count_score: float, **_
+) -> pd.DataFrame:
+    """Pool images predicted as a class of the model that has fewer than `low_count_below` x `min_images` groups.
+
+    Classes shortest of images come first, each with the images the model is surest of.
+    """
+    board = material.board.set_index("label")["groups"]
+    groups = _pool(material)["label"].map(board)
+    short = (groups < low_count_below * min_images) & (_pool(material)["score"] >= low_count_score)
+    rows = _pool(material)[short].assign(groups=groups[short])
+    rows = rows.sort_values(["groups", "label", "score", "image"], ascending=[True, True, False, True])
+    have = rows["groups"].astype(int).astype(str)
+    return rows.assign(reason=rows["label"] + " has only " + have + " images; the model sees " + _two_best(rows))
+
+
+def look_alike(material: Material, *, look_alike_score: float, **_) -> pd.DataFrame:
+    """Pool images that the model names at a hesitant score: where a class it does not know may hide."""
+    pool = _pool(material)
+    rows = pool[pool["score"] <= look_alike_score].sort_values(["score", "image"])
+    return rows.assign(reason="perhaps none of the model's classes; it hesitates between " + _two_best(rows))
+
+
+RECIPES = [
+    Recipe(
+        "unknown", "Good pictures in the library that nobody could name. Name them, or leave them unknown.", unknown
+    ),
+    Recipe(
+        "low-count", "Pool images of classes that have few images so far. Confirm the label, or correct it.", low_count
+    ),
+    Recipe(
+        "look-alike",
+        "Pool images that the model hesitates over: a class that it does not know yet may hide here. Name what you see.",
+        look_alike,
+    ),
+]
+
+
+def run(
+    material: Material, phashes: pd.Series, *, near_duplicate_distance: int, max_rows: int, **params
+) -> dict[str, pd.DataFrame]:
+    """Runs every recipe; an image stands in the first that finds it.
+
+    Args:
+      phashes: perceptual hash by image.
+      max_rows: rows of each recipe.
+
+    Returns:
+      For each recipe `COLUMNS`, ranked from 1; near-duplicates share their `group`.
+    """
+    tables, taken = {}, set()
+    for recipe in RECIPES:
+        rows = recipe.query(material, **params)
+        rows = rows[~rows["image"].isin(taken)].head(max_rows).reset_index(drop=True)
+        taken |= set(rows["image"])
+        hashed = rows.assign(phash=rows["image"].map(phashes).fillna("").astype("str"))
+        group = duplicates.group(hashed, near_duplicate_distance) if len(rows) else ""
+        tables[recipe.name] = rows.assign(group=group, rank=range(1, len(rows) + 1))[COLUMNS]
+    return tables
+
+
+def _pool(material: Material) -> pd.DataFrame:
+    return material.predictions[~material.predictions["image"].isin(material.unknown)]
+
+
+def _two_best(rows: pd.DataFrame) -> pd.Series:
+    said = [
+        " or ".join(f"{label} ({score:.0%})" for label, score in list(zip(names, values, strict=True))[:2])
+        for names, values in zip(rows["top_labels"], rows["top_scores"], strict=True)
+    ]
+    return pd.Series(said, index=rows.index, dtype="str")

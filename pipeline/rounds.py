@@ -1,0 +1,156 @@
+"""What turns the wheel from round to round: the first base, promoting, releasing, and a round in a few words."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline import bundle, config
+from pipeline.errors import DataError, GateError, LeakageError, UsageError, WallabyError
+from pipeline.files import atomic_folder, digest, read_json, read_table
+from pipeline.library import lineage
+
+
+def init_base(preset_name: str, out: Path, *, seed: int, replace: bool) -> bundle.Card:
+    """Writes round 0: a network with random weights that has seen nothing. Its one output is popped in round 1.
+
+    Raises:
+      UsageError: for an unknown preset, or if there is a base and `replace` is not given.
+    """
+    preset = config.load_preset(preset_name)
+    if out.exists() and not replace:
+        raise UsageError(
+            "there is a base already",
+            where=out,
+            mend="`wallaby promote` opens the next round; --replace starts again, and forgets what the base has learnt",
+        )
+    import keras
+
+    from pipeline.models import presets
+
+    keras.utils.set_random_seed(seed)
+    model = presets.build(preset, num_classes=1)
+    card = bundle.Card(preset=preset_name, image_size=preset.image_size)
+    return bundle.save(bundle.Bundle(model, [], card, lineage.empty()), out)
+
+
+def promote(model: Path, base: Path) -> bool:
+    """Makes the model the next round's base; returns whether it was not so already.
+
+    Raises:
+      LeakageError: if the model comes from a throw-away run.
+      DataError: if the model is incomplete, or not the one the last round made.
+    """
+    card = bundle.check(model)
+    if card.throwaway:
+        raise LeakageError("a throw-away model is never a base", where=model, mend="run `dvc repro --force train`")
+    if base.exists() and bundle.check(base).model_digest == card.model_digest:
+        return False
+    if digest(model / bundle.MODEL) != card.model_digest or "changed outs" in dvc("status", "--json", "train"):
+        raise DataError(
+            f"{model} is not what the last round made", where="dvc.lock", mend="run `dvc repro`, or `dvc checkout`"
+        )
+    _copy([model / name for name in bundle.FILES], base)
+    return True
+
+
+def release(model: Path, evaluation: Path, gate: Path, released: Path) -> bundle.Card:
+    """Makes a model that passed the gate the champion: its bundle, and its scores for later candidates.
+
+    Raises:
+      GateError: if the gate did not pass this very model, or the model comes from a throw-away run.
+    """
+    card = bundle.check(model)
+    verdict = read_json(gate / "gate.json")
+    scores = evaluation / "scores.parquet"
+    if card.throwaway:
+        raise GateError("a throw-away model is never a champion", where=model, mend="run `dvc repro --force train`")
+    if set(read_table(scores, ["model"])["model"]) != {card.model_digest}:
+        raise GateError("the scores are those of another model", where=scores, mend="run `dvc repro`")
+    if verdict["verdict"] != "pass":
+        raise GateError(f"the gate says {verdict['verdict']}: {verdict['reason']}", where=gate / "gate.json")
+    _copy([*(model / name for name in bundle.FILES), scores], released)
+    return card
+
+
+def track_with_dvc(folder: Path) -> None:
+    """Puts a source folder under DVC, so that a commit says what the round started from.
+
+    Raises:
+      WallabyError: with DVC's own words, if it refuses.
+    """
+    dvc("add", "--quiet", str(folder))
+
+
+def dvc(*arguments: str) -> str:
+    """Runs DVC and returns what it printed.
+
+    Raises:
+      WallabyError: with the last line of its error.
+    """
+    result = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True, check=False)
+    if result.returncode:
+        lines = result.stderr.strip().splitlines() or ["no reason given"]
+        raise WallabyError(f"dvc {arguments[0]}: {lines[-1]}", mend="`dvc doctor` tells about this repository's DVC")
+    return result.stdout
+
+
+def _copy(files: list[Path], to: Path) -> None:
+    with atomic_folder(to) as new:
+        for file in files:
+            shutil.copyfile(file, new / file.name)
+
+
+def summary(root: Path) -> dict[str, Any]:
+    """The last round in figures, from the summaries that its stages wrote below `root` (the folder `data`).
+
+    Raises:
+      DataError: if the round is not complete.
+    """
+    card = bundle.check(root / "model")
+    predictions = read_json(root / "predictions/summary.json")
+    return {
+        "round": card.round,
+        "model": card.model_digest[:12],
+        "curated": read_json(root / "curated/summary.json"),
+        "splits": read_json(root / "splits/summary.json"),
+        "training": card.training,
+        "metrics": read_json(root / "evaluation/metrics.json"),
+        "gate": {key: read_json(root / "gate/gate.json")[key] for key in ("verdict", "reason")},
+        "predictions": predictions,
+        "queue": {
+            path.stem: {"images": len(rows), "decisions": int(rows["group"].nunique())}
+            for path in sorted((root / "queue").glob("*.parquet"))
+            for rows in [read_table(path, ["group"])]
+        },
+    }
+
+
+def versions(runs: pd.DataFrame) -> pd.DataFrame:
+    """MLflow's runs as a table to read: a row a round, oldest first."""
+    if runs.empty:
+        return pd.DataFrame()
+    table = pd.DataFrame(
+        {
+            "round": runs["tags.round"],
+            "started": pd.to_datetime(runs["start_time"]).dt.strftime("%Y-%m-%d %H:%M"),
+            "run": runs["run_id"].str[:8],
+            "base run": runs["tags.base_run_id"].fillna("").str[:8],
+            "classes": runs["params.classes"],
+            "train": runs["params.images_train"],
+        }
+    )
+    named = {column.removeprefix("metrics."): column for column in runs if column.startswith("metrics.")}
+    for name, column in named.items():
+        if name.endswith("/top1") and not name.startswith(("train/", "val/")):
+            table[name.removesuffix("/top1")] = runs[column]
+    table["throw-away"] = runs["tags.throwaway"]
+    return table
+
+
+def as_json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)

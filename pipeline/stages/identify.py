@@ -1,0 +1,60 @@
+"""Stage identify: the model names every image of the pool, and the library's unknown ones."""
+
+import itertools
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from pipeline import bundle, config, errors
+from pipeline.files import read_table, write_json
+from pipeline.inference import local, store
+from pipeline.inference.runtime import KerasRuntime
+
+COLUMNS = ["image", "sha256", "failure"]
+
+
+def main(model_folder: str, pool_table: str, excluded_table: str, out: str) -> None:
+    params, roots = config.load(config.Identify), config.load(config.Roots)
+    model = bundle.load(Path(model_folder))
+    excluded = read_table(Path(excluded_table))
+    unknown = excluded.loc[excluded["reason"] == "unknown", ["image", "sha256"]].assign(failure="")
+    total = pq.read_metadata(pool_table).num_rows + len(unknown)
+    pieces = itertools.chain([unknown], store.stream(Path(pool_table), COLUMNS, params.shard_rows))
+
+    started = time.perf_counter()
+    counts = local.identify(
+        pieces,
+        total,
+        runtime=KerasRuntime(model, params.batch_size),
+        classes=model.classes,
+        image_size=model.card.image_size,
+        folders=roots.folders,
+        out=store.Store(Path(out), model.card.model_digest),
+        model_digest=model.card.model_digest,
+        **params.model_dump(),
+    )
+    seconds = time.perf_counter() - started
+
+    failures = store.read(Path(out), ["image", "failure"])["failure"] if total else pd.Series(dtype=str)
+    failed = int((failures != "").sum())
+    rate = round((counts.identified + counts.failed) / seconds, 1)
+    write_json(
+        {
+            "model": model.card.model_digest,
+            "pool": total,
+            "identified": total - failed,
+            "failed": failed,
+            "identified_before": counts.before,
+            "seconds": round(seconds, 2),
+            "images_per_second": rate,
+        },
+        Path(out) / "summary.json",
+    )
+    print(f"identify: {total} = {total - failed} identified + {failed} failed; {rate:.0f} images a second")
+
+
+if __name__ == "__main__":
+    errors.run(lambda: main(*sys.argv[1:]))

@@ -1,0 +1,34 @@
+"""Stage index: scan the roots, verify and hash every picture. Always runs; costs little when nothing changed."""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline import config, errors
+from pipeline.files import write_table
+from pipeline.library import benchmarks, index, labels
+
+
+def main(label_table: str, benchmark_folder: str, out: str) -> None:
+    params, roots = config.load(config.Index), config.load(config.Roots)
+    names = list(roots.folders)
+    listed = [
+        labels.read(Path(label_table), names)["image"],
+        benchmarks.read_all(Path(benchmark_folder), names)["image"],
+    ]
+    cache = config.workspace() / ".wallaby" / "index.parquet"
+
+    scanned = index.scan(roots.folders, cache, max_megapixels=params.max_megapixels)
+    library, pool = index.divide(scanned, pd.concat(listed), list(roots.library))
+
+    write_table(library, Path(out) / "library.parquet")
+    write_table(pool, Path(out) / "pool.parquet")
+    failed = int((library["failure"] != "").sum()), int((pool["failure"] != "").sum())
+    print(
+        f"index: {len(library)} in the library ({failed[0]} unusable), {len(pool)} in the pool ({failed[1]} unusable)"
+    )
+
+
+if __name__ == "__main__":
+    errors.run(lambda: main(*sys.argv[1:]))

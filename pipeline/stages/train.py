@@ -1,0 +1,134 @@
+"""Stage train: pop the base's head, put a random one for today's classes, train every weight to the plateau."""
+
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import filelock
+import keras
+import pandas as pd
+
+from pipeline import bundle, config, errors, tracking
+from pipeline.evaluation import calibration
+from pipeline.files import digest, read_json, read_table, write_csv, write_json
+from pipeline.library import labels, lineage
+from pipeline.models.head import replace_head
+from pipeline.training.augmentation import Augmentation
+from pipeline.training.batches import Batches, decode_all
+from pipeline.training.fitting import fit
+
+FIT_PARAMS = ("max_epochs", "learning_rate", "weight_decay", "label_smoothing", "lr_patience", "patience", "min_delta")
+AUGMENTATION_PARAMS = ("flip", "rotate_degrees", "zoom")
+
+
+def main(splits_table: str, base_folder: str, out: str) -> None:
+    params = config.load(config.Train)
+    distance = config.load(config.Curate).near_duplicate_distance
+    rows = read_table(Path(splits_table))
+    base = bundle.load(Path(base_folder))
+    lineage.refuse_overlaps(rows, base.lineage, near_duplicate_distance=distance)
+
+    settings = params.model_dump()
+    data_digest = digest(Path(splits_table))
+    work = work_folder(data_digest, base.card.model_digest, settings)
+    classes = sorted(rows.loc[rows["set"] == "train", "label"].unique())
+    card = bundle.Card(
+        preset=base.card.preset,
+        image_size=base.card.image_size,
+        round=base.card.round + 1,
+        throwaway="DVC_EXP_NAME" in os.environ,
+        parent_digest=base.card.model_digest,
+        data_digest=data_digest,
+    )
+    run_id = start_run(work, card, base.card, rows, classes, settings)
+
+    keras.utils.set_random_seed(params.seed)
+    model = replace_head(base.model, len(classes), seed=params.seed)
+    train, val = (
+        make_batches(
+            rows[rows["set"] == name], classes, card.image_size, work / f"{name}.npy", params, augment=name == "train"
+        )
+        for name in ("train", "val")
+    )
+    print(f"train: round {card.round}, {len(classes)} classes, {len(train)} steps an epoch", flush=True)
+    fitted = fit(model, train, val, folder=work, **{key: settings[key] for key in FIT_PARAMS})
+
+    probs = model.predict(val, verbose=0)
+    targets = pd.Categorical(rows.loc[rows["set"] == "val", "label"], categories=classes).codes
+    seconds = float(fitted.history["seconds"].sum())
+    training = {"epochs": len(fitted.history), "best_epoch": fitted.best_epoch, "seconds": round(seconds, 1)}
+    temperature = round(calibration.fit_temperature(probs, targets), 4)
+    tracking.log_history(run_id, fitted.history)
+    tracking.log_model(run_id, model, val[0][0], probs[: len(val[0][0])])
+
+    card = bundle.replace(card, temperature=temperature, run_id=run_id, training=training)
+    bundle.save(bundle.Bundle(model, classes, card, lineage.extend(base.lineage, rows)), Path(out))
+    write_csv(fitted.history, Path(out) / "history.csv")
+    shutil.rmtree(work)
+    print(f"train: plateau at epoch {fitted.best_epoch}, {len(fitted.history)} epochs in {seconds / 60:.1f} min")
+
+
+def work_folder(*inputs: object) -> Path:
+    """The state of an interrupted training with the very same inputs; those of any other are removed."""
+    parent = config.workspace() / ".wallaby" / "train"
+    work = parent / hashlib.sha256(repr(inputs).encode()).hexdigest()[:16]
+    for other in parent.glob("*"):
+        if other != work:
+            shutil.rmtree(other)
+    work.mkdir(parents=True, exist_ok=True)
+    return work
+
+
+def make_batches(
+    rows: pd.DataFrame, classes: list[str], image_size: int, cache: Path, params: config.Train, *, augment: bool
+) -> Batches:
+    folders = config.load(config.Roots).folders
+    decoded = decode_all([labels.locate(image, folders) for image in rows["image"]], image_size, cache)
+    steps = {key: getattr(params, key) for key in AUGMENTATION_PARAMS}
+    return Batches(
+        decoded,
+        pd.Categorical(rows["label"], categories=classes).codes,
+        num_classes=len(classes),
+        batch_size=params.batch_size,
+        seed=params.seed,
+        augment=Augmentation(**steps) if augment else None,
+    )
+
+
+def start_run(
+    work: Path, card: bundle.Card, parent: bundle.Card, rows: pd.DataFrame, classes: list[str], settings: dict
+) -> str:
+    """Starts the round's MLflow run, or finds that of the interrupted training."""
+    note = work / "run.json"
+    counts = {f"images_{name}": int(number) for name, number in rows["set"].value_counts().items()}
+    run_id = tracking.start(
+        f"round-{card.round}",
+        run_id=read_json(note)["run_id"] if note.exists() else "",
+        params=settings | counts | {"classes": len(classes), "preset": card.preset, "data_digest": card.data_digest},
+        tags={
+            "round": str(card.round),
+            "base_run_id": parent.run_id,
+            "base_digest": card.parent_digest,
+            "throwaway": str(card.throwaway).lower(),
+        },
+    )
+    write_json({"run_id": run_id}, note)
+    return run_id
+
+
+def locked() -> None:
+    lock = config.workspace() / ".wallaby" / "train.lock"
+    lock.parent.mkdir(exist_ok=True)
+    try:
+        with filelock.FileLock(lock, timeout=0):
+            main(*sys.argv[1:])
+    except filelock.Timeout:
+        raise errors.ResumableError(
+            "another training runs in this workspace", where=lock, mend="wait for it, or stop it"
+        ) from None
+
+
+if __name__ == "__main__":
+    errors.run(locked)

@@ -1,0 +1,126 @@
+"""MLflow: one run a round, in a SQLite store at the repository's root. The only module that imports mlflow."""
+
+import logging
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from pipeline.config import workspace
+
+if TYPE_CHECKING:
+    import keras
+
+EXPERIMENT = "wallaby"
+MODEL_NAME = "model"
+
+logging.getLogger("alembic").setLevel(logging.WARNING)  # it narrates the making of a new store
+logging.getLogger("mlflow").setLevel(logging.ERROR)
+
+
+def uri() -> str:
+    """The store's address: MLFLOW_TRACKING_URI, else `mlflow.db` in the repository, also inside a DVC experiment."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace() / 'mlflow.db'}"
+
+
+def start(name: str, *, run_id: str = "", params: dict[str, Any], tags: dict[str, str]) -> str:
+    """Opens the run `run_id` again or, where the store does not have it, a new one; returns its id."""
+    client = _client()
+    if not _exists(client, run_id):
+        run_id = client.create_run(_experiment(client), run_name=name).info.run_id
+    client.log_batch(
+        run_id,
+        params=[Param(key, str(value)) for key, value in params.items()],
+        tags=[RunTag(key, value) for key, value in (tags | {"git_commit": _git_commit()}).items()],
+    )
+    return run_id
+
+
+def log_history(run_id: str, history: pd.DataFrame) -> None:
+    """Logs the curves: a metric a column, a step an epoch."""
+    epochs = history["epoch"].astype(int)
+    metrics = [
+        Metric(column, float(value), 0, int(epoch))
+        for column in history.columns.drop("epoch")
+        for epoch, value in zip(epochs, history[column], strict=True)
+    ]
+    for first in range(0, len(metrics), 1000):  # the most that a call may hold
+        _client().log_batch(run_id, metrics=metrics[first : first + 1000])
+
+
+def log_model(run_id: str, model: "keras.Model", pixels: np.ndarray, probs: np.ndarray) -> None:
+    """Logs the model with its signature, told from one batch of `pixels` and the `probs` it gave."""
+    import keras
+    import mlflow.keras
+    import tensorflow as tf
+
+    requirements = [f"keras=={keras.__version__}", f"tensorflow=={tf.__version__}"]
+    with _resumed(run_id):
+        mlflow.keras.log_model(
+            model,
+            name=MODEL_NAME,
+            signature=mlflow.models.infer_signature(pixels, probs),
+            pip_requirements=requirements,  # inferring them would start a second TensorFlow
+        )
+
+
+def log_evaluation(run_id: str, name: str, metrics: dict[str, float], files: list[Path]) -> None:
+    """Adds headline metrics and whole files to the run, or to a new one where the store does not have it."""
+    client = _client()
+    if not _exists(client, run_id):
+        run_id = client.create_run(_experiment(client), run_name=name).info.run_id
+    client.log_batch(run_id, metrics=[Metric(key, value, 0, 0) for key, value in metrics.items()])
+    for file in files:
+        client.log_artifact(run_id, str(file))
+    client.set_terminated(run_id)
+
+
+def runs() -> pd.DataFrame:
+    """Every run, oldest first: columns `run_id`, `start_time`, `metrics.NAME`, `params.NAME`, `tags.NAME`."""
+    client = _client()
+    found = mlflow.search_runs([_experiment(client)], order_by=["attributes.start_time ASC"])
+    return pd.DataFrame(found)
+
+
+def _client() -> MlflowClient:
+    mlflow.set_tracking_uri(uri())
+    return MlflowClient(uri())
+
+
+def _experiment(client: MlflowClient) -> str:
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found:
+        return found.experiment_id
+    artifacts = None if "MLFLOW_TRACKING_URI" in os.environ else (workspace() / "mlruns").as_uri()
+    return client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+
+
+def _exists(client: MlflowClient, run_id: str) -> bool:
+    if not run_id:
+        return False
+    try:
+        client.get_run(run_id)
+    except MlflowException:
+        return False
+    return True
+
+
+@contextmanager
+def _resumed(run_id: str) -> Iterator[None]:
+    _client()
+    with mlflow.start_run(run_id=run_id, log_system_metrics=False):
+        yield
+
+
+def _git_commit() -> str:
+    result = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return result.stdout.strip() or "none"

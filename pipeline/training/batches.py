@@ -1,0 +1,102 @@
+"""Batches of pictures for the network: decoded once into a file, augmented anew each epoch."""
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.lib.format import open_memmap
+
+from pipeline.errors import DataError, from_os_error
+from pipeline.library import pictures
+from pipeline.progress import track
+from pipeline.training.augmentation import Augmentation
+
+
+def decode_all(paths: list[Path], image_size: int, out: Path) -> np.ndarray:
+    """Reads every picture into one array on disk: uint8 (N, image_size, image_size, 3), in the order of `paths`.
+
+    Raises:
+      DataError: if a picture can no longer be read.
+    """
+
+    def read(item: tuple[int, Path]) -> None:
+        position, path = item
+        try:
+            decoded[position] = pictures.read(path, image_size)
+        except pictures.PictureError as reason:
+            raise DataError(
+                f"a picture changed since it was indexed: {reason}", where=path, mend="run `dvc repro` again"
+            ) from None
+
+    shape = (len(paths), image_size, image_size, 3)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with out.open("wb") as file:  # a full disk would otherwise end the process when a page is written
+            os.posix_fallocate(file.fileno(), 0, 128 + int(np.prod(shape)))
+        decoded = open_memmap(out, mode="w+", dtype=np.uint8, shape=shape)
+    except OSError as error:
+        out.unlink(missing_ok=True)
+        error.filename = str(out)
+        raise from_os_error(error) from error
+    with ThreadPoolExecutor(os.cpu_count()) as workers:
+        for _ in track("decode", workers.map(read, enumerate(paths)), len(paths)):
+            pass
+    return decoded
+
+
+class Batches(keras.utils.PyDataset):
+    """Pixels, float32 (B, S, S, 3) in [0, 255], and one-hot targets (B, C).
+
+    With `augment`, each epoch has its own order and augmentation, both functions of the seed and the epoch alone, so
+    that training resumed at any epoch sees what it would have seen.
+    """
+
+    def __init__(
+        self,
+        decoded: np.ndarray,
+        targets: np.ndarray,
+        *,
+        num_classes: int,
+        batch_size: int,
+        seed: int = 0,
+        augment: Augmentation | None = None,
+    ):
+        """Args:
+        decoded: uint8 (N, S, S, 3).
+        targets: class index of each picture (N,).
+        """
+        super().__init__(workers=os.cpu_count() or 1 if augment else 1, max_queue_size=16)
+        self._decoded, self._targets = decoded, np.eye(num_classes, dtype=np.float32)[targets]
+        self._batch_size, self._seed, self._augment = batch_size, seed, augment
+        self.start_at(0)
+
+    def start_at(self, epoch: int) -> None:
+        """Makes `epoch`, counted from 0, the next one."""
+        self._epoch = epoch
+        self._order = self._draw_order()
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._decoded) / self._batch_size)
+
+    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        chosen = self._order[number * self._batch_size : (number + 1) * self._batch_size]
+        batch = [self._picture(position) for position in chosen]
+        return np.stack(batch).astype(np.float32), self._targets[chosen]
+
+    def on_epoch_end(self) -> None:
+        self.start_at(self._epoch + 1)
+
+    def _draw_order(self) -> np.ndarray:
+        if self._augment is None:
+            return np.arange(len(self._decoded))
+        return np.random.default_rng([self._seed, self._epoch]).permutation(len(self._decoded))
+
+    def _picture(self, position: int) -> np.ndarray:
+        picture = self._decoded[position]
+        if self._augment is None:
+            return picture
+        seed = np.random.SeedSequence([self._seed, self._epoch, int(position)]).generate_state(1)[0]
+        return self._augment(np.ascontiguousarray(picture), int(seed))

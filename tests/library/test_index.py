@@ -1,0 +1,265 @@
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from builders import encoded, noise, put
+from PIL import Image
+
+from pipeline.errors import DataError
+from pipeline.files import write_table
+from pipeline.library import index, pictures
+
+
+@pytest.fixture
+def scan(tmp_path):
+    """Scans the folders `library` and `pool` of the test's own folder."""
+
+    def run(max_megapixels: float = 100, **folders: Path) -> pd.DataFrame:
+        roots = folders or {"library": tmp_path / "library", "pool": tmp_path / "pool"}
+        return index.scan(roots, tmp_path / "cache" / "index.parquet", max_megapixels=max_megapixels)
+
+    return run
+
+
+@pytest.fixture
+def opened(monkeypatch) -> list[str]:
+    """The names of the files that were opened."""
+    names: list[str] = []
+    load = pictures.load_bytes
+    monkeypatch.setattr(pictures, "load_bytes", lambda path: (names.append(path.name), load(path))[1])
+    return names
+
+
+def failures(rows: pd.DataFrame) -> dict[str, str]:
+    return dict(zip(rows["image"], rows["failure"], strict=True))
+
+
+def test_a_picture_is_described_upright(scan, tmp_path):
+    exif = Image.Exif()
+    exif[pictures.ORIENTATION_TAG] = 6
+    put(tmp_path / "library" / "lion" / "a.jpg", encoded(noise(1).resize((64, 32)), "JPEG", exif=exif))
+    row = scan().iloc[0]
+    assert row["image"] == "library/lion/a.jpg"
+    assert row[["width", "height", "format", "orientation", "failure"]].tolist() == [32, 64, "JPEG", 6, ""]
+    assert len(row["sha256"]) == 64
+    assert len(row["phash"]) == 16
+
+
+def test_unchanged_files_are_not_opened_again(scan, tmp_path, opened):
+    path = put(tmp_path / "library" / "a.bmp", encoded(noise(1), "BMP"))
+    put(tmp_path / "library" / "notes.jpg", b"notes")
+    first, status = scan(), path.stat()
+    assert sorted(opened) == ["a.bmp", "notes.jpg"]
+    path.write_bytes(encoded(noise(2), "BMP"))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_size == status.st_size
+    pd.testing.assert_frame_equal(scan(), first)
+    assert len(opened) == 2
+
+
+def test_only_changed_and_added_files_are_opened(scan, tmp_path, opened):
+    for name in ("a.png", "b.png", "c.png"):
+        put(tmp_path / "pool" / name, noise(ord(name[0])))
+    first = scan().set_index("image")
+    opened.clear()
+    put(tmp_path / "pool" / "a.png", noise(7))
+    put(tmp_path / "pool" / "0.png", noise(8))
+    (tmp_path / "pool" / "b.png").unlink()
+    second = scan().set_index("image")
+    assert sorted(opened) == ["0.png", "a.png"]
+    assert second.index.tolist() == ["pool/0.png", "pool/a.png", "pool/c.png"]
+    assert second.loc["pool/a.png", "sha256"] != first.loc["pool/a.png", "sha256"]
+    assert second.loc["pool/c.png"].equals(first.loc["pool/c.png"])
+
+
+def test_one_file_gone_for_another_new_leaves_no_trace(scan, tmp_path):
+    path = put(tmp_path / "pool" / "a.png", noise(1))
+    scan()
+    path.rename(tmp_path / "pool" / "b.png")
+    assert scan()["image"].tolist() == ["pool/b.png"]
+    assert pd.read_parquet(tmp_path / "cache" / "index.parquet")["image"].tolist() == ["pool/b.png"]
+
+
+def test_all_files_gone_leave_an_empty_table(scan, tmp_path):
+    path = put(tmp_path / "pool" / "a.png", noise(1))
+    scan()
+    path.unlink()
+    assert scan().empty
+    assert list(scan()) == index.COLUMNS
+
+
+def test_the_same_pictures_give_the_same_bytes_on_every_machine(scan, tmp_path):
+    for name in ("library/b.png", "library/a/x.png", "pool/ü.jpg", "pool/a.txt"):
+        put(tmp_path / name, noise(len(name)))
+    put(tmp_path / "pool" / "z.jpg", b"no picture")
+    tables = []
+    for i, prepare in enumerate([lambda: None, lambda: None, (tmp_path / "cache" / "index.parquet").unlink]):
+        prepare()
+        if i == 2:
+            os.utime(tmp_path / "library" / "b.png", (0, 0))
+        write_table(scan(), tmp_path / "out.parquet")
+        tables.append((tmp_path / "out.parquet").read_bytes())
+    assert tables[0] == tables[1] == tables[2]
+
+
+def test_an_unchanged_cache_is_not_written_again(scan, tmp_path):
+    put(tmp_path / "pool" / "a.png", noise(1))
+    scan()
+    before = (tmp_path / "cache" / "index.parquet").stat().st_mtime_ns
+    scan()
+    assert (tmp_path / "cache" / "index.parquet").stat().st_mtime_ns == before
+
+
+def test_a_file_named_like_a_picture_that_is_none_says_why(scan, tmp_path):
+    put(tmp_path / "pool" / "notes.JPG", b"These are notes.")
+    put(tmp_path / "pool" / "empty.png", b"")
+    put(tmp_path / "pool" / "short.jpeg", encoded(noise(1), "JPEG")[:400])
+    put(tmp_path / "pool" / "good.png", noise(1))
+    assert failures(scan()) == {
+        "pool/empty.png": "empty file",
+        "pool/good.png": "",
+        "pool/notes.JPG": "not a picture",
+        "pool/short.jpeg": "damaged or cut short",
+    }
+
+
+def test_a_picture_without_a_pictures_name_is_found(scan, tmp_path):
+    put(tmp_path / "pool" / "IMG_0001", noise(1))
+    assert failures(scan()) == {"pool/IMG_0001": ""}
+
+
+def test_other_files_are_ignored_and_not_read(scan, tmp_path, opened):
+    put(tmp_path / "pool" / "notes.txt", b"notes")
+    put(tmp_path / "pool" / "clip.mp4", b"\0\0\0\x18ftypmp42" + bytes(5000))
+    for _ in range(2):
+        assert scan().empty
+    assert opened == []
+
+
+def test_hidden_files_and_linked_folders_are_skipped_and_linked_files_are_not(scan, tmp_path):
+    real = put(tmp_path / "elsewhere" / "a.png", noise(1))
+    for hidden in ("pool/.a.png", "pool/.trash/a.png", "pool/._b.jpg"):
+        put(tmp_path / hidden, noise(1))
+    (tmp_path / "pool" / "folder").symlink_to(real.parent)
+    (tmp_path / "pool" / "around").symlink_to(tmp_path / "pool")
+    (tmp_path / "pool" / "broken.png").symlink_to(tmp_path / "nowhere.png")
+    assert scan().empty
+    (tmp_path / "pool" / "file.png").symlink_to(real)
+    assert failures(scan()) == {"pool/file.png": ""}
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:100], lambda data: b"", lambda data: b"x" * len(data)])
+def test_a_corrupt_cache_is_survived(scan, tmp_path, damage):
+    put(tmp_path / "pool" / "a.png", noise(1))
+    first = scan()
+    cache = tmp_path / "cache" / "index.parquet"
+    cache.write_bytes(damage(cache.read_bytes()))
+    pd.testing.assert_frame_equal(scan(), first)
+    pd.testing.assert_frame_equal(scan(), first)
+
+
+def test_what_was_judged_by_another_bound_is_judged_again(scan, tmp_path, opened):
+    put(tmp_path / "pool" / "big.png", Image.new("L", (1500, 1000)))
+    put(tmp_path / "pool" / "small.png", noise(1))
+    assert set(failures(scan()).values()) == {""}
+    assert failures(scan(max_megapixels=1))["pool/big.png"] == "too large: 1500 x 1000 pixels"
+    opened.clear()
+    assert failures(scan(max_megapixels=1.2))["pool/big.png"] == "too large: 1500 x 1000 pixels"
+    assert opened == []
+    assert set(failures(scan(max_megapixels=1.5)).values()) == {""}
+    assert opened == ["big.png"]
+
+
+def test_a_file_the_system_would_not_let_us_read_is_tried_again(scan, tmp_path, monkeypatch):
+    put(tmp_path / "pool" / "a.png", noise(1))
+
+    def refuse(path):
+        raise pictures.PictureError("unreadable: Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pictures, "load_bytes", refuse)
+        assert failures(scan()) == {"pool/a.png": "unreadable: Permission denied"}
+    assert failures(scan()) == {"pool/a.png": ""}
+
+
+def test_an_interrupted_scan_goes_on_where_it_stopped(scan, tmp_path, opened, monkeypatch):
+    monkeypatch.setattr(index, "SAVE_EVERY", 2)
+    for i in range(6):
+        put(tmp_path / "pool" / f"{i}.png", noise(i))
+    write, calls = index.write_table, []
+
+    def stop_at_the_third(table, path):
+        calls.append(len(table))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        write(table, path)
+
+    monkeypatch.setattr(index, "write_table", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        scan()
+    opened.clear()
+    rows = scan()
+    assert calls[:3] == [2, 4, 6]
+    assert len(opened) == 2
+    monkeypatch.setattr(index, "SAVE_EVERY", 1000)
+    (tmp_path / "cache" / "index.parquet").unlink()
+    pd.testing.assert_frame_equal(scan(), rows)
+
+
+def test_a_root_within_a_root_is_refused(scan, tmp_path):
+    put(tmp_path / "photos" / "pool" / "a.png", noise(1))
+    for folders in (
+        {"library": tmp_path / "photos", "pool": tmp_path / "photos" / "pool"},
+        {"library": tmp_path / "photos", "pool": tmp_path / "photos" / "pool" / ".."},
+    ):
+        with pytest.raises(DataError, match="'pool' lies in root 'library'|'library' lies in root 'pool'"):
+            scan(**folders)
+
+
+def test_folders_whose_names_begin_alike_are_two_roots(scan, tmp_path):
+    put(tmp_path / "pool" / "a.png", noise(1))
+    put(tmp_path / "pool2" / "a.png", noise(1))
+    assert scan(a=tmp_path / "pool", b=tmp_path / "pool2")["image"].tolist() == ["a/a.png", "b/a.png"]
+
+
+def test_a_name_that_is_no_unicode_is_refused_by_name(scan, tmp_path):
+    (tmp_path / "pool").mkdir()
+    with open(os.fsencode(tmp_path / "pool") + b"/\xff.jpg", "wb"):
+        pass
+    with pytest.raises(DataError, match="not Unicode") as refused:
+        scan()
+    assert r"\udcff" in refused.value.where
+
+
+def test_a_labelled_image_leaves_the_pool_without_being_moved(scan, tmp_path):
+    for name in ("library/a.png", "pool/b.png", "pool/c.png"):
+        put(tmp_path / name, noise(ord(name[-5])))
+    library, pool = index.divide(scan(), pd.Series(["pool/c.png", "pool/c.png"]), ["library"])
+    assert library["image"].tolist() == ["library/a.png", "pool/c.png"]
+    assert pool["image"].tolist() == ["pool/b.png"]
+
+
+def test_a_labelled_image_without_a_file_is_a_row_that_says_so(scan, tmp_path):
+    put(tmp_path / "pool" / "a.png", noise(1))
+    library, pool = index.divide(scan(), pd.Series(["library/x.png", "library/x.png"]), ["library"])
+    assert failures(library) == {"library/x.png": "missing"}
+    assert library.dtypes.equals(scan().dtypes)
+    assert len(pool) == 1
+
+
+def test_nothing_at_all_is_divided_into_nothing(scan):
+    library, pool = index.divide(scan(), pd.Series([], dtype="str"), ["library"])
+    assert library.empty
+    assert pool.empty
+
+
+def test_a_labelled_image_without_any_picture_is_still_missing(scan):
+    library, _ = index.divide(scan(), pd.Series(["library/x.png"]), ["library"])
+    assert failures(library) == {"library/x.png": "missing"}
+
+
+def test_a_root_is_told_by_its_whole_name(scan, tmp_path):
+    put(tmp_path / "library2" / "a.png", noise(1))
+    library, pool = index.divide(scan(library2=tmp_path / "library2"), pd.Series([], dtype="str"), ["library"])
+    assert (len(library), len(pool)) == (0, 1)

@@ -1,0 +1,243 @@
+import io
+import warnings
+
+import numpy as np
+import pytest
+from builders import encoded, noise, put
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from pipeline.library import pictures
+from pipeline.library.pictures import PictureError
+
+FLIP, TURN = Image.Transpose, Image.Transpose
+STORED = {  # how a camera stores the upright picture, for each EXIF orientation (Exif 2.32, tag 0x0112)
+    1: lambda p: p,
+    2: lambda p: p.transpose(FLIP.FLIP_LEFT_RIGHT),
+    3: lambda p: p.transpose(TURN.ROTATE_180),
+    4: lambda p: p.transpose(FLIP.FLIP_TOP_BOTTOM),
+    5: lambda p: p.transpose(FLIP.TRANSPOSE),
+    6: lambda p: p.transpose(TURN.ROTATE_90),
+    7: lambda p: p.transpose(FLIP.TRANSVERSE),
+    8: lambda p: p.transpose(TURN.ROTATE_270),
+}
+
+
+def corners() -> Image.Image:
+    """Red, green, blue and white corners, wider than high: no turn or flip leaves it as it is."""
+    colours = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], dtype=np.uint8)
+    return Image.fromarray(np.kron(colours, np.ones((16, 32, 1), dtype=np.uint8)))
+
+
+def exif(orientation: int) -> Image.Exif:
+    tags = Image.Exif()
+    tags[pictures.ORIENTATION_TAG] = orientation
+    return tags
+
+
+def bits(one: str, other: str) -> int:
+    return (int(one, 16) ^ int(other, 16)).bit_count()
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_read_as_the_same_upright_picture(orientation, format_, tmp_path):
+    options = {"JPEG": {"quality": 98, "subsampling": 0}, "WEBP": {"lossless": True}}.get(format_, {})
+    data = encoded(STORED[orientation](corners()), format_, exif=exif(orientation), **options)
+    upright = pictures.decode(data)
+    assert upright.size == (64, 32)
+    assert np.abs(np.asarray(upright, int) - np.asarray(corners(), int)).max() < 12
+    facts = pictures.inspect(data)
+    assert (facts.width, facts.height, facts.orientation, facts.format) == (64, 32, orientation, format_)
+    seen = pictures.read(put(tmp_path / "x.jpg", data), 16)
+    assert np.abs(seen[2, 2].astype(int) - [255, 0, 0]).max() < 12
+
+
+@pytest.mark.parametrize("value", [0, 9, 77])
+def test_a_senseless_orientation_counts_as_upright(value):
+    assert pictures.inspect(encoded(corners(), "JPEG", exif=exif(value))).orientation == 1
+
+
+@pytest.mark.parametrize("tags", [b"Exif\0\0garbage", b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01", b"Exif\0\0"])
+def test_a_picture_with_damaged_exif_is_still_a_picture(tags):
+    facts = pictures.inspect(encoded(corners(), "JPEG", exif=tags))
+    assert (facts.width, facts.height, facts.orientation) == (64, 32, 1)
+
+
+def with_alpha(mode: str) -> Image.Image:
+    if mode == "P":
+        picture = Image.new("P", (8, 8), 1)
+        picture.putpalette([255, 0, 0, 0, 0, 255])
+        picture.paste(0, (0, 0, 4, 8))
+        picture.info["transparency"] = 0
+        return picture
+    picture = Image.new(mode, (8, 8), {"RGBA": (0, 0, 255, 255), "LA": (40, 255)}[mode])
+    picture.paste({"RGBA": (0, 0, 0, 0), "LA": (0, 0)}[mode], (0, 0, 4, 8))
+    return picture
+
+
+@pytest.mark.parametrize(("mode", "solid"), [("RGBA", (0, 0, 255)), ("LA", (40, 40, 40)), ("P", (0, 0, 255))])
+def test_transparent_pixels_show_white(mode, solid):
+    seen = pictures.decode(encoded(with_alpha(mode)))
+    assert seen.mode == "RGB"
+    assert (seen.getpixel((1, 4)), seen.getpixel((6, 4))) == ((255, 255, 255), solid)
+
+
+def test_half_transparent_pixels_are_mixed_with_white():
+    assert pictures.decode(encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 128)))).getpixel((0, 0)) == (127, 127, 127)
+
+
+@pytest.mark.parametrize(("value", "grey"), [(65535, 255), (32768, 127), (200, 0), (0, 0)])
+def test_sixteen_bits_a_pixel_keep_their_brightness_however_dark(value, grey):
+    data = encoded(Image.fromarray(np.full((8, 8), value, dtype=np.uint16)))
+    assert pictures.decode(data).getpixel((3, 3)) == (grey, grey, grey)
+
+
+@pytest.mark.parametrize(("value", "grey"), [(0.5, 127), (1.0, 255), (200.0, 200), (float("nan"), 0)])
+def test_pixels_kept_as_fractions_keep_their_brightness(value, grey):
+    data = encoded(Image.fromarray(np.full((8, 8), value, dtype=np.float32)), "TIFF")
+    assert pictures.decode(data).getpixel((3, 3)) == (grey, grey, grey)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "CMYK", "YCbCr"])
+def test_every_colour_mode_becomes_rgb(mode, tmp_path):
+    data = encoded(noise(1).convert(mode), "TIFF" if mode == "1" else "JPEG")
+    assert pictures.read(put(tmp_path / "x", data), 32).shape == (32, 32, 3)
+
+
+def test_a_cmyk_jpeg_keeps_its_colours(tmp_path):
+    path = put(tmp_path / "x.jpg", encoded(Image.new("CMYK", (64, 64), (0, 255, 255, 0)), "JPEG", quality=95))
+    assert np.abs(pictures.read(path, 8).astype(int) - [255, 0, 0]).max() < 12
+
+
+@pytest.mark.parametrize("format_", ["GIF", "WEBP", "PNG"])
+def test_of_an_animation_the_first_frame_is_read(format_):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "lime")]
+    data = encoded(frames[0], format_, save_all=True, append_images=frames[1:], duration=50)
+    assert np.abs(np.asarray(pictures.decode(data), int) - [255, 0, 0]).max() < 6
+
+
+def test_the_format_is_told_from_the_bytes_not_from_the_name(tmp_path):
+    path = put(tmp_path / "a.jpg", encoded(corners(), "WEBP", lossless=True))
+    assert pictures.inspect(pictures.load_bytes(path)).format == "WEBP"
+    assert pictures.read(path, 8).shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty file"),
+        (b"These are notes.\n", "not a picture"),
+        (encoded(noise(1), "JPEG")[:300], "damaged or cut short"),
+        (encoded(noise(1), "JPEG")[:-200], "damaged or cut short"),
+        (encoded(noise(1), "PNG")[:500], "damaged or cut short"),
+        (encoded(Image.new("L", (2000, 2000))), "too large: 2000 x 2000 pixels"),
+    ],
+)
+def test_a_file_that_cannot_be_used_says_why(data, reason):
+    for use in (pictures.decode, pictures.inspect):
+        with pytest.raises(PictureError) as refused:
+            use(data, max_megapixels=3.9)
+        assert str(refused.value) == reason
+
+
+def test_a_picture_of_exactly_the_largest_size_is_read():
+    assert pictures.decode(encoded(Image.new("L", (2000, 2000))), max_megapixels=4).size == (2000, 2000)
+
+
+def test_a_too_large_picture_is_refused_before_its_pixels_are_decoded():
+    header = encoded(Image.new("1", (30_000, 30_000)))  # 0.9 gigapixels in a few kB
+    with pytest.raises(PictureError, match="too large"):
+        pictures.inspect(header)
+
+
+def test_what_the_index_took_is_read_whatever_its_size(tmp_path):
+    """The user may set max_megapixels above the module's own bound; train must not refuse what the index accepts."""
+    path = put(tmp_path / "wide.png", encoded(Image.new("1", (11_000, 10_000))))
+    assert pictures.inspect(path.read_bytes(), max_megapixels=200).width == 11_000
+    assert pictures.read(path, 8).shape == (8, 8, 3)
+
+
+def test_a_missing_file_and_a_folder_say_so(tmp_path):
+    with pytest.raises(PictureError, match="^missing$"):
+        pictures.load_bytes(tmp_path / "x.jpg")
+    with pytest.raises(PictureError, match="unreadable: Is a directory"):
+        pictures.load_bytes(tmp_path)
+
+
+WHOLE = {format_: encoded(noise(2, 24), format_) for format_ in ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP")}
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=150)
+def test_damaged_bytes_are_a_picture_or_a_picture_error_and_nothing_else(data):
+    bytes_ = bytearray(WHOLE[data.draw(st.sampled_from(sorted(WHOLE)))])
+    for _ in range(data.draw(st.integers(1, 8))):
+        bytes_[data.draw(st.integers(0, min(len(bytes_) - 1, 400)))] = data.draw(st.integers(0, 255))
+    try:
+        pictures.inspect(bytes(bytes_), max_megapixels=1)
+    except PictureError as reason:
+        assert str(reason)
+
+
+@pytest.mark.parametrize("colour", ["black", "white", "red", (120, 120, 121)])
+def test_a_flat_picture_has_no_perceptual_hash(colour):
+    assert pictures.inspect(encoded(Image.new("RGB", (64, 48), colour), "JPEG")).phash == ""
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_picture_encoded_again_smaller_or_brighter_looks_the_same(seed):
+    picture = noise(seed, 128)
+    own = pictures.perceptual_hash(picture)
+    brighter = picture.point(lambda value: min(255, value + 6))
+    for data in (encoded(picture, "JPEG", quality=60), encoded(picture.resize((96, 96))), encoded(brighter, "WEBP")):
+        assert bits(own, pictures.inspect(data).phash) <= 4
+    assert bits(own, pictures.perceptual_hash(noise(seed + 100, 128))) > 10
+
+
+def test_a_perceptual_hash_is_sixteen_hexadecimal_digits():
+    hash_ = pictures.perceptual_hash(noise(3))
+    assert len(hash_) == 16
+    assert int(hash_, 16) > 0
+
+
+def test_the_whole_picture_is_stretched_to_the_square(tmp_path):
+    wide = Image.new("RGB", (300, 60), "white")
+    wide.paste("red", (0, 0, 30, 60))
+    wide.paste("blue", (270, 0, 300, 60))
+    seen = pictures.read(put(tmp_path / "x.png", wide), 50)
+    assert seen.shape == (50, 50, 3)
+    assert seen.dtype == np.uint8
+    assert (seen[25, 1] == [255, 0, 0]).all()
+    assert (seen[25, 48] == [0, 0, 255]).all()
+
+
+def test_a_jpeg_decoded_at_a_reduced_scale_is_close_to_the_full_one(tmp_path):
+    path = put(tmp_path / "x.jpg", encoded(noise(5, 1200), "JPEG", quality=90))
+    whole = pictures.decode(path.read_bytes())
+    reduced = pictures.decode(path.read_bytes(), least_side=100)
+    assert whole.size == (1200, 1200)
+    assert 200 <= reduced.width < 400
+    full = np.asarray(whole.resize((100, 100), Image.Resampling.BILINEAR), int)
+    assert np.abs(pictures.read(path, 100) - full).mean() < 1
+
+
+def test_a_thumbnail_is_upright_and_keeps_its_shape(tmp_path):
+    data = encoded(STORED[6](corners()), "JPEG", exif=exif(6))
+    small = Image.open(io.BytesIO(pictures.thumbnail(put(tmp_path / "x.jpg", data), 20)))
+    assert (small.size, small.format) == ((20, 10), "JPEG")
+
+
+def test_reading_pictures_leaves_the_programs_own_warnings_alone():
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        pictures.decode(encoded(with_alpha("P")))
+        warnings.warn("a warning of ours", UserWarning, stacklevel=1)
+    assert [str(warning.message) for warning in heard] == ["a warning of ours"]
+
+
+def test_a_text_does_not_look_like_a_picture(tmp_path):
+    assert not pictures.looks_like_one(put(tmp_path / "a.jpg", b"notes"))
+    assert not pictures.looks_like_one(tmp_path / "missing.jpg")
+    assert pictures.looks_like_one(put(tmp_path / "b", noise(1)))

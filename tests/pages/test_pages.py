@@ -1,0 +1,326 @@
+import io
+import re
+import shutil
+import subprocess
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pipeline import pages
+
+CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+NASTY = "pool/<script>document.title='owned'</script>\"><img src=x onerror=alert(1)>.jpg"
+
+
+def uri(image: str) -> str:
+    """A painted picture, a colour an image name length; none for an image called broken."""
+    if "broken" in image:
+        return ""
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 6), (len(image) * 7 % 256, 90, 120)).save(buffer, "PNG")
+    return "data:image/png;hex," + buffer.getvalue().hex()
+
+
+def sets(top1: float = 0.9) -> pd.DataFrame:
+    columns = ["set", "n", "out_of_class", "top1", "top5", "macro_f1", "log_loss"]
+    return pd.DataFrame(
+        [("test", 1204, 0, top1, 1.0, 0.88, 0.412), ("benchmark:field", 12, 12, *[np.nan] * 4)], columns=columns
+    )
+
+
+def per_class(**recalls: float) -> pd.DataFrame:
+    """Test and val rows of classes with these test recalls."""
+    rows = [(name, label, 10, 0.5, recall, 0.5, 0.5) for label, recall in recalls.items() for name in ("val", "test")]
+    return pd.DataFrame(rows, columns=["set", "label", "n", "precision", "recall", "f1", "mean_score"])
+
+
+def confusions(*rows: tuple) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=["set", "label", "predicted", "n", "share"])
+
+
+def history(*val_losses: float) -> pd.DataFrame:
+    epochs = len(val_losses)
+    return pd.DataFrame(
+        {
+            "epoch": range(1, epochs + 1),
+            "loss": np.linspace(2, 1, epochs),
+            "val_loss": list(val_losses),
+            "accuracy": np.linspace(0.2, 0.9, epochs),
+            "val_accuracy": np.linspace(0.2, 0.8, epochs),
+            "learning_rate": [1e-3] * (epochs - 1) + [2e-4] * min(epochs, 1),
+        }
+    )
+
+
+def mistakes(*rows: tuple) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=["image", "set", "label", "predicted", "score", "label_score"])
+
+
+def report(**changed: object) -> str:
+    values: dict = {
+        "title": "Round 12",
+        "facts": {"model": "3f9a1c", "network": "Inception-v4"},
+        "sets": sets(),
+        "per_class": per_class(gnu=0.4, lion=0.9, tapir=0.7),
+        "confusions": confusions(("test", "gnu", "lion", 6, 0.6)),
+        "history": history(1.9, 1.2, 1.4),
+        "mistakes": mistakes(("library/gnu/a.jpg", "test", "gnu", "lion", 0.97, 0.02)),
+        "picture": uri,
+    }
+    return pages.report(**(values | changed))
+
+
+def cards(*rows: tuple) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=["image", "group", "rank", "label", "score", "reason"])
+
+
+def queue(*rows: tuple, name: str = "low-count") -> str:
+    recipe = pages.Recipe(name, "Images of a class that is short of images.", cards(*rows))
+    return pages.queue(title="Queue of round 12", recipes=[recipe], picture=uri)
+
+
+class _Elements(HTMLParser):
+    """Collects (tag, attributes) and the text outside of style and script."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.elements: list[tuple[str, dict]] = []
+        self.text = ""
+        self._silent = False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._silent = tag in ("style", "script")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._silent = False
+
+    def handle_data(self, data: str) -> None:
+        self.text += "" if self._silent else data
+
+    def all(self, tag: str) -> list[dict]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def classes_in_order(page: str) -> list[str]:
+    return re.findall(r'<tr><th scope="row" class="key">(\w+)</th>', page.split('id="confusions"')[0])
+
+
+def test_a_file_name_with_html_in_it_is_shown_as_text():
+    for page in (
+        report(mistakes=mistakes((NASTY, "test", "gnu", "lion", 0.9, 0.1))),
+        queue((NASTY, "g", 1, "gnu", 0.9, NASTY)),
+    ):
+        elements = _Elements(page)
+        assert NASTY in elements.text
+        assert len(elements.all("script")) == 1
+        assert [image for image in elements.all("img") if "onerror" in image] == []
+
+
+def test_a_label_a_fact_and_a_recipe_with_html_in_them_are_shown_as_text():
+    bold = "<b>gnu</b>"
+    page = report(title=bold, facts={bold: bold}, per_class=per_class(**{bold: 0.4}))
+    assert _Elements(page).all("b") == _Elements(report()).all("b")
+    assert "<b>gnu" not in queue(name=bold)
+
+
+def test_a_page_fetches_nothing():
+    for page in (report(), queue(("pool/a.jpg", "g", 1, "gnu", 0.9, "short"))):
+        elements = _Elements(page)
+        assert elements.all("link") == []
+        assert all("src" not in script for script in elements.all("script"))
+        assert all(image["src"].startswith("data:") for image in elements.all("img"))
+        assert "default-src 'none'" in page
+        assert not re.search(r"https?://|@import|url\(", page)
+
+
+def test_the_same_inputs_give_the_same_bytes():
+    rows = [("pool/b.jpg", "g", 2, "gnu", 0.8, "short"), ("pool/a.jpg", "g", 1, "gnu", 0.9, "short")]
+    assert report() == report()
+    assert queue(*rows) == queue(*rows) == queue(*reversed(rows))
+
+
+def test_the_report_leads_with_the_test_score_and_the_weakest_classes():
+    text = _Elements(report()).text
+    assert "right on 90.0% of 1,204 test images; weakest are gnu (40.0%), tapir (70.0%) and lion (90.0%)." in text
+
+
+def test_a_model_without_a_test_score_has_no_leading_sentence():
+    assert "right on" not in report(sets=sets(top1=np.nan))
+
+
+def test_the_weakest_class_by_test_recall_comes_first_and_an_unknown_recall_last():
+    page = report(per_class=per_class(lion=0.9, okapi=np.nan, gnu=0.4, tapir=0.7))
+    assert classes_in_order(page) == ["gnu", "tapir", "lion", "okapi"]
+
+
+def test_a_number_that_is_not_known_is_a_dash():
+    assert "nan" not in _Elements(report(per_class=per_class(okapi=np.nan))).text.lower()
+    assert "nan" not in _Elements(queue(("pool/a.jpg", "g", 1, np.nan, np.nan, np.nan))).text.lower()
+    assert '<td class="num">12</td><td class="num">12</td><td class="num">–</td>' in report()
+
+
+def test_every_picture_has_an_alternative_text_and_a_size():
+    for page in (report(), queue(("pool/a.jpg", "g", 1, "gnu", 0.9, "short"))):
+        images = _Elements(page).all("img")
+        assert images
+        assert all(image["alt"] and image["width"] and image["height"] for image in images)
+
+
+def test_every_table_has_a_caption_and_scoped_headers():
+    elements = _Elements(report())
+    assert len(elements.all("caption")) == len(elements.all("table")) == 4
+    assert all("scope" in header for header in elements.all("th"))
+
+
+def test_a_picture_that_cannot_be_read_is_a_box_that_says_so():
+    for page in (
+        report(mistakes=mistakes(("library/broken.jpg", "test", "gnu", "lion", 0.9, 0.1))),
+        queue(("pool/broken.jpg", "g", 1, "gnu", 0.9, "short")),
+    ):
+        assert _Elements(page).all("img") == []
+        assert "The picture cannot be read" in _Elements(page).text
+
+
+def test_the_most_confident_mistake_comes_first():
+    rows = [(f"library/{score}.jpg", "test", "gnu", "lion", score, 0.1) for score in (0.6, 0.99, 0.8)]
+    text = _Elements(report(mistakes=mistakes(*rows))).text
+    assert text.index("0.99.jpg") < text.index("0.8.jpg") < text.index("0.6.jpg")
+
+
+def test_a_mistake_on_an_image_of_no_class_says_so():
+    assert "none of the classes" in report(mistakes=mistakes(("b/x.jpg", "benchmark:odd", "", "lion", 0.9, np.nan)))
+
+
+def test_empty_tables_are_explained():
+    text = _Elements(
+        report(per_class=per_class(), confusions=confusions(), history=history(), mistakes=mistakes())
+    ).text
+    for sentence in ("No class has been scored", "No image was taken", "no training history", "made no mistake"):
+        assert sentence in text
+    nothing = pd.DataFrame()
+    page = report(sets=nothing, per_class=nothing, confusions=nothing, history=nothing, mistakes=nothing, facts={})
+    assert "No set has been scored" in page
+
+
+def test_an_empty_recipe_says_why_that_may_be():
+    assert "Nothing to decide here this round" in queue()
+    recipe = pages.Recipe("disagree", "Says who is right.", cards(), empty="There is no champion yet.")
+    page = pages.queue(title="Queue", recipes=[recipe], picture=uri)
+    assert "There is no champion yet." in page
+    assert "Nothing waits for a person" in page
+
+
+def test_near_duplicates_share_a_card_at_their_best_rank():
+    page = queue(
+        ("pool/burst-2.jpg", "burst", 3, "gnu", 0.7, "short"),
+        ("pool/alone.jpg", "alone", 2, "gnu", 0.8, "short"),
+        ("pool/burst-1.jpg", "burst", 1, "gnu", 0.9, "short"),
+    )
+    text = _Elements(page).text
+    assert "3 images, 2 decisions" in text
+    assert text.count("2 near-duplicates, decide once") == 1
+    assert text.index("burst-1") < text.index("burst-2") < text.index("alone")
+
+
+def test_images_without_a_group_are_never_near_duplicates():
+    page = queue(("pool/a.jpg", "", 1, "gnu", 0.9, ""), ("pool/b.jpg", None, 2, "gnu", 0.8, ""))
+    assert "near-duplicates, decide once" not in page.split("<main")[1]
+
+
+def test_the_best_epoch_is_the_one_of_the_lowest_validation_loss_or_the_one_given():
+    assert "best: epoch 2" in report(history=history(1.9, 1.2, 1.4))
+    assert "best: epoch 3" in report(history=history(1.9, 1.2, 1.199), best_epoch=3)
+
+
+def test_a_chart_survives_one_epoch_gaps_and_a_loss_that_blew_up():
+    for losses in [(1.0,), (1.0, np.nan, 0.8), (np.inf, 1.0), (np.nan, np.nan), (0.0, 0.0), (5e-7, 3e9)]:
+        assert (
+            re.search(r"nan|inf\b", "".join(re.findall(r"<svg.*?</svg>", report(history=history(*losses)), re.S)))
+            is None
+        )
+
+
+def test_1500_classes_take_less_than_a_second_and_two_megabytes():
+    recalls = {f"species_{number:04}": number / 1500 for number in range(1500)}
+    tables = [per_class(**recalls).replace({"set": {"val": f"benchmark:{name}"}}) for name in "abc"]
+    wide = pd.concat([per_class(**recalls), *(table[table["set"] != "test"] for table in tables)])
+    pairs = confusions(*[("test", f"species_{n:04}", "gnu", 1, 0.1) for n in range(1500)])
+    start = time.process_time()
+    page = report(per_class=wide, confusions=pairs)
+    assert time.process_time() - start < 1
+    assert len(page) < 2e6
+    assert "Show all 1,500" in page
+    assert "The 500 rarer pairs are in" in _Elements(page).text
+
+
+def test_a_thumbnail_is_a_data_uri_and_a_damaged_file_is_none(tmp_path: Path):
+    Image.new("RGB", (400, 200), "teal").save(tmp_path / "a.png")
+    (tmp_path / "b.jpg").write_bytes(b"no picture")
+    assert pages.picture_uri(tmp_path / "a.png", side=32).startswith("data:image/jpeg;base64,")
+    assert pages.picture_uri(tmp_path / "b.jpg") == ""
+    assert pages.picture_uri(tmp_path / "missing.jpg") == ""
+
+
+def in_a_browser(page: str, script: str, folder: Path) -> str:
+    """The page's document after its own script and then `script` have run in a browser."""
+    assert CHROMIUM is not None
+    file = folder / "page.html"
+    file.write_text(page.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
+    quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+    quiet += ["--disable-component-update", "--disable-sync", f"--user-data-dir={folder / 'profile'}"]
+    command = [
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        *quiet,
+        "--virtual-time-budget=2000",
+        "--dump-dom",
+        file.as_uri(),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome on PATH: the pages' script is not tried")
+def test_in_a_browser_a_table_sorts_a_filter_finds_and_a_long_table_opens(tmp_path: Path):
+    recalls = {f"species_{number:02}": number / 60 for number in range(60)}
+    script = """
+      const part = document.querySelector("#classes"), note = document.documentElement.dataset;
+      const shown = () => [...part.querySelectorAll("tbody tr:not([hidden]) th")].map((th) => th.textContent);
+      const recall = part.querySelector("th[aria-sort]"), name = part.querySelector("th[data-column='0']");
+      note.first = shown().length + " " + shown()[0];
+      recall.querySelector("button").click();
+      note.turned = recall.getAttribute("aria-sort") + " " + shown()[0];
+      name.querySelector("button").click();
+      note.named = name.getAttribute("aria-sort") + " " + shown()[0] + " " + recall.hasAttribute("aria-sort");
+      part.querySelector(".more button").click();
+      note.all = shown().length;
+      const input = part.querySelector("input");
+      input.value = "SPECIES 07"; input.dispatchEvent(new Event("input"));
+      note.found = shown().join() + " " + part.querySelector("output").textContent;
+    """
+    page = in_a_browser(report(per_class=per_class(**recalls, okapi=np.nan)), script, tmp_path)
+    note = _Elements(page).all("html")[0]
+    assert note["data-ready"] == "yes"
+    assert "data-error" not in note
+    assert note["data-first"] == "50 species_00"
+    assert note["data-turned"] == "descending species_59"
+    assert note["data-named"] == "ascending okapi false"
+    assert note["data-all"] == "61"
+    assert note["data-found"] == "species_07 1 found"
+
+    rows = [(f"pool/{number}.jpg", "", number, "lion" if number % 2 else "gnu", 0.9, "short") for number in range(20)]
+    script = """
+      const input = document.querySelector("input");
+      input.value = "gnu"; input.dispatchEvent(new Event("input"));
+      document.documentElement.dataset.found = document.querySelectorAll(".cards > li:not([hidden])").length;
+    """
+    note = _Elements(in_a_browser(queue(*rows, name="look-alike & more"), script, tmp_path)).all("html")[0]
+    assert (note["data-ready"], note["data-found"]) == ("yes", "10")
+    assert "data-error" not in note

@@ -1,0 +1,199 @@
+from pathlib import Path
+
+import pytest
+
+from pipeline import config
+from pipeline.errors import UsageError
+
+REAL = Path(__file__).parents[1] / "configs" / "params.yaml"
+
+
+@pytest.fixture
+def params(tmp_path):
+    """Writes the project's own params with some text replaced; returns the file."""
+
+    def write(*changes: tuple[str, str]) -> Path:
+        text = REAL.read_text(encoding="utf-8")
+        for old, new in changes:
+            assert text.count(old) >= 1, old
+            text = text.replace(old, new, 1)
+        (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+        return tmp_path / "params.yaml"
+
+    return write
+
+
+def refusal(section, path) -> str:
+    with pytest.raises(UsageError) as refused:
+        config.load(section, path)
+    assert str(path) in str(refused.value)
+    assert len(str(refused.value).splitlines()) <= 3
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("section", [s for s in config.Section.__subclasses__() if s is not config.Preset])
+def test_each_section_of_the_projects_own_params_is_valid(section):
+    config.load(section, REAL)
+
+
+def test_an_unknown_key_offers_the_nearest_name(params):
+    said = refusal(config.Curate, params(("min_images:", "min_image:")))
+    assert "unknown key 'min_image'" in said
+    assert "did you mean 'min_images'?" in said
+
+
+def test_an_unknown_section_offers_the_nearest_name(params):
+    said = refusal(config.Split, params(("curate:", "curat:")))
+    assert "unknown section 'curat'" in said
+    assert "did you mean 'curate'?" in said
+
+
+def test_a_section_with_a_number_for_a_name_is_refused(params):
+    assert "unknown section '7'" in refusal(config.Split, params(("curate:", "7:")))
+
+
+def test_a_missing_key_is_named(params):
+    assert "key 'salt' is missing" in refusal(config.Split, params(("  salt: wallaby", "")))
+
+
+def test_a_missing_section_is_named(params):
+    text = REAL.read_text(encoding="utf-8")
+    gate = text[text.index("gate:") : text.index("identify:")]
+    assert "section 'gate' is missing" in refusal(config.Gate, params((gate, "")))
+
+
+def test_an_empty_section_misses_its_keys(params):
+    path = params(("  max_megapixels: 100", "  # max_megapixels: 100"))
+    assert "key 'max_megapixels' is missing" in refusal(config.Index, path)
+
+
+@pytest.mark.parametrize(
+    ("section", "old", "new", "said"),
+    [
+        (config.Curate, "min_images: 40", "min_images: 2", "min_images is 2"),
+        (config.Curate, "near_duplicate_distance: 4", "near_duplicate_distance: 17", "near_duplicate_distance is 17"),
+        (config.Curate, "min_images: 40", "min_images: many", "min_images is 'many'"),
+        (config.Curate, "min_images: 40", "min_images: 40.5", "min_images is 40.5"),
+        (config.Split, "val: 0.15", "val: 0", "val is 0"),
+        (config.Split, "test: 0.15", "test: 15", "test is 15"),
+        (config.Train, "learning_rate: 0.001", "learning_rate: .nan", "learning_rate is nan"),
+        (config.Train, "min_delta: 0.002", "min_delta: .inf", "min_delta is inf"),
+        (config.Train, "flip: true", "flip: maybe", "flip is 'maybe'"),
+        (config.Index, "max_megapixels: 100", "max_megapixels: [1]", "max_megapixels is [1]"),
+    ],
+)
+def test_a_value_out_of_range_is_named_with_its_key(params, section, old, new, said):
+    assert said in refusal(section, params((old, new)))
+
+
+def test_a_learning_rate_may_be_written_as_one_writes_it(params):
+    path = params(("learning_rate: 0.001", "learning_rate: 1e-3"))  # to YAML 1.1 this is a word
+    assert config.load(config.Train, path).learning_rate == 0.001
+
+
+def test_an_upper_cutoff_below_the_lower_one_is_refused(params):
+    said = refusal(config.Curate, params(("max_images: 1000", "max_images: 39")))
+    assert "max_images 39 is below min_images 40" in said
+    assert config.load(config.Curate, params(("max_images: 1000", "max_images: 40"))).max_images == 40
+
+
+def test_val_and_test_must_leave_something_to_train_on(params):
+    assert "0.95" in refusal(config.Split, params(("val: 0.15", "val: 0.8")))
+
+
+@pytest.mark.parametrize("text", ["", "just words", "- a\n- list\n"])
+def test_a_file_without_sections_is_refused(tmp_path, text):
+    (tmp_path / "params.yaml").write_text(text)
+    assert "no sections" in refusal(config.Split, tmp_path / "params.yaml")
+
+
+def test_unreadable_yaml_is_named_with_its_line(params):
+    said = refusal(config.Split, params(("batch_size: 32", "batch_size: [32")))
+    assert "not readable as YAML" in said
+    assert "line 28" in said
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path):
+    (tmp_path / "params.yaml").write_bytes(b"split: \xff\xfe")
+    assert "not readable as YAML" in refusal(config.Split, tmp_path / "params.yaml")
+
+
+def test_a_missing_file_says_where_to_stand(tmp_path):
+    assert "top of the repository" in refusal(config.Split, tmp_path / "params.yaml")
+
+
+def test_a_key_that_stands_twice_is_refused(params):
+    assert "'val' stands twice" in refusal(config.Split, params(("  val: 0.15", "  val: 0.15\n  val: 0.2")))
+
+
+def test_a_section_that_is_a_list_is_refused(tmp_path):
+    (tmp_path / "params.yaml").write_text("split: [1, 2]\n")
+    refusal(config.Split, tmp_path / "params.yaml")
+
+
+def test_two_roots_cannot_share_a_name(params):
+    said = refusal(config.Roots, params(("    pool: data/demo/pool", "    library: data/demo/pool")))
+    assert "two roots are called 'library'" in said
+
+
+@pytest.mark.parametrize("name", ["a/b", ".hidden"])
+def test_a_roots_name_is_the_first_part_of_a_path(params, name):
+    assert "cannot name a root" in refusal(config.Roots, params(("    pool: data", f"    {name}: data")))
+
+
+def test_a_kind_without_folders_may_stay_empty(params):
+    roots = config.load(config.Roots, params(("    pool: data/demo/pool", "")))
+    assert roots.pool == {}
+
+
+def test_relative_folders_count_from_the_real_repository_inside_an_experiment(params, monkeypatch):
+    path = params(("pool: data/demo/pool", "pool: /mnt/pool"))
+    monkeypatch.setenv("DVC_ROOT", "/home/me/zoo")
+    folders = config.load(config.Roots, path).folders
+    assert folders["library"] == Path("/home/me/zoo/data/demo/library")
+    assert folders["pool"] == Path("/mnt/pool")
+
+
+def test_naming_a_root_changes_one_line_and_keeps_every_comment(params):
+    path = params()
+    before = path.read_text(encoding="utf-8").splitlines()
+    config.set_root("pool", "pool", Path("/mnt/my pictures"), path)
+    config.set_root("pool", "cards", Path("/mnt/cards"), path)
+    after = path.read_text(encoding="utf-8").splitlines()
+    assert sorted(set(after) - set(before)) == ["    cards: /mnt/cards", "    pool: /mnt/my pictures"]
+    assert set(before) - set(after) == {"    pool: data/demo/pool"}
+    assert config.load(config.Roots, path).pool["pool"] == Path("/mnt/my pictures")
+
+
+def test_the_first_root_of_an_empty_kind_can_be_named(params):
+    path = params(("    pool: data/demo/pool", ""))
+    config.set_root("pool", "pool", Path("/mnt/pool"), path)
+    assert config.load(config.Roots, path).pool == {"pool": Path("/mnt/pool")}
+
+
+@pytest.mark.parametrize("name", ["library", "a/b"])
+def test_naming_a_root_never_breaks_the_file(params, name):
+    path = params()
+    before = path.read_bytes()
+    with pytest.raises(UsageError):
+        config.set_root("pool", name, Path("/mnt/pool"), path)
+    assert path.read_bytes() == before
+
+
+def test_an_unknown_preset_offers_the_nearest(tmp_path, monkeypatch):
+    monkeypatch.setattr(config, "PRESETS", tmp_path)
+    (tmp_path / "inception_v4.yaml").write_text("architecture: inception_v4\nimage_size: 299\n")
+    assert config.load_preset("inception_v4").image_size == 299
+    with pytest.raises(UsageError, match="did you mean 'inception_v4'"):
+        config.load_preset("inceptionv4")
+
+
+def test_advice_for_a_word_like_no_other_lists_what_is_known():
+    assert config.nearest("zzz", ["test", "val"]) == "known: test, val"
+    assert config.nearest("tset", ["test", "val"]) == "did you mean 'test'?"
+
+
+def test_a_section_cannot_be_changed_after_it_was_read():
+    section = config.load(config.Split, REAL)
+    with pytest.raises(Exception, match="frozen"):
+        section.val = 0.5
