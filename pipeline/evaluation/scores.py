@@ -68,8 +68,8 @@ def by_class(scores: pd.DataFrame) -> pd.DataFrame:
             rows["label"], rows["predicted"], labels=names, zero_division=0.0
         )
         own = rows.groupby("label")["label_score"].mean()[names].to_numpy()
-        columns = {"label": names, "n": n, "precision": precision, "recall": recall, "f1": f1, "mean_score": own}
-        tables.append(pd.DataFrame(columns).assign(set=name))
+        measures = {"label": names, "n": n, "precision": precision, "recall": recall, "f1": f1, "mean_score": own}
+        tables.append(pd.DataFrame(measures).assign(set=name))
     columns = ["set", "label", "n", "precision", "recall", "f1", "mean_score"]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 

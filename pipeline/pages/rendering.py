@@ -1,6 +1,7 @@
 """How the templates beside this file become text: escaping, and how numbers read."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import jinja2
@@ -14,6 +15,11 @@ DASH = "–"  # where a number is not known
 
 def render(template: str, **values: object) -> str:
     """Fills a template; every value is escaped, for file names and labels may hold HTML."""
+    return _environment().get_template(template).render(values)
+
+
+@cache
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -26,7 +32,7 @@ def render(template: str, **values: object) -> str:
         environment.filters[filter_.__name__] = filter_
     environment.tests["known"] = pd.notna
     environment.globals.update(first_rows=FIRST_ROWS, few=FEW)
-    return environment.get_template(template).render(values)
+    return environment
 
 
 def percent(share: float, digits: int = 1) -> str:

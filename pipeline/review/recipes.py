@@ -69,7 +69,7 @@ RECIPES = [
         "unknown", "Good pictures in the library that nobody could name. Name them, or leave them unknown.", unknown
     ),
     Recipe(
-        "low-count", "Pool images of classes that have few images so far. Confirm the label, or correct it.", low_count
+        "low-count", "Pool images of classes that have few images. Confirm the label, or correct it.", low_count
     ),
     Recipe(
         "look-alike",
@@ -91,7 +91,8 @@ def run(
     Returns:
       For each recipe `COLUMNS`, ranked from 1; near-duplicates share their `group`.
     """
-    tables, taken = {}, set()
+    tables: dict[str, pd.DataFrame] = {}
+    taken: set[str] = set()
     for recipe in RECIPES:
         rows = recipe.query(material, **params)
         rows = rows[~rows["image"].isin(taken)].head(max_rows).reset_index(drop=True)

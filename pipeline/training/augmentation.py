@@ -19,18 +19,18 @@ class Augmentation:
         rotate_degrees: rotate by up to this much, either way.
         zoom: scale by up to this share, in or out.
         """
-        self._steps = {"flip": flip, "rotate_degrees": rotate_degrees, "zoom": zoom}
+        self._flip, self._rotate_degrees, self._zoom = flip, rotate_degrees, zoom
         self._local = threading.local()
 
     def __call__(self, picture: np.ndarray, seed: int) -> np.ndarray:
         """Returns the picture, uint8 (H, W, 3), augmented as `seed` says."""
         if not hasattr(self._local, "pipeline"):
-            self._local.pipeline = _pipeline(**self._steps)
+            self._local.pipeline = _pipeline(self._flip, self._rotate_degrees, self._zoom)
         self._local.pipeline.set_random_seed(seed)
         return self._local.pipeline(image=picture)["image"]
 
 
-def _pipeline(*, flip: bool, rotate_degrees: float, zoom: float) -> A.Compose:
+def _pipeline(flip: bool, rotate_degrees: float, zoom: float) -> A.Compose:
     steps: list[A.BasicTransform] = []
     if flip:
         steps.append(A.HorizontalFlip(p=0.5))

@@ -82,7 +82,8 @@ def _variables(model: keras.Model) -> list:
 
 def _save(variables: list, path: Path, **more: np.ndarray) -> None:
     buffer = io.BytesIO()
-    np.savez(buffer, **{f"v{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)}, **more)
+    arrays = {f"v{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)}
+    np.savez(buffer, allow_pickle=False, **arrays, **more)
     with atomic(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 
