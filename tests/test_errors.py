@@ -88,7 +88,9 @@ def test_a_reader_that_stops_early_is_no_failure(lines):
     """`wallaby board | head -1`, with an output shorter and longer than the buffer of a pipe."""
     command = f'exec 3>&1; ({sys.executable} -c "{PROGRAM.format(lines=lines)}"; echo $? >&3) | true'
     shell = ["bash", "-c", command]
-    ended = subprocess.run(shell, capture_output=True, text=True, cwd=REPOSITORY, env={"PATH": "/usr/bin:/bin"})
+    ended = subprocess.run(
+        shell, check=False, capture_output=True, text=True, cwd=REPOSITORY, env={"PATH": "/usr/bin:/bin"}
+    )
     assert (ended.stdout.strip(), ended.stderr) == ("0", "")
 
 
@@ -96,7 +98,9 @@ def test_a_reader_that_stops_early_is_no_failure(lines):
 def test_output_to_a_full_disk_is_resumable():
     with open("/dev/full", "w") as full:
         program = [sys.executable, "-c", PROGRAM.format(lines=1)]
-        ended = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY, env={})
+        ended = subprocess.run(
+            program, check=False, stdout=full, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY, env={}
+        )
     assert ended.returncode == 75
     assert "the disk is full" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -14,6 +14,7 @@ REQUIRED = ["image", "label"]
 ORIGINS = ["real", "staged", "synthetic"]
 STATUSES = ["ok", "unknown", "bad"]
 UNKNOWN = "unknown"
+CONTROL = r"[\x00-\x1f\x85\u2028\u2029]"
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ def check(table: pd.DataFrame, root_names: list[str], source: object) -> pd.Data
     """
     table = table.reindex(columns=COLUMNS, fill_value="").fillna("").astype("str")
     for column in COLUMNS[1:]:
-        table[column] = table[column].str.strip()
+        lines = table[column].str.replace(r"\r\n?", "\n", regex=True)  # a lone \r is written as the end of a row
+        table[column] = lines.str.strip()
     for column, default in {"origin": "real", "status": "ok"}.items():
         table[column] = table[column].replace("", default)
     check_images(table["image"], root_names, source)
@@ -105,7 +107,7 @@ def check_labels(table: pd.DataFrame, source: object) -> None:
     """
     never = table["label"].str.lower() == UNKNOWN
     _refuse(never, table, source, "'unknown' is never a class", "give such images the status unknown, or no label")
-    broken = table["label"].str.contains(r"[\x00-\x1f\x85\u2028\u2029]")
+    broken = table["label"].str.contains(CONTROL)
     _refuse(broken, table, source, "a line break or control character in a label", "write the label in one line")
 
 
@@ -120,6 +122,9 @@ def check_images(images: pd.Series, root_names: list[str], source: object) -> No
     _refuse(images == "", table, source, "a row without an image", "name the image, or remove the row")
     twice = images.duplicated()
     _refuse(twice, table, source, "an image is listed twice", "keep one of the rows")
+    _refuse(
+        images.str.contains(CONTROL), table, source, "a line break or control character in a name", "rename the file"
+    )
     roots = root_of(images)
     for root in roots[~roots.isin(root_names)].head(1):
         advice = f"{nearest(root, root_names)} (roots in configs/params.yaml)"

@@ -92,9 +92,7 @@ def inspect(data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS) -> Facts:
     """
     picture = _open(data, max_megapixels)
     format_ = picture.format or ""
-    orientation = picture.getexif().get(ORIENTATION_TAG, 1)
-    if not isinstance(orientation, int) or not 1 <= orientation <= 8:
-        orientation = 1
+    orientation = _orientation(picture)
     upright = _upright_rgb(picture)
     return Facts(upright.width, upright.height, format_, orientation, perceptual_hash(upright))
 
@@ -131,6 +129,14 @@ def _open(data: bytes, max_megapixels: float) -> Image.Image:
     if picture.width * picture.height > max_megapixels * 1e6:
         raise PictureError(f"too large: {picture.width} x {picture.height} pixels")
     return picture
+
+
+def _orientation(picture: Image.Image) -> int:
+    try:
+        value = picture.getexif().get(ORIENTATION_TAG, 1)  # of a PNG, this decodes the pixels
+    except Exception:  # damaged EXIF; damaged pixels are found when they are decoded
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def _upright_rgb(picture: Image.Image) -> Image.Image:

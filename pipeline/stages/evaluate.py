@@ -33,6 +33,7 @@ def main(splits_table: str, model_folder: str, out: str) -> None:
         confusions=confusions,
         history=pd.read_csv(Path(model_folder) / "history.csv"),
         mistakes=mistakes,
+        best_epoch=model.card.training["best_epoch"],
         picture=lambda image: pages.picture_uri(labels.locate(image, folders)),
     )
 

@@ -42,7 +42,7 @@ def library_table(*rows: dict) -> pd.DataFrame:
         filled.append({**plain, "sha256": sha(row["image"]), "phash": phash(row["image"])} | row)
     table = pd.DataFrame(filled, columns=INDEX_COLUMNS)
     texts = ["image", "sha256", "phash", "format", "failure"]
-    return table.astype({column: "str" for column in texts})
+    return table.astype(dict.fromkeys(texts, "str"))
 
 
 def benchmark_table(*images: str) -> pd.DataFrame:

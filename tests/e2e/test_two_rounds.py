@@ -1,0 +1,114 @@
+"""The wheel turns: two whole rounds on the demo, by the commands of the README."""
+
+import json
+
+import pytest
+
+from tests.e2e.conftest import Workspace, fresh
+
+SIDES = ["sha256", "set"]
+
+
+@pytest.fixture(scope="module")
+def rounds(tmp_path_factory) -> tuple[Workspace, dict, dict]:
+    """The workspace after two rounds, and what each left behind."""
+    workspace = fresh(tmp_path_factory.mktemp("demo") / "clone")
+    first = play(workspace)
+    workspace.run("git", "add", "-A")
+    workspace.run("git", "commit", "--quiet", "-m", "Round 1")
+    workspace.run("wallaby", "demo", "--review")
+    workspace.run("wallaby", "apply")
+    workspace.run("wallaby", "promote")
+    return workspace, first, play(workspace)
+
+
+def play(workspace: Workspace) -> dict:
+    output = workspace.run("scripts/round").stdout
+    return {
+        "output": output,
+        "summary": workspace.json("data/curated/summary.json"),
+        "card": workspace.json("data/model/card.json"),
+        "splits": workspace.table("data/splits/splits.parquet"),
+        "classes": (workspace.path / "data/model/classes.txt").read_text().split(),
+        "metrics": workspace.json("data/evaluation/metrics.json"),
+        "predictions": workspace.json("data/predictions/summary.json"),
+        "lineage": workspace.table("data/model/lineage.parquet"),
+    }
+
+
+def test_every_image_is_kept_or_excluded_with_a_reason(rounds):
+    for played in rounds[1:]:
+        summary = played["summary"]
+        assert summary["images"] == summary["kept"] + sum(summary["excluded"].values())
+
+
+def test_what_the_demo_planted_is_found(rounds):
+    excluded = rounds[1]["summary"]["excluded"]
+    assert excluded["unreadable"] == 2
+    assert excluded["unknown"] == 14
+    assert excluded["label conflict"] >= 2
+    assert excluded["duplicate"] >= 6
+    assert rounds[1]["summary"]["near_classes"] == ["zebra", "bear"]
+
+
+def test_every_pool_image_is_identified_or_failed(rounds):
+    for played in rounds[1:]:
+        predictions = played["predictions"]
+        assert predictions["pool"] == predictions["identified"] + predictions["failed"]
+
+
+def test_the_second_round_knows_more_classes(rounds):
+    _, first, second = rounds
+    assert set(second["classes"]) > set(first["classes"])
+
+
+def test_the_second_round_needs_clearly_fewer_epochs(rounds):
+    _, first, second = rounds
+    assert second["card"]["training"]["best_epoch"] <= 0.6 * first["card"]["training"]["best_epoch"]
+
+
+def test_the_second_round_starts_from_the_first_rounds_model(rounds):
+    _, first, second = rounds
+    assert second["card"]["parent_digest"] == first["card"]["model_digest"]
+    assert (first["card"]["round"], second["card"]["round"]) == (1, 2)
+
+
+def test_no_image_has_changed_sides(rounds):
+    _, first, second = rounds
+    both = first["splits"][SIDES].merge(second["splits"][SIDES], on="sha256", suffixes=("_first", "_second"))
+    assert len(both) > 1000
+    assert (both["set_first"] == both["set_second"]).all()
+
+
+def test_the_lineage_remembers_every_image_of_both_rounds(rounds):
+    _, first, second = rounds
+    seen = set(first["splits"]["sha256"]) | set(second["splits"]["sha256"])
+    assert set(second["lineage"]["sha256"]) == seen
+
+
+def test_the_model_is_good_enough_for_its_queue(rounds):
+    _, first, second = rounds
+    assert first["metrics"]["test"]["top1"] > 0.8
+    assert second["metrics"]["benchmark:field"]["n"] > first["metrics"]["benchmark:field"]["n"]
+
+
+def test_running_the_round_again_runs_nothing(rounds):
+    workspace, _, second = rounds
+    output = workspace.run("scripts/round").stdout
+    assert "Running stage 'train'" not in output
+    assert "Running stage 'curate'" not in output
+    assert workspace.json("data/model/card.json") == second["card"]
+
+
+def test_the_summary_tells_the_round_and_what_comes_next(rounds):
+    output = rounds[2]["output"]
+    for words in ("Round 2", "plateau at epoch", "benchmark field", "images identified", "wallaby promote", "mlflow ui"):
+        assert words in output
+
+
+def test_both_rounds_stand_side_by_side(rounds):
+    workspace, first, second = rounds
+    listed = json.loads(workspace.run("wallaby", "runs", "--json").stdout)
+    assert [row["round"] for row in listed] == ["1", "2"]
+    assert listed[1]["base run"] == first["card"]["run_id"][:8]
+    assert listed[1]["test"] == second["metrics"]["test"]["top1"]
