@@ -15,13 +15,13 @@ from pipeline.files import atomic_folder, write_csv, write_json
 from pipeline.library import labels
 
 LIBRARY = {
-    "bird": 400,
-    "cat": 340,
-    "cow": 300,
-    "dog": 260,
-    "elephant": 220,
-    "horse": 180,
-    "sheep": 120,
+    "bird": 330,
+    "cat": 290,
+    "cow": 250,
+    "dog": 220,
+    "elephant": 190,
+    "horse": 160,
+    "sheep": 110,
     "zebra": 38,
     "bear": 36,
 }

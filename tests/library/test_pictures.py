@@ -149,15 +149,14 @@ def test_a_picture_of_exactly_the_largest_size_is_read():
 
 
 def test_a_too_large_picture_is_refused_before_its_pixels_are_decoded():
-    header = encoded(Image.new("1", (20_000, 20_000)))  # 0.4 gigapixels in a few kB
+    header = encoded(Image.new("1", (12_000, 12_000)))  # 144 megapixels in a few kB
     with pytest.raises(PictureError, match="too large"):
         pictures.inspect(header)
 
 
 def test_what_the_index_took_is_read_whatever_its_size(tmp_path):
     """The user may set max_megapixels above the module's own bound; train must not refuse what the index accepts."""
-    path = put(tmp_path / "wide.png", encoded(Image.new("1", (11_000, 10_000))))
-    assert pictures.inspect(path.read_bytes(), max_megapixels=200).width == 11_000
+    path = put(tmp_path / "wide.jpg", encoded(Image.new("L", (10_200, 10_000)), "JPEG"))
     assert pictures.read(path, 8).shape == (8, 8, 3)
 
 

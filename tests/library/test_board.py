@@ -1,0 +1,38 @@
+import pandas as pd
+
+from pipeline.library import board
+
+
+def eligible(origin: str = "real", **classes: int) -> pd.DataFrame:
+    rows = [(label, f"{label}{origin}{i}", origin) for label, number in classes.items() for i in range(number)]
+    return pd.DataFrame(rows, columns=["label", "group", "origin"], dtype="str")
+
+
+def test_a_class_is_in_near_or_below_and_short_by_what_it_lacks():
+    rows = board.count(eligible(lion=40, tapir=39, puma=30, okapi=29), min_images=40).set_index("label")
+    assert rows["standing"].to_dict() == {"lion": "in", "tapir": "near", "puma": "near", "okapi": "below"}
+    assert rows["short_by"].to_dict() == {"lion": 0, "tapir": 1, "puma": 10, "okapi": 11}
+    assert set(rows["cutoff"]) == {40}
+
+
+def test_those_nearest_below_the_cutoff_stand_first():
+    rows = board.count(eligible(lion=90, emu=40, okapi=5, puma=31, tapir=39, boa=5), min_images=40)
+    assert rows["label"].tolist() == ["tapir", "puma", "boa", "okapi", "emu", "lion"]
+
+
+def test_near_duplicates_count_once():
+    rows = eligible(lion=3).assign(group=["a", "a", "b"])
+    assert board.count(rows, min_images=3).loc[0, ["images", "groups", "short_by"]].tolist() == [3, 2, 1]
+
+
+def test_the_share_that_is_not_real_is_told():
+    rows = pd.concat([eligible(lion=5), eligible("staged", lion=2), eligible("synthetic", lion=1, tapir=3)])
+    counted = board.count(rows, min_images=3).set_index("label")
+    assert counted.loc["lion", ["real", "staged", "synthetic", "staged_share"]].tolist() == [5, 2, 1, 0.375]
+    assert counted.loc["tapir", "staged_share"] == 1
+
+
+def test_no_images_make_an_empty_board():
+    empty = board.count(eligible(), min_images=3)
+    assert empty.empty
+    assert list(empty) == board.COLUMNS

@@ -1,0 +1,267 @@
+import pandas as pd
+import pytest
+from builders import benchmark_table, flip, label_table, library_table, phash, sha
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.files import write_table
+from pipeline.library import curation
+from pipeline.library.curation import Curated
+
+
+def curate(library: list[dict], labelled: list[dict], benchmark: tuple[str, ...] = (), **settings_) -> Curated:
+    chosen = {"min_images": 1, "max_images": 100, "near_duplicate_distance": 4, "max_per_group": 3} | settings_
+    return curation.curate(label_table(*labelled), library_table(*library), benchmark_table(*benchmark), **chosen)
+
+
+def shelf(**rows: dict) -> tuple[list[dict], list[dict]]:
+    """Index and label rows of the images library/NAME; facts of the file and of the label may be mixed."""
+    of_label = {"label", "subclass", "origin", "group", "status"}
+    library, labelled = [], []
+    for name, row in rows.items():
+        said = {key: value for key, value in row.items() if key in of_label}
+        library.append({"image": f"library/{name}"} | {k: v for k, v in row.items() if k not in of_label})
+        if said:
+            labelled.append({"image": f"library/{name}"} | said)
+    return library, labelled
+
+
+def reasons(curated: Curated) -> dict[str, str]:
+    names = curated.excluded["image"].str.removeprefix("library/")
+    return dict(zip(names, curated.excluded["reason"], strict=True))
+
+
+def kept(curated: Curated) -> set[str]:
+    return set(curated.images["image"].str.removeprefix("library/"))
+
+
+def many(label: str, number: int, **more) -> dict[str, dict]:
+    return {f"{label}{i:03d}{more.get('origin', '')}": {"label": label} | more for i in range(number)}
+
+
+LION = phash("lion")
+
+
+def test_a_benchmark_image_its_copies_and_its_near_duplicates_are_not_learnt_from():
+    rows = shelf(
+        a={"label": "lion", "phash": LION},
+        near={"label": "lion", "phash": flip(LION, 1)},
+        chained={"label": "lion", "phash": flip(LION, 1, 2, 3, 4, 5)},
+        copy={"label": "lion", "sha256": sha("library/a"), "phash": ""},
+        far={"label": "lion"},
+    )
+    curated = curate(*rows, benchmark=("library/a",))
+    assert reasons(curated) == dict.fromkeys(["a", "near", "chained", "copy"], "benchmark")
+    assert kept(curated) == {"far"}
+
+
+def test_a_benchmark_image_needs_no_label_and_may_be_broken():
+    rows = shelf(
+        a={},
+        b={"failure": "missing", "sha256": "", "phash": ""},
+        c={"label": "lion"},
+        d={"sha256": "", "phash": "", "failure": "missing"},
+    )
+    assert reasons(curate(*rows, benchmark=("library/a", "library/b"))) == {
+        "a": "benchmark",
+        "b": "benchmark",
+        "d": "unreadable",
+    }
+
+
+def test_an_unreadable_image_says_why():
+    curated = curate(*shelf(a={"label": "lion", "failure": "not a picture", "phash": ""}, b={"label": "lion"}))
+    assert curated.excluded[["reason", "detail"]].to_numpy().tolist() == [["unreadable", "not a picture"]]
+
+
+def test_broken_files_are_not_near_duplicates_of_each_other():
+    broken = {"failure": "missing", "sha256": "", "phash": ""}
+    curated = curate(*shelf(a={"label": "lion"} | broken, b={"label": "tapir"} | broken, c={"label": "lion"}))
+    assert reasons(curated) == {"a": "unreadable", "b": "unreadable"}
+
+
+def test_an_image_nobody_labelled_is_unlabelled():
+    assert reasons(curate(*shelf(a={}, b={"label": "lion"}))) == {"a": "unlabelled"}
+
+
+def test_a_status_that_people_gave_excludes_an_image():
+    rows = shelf(a={"status": "unknown"}, b={"label": "lion", "status": "bad"}, c={"label": "lion"})
+    assert reasons(curate(*rows)) == {"a": "unknown", "b": "bad"}
+
+
+def test_near_duplicates_with_two_labels_wait_for_a_person():
+    rows = shelf(
+        a={"label": "lion", "phash": LION},
+        b={"label": "puma", "phash": flip(LION, 9)},
+        c={"label": "lion"},
+        d={"label": "puma"},
+    )
+    curated = curate(*rows)
+    assert reasons(curated) == {"a": "label conflict", "b": "label conflict"}
+    assert set(curated.excluded["detail"]) == {"lion / puma"}
+    assert kept(curated) == {"c", "d"}
+
+
+def test_a_slash_in_a_classs_name_is_no_conflict():
+    curated = curate(
+        *shelf(a={"label": "wolf / dog", "phash": LION}, b={"label": "wolf / dog", "phash": flip(LION, 1)})
+    )
+    assert kept(curated) == {"a", "b"}
+
+
+@pytest.mark.parametrize("status", ["bad", "unknown"])
+def test_what_people_took_out_is_in_conflict_with_nothing(status):
+    rows = shelf(a={"label": "lion", "phash": LION}, b={"label": "puma", "phash": LION, "status": status})
+    assert kept(curate(*rows)) == {"a"}
+
+
+def test_images_kept_together_by_people_may_have_several_labels():
+    """A site's pictures show many animals; only pictures that look the same contradict each other."""
+    curated = curate(
+        *shelf(a={"label": "lion", "group": "site 1"}, b={"label": "puma", "group": "site 1"}, c={"label": "puma"})
+    )
+    assert kept(curated) == {"a", "b", "c"}
+    groups = curated.images.set_index("image")["group"]
+    assert groups["library/a"] == groups["library/b"] != groups["library/c"]
+
+
+def test_of_equal_contents_one_is_kept_and_named():
+    one = {"label": "lion", "sha256": sha("one"), "phash": LION}
+    curated = curate(*shelf(b=one, a=one, c=one))
+    assert kept(curated) == {"a"}
+    assert set(curated.excluded["detail"]) == {"same content as library/a"}
+
+
+def test_of_near_duplicates_some_are_kept_real_and_large_first():
+    looks = {"label": "lion", "phash": LION}
+    rows = shelf(
+        a=looks | {"origin": "staged", "width": 999}, b=looks, c=looks | {"width": 128}, d=looks, e={"label": "lion"}
+    )
+    curated = curate(*rows, max_per_group=2)
+    assert kept(curated) == {"b", "c", "e"}
+    assert set(reasons(curated).values()) == {"duplicate"}
+
+
+def test_a_class_at_the_cutoff_is_kept_and_one_below_is_not():
+    curated = curate(*shelf(**many("lion", 5), **many("tapir", 4)), min_images=5)
+    assert set(curated.images["label"]) == {"lion"}
+    assert set(curated.excluded["reason"]) == {"below the cutoff"}
+    assert set(curated.excluded["detail"]) == {"short by 1"}
+
+
+def test_near_duplicates_count_once_for_the_cutoff():
+    twin = {"phash": phash("lion000")}
+    rows = many("lion", 5)
+    rows["lion001"] |= twin
+    rows["lion000"] |= twin
+    assert set(reasons(curate(*shelf(**rows), min_images=5)).values()) == {"below the cutoff"}
+
+
+def test_what_is_excluded_before_does_not_count_for_the_cutoff():
+    rows = many("lion", 5)
+    rows["lion003"]["status"] = "bad"
+    curated = curate(*shelf(**rows), min_images=5)
+    assert curated.board.loc[0, "groups"] == 4
+    assert sorted(set(reasons(curated).values())) == ["bad", "below the cutoff"]
+
+
+def test_above_the_upper_cutoff_real_images_stay_before_staged_before_synthetic():
+    animals = {**many("lion", 3), **many("lion", 3, origin="staged"), **many("lion", 3, origin="synthetic")}
+    for number, origins in [(9, [3, 3, 3]), (7, [3, 3, 1]), (5, [3, 2, 0]), (2, [2, 0, 0])]:
+        curated = curate(*shelf(**animals), max_images=number)
+        counts = curated.images["origin"].value_counts()
+        assert [counts.get(origin, 0) for origin in ("real", "staged", "synthetic")] == origins
+        assert set(curated.excluded["reason"]) <= {"above the cutoff"}
+
+
+def test_the_upper_cutoff_is_spread_over_sub_classes():
+    rows = {
+        f"{sub}{i}": {"label": "lion", "subclass": sub}
+        for sub, n in {"cub": 3, "day": 30, "night": 30}.items()
+        for i in range(n)
+    }
+    counts = curate(*shelf(**rows), max_images=15).images["subclass"].value_counts()
+    assert counts.to_dict() == {"cub": 3, "day": 6, "night": 6}
+
+
+def test_a_new_image_hardly_changes_which_images_the_upper_cutoff_keeps():
+    rows = many("lion", 60)
+    before = kept(curate(*shelf(**rows), max_images=30))
+    after = kept(curate(*shelf(**rows, newcomer={"label": "lion"}), max_images=30))
+    assert len(before & after) >= 29
+
+
+def test_nothing_to_curate_is_no_error():
+    curated = curate([], [])
+    assert (len(curated.images), len(curated.excluded), len(curated.board)) == (0, 0, 0)
+    assert list(curated.images) == curation.COLUMNS
+
+
+@st.composite
+def tables(draw) -> tuple[list[dict], list[dict], tuple[str, ...]]:
+    """Small libraries in which contents, looks, labels, faults and benchmarks meet by chance."""
+    looks = [phash(i) for i in range(3)]
+    library, labelled, benchmark = [], [], []
+    for i in range(draw(st.integers(0, 14))):
+        image = f"library/{i:02d}"
+        row: dict = {"image": image}
+        if draw(st.integers(0, 9)) == 0:
+            row |= {"failure": "missing", "sha256": "", "phash": ""}
+        else:
+            content = draw(st.integers(0, 9))
+            look = looks[content % 4] if content % 4 < 3 else ""
+            row |= {"sha256": sha(content), "phash": flip(look, *range(content // 4)) if look else ""}
+        library.append(row)
+        status = draw(st.sampled_from(["ok", "ok", "ok", "ok", "unknown", "bad", ""]))
+        if status:
+            label = draw(st.sampled_from(["lion", "puma", "a / b"]))
+            group = draw(st.sampled_from(["", "", "site 1", "site 2"]))
+            origin = draw(st.sampled_from(["real", "staged", "synthetic"]))
+            labelled.append({"image": image, "label": label, "group": group, "origin": origin, "status": status})
+        if draw(st.integers(0, 14)) == 0:
+            benchmark.append(image)
+    return library, labelled, tuple(benchmark)
+
+
+CUTOFFS = st.fixed_dictionaries(
+    {"min_images": st.integers(1, 3), "max_images": st.integers(3, 5), "max_per_group": st.integers(1, 3)}
+)
+
+
+@given(tables(), CUTOFFS)
+@settings(deadline=None, max_examples=60)
+def test_what_came_in_is_kept_or_excluded_with_a_reason(rows, cutoffs):
+    library, labelled, benchmark = rows
+    curated = curate(library, labelled, benchmark, **cutoffs)
+    images = [*curated.images["image"], *curated.excluded["image"]]
+    assert sorted(images) == sorted(row["image"] for row in library)
+    assert (curated.excluded["reason"] != "").all()
+    assert not set(curated.images["image"]) & set(benchmark)
+    assert curated.images["sha256"].is_unique
+    assert (curated.images["label"] != "").all()
+    assert (curated.images["group"] != "").all()
+    assert (curated.images.groupby("label").size() <= cutoffs["max_images"]).all()
+    assert curated.images.notna().all(axis=None)
+    assert curated.excluded.notna().all(axis=None)
+
+
+@given(tables(), CUTOFFS, st.randoms(use_true_random=False))
+@settings(deadline=None, max_examples=25)
+def test_the_order_of_the_rows_changes_nothing(tmp_path_factory, rows, cutoffs, random):
+    library, labelled, benchmark = rows
+    folder = tmp_path_factory.mktemp("curated")
+    for name in ("a", "b"):
+        curated = curate(library, labelled, benchmark, **cutoffs)
+        for table in ("images", "excluded", "board"):
+            write_table(getattr(curated, table), folder / f"{table}-{name}")
+        random.shuffle(library)
+        random.shuffle(labelled)
+    for table in ("images", "excluded", "board"):
+        assert (folder / f"{table}-a").read_bytes() == (folder / f"{table}-b").read_bytes()
+
+
+def test_the_columns_are_those_the_next_stages_read():
+    curated = curate(*shelf(a={"label": "lion"}, b={}))
+    assert list(curated.images) == ["image", "sha256", "phash", "group", "label", "subclass", "origin"]
+    assert {"image", "reason"} <= set(curated.excluded)
+    assert isinstance(curated.board, pd.DataFrame)
