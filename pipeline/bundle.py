@@ -84,13 +84,17 @@ def load(folder: Path) -> Bundle:
     card = check(folder)
     if digest(folder / MODEL) != card.model_digest:
         raise DataError("the model is not the one its card describes", where=folder / MODEL, mend=_mend(folder))
-    import keras
+    from pipeline.models import keras
 
     try:
         model = keras.saving.load_model(folder / MODEL, compile=False)
     except (ValueError, TypeError, OSError) as error:
-        raise DataError(f"Keras cannot read the model: {str(error).splitlines()[0]}", where=folder / MODEL) from error
-    return Bundle(model, read_classes(folder), card, read_table(folder / LINEAGE))
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"Keras cannot read the model: {reason}", where=folder / MODEL) from error
+    classes, outputs = read_classes(folder), model.output_shape[-1]
+    if classes and len(classes) != outputs:  # a base that has seen nothing has no classes
+        raise DataError(f"{len(classes)} classes for {outputs} outputs", where=folder / CLASSES, mend=_mend(folder))
+    return Bundle(model, classes, card, read_table(folder / LINEAGE))
 
 
 def check(folder: Path) -> Card:

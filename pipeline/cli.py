@@ -155,9 +155,8 @@ def init_base(args: argparse.Namespace) -> int:
 
     card = rounds.init_base(args.model, args.out, seed=args.seed, replace=args.replace)
     if args.out == paths.BASE:
-        paths.RELEASED.mkdir(parents=True, exist_ok=True)
         rounds.track_with_dvc(paths.BASE)
-        if not paths.RELEASED.with_suffix(".dvc").exists():
+        if rounds.open_released(paths.RELEASED):
             rounds.track_with_dvc(paths.RELEASED)
     return _say(args, vars(card), f"{args.out}: {card.preset}, {card.image_size} pixels, {args.weights} weights")
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline import bundle, config
 from pipeline.errors import DataError, GateError, LeakageError, UsageError, WallabyError
-from pipeline.files import atomic_folder, digest, read_json, read_table
+from pipeline.files import atomic_folder, digest, read_json, read_table, write_text
 from pipeline.library import lineage
 
 
@@ -28,12 +28,9 @@ def init_base(preset_name: str, out: Path, *, seed: int, replace: bool) -> bundl
             where=out,
             mend="`wallaby promote` opens the next round; --replace starts again, and forgets what the base has learnt",
         )
-    import keras
-
     from pipeline.models import presets
 
-    keras.utils.set_random_seed(seed)
-    model = presets.build(preset, num_classes=1)
+    model = presets.build(preset, num_classes=1, seed=seed)
     card = bundle.Card(preset=preset_name, image_size=preset.image_size)
     return bundle.save(bundle.Bundle(model, [], card, lineage.empty()), out)
 
@@ -58,6 +55,14 @@ def promote(model: Path, base: Path) -> bool:
     return True
 
 
+def open_released(released: Path) -> bool:
+    """Makes the champion's folder, without a champion; returns False if it is there already."""
+    if released.exists():
+        return False
+    write_text("No model has been released yet: `wallaby release` makes the first champion.\n", released / "README.txt")
+    return True
+
+
 def release(model: Path, evaluation: Path, gate: Path, released: Path) -> bundle.Card:
     """Makes a model that passed the gate the champion: its bundle, and its scores for later candidates.
 
@@ -69,8 +74,12 @@ def release(model: Path, evaluation: Path, gate: Path, released: Path) -> bundle
     scores = evaluation / "scores.parquet"
     if card.throwaway:
         raise GateError("a throw-away model is never a champion", where=model, mend="run `dvc repro --force train`")
+    if digest(model / bundle.MODEL) != card.model_digest:
+        raise DataError(f"{model} is not what the last round made", where=model / bundle.MODEL, mend="`dvc checkout`")
     if set(read_table(scores, ["model"])["model"]) != {card.model_digest}:
         raise GateError("the scores are those of another model", where=scores, mend="run `dvc repro`")
+    if verdict.get("model") != card.model_digest:
+        raise GateError("the verdict is that on another model", where=gate / "gate.json", mend="run `dvc repro`")
     if verdict["verdict"] != "pass":
         raise GateError(f"the gate says {verdict['verdict']}: {verdict['reason']}", where=gate / "gate.json")
     _copy([*(model / name for name in bundle.FILES), scores], released)
@@ -134,6 +143,8 @@ def versions(runs: pd.DataFrame) -> pd.DataFrame:
     """MLflow's runs as a table to read: a row a round, oldest first."""
     if runs.empty:
         return pd.DataFrame()
+    known = ["tags.round", "tags.base_run_id", "tags.throwaway", "params.classes", "params.images_train"]
+    runs = runs.reindex(columns=[*runs.columns, *(column for column in known if column not in runs)])
     table = pd.DataFrame(
         {
             "round": runs["tags.round"],

@@ -53,7 +53,8 @@ def summary(told: dict[str, Any]) -> None:
     lines.append(
         (
             "training",
-            f"plateau at epoch {training['best_epoch']} of {training['epochs']}, {training['seconds'] / 60:.1f} minutes",
+            f"plateau at epoch {training['best_epoch']} of {training['epochs']},"
+            f" {training['seconds'] / 60:.1f} minutes",
         )
     )
     for name, metrics in sorted(told["metrics"].items(), key=lambda item: (item[0] != "test", item[0])):

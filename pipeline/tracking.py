@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import mlflow
 import numpy as np
 import pandas as pd
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import LifecycleStage, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "wallaby"
 MODEL_NAME = "model"
+UNNAMEABLE = re.compile(r"[^\w\-. :/]")  # a benchmark may be called so, a metric may not
 
 logging.getLogger("alembic").setLevel(logging.WARNING)  # it narrates the making of a new store
 logging.getLogger("mlflow").setLevel(logging.ERROR)
@@ -78,7 +80,8 @@ def log_evaluation(run_id: str, name: str, metrics: dict[str, float], files: lis
     client = _client()
     if not _exists(client, run_id):
         run_id = client.create_run(_experiment(client), run_name=name).info.run_id
-    client.log_batch(run_id, metrics=[Metric(key, value, 0, 0) for key, value in metrics.items()])
+    named = {UNNAMEABLE.sub("_", key): value for key, value in metrics.items()}
+    client.log_batch(run_id, metrics=[Metric(key, value, 0, 0) for key, value in named.items()])
     for file in files:
         client.log_artifact(run_id, str(file))
     client.set_terminated(run_id)
@@ -108,10 +111,9 @@ def _exists(client: MlflowClient, run_id: str) -> bool:
     if not run_id:
         return False
     try:
-        client.get_run(run_id)
+        return client.get_run(run_id).info.lifecycle_stage == LifecycleStage.ACTIVE  # and not in the store's bin
     except MlflowException:
         return False
-    return True
 
 
 @contextmanager

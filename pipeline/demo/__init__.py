@@ -62,7 +62,8 @@ def remove(folder: Path) -> int:
     labels.write(table[~from_demo], paths.LABELS)
     (paths.BENCHMARKS / f"{BENCHMARK}.csv").unlink(missing_ok=True)
     for session in paths.REVIEWS.glob(f"{reviewer.SESSION}*.csv"):
-        session.unlink()
+        if set(labels.read_csv(session, ["by"])["by"]) == {reviewer.NAME}:  # a person's may be called so too
+            session.unlink()
     shutil.rmtree(folder)
     return int(from_demo.sum())
 

@@ -21,7 +21,7 @@ LIBRARY = {
     "dog": 220,
     "elephant": 190,
     "horse": 160,
-    "sheep": 110,
+    "sheep": 58,
     "zebra": 38,
     "bear": 36,
 }

@@ -14,11 +14,12 @@ PASS, FAIL, INVESTIGATE = "pass", "fail", "investigate"
 
 @dataclass(frozen=True)
 class Verdict:
-    """`verdict` is pass, fail or investigate; `benchmarks` has the figures of each set."""
+    """`verdict` is pass, fail or investigate; `benchmarks` has the figures of each set; `model` is the candidate."""
 
     verdict: str
     reason: str
     benchmarks: dict[str, dict[str, Any]]
+    model: str
 
 
 def decide(
@@ -38,26 +39,29 @@ def decide(
       5. pass         otherwise
 
     Args:
-      candidate, champion: scores of all sets; columns `image`, `sha256`, `set`, `label`, `predicted`, `label_rank`.
+      candidate, champion: scores of all sets; columns `sha256`, `set`, `label`, `label_rank`, `model`.
     """
+    model = " ".join(sorted(candidate["model"].unique()))
     if champion is None:
-        return Verdict(PASS, "there is no champion yet: the first model has nothing to be held against", {})
+        return Verdict(PASS, "there is no champion yet: the first model has nothing to be held against", {}, model)
     names = sorted(name for name in candidate["set"].unique() if name.startswith(PREFIX))
     figures = {name.removeprefix(PREFIX): _compare(candidate, champion, name, confidence) for name in names}
     deciding = {name: f for name, f in figures.items() if f["n"] >= min_images}
     if not deciding:
-        return Verdict(INVESTIGATE, f"no benchmark has {min_images} images in common with the champion's", figures)
+        return Verdict(INVESTIGATE, f"no benchmark has {min_images} images in common with the champion's", figures, model)
     worse = sorted(name for name, f in deciding.items() if f["high"] < -tolerance)
     if worse:
-        return Verdict(FAIL, f"worse than the champion on {_say(worse, figures)}", figures)
+        return Verdict(FAIL, f"worse than the champion on {_say(worse, figures)}", figures, model)
     doubtful = sorted(name for name, f in deciding.items() if f["low"] < -tolerance and f["difference"] < 0)
     if doubtful:
-        return Verdict(INVESTIGATE, f"may be worse than the champion on {_say(doubtful, figures)}", figures)
-    return Verdict(PASS, f"not worse than the champion on {_say(sorted(deciding), figures)}", figures)
+        return Verdict(INVESTIGATE, f"may be worse than the champion on {_say(doubtful, figures)}", figures, model)
+    return Verdict(PASS, f"not worse than the champion on {_say(sorted(deciding), figures)}", figures, model)
 
 
 def _compare(candidate: pd.DataFrame, champion: pd.DataFrame, name: str, confidence: float) -> dict[str, Any]:
-    ours, theirs = candidate[candidate["set"] == name], champion[champion["set"] == name]
+    ours, theirs = (  # a picture that stands twice in the set counts once
+        scores[scores["set"] == name].drop_duplicates(["sha256", "label"]) for scores in (candidate, champion)
+    )
     pairs = ours.merge(theirs, on=["sha256", "label"], suffixes=("", "_champion"))
     pairs = pairs[(pairs["label_rank"] > 0) & (pairs["label_rank_champion"] > 0)]
     right, right_before = pairs["label_rank"] == 1, pairs["label_rank_champion"] == 1

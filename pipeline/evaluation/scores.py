@@ -43,8 +43,8 @@ def score(rows: pd.DataFrame, probs: np.ndarray, classes: list[str], *, top_k: i
     known = targets >= 0
     own = np.full(len(rows), np.nan)
     own[known] = probs[known, targets[known]]
-    rank = np.full(len(rows), OUT_OF_CLASS)
-    rank[known] = 1 + (probs[known] > own[known, None]).sum(axis=1)
+    order = np.argsort(-probs, axis=1, kind="stable")  # as `describe`: of equal probabilities the first class is said
+    rank = np.where(known, 1 + (order == targets[:, None]).argmax(axis=1), OUT_OF_CLASS)
     scored = pd.concat([rows.reset_index(drop=True), said], axis=1)
     return scored.assign(label_score=own, label_rank=rank)
 

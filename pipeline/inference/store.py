@@ -14,6 +14,10 @@ from pipeline.files import read_table, write_table
 COLUMNS = [
     "image", "sha256", "label", "score", "margin", "entropy", "top_labels", "top_scores", "failure", "model",
 ]  # fmt: skip
+LISTS = {  # named, since a shard of failures alone would not tell them
+    "top_labels": pd.ArrowDtype(pa.list_(pa.string())),
+    "top_scores": pd.ArrowDtype(pa.list_(pa.float64())),
+}
 MODEL_KEY = b"model"
 
 
@@ -23,6 +27,8 @@ class Store:
     def __init__(self, folder: Path, model_digest: str):
         self._folder, self._model = folder, model_digest
         folder.mkdir(parents=True, exist_ok=True)
+        for unfinished in folder.glob(".part-*.tmp"):  # of a killed run; DVC would take them for products
+            unfinished.unlink()
         for shard in self.shards():
             if not self._is_ours(shard):
                 shard.unlink()
@@ -38,7 +44,7 @@ class Store:
     def append(self, rows: pd.DataFrame) -> None:
         """Commits one shard."""
         last = max((int(shard.stem.removeprefix("part-")) for shard in self.shards()), default=-1)
-        write_table(rows[COLUMNS], self._folder / f"part-{last + 1:05d}.parquet", model=self._model)
+        self._write(rows, self._folder / f"part-{last + 1:05d}.parquet")
 
     def keep_only(self, wanted: np.ndarray) -> int:
         """Drops rows whose key is not among the sorted keys `wanted`; returns how many."""
@@ -49,10 +55,14 @@ class Store:
             if not keep.all():
                 dropped += int((~keep).sum())
                 if keep.any():
-                    write_table(rows[keep], shard, model=self._model)
+                    self._write(rows[keep], shard)
                 else:
                     shard.unlink()
         return dropped
+
+    def _write(self, rows: pd.DataFrame, shard: Path) -> None:
+        typed = rows[COLUMNS].astype(dict.fromkeys(LISTS, "object")).astype({"label": "str"} | LISTS)
+        write_table(typed, shard, model=self._model)
 
     def _is_ours(self, shard: Path) -> bool:
         try:

@@ -55,8 +55,8 @@ def curate(
     rows["reason"], rows["detail"] = "", ""
 
     readable = rows["failure"] == ""
-    rows.loc[~readable, "group"] = ""
-    rows.loc[readable, "group"] = duplicates.group(rows[readable], near_duplicate_distance)
+    groups = duplicates.group(rows[readable], near_duplicate_distance)
+    rows["group"] = groups.reindex(rows.index, fill_value="")
 
     in_benchmark = rows["image"].isin(benchmarks["image"])
     benchmark_groups = set(rows.loc[in_benchmark & readable, "group"])

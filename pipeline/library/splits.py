@@ -38,7 +38,7 @@ def assign(
       lineage: of the base.
       val, test: share of a class's groups of real images.
     """
-    rows = curated.reset_index(drop=True)
+    rows = curated.sort_values("image", ignore_index=True)
     rows = rows.assign(own=rows["sha256"].map(lineage.set_index("sha256")["role"]).astype("str"))
     tie = _ties(rows, lineage, near_duplicate_distance)
     sides = pd.concat(
@@ -86,12 +86,16 @@ def _ties(rows: pd.DataFrame, lineage: pd.DataFrame, distance: int) -> np.ndarra
 
 
 def _fill_quotas(rows: pd.DataFrame, new: pd.Series, *, val: float, test: float, salt: str) -> pd.Series:
-    groups = rows.groupby("tie").agg(
-        label=("label", "first"),
-        subclass=("subclass", "first"),
-        name=("sha256", "min"),
-        real=("origin", lambda origins: (origins == "real").all()),
-        known=("set", "first"),
+    groups = (
+        rows.assign(real=rows["origin"] == "real")
+        .groupby("tie")
+        .agg(
+            label=("label", "first"),
+            subclass=("subclass", "first"),
+            name=("sha256", "min"),
+            real=("real", "all"),
+            known=("set", "first"),
+        )
     )
     groups["new"] = groups.index.isin(rows.loc[new, "tie"])
     groups["position"] = [hashlib.sha256(f"{salt}:{name}".encode()).hexdigest() for name in groups["name"]]

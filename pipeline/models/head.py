@@ -25,5 +25,6 @@ def replace_head(model: keras.Model, num_classes: int, *, seed: int | None = Non
     """
     features = model.get_layer(FEATURES).output
     replaced = keras.Model(model.input, add_head(features, num_classes, seed=seed), name=model.name)
+    replaced.trainable = False  # on TensorFlow, setting what a model has already does not reach its layers
     replaced.trainable = True
     return replaced

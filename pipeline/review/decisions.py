@@ -1,5 +1,6 @@
 """Review decisions: what people said of images, in append-only tables, and their way into the labels."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ DECISIONS = [LABEL, UNKNOWN, BAD]
 COLUMNS = ["image", "sha256", "decision", "label", "by", "at", "model", "suggested", "recipe"]
 SHEET_COLUMNS = ["decision", "image", "recipe", "group", "rank", "label", "score", "reason", "sha256"]
 ACCEPT, SKIP = "yes", ""
+WHEN = re.compile(r"\d{4}-\d\d-\d\d")  # ISO 8601: the later time is the greater text
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ def read_all(folder: Path, root_names: list[str]) -> pd.DataFrame:
     """Reads every review table, oldest decision first.
 
     Raises:
-      DataError: with file and row, for a decision that is not known, a label without a name, or a bad image name.
+      DataError: with file and row, for a decision that is not known, a label without a name or with a line break, a
+        bad image name, or a decision that does not say who made it and when.
     """
     tables = [pd.DataFrame(columns=COLUMNS, dtype="str")]
     for file in sorted(folder.glob("*.csv")):
@@ -49,6 +52,13 @@ def read_all(folder: Path, root_names: list[str]) -> pd.DataFrame:
                 raise DataError(
                     f"a decision without a class: {row.image}", where=where, mend="name one, or decide unknown"
                 )
+            if row.by.strip() == "" or not WHEN.match(row.at):
+                raise DataError(
+                    f"a decision does not say by whom and when: {row.image}",
+                    where=where,
+                    mend="write a name into `by`, and a time such as 2026-03-01T12:00:00 into `at`",
+                )
+        labels.check_labels(table[table["decision"] == LABEL], file)
         tables.append(table)
     return pd.concat(tables, ignore_index=True).sort_values(["at", "image"], kind="stable", ignore_index=True)
 
@@ -86,6 +96,8 @@ def apply(table: pd.DataFrame, decisions: pd.DataFrame, benchmark_images: pd.Ser
     newer[known] = ours.loc[known, "at"].to_numpy() > rows.loc[ours.index[known], "at"].to_numpy()
     added = _as_rows(ours[~known]).assign(origin="real")
     changed = _as_rows(ours[newer])
+    before = rows.loc[changed.index]
+    changed["subclass"] = before["subclass"].where(before["label"] == changed["label"], "")
     rows.loc[changed.index, changed.columns] = changed
     result = pd.concat([rows, added]).fillna("").rename_axis("image").reset_index()
     return Applied(

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import filelock
-import keras
 import pandas as pd
 
 from pipeline import bundle, config, errors, tracking
@@ -17,7 +16,7 @@ from pipeline.library import labels, lineage
 from pipeline.models.head import replace_head
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.batches import Batches, decode_all
-from pipeline.training.fitting import fit
+from pipeline.training.fitting import fit, set_seed
 
 FIT_PARAMS = ("max_epochs", "learning_rate", "weight_decay", "label_smoothing", "lr_patience", "patience", "min_delta")
 AUGMENTATION_PARAMS = ("flip", "rotate_degrees", "zoom")
@@ -27,6 +26,7 @@ def main(splits_table: str, base_folder: str, out: str) -> None:
     params = config.load(config.Train)
     distance = config.load(config.Curate).near_duplicate_distance
     rows = read_table(Path(splits_table))
+    set_seed(params.seed)  # before the base is loaded: its dropout draws a seed when it is built
     base = bundle.load(Path(base_folder))
     lineage.refuse_overlaps(rows, base.lineage, near_duplicate_distance=distance)
 
@@ -44,7 +44,6 @@ def main(splits_table: str, base_folder: str, out: str) -> None:
     )
     run_id = start_run(work, card, base.card, rows, classes, settings)
 
-    keras.utils.set_random_seed(params.seed)
     model = replace_head(base.model, len(classes), seed=params.seed)
     train, val = (
         make_batches(

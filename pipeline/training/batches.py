@@ -67,9 +67,16 @@ class Batches(keras.utils.PyDataset):
         """Args:
         decoded: uint8 (N, S, S, 3).
         targets: class index of each picture (N,).
+
+        Raises:
+          DataError: if a picture has no class index (-1).
         """
         super().__init__(workers=os.cpu_count() or 1 if augment else 1, max_queue_size=16)
-        self._decoded, self._targets = decoded, np.eye(num_classes, dtype=np.float32)[targets]
+        unknown = int((np.asarray(targets) < 0).sum())
+        if unknown:  # NumPy would take -1 for the last class
+            raise DataError(f"{unknown} pictures have a class that no training picture has", mend="label more of it")
+        self._decoded, self._targets = decoded, targets
+        self._one_hot = np.eye(num_classes, dtype=np.float32)
         self._batch_size, self._seed, self._augment = batch_size, seed, augment
         self.start_at(0)
 
@@ -84,7 +91,7 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         chosen = self._order[number * self._batch_size : (number + 1) * self._batch_size]
         batch = [self._picture(position) for position in chosen]
-        return np.stack(batch).astype(np.float32), self._targets[chosen]
+        return np.stack(batch).astype(np.float32), self._one_hot[self._targets[chosen]]
 
     def on_epoch_end(self) -> None:
         self.start_at(self._epoch + 1)

@@ -17,6 +17,11 @@ MONITOR = "val_loss"
 LR_FACTOR = 0.2
 
 
+def set_seed(seed: int) -> None:
+    """Makes everything that is random in this process a function of `seed`."""
+    keras.utils.set_random_seed(seed)
+
+
 @dataclass(frozen=True)
 class Fitted:
     """The plateau's best epoch counts from 1; `history` has a row an epoch."""

@@ -12,7 +12,16 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-SOURCES = ["pipeline", "configs", "scripts", "dvc.yaml", "pyproject.toml", "constraints.txt", ".gitignore", ".dvcignore"]
+SOURCES = [
+    "pipeline",
+    "configs",
+    "scripts",
+    "dvc.yaml",
+    "pyproject.toml",
+    "constraints.txt",
+    ".gitignore",
+    ".dvcignore",
+]
 
 
 @dataclass
@@ -25,7 +34,9 @@ class Workspace:
             command, cwd=self.path, env=self.environment() | environment, capture_output=True, text=True, check=False
         )
         if code is not None:
-            assert result.returncode == code, f"{command} ended with {result.returncode}\n{result.stdout}\n{result.stderr}"
+            assert result.returncode == code, (
+                f"{command} ended with {result.returncode}\n{result.stdout}\n{result.stderr}"
+            )
         assert "Traceback" not in result.stderr, result.stderr
         return result
 

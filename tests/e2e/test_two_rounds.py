@@ -102,7 +102,14 @@ def test_running_the_round_again_runs_nothing(rounds):
 
 def test_the_summary_tells_the_round_and_what_comes_next(rounds):
     output = rounds[2]["output"]
-    for words in ("Round 2", "plateau at epoch", "benchmark field", "images identified", "wallaby promote", "mlflow ui"):
+    for words in (
+        "Round 2",
+        "plateau at epoch",
+        "benchmark field",
+        "images identified",
+        "wallaby promote",
+        "mlflow ui",
+    ):
         assert words in output
 
 

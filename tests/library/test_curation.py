@@ -229,7 +229,7 @@ CUTOFFS = st.fixed_dictionaries(
 
 
 @given(tables(), CUTOFFS)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 def test_what_came_in_is_kept_or_excluded_with_a_reason(rows, cutoffs):
     library, labelled, benchmark = rows
     curated = curate(library, labelled, benchmark, **cutoffs)
@@ -246,7 +246,7 @@ def test_what_came_in_is_kept_or_excluded_with_a_reason(rows, cutoffs):
 
 
 @given(tables(), CUTOFFS, st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 def test_the_order_of_the_rows_changes_nothing(tmp_path_factory, rows, cutoffs, random):
     library, labelled, benchmark = rows
     folder = tmp_path_factory.mktemp("curated")

@@ -1,0 +1,253 @@
+"""What goes wrong, goes wrong by the book: one clear error, the documented exit code, and nothing lost."""
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pipeline.files import read_table, write_table
+
+FIRST_BIRD = "library/bird/0000.jpg"
+
+
+def says(result, *words: str) -> None:
+    """The error has at most three lines, and these words."""
+    error = result.stderr[result.stderr.index("error: ") :].strip()
+    assert len(error.splitlines()) <= 3, error
+    for word in words:
+        assert word in error
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("image,label,", "image,lable,", ["column 'label' is missing", "labels.csv"]),
+        (FIRST_BIRD, "library/bird/0001.jpg", ["listed twice", "row "]),
+        (
+            f"{FIRST_BIRD},bird,,real,,ok",
+            f"{FIRST_BIRD},bird,,real,,okay",
+            ["unknown status 'okay'", "did you mean 'ok'", "row "],
+        ),
+        (f"{FIRST_BIRD},bird,,real", f"{FIRST_BIRD},bird,,stage", ["unknown origin", "did you mean 'staged'"]),
+        (FIRST_BIRD, "library/../../etc/bird.jpg", ["outside its root", "row "]),
+        (FIRST_BIRD, "libary/bird/0000.jpg", ["unknown root 'libary'", "did you mean 'library'"]),
+        (f"{FIRST_BIRD},bird", f"{FIRST_BIRD},Unknown", ["never a class", "row "]),
+    ],
+)
+def test_a_wrong_label_table_is_refused_by_row(workspace, old, new, words):
+    workspace.replace("data/labels.csv", old, new)
+    says(workspace.stage("index", code=3), *words)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("  min_images: 40", "  min_image: 40", ["unknown key 'min_image'", "did you mean 'min_images'"]),
+        ("  min_images: 40", "  min_images: 0", ["min_images", "greater than or equal to 3"]),
+        ("  max_images: 1000", "  max_images: 10", ["below min_images"]),
+        ("\ncurate:", "\ncurrate:", ["unknown section 'currate'", "did you mean 'curate'"]),
+    ],
+)
+def test_a_wrong_key_in_the_params_is_refused(workspace, old, new, words):
+    workspace.replace("configs/params.yaml", old, new)
+    says(workspace.stage("curate", code=2), *words)
+
+
+def test_too_few_classes_are_refused_and_the_old_tables_stay(workspace):
+    before = (workspace.path / "data/curated/images.parquet").read_bytes()
+    workspace.replace("configs/params.yaml", "min_images: 40", "min_images: 900")
+    says(workspace.stage("curate", code=3), "too few classes", "lower cutoff of 900")
+    assert (workspace.path / "data/curated/images.parquet").read_bytes() == before
+
+
+def test_a_labelled_file_that_vanished_is_excluded_by_name(workspace):
+    (workspace.path / "data/demo" / FIRST_BIRD).unlink()
+    workspace.stage("index")
+    workspace.stage("curate")
+    excluded = workspace.table("data/curated/excluded.parquet").set_index("image")
+    assert tuple(excluded.loc[FIRST_BIRD, ["reason", "detail"]]) == ("unreadable", "missing")
+
+
+@pytest.mark.parametrize("name", ["model.keras", "classes.txt", "card.json", "lineage.parquet"])
+def test_an_incomplete_base_is_named(workspace, name):
+    (workspace.path / "data/base" / name).unlink()
+    says(workspace.stage("train", code=3), f"{name} missing", "data/base")
+
+
+def test_a_benchmark_image_that_an_ancestor_learnt_from_is_refused(workspace):
+    workspace.run("wallaby", "promote")
+    splits = workspace.table("data/splits/splits.parquet")
+    learnt = splits.loc[splits["set"] == "train", "image"].iloc[0]
+    with (workspace.path / "data/benchmarks/field.csv").open("a") as file:
+        file.write(f"{learnt},bird\n")
+    workspace.stage("index")
+    workspace.stage("curate")
+    says(workspace.stage("split", code=5), learnt, "train -> benchmark:field")
+
+
+def test_a_near_duplicate_in_a_benchmark_of_what_an_ancestor_learnt_is_refused(workspace):
+    workspace.run("wallaby", "promote")
+    splits = workspace.table("data/splits/splits.parquet")
+    learnt = splits.loc[splits["set"] == "train", "image"].iloc[0]
+    picture = Image.open(workspace.path / "data/demo" / learnt)
+    picture.save(workspace.path / "data/demo/benchmark/again.jpg", quality=60)
+    with (workspace.path / "data/benchmarks/field.csv").open("a") as file:
+        file.write("benchmark/again.jpg,bird\n")
+    workspace.stage("index")
+    workspace.stage("curate")
+    says(workspace.stage("split", code=5), "benchmark/again.jpg")
+
+
+def test_training_refuses_to_start_when_an_image_would_change_sides(workspace):
+    workspace.run("wallaby", "promote")
+    path = workspace.path / "data/splits/splits.parquet"
+    rows = read_table(path)
+    moved = rows.index[rows["set"] == "train"][0]
+    rows.loc[moved, "set"] = "test"
+    write_table(rows, path)
+    says(workspace.stage("train", code=5), rows.loc[moved, "image"], "train -> test")
+    assert (workspace.path / "data/model/card.json").exists()
+
+
+def test_a_throw_away_model_is_never_a_base_and_never_a_champion(workspace):
+    workspace.replace("data/model/card.json", '"throwaway": false', '"throwaway": true')
+    says(workspace.run("wallaby", "promote", code=5), "never a base")
+    says(workspace.run("wallaby", "release", code=4), "never a champion")
+
+
+def test_a_killed_training_continues_and_ends_as_if_nothing_had_happened(workspace):
+    undisturbed = workspace.table("data/model/history.csv")
+    shutil.rmtree(workspace.path / "data/model")
+    kill_when(workspace, "train", lambda: any((workspace.path / ".wallaby/train").glob("*/state.npz")))
+    result = workspace.stage("train")
+    assert "continues after epoch" in result.stdout
+    history = workspace.table("data/model/history.csv")
+    columns = ["epoch", "loss", "val_loss", "accuracy", "val_accuracy", "learning_rate"]
+    pd.testing.assert_frame_equal(history[columns], undisturbed[columns], rtol=1e-3)
+
+
+def test_a_killed_identification_continues_with_every_image_once(workspace):
+    undisturbed = predictions(workspace)
+    shutil.rmtree(workspace.path / "data/predictions")
+    kill_when(workspace, "identify", lambda: any((workspace.path / "data/predictions").glob("part-*.parquet")))
+    workspace.stage("identify")
+    again = predictions(workspace)
+    columns = ["image", "sha256", "label", "failure", "model"]
+    pd.testing.assert_frame_equal(again[columns], undisturbed[columns])
+    assert again["score"].to_numpy() == pytest.approx(undisturbed["score"].to_numpy(), abs=1e-4)
+    assert workspace.json("data/predictions/summary.json")["identified_before"] > 0
+
+
+def test_a_second_training_in_the_same_workspace_is_refused(workspace):
+    first = subprocess.Popen(workspace.stage_command("train"), cwd=workspace.path, env=workspace.environment())
+    try:
+        lock = workspace.path / ".wallaby" / "train.lock"
+        wait_for(lambda: any((workspace.path / ".wallaby/train").glob("*/run.json")), first)
+        assert lock.exists()
+        says(workspace.stage("train", code=75), "another training runs")
+    finally:
+        first.kill()
+        first.wait()
+
+
+def test_a_training_stopped_by_the_user_ends_with_130(workspace):
+    training = subprocess.Popen(
+        workspace.stage_command("train"),
+        cwd=workspace.path,
+        env=workspace.environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: any((workspace.path / ".wallaby/train").glob("*/val.npy")), training)
+    training.send_signal(signal.SIGINT)
+    _, error = training.communicate(timeout=120)
+    assert training.returncode == 130
+    assert "Traceback" not in error
+
+
+def test_dvc_has_nothing_to_do_after_a_round(workspace):
+    assert "Running stage 'curate'" not in workspace.run("dvc", "repro").stdout
+
+
+def test_a_candidate_worse_than_the_champion_fails_the_gate(workspace):
+    workspace.run("wallaby", "release")
+    workspace.stage("gate")
+    assert workspace.run("wallaby", "gate").stdout.startswith("pass: not worse")
+    champion = workspace.path / "data/released/scores.parquet"
+    scores = read_table(champion)
+    write_table(scores.assign(label_rank=scores["label_rank"].clip(upper=1)), champion)
+    workspace.stage("gate")
+    assert workspace.run("wallaby", "gate", code=4).stdout.startswith("fail: worse than the champion")
+    workspace.run("wallaby", "release", code=4)
+
+
+def test_the_demo_leaves_another_library_alone(workspace):
+    (workspace.path / "data/demo/wallaby-demo.json").unlink()
+    before = (workspace.path / "data/labels.csv").read_bytes()
+    says(workspace.run("wallaby", "demo", code=2), "not the demo's")
+    assert (workspace.path / "data/labels.csv").read_bytes() == before
+
+
+def test_the_demo_can_be_taken_out_again(workspace):
+    workspace.run("wallaby", "demo", "--remove")
+    assert workspace.table("data/labels.csv").empty
+    assert not (workspace.path / "data/demo").exists()
+
+
+def test_a_queue_can_be_decided_in_a_spreadsheet(workspace):
+    workspace.run("wallaby", "review", "--sheet", "sheet.csv")
+    sheet = pd.read_csv(workspace.path / "sheet.csv", dtype=str, keep_default_na=False)
+    sheet.loc[0, "decision"], sheet.loc[1, "decision"] = "yes", "wombat"
+    sheet.to_csv(workspace.path / "sheet.csv", index=False)
+    workspace.run("wallaby", "review", "--take", "sheet.csv", "--by", "Ada")
+    applied = json.loads(workspace.run("wallaby", "apply", "--json").stdout)
+    assert applied["added"] + applied["changed"] == 2
+    rows = workspace.table("data/labels.csv").set_index("image").loc[sheet["image"][:2]]
+    assert list(rows["label"]) == [sheet.loc[0, "label"], "wombat"]
+    assert set(rows["by"]) == {"Ada"}
+    assert "0 added, 0 changed" in workspace.run("wallaby", "apply").stdout
+
+
+def test_own_pictures_are_named_and_never_touched(workspace, tmp_path):
+    own = tmp_path / "my pictures [2026]"
+    for name in ("lion/a (1).png", "lion/male/b.webp", "tapir/c.jpg", "Unknown/d.jpg", "tapir/not a picture.jpg"):
+        (own / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30), "tan").save((own / name).with_suffix(".png"))
+        (own / name).with_suffix(".png").rename(own / name)
+    (own / "tapir/not a picture.jpg").write_text("notes")
+    before = {path: path.read_bytes() for path in own.rglob("*") if path.is_file()}
+    workspace.run("wallaby", "import", "library", str(own))
+    assert "0 images are added" in workspace.run("wallaby", "import", "library", str(own)).stdout
+    table = workspace.table("data/labels.csv").set_index("image")
+    assert table.loc["my-pictures-[2026]/lion/male/b.webp", "subclass"] == "male"
+    assert table.loc["my-pictures-[2026]/Unknown/d.jpg", "status"] == "unknown"
+    workspace.stage("index")
+    index = workspace.table("data/index/library.parquet").set_index("image")
+    assert index.loc["my-pictures-[2026]/tapir/not a picture.jpg", "failure"] == "not a picture"
+    assert index.loc["my-pictures-[2026]/lion/male/b.webp", "format"] == "PNG"
+    assert {path: path.read_bytes() for path in own.rglob("*") if path.is_file()} == before
+
+
+def predictions(workspace) -> pd.DataFrame:
+    shards = sorted((workspace.path / "data/predictions").glob("part-*.parquet"))
+    return pd.concat(map(pd.read_parquet, shards)).sort_values("image", ignore_index=True)
+
+
+def kill_when(workspace, stage: str, happened) -> None:
+    process = subprocess.Popen(workspace.stage_command(stage), cwd=workspace.path, env=workspace.environment())
+    wait_for(happened, process)
+    process.kill()
+    process.wait()
+
+
+def wait_for(happened, process, seconds: float = 180) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert process.poll() is None, "it ended before it could be interrupted"
+        assert time.monotonic() < end
+        time.sleep(0.02)

@@ -1,0 +1,148 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.errors import DataError
+from pipeline.library import importing, labels
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Touches files below `photos` and returns that folder."""
+
+    def touch(*names: str) -> Path:
+        for name in names:
+            path = tmp_path / "photos" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return tmp_path / "photos"
+
+    return touch
+
+
+def cells(rows: pd.DataFrame, *columns: str) -> list[list[str]]:
+    return rows[list(columns)].to_numpy().tolist()
+
+
+def test_folders_become_classes_and_sub_classes(photos):
+    folder = photos("lion/a.jpg", "lion/cub/night/b.PNG", "Red Panda [A. fulgens]/copy of (1).jpeg", "ñandú/ö, x.webp")
+    rows = importing.from_folders(folder, "library/new", origin="staged")
+    assert sorted(cells(rows, "image", "label", "subclass")) == [
+        ["library/new/Red Panda [A. fulgens]/copy of (1).jpeg", "Red Panda [A. fulgens]", ""],
+        ["library/new/lion/a.jpg", "lion", ""],
+        ["library/new/lion/cub/night/b.PNG", "lion", "cub/night"],
+        ["library/new/ñandú/ö, x.webp", "ñandú", ""],
+    ]
+    assert set(rows["origin"]) == {"staged"}
+    assert len(labels.check(rows, ["library"], folder)) == 4
+
+
+@pytest.mark.parametrize("name", ["unknown", "Unknown"])
+def test_a_folder_called_unknown_is_no_class(photos, name):
+    rows = importing.from_folders(photos(f"{name}/a.jpg", "lion/b.jpg"), "library", origin="real")
+    assert sorted(cells(rows, "label", "status")) == [["", "unknown"], ["lion", "ok"]]
+    labels.check(rows, ["library"], "")
+
+
+def test_other_files_hidden_ones_and_those_outside_classes_are_passed_over(photos):
+    folder = photos("lion/a.jpg", "lion/notes.txt", "lion/.b.jpg", ".trash/c.jpg", "loose.jpg")
+    assert len(importing.from_folders(folder, "library", origin="real")) == 1
+    assert importing.find_pictures(folder) == 2
+
+
+def test_a_folder_without_classes_is_refused(photos):
+    with pytest.raises(DataError, match="no class folder with a picture"):
+        importing.from_folders(photos("loose.jpg", "lion/notes.txt"), "library", origin="real")
+
+
+def test_a_folder_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
+        importing.from_folders(tmp_path / "x", "library", origin="real")
+    with pytest.raises(DataError, match="does not exist"):
+        importing.find_pictures(tmp_path / "x")
+
+
+@pytest.fixture
+def from_csv(tmp_path):
+    def read(text: str) -> pd.DataFrame:
+        (tmp_path / "zamba.csv").write_text(text)
+        return importing.from_csv(tmp_path / "zamba.csv", "pool/cards", tmp_path / "photos", origin="real")
+
+    return read
+
+
+def test_zambas_columns_become_ours(from_csv, tmp_path):
+    inside = tmp_path / "photos" / "x" / "b.jpg"
+    rows = from_csv(
+        f"filepath,label,site,split\na b (1).jpg,lion,s1,train\n{inside},tapir,,test\n./y/../c.jpg,Unknown,s1,\n"
+    )
+    assert cells(rows, "image", "label", "group", "status", "origin") == [
+        ["pool/cards/a b (1).jpg", "lion", "s1", "ok", "real"],
+        ["pool/cards/x/b.jpg", "tapir", "", "ok", "real"],
+        ["pool/cards/c.jpg", "", "s1", "unknown", "real"],
+    ]
+    assert len(labels.check(rows, ["pool"], "zamba.csv")) == 3
+
+
+def test_a_table_without_sites_has_no_groups(from_csv):
+    assert "group" not in from_csv("filepath,label\na.jpg,lion\n")
+
+
+def test_what_the_table_says_of_an_image_is_kept(from_csv):
+    rows = from_csv("filepath,label,status,origin\na.jpg,lion,bad,staged\nb.jpg,lion,,\nc.jpg,,,\n")
+    assert cells(rows, "status", "origin") == [["bad", "staged"], ["ok", "real"], ["unknown", "real"]]
+
+
+def test_a_table_with_zambas_columns_and_ours_is_read_by_zambas(from_csv):
+    rows = from_csv("filepath,image,label,site,group\na.jpg,x,lion,s1,g1\n")
+    assert cells(rows, "image", "group") == [["pool/cards/a.jpg", "s1"]]
+
+
+@pytest.mark.parametrize("name", ["../a.jpg", "/elsewhere/a.jpg", "x/../../a.jpg", "../photos2/a.jpg", ".", '""'])
+def test_a_file_outside_the_folder_is_named_with_its_row(from_csv, name):
+    with pytest.raises(DataError) as refused:
+        from_csv(f"filepath,label\nok.jpg,lion\n{name},lion\n")
+    assert "zamba.csv, row 3" in refused.value.where
+
+
+@pytest.mark.parametrize(("text", "column"), [("file,label\n", "filepath"), ("filepath,species\n", "label")])
+def test_a_missing_column_is_named(from_csv, text, column):
+    with pytest.raises(DataError, match=f"column '{column}' is missing"):
+        from_csv(text)
+
+
+def test_a_folder_below_a_root_is_called_by_it(photos, tmp_path):
+    folder = photos("lion/a.jpg")
+    roots = {"library": folder, "pool": tmp_path / "nowhere"}
+    assert importing.name_root(folder, roots, "library") == ("library", False)
+    assert importing.name_root(folder / "lion", roots, "pool") == ("library/lion", False)
+    (tmp_path / "link").symlink_to(folder)
+    assert importing.name_root(tmp_path / "link" / "lion", roots, "pool") == ("library/lion", False)
+
+
+def test_a_root_whose_folder_does_not_exist_is_free(photos, tmp_path):
+    roots = {"library": tmp_path / "nowhere"}
+    assert importing.name_root(photos("a.jpg"), roots, "library") == ("library", True)
+    assert importing.name_root(photos("a.jpg"), {}, "library") == ("library", True)
+
+
+def test_another_folder_becomes_a_root_called_like_it(photos, tmp_path):
+    for name in ("lib", "my cards", "photos"):
+        (tmp_path / name).mkdir(exist_ok=True)
+    roots = {"library": tmp_path / "lib"}
+    assert importing.name_root(tmp_path / "my cards", roots, "library") == ("my-cards", True)
+    roots |= {"my-cards": tmp_path / "lib", "my-cards-2": tmp_path / "lib"}
+    assert importing.name_root(tmp_path / "my cards", roots, "library") == ("my-cards-3", True)
+
+
+def test_a_folder_around_a_known_root_is_refused(photos):
+    folder = photos("library/lion/a.jpg")
+    with pytest.raises(DataError, match="'library' lies in this folder"):
+        importing.name_root(folder, {"library": folder / "library"}, "library")
+
+
+def test_folders_whose_names_begin_alike_are_two_roots(tmp_path):
+    for name in ("pool", "pool2"):
+        (tmp_path / name).mkdir()
+    assert importing.name_root(tmp_path / "pool2", {"pool": tmp_path / "pool"}, "pool") == ("pool2", True)

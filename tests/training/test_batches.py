@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+from builders import encoded, noise, put
+
+from pipeline.errors import DataError, ResumableError
+from pipeline.library import pictures
+from pipeline.training.augmentation import Augmentation
+from pipeline.training.batches import Batches, decode_all
+
+
+def numbered(number: int, *, augment: bool = True, seed: int = 0, batch_size: int = 4, zoom: float = 0.0) -> Batches:
+    """Picture i is of class i, and all its pixels are i."""
+    decoded = np.arange(number, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
+    steps = Augmentation(flip=False, rotate_degrees=0, zoom=zoom) if augment else None
+    return Batches(
+        decoded, np.arange(number), num_classes=number, batch_size=batch_size, seed=seed, augment=steps
+    )
+
+
+def noisy(*, seed: int = 0) -> Batches:
+    decoded = np.random.default_rng(0).integers(0, 256, (10, 16, 16, 3), dtype=np.uint8)
+    steps = Augmentation(flip=True, rotate_degrees=10, zoom=0.1)
+    return Batches(decoded, np.arange(10), num_classes=10, batch_size=4, seed=seed, augment=steps)
+
+
+def order(batches: Batches) -> list[int]:
+    return np.concatenate([batches[i][1].argmax(axis=1) for i in range(len(batches))]).tolist()
+
+
+def pixels(batches: Batches) -> np.ndarray:
+    return np.concatenate([batches[i][0] for i in range(len(batches))])
+
+
+def test_each_epoch_has_every_picture_once_with_its_own_class():
+    batches = numbered(10)
+    found = [batches[i] for i in range(len(batches))]
+    assert [len(images) for images, _ in found] == [4, 4, 2]
+    assert sorted(order(batches)) == list(range(10))
+    assert all((images[:, 0, 0, 0] == targets.argmax(axis=1)).all() for images, targets in found)
+    assert all((targets.sum(axis=1) == 1).all() for _, targets in found)
+    assert found[0][0].dtype == found[0][1].dtype == np.float32
+
+
+def test_validation_keeps_the_order_of_the_table_in_every_epoch():
+    batches = numbered(10, augment=False)
+    batches.start_at(3)
+    assert order(batches) == list(range(10))
+
+
+def test_each_epoch_and_each_seed_have_an_order_of_their_own():
+    batches = numbered(10)
+    first = order(batches)
+    batches.on_epoch_end()
+    assert order(batches) != first
+    assert order(numbered(10, seed=1)) != first
+    assert order(numbered(10)) == first
+
+
+def test_training_resumed_at_an_epoch_sees_what_it_would_have_seen():
+    steady, resumed = noisy(), noisy()
+    for _ in range(3):
+        pixels(steady)
+        steady.on_epoch_end()
+    resumed.start_at(3)
+    assert order(steady) == order(resumed)
+    assert np.array_equal(pixels(steady), pixels(resumed))
+
+
+def test_a_batch_is_the_same_whenever_it_is_asked_for():
+    batches = noisy()
+    last = batches[2][0]
+    pixels(batches)
+    assert np.array_equal(batches[2][0], last)
+
+
+def test_a_picture_is_augmented_anew_each_epoch_and_by_each_seed():
+    def of_class_0(batches: Batches) -> bytes:
+        return pixels(batches)[order(batches).index(0)].tobytes()
+
+    later = noisy()
+    later.start_at(1)
+    assert len({of_class_0(noisy()), of_class_0(later), of_class_0(noisy(seed=1))}) == 3
+
+
+def test_a_picture_of_a_class_that_is_not_trained_is_refused():
+    """NumPy would take the index -1 for the last class."""
+    with pytest.raises(DataError, match="1 pictures have a class that no training picture has"):
+        Batches(np.zeros((2, 8, 8, 3), np.uint8), np.array([0, -1]), num_classes=2, batch_size=2)
+
+
+def test_pictures_are_decoded_in_the_order_of_the_table(tmp_path):
+    paths = [put(tmp_path / f"{n}.png", noise(n, 20 + n)) for n in (3, 1, 2)]
+    decoded = decode_all(paths, 8, tmp_path / "work" / "train.npy")
+    assert decoded.shape == (3, 8, 8, 3)
+    assert all(np.array_equal(picture, pictures.read(path, 8)) for picture, path in zip(decoded, paths, strict=True))
+    assert np.array_equal(np.load(tmp_path / "work" / "train.npy"), decoded)
+
+
+@pytest.mark.parametrize(("spoil", "reason"), [(lambda path: path.unlink(), "missing"), (lambda path: path.write_bytes(b"x"), "not a picture")])
+def test_a_picture_that_changed_since_it_was_indexed_is_named(tmp_path, spoil, reason):
+    paths = [put(tmp_path / f"{n}.png", noise(n)) for n in range(3)]
+    spoil(paths[1])
+    with pytest.raises(DataError, match=reason) as refused:
+        decode_all(paths, 8, tmp_path / "train.npy")
+    assert refused.value.where == str(paths[1])
+
+
+def test_a_disk_too_small_for_the_pictures_says_so_before_they_are_decoded(tmp_path):
+    (tmp_path / "train.npy").symlink_to("/dev/full")
+    with pytest.raises(ResumableError):
+        decode_all([put(tmp_path / "a.jpg", encoded(noise(1), "JPEG"))], 8, tmp_path / "train.npy")
+    assert not (tmp_path / "train.npy").is_symlink()
