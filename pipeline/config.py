@@ -134,6 +134,11 @@ def workspace() -> Path:
     return Path(os.environ.get("DVC_ROOT", ".")).absolute()
 
 
+def cache(name: str) -> Path:
+    """A file or folder that is kept between runs, and can be deleted at any time."""
+    return workspace() / ".wallaby" / name
+
+
 def load(section: type[AnySection], path: Path = PARAMS) -> AnySection:
     """Reads and checks the section of `path` that is named like the class.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline import config, paths
 from pipeline.errors import UsageError
 from pipeline.files import write_csv
-from pipeline.library import labels
+from pipeline.library import index, labels
 
 BENCHMARK = "field"
 
@@ -65,6 +65,7 @@ def remove(folder: Path) -> int:
         if set(labels.read_csv(session, ["by"])["by"]) == {reviewer.NAME}:  # a person's may be called so too
             session.unlink()
     shutil.rmtree(folder)
+    config.cache(index.CACHE).unlink(missing_ok=True)  # it would miss the demo's folders
     return int(from_demo.sum())
 
 

@@ -24,6 +24,7 @@ PICTURE_ENDINGS = {
 }  # fmt: skip
 IGNORED = "not a picture by name or content"
 MISSING = "missing"
+CACHE = "index.parquet"
 SAVE_EVERY = 50_000  # pictures inspected: an interrupted scan loses at most as many
 _STAMP = ["bytes", "mtime_ns"]
 
@@ -35,10 +36,12 @@ def scan(folders: dict[str, Path], cache_path: Path, *, max_megapixels: float) -
     out (`IGNORED` rows stay in the cache, so that it is not opened again).
 
     Raises:
-      DataError: if a name in a folder is not valid Unicode, or two roots hold the same folder.
+      DataError: if a name in a folder is not valid Unicode, two roots hold the same folder, or the folder of a root
+        that had pictures is not there.
     """
-    found = pd.DataFrame(_walk(folders), columns=["image", "path", *_STAMP])
     cache = _read_cache(cache_path)
+    _refuse_absent(folders, cache)
+    found = pd.DataFrame(_walk(folders), columns=["image", "path", *_STAMP])
     valid = cache[_still_valid(cache, max_megapixels)]
     known = found.merge(valid, on=["image", *_STAMP], how="left", indicator=True)
     is_new = known.pop("_merge") == "left_only"
@@ -61,7 +64,7 @@ def divide(
 
     Args:
       library_images: images that people labelled, or put into a benchmark, whichever root they lie in.
-      library_roots: roots whose every image belongs to the library.
+      library_roots: roots whose every image belongs to the library, labelled or not.
 
     Returns:
       The library, with a row (failure `missing`) for each of `library_images` that has no file, and the pool.
@@ -71,6 +74,17 @@ def divide(
     missing = pd.DataFrame({"image": absent.to_numpy(), "failure": MISSING})
     library = pd.concat([scanned[in_library], missing], ignore_index=True) if len(missing) else scanned[in_library]
     return _typed(library.sort_values("image", ignore_index=True)), scanned[~in_library].reset_index(drop=True)
+
+
+def _refuse_absent(folders: dict[str, Path], cache: pd.DataFrame) -> None:
+    for name, folder in folders.items():
+        before = int(cache["image"].str.startswith(f"{name}/").sum())
+        if before and not folder.is_dir():
+            raise DataError(
+                f"the folder of root '{name}' is not there; it had {before} files",
+                where=folder,
+                mend="mount it, or correct or remove the root in configs/params.yaml",
+            )
 
 
 def _walk(folders: dict[str, Path]) -> Iterator[tuple[str, str, int, int]]:

@@ -13,6 +13,9 @@ from PIL import Image, ImageOps
 MAX_MEGAPIXELS = 100.0
 PREPROCESSING = "upright-rgb-stretch-bilinear-1"  # names what `read` does; a bundle records it
 ORIENTATION_TAG = 0x0112
+FORMATS = [
+    "AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP",
+]  # fmt: skip  # what cameras and people make; Pillow would also run programs, for PostScript
 BACKGROUND = (255, 255, 255)  # shown through transparent pixels
 
 cv2.setNumThreads(0)  # pictures are read side by side, one a thread
@@ -51,7 +54,7 @@ def read(path: Path, image_size: int) -> np.ndarray:
 def looks_like_one(path: Path) -> bool:
     """Whether the first bytes of the file are those of a picture; the rest is not read."""
     try:
-        with Image.open(path):
+        with Image.open(path, formats=FORMATS):
             return True
     except Exception:
         return False
@@ -123,7 +126,7 @@ def _open(data: bytes, max_megapixels: float) -> Image.Image:
     if not data:
         raise PictureError("empty file")
     try:
-        picture = Image.open(io.BytesIO(data))
+        picture = Image.open(io.BytesIO(data), formats=FORMATS)
     except Exception:
         raise PictureError("not a picture") from None
     if picture.width * picture.height > max_megapixels * 1e6:

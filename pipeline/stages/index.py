@@ -17,10 +17,10 @@ def main(label_table: str, benchmark_folder: str, out: str) -> None:
         labels.read(Path(label_table), names)["image"],
         benchmarks.read_all(Path(benchmark_folder), names)["image"],
     ]
-    cache = config.workspace() / ".wallaby" / "index.parquet"
 
-    scanned = index.scan(roots.folders, cache, max_megapixels=params.max_megapixels)
-    library, pool = index.divide(scanned, pd.concat(listed), list(roots.library))
+    scanned = index.scan(roots.folders, config.cache(index.CACHE), max_megapixels=params.max_megapixels)
+    # A benchmark's picture is nothing to label, so that it can never be learnt from.
+    library, pool = index.divide(scanned, pd.concat(listed), [*roots.library, *roots.benchmark])
 
     write_table(library, Path(out) / "library.parquet")
     write_table(pool, Path(out) / "pool.parquet")

@@ -71,7 +71,7 @@ def main(splits_table: str, base_folder: str, out: str) -> None:
 
 def work_folder(*inputs: object) -> Path:
     """The state of an interrupted training with the very same inputs; those of any other are removed."""
-    parent = config.workspace() / ".wallaby" / "train"
+    parent = config.cache("train")
     work = parent / hashlib.sha256(repr(inputs).encode()).hexdigest()[:16]
     for other in parent.glob("*"):
         if other != work:
@@ -118,7 +118,7 @@ def start_run(
 
 
 def locked() -> None:
-    lock = config.workspace() / ".wallaby" / "train.lock"
+    lock = config.cache("train.lock")
     lock.parent.mkdir(exist_ok=True)
     try:
         with filelock.FileLock(lock, timeout=0):

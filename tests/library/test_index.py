@@ -263,3 +263,15 @@ def test_a_root_is_told_by_its_whole_name(scan, tmp_path):
     put(tmp_path / "library2" / "a.png", noise(1))
     library, pool = index.divide(scan(library2=tmp_path / "library2"), pd.Series([], dtype="str"), ["library"])
     assert (len(library), len(pool)) == (0, 1)
+
+
+def test_a_root_whose_disk_is_not_mounted_is_named_and_loses_nothing(scan, tmp_path):
+    put(tmp_path / "pool" / "a.png", noise(1))
+    scan()
+    (tmp_path / "pool").rename(tmp_path / "away")
+    with pytest.raises(DataError, match="root 'pool' is not there; it had 1 files"):
+        scan()
+
+
+def test_a_root_that_never_had_pictures_may_be_absent(scan, tmp_path):
+    assert scan(pool=tmp_path / "none").empty
