@@ -150,7 +150,7 @@ def versions(runs: pd.DataFrame) -> pd.DataFrame:
             "round": runs["tags.round"],
             "started": pd.to_datetime(runs["start_time"]).dt.strftime("%Y-%m-%d %H:%M"),
             "run": runs["run_id"].str[:8],
-            "base run": runs["tags.base_run_id"].fillna("").str[:8],
+            "base run": runs["tags.base_run_id"].astype("str").fillna("").str[:8],
             "classes": runs["params.classes"],
             "train": runs["params.images_train"],
         }

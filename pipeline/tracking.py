@@ -31,7 +31,7 @@ logging.getLogger("mlflow").setLevel(logging.ERROR)
 
 def uri() -> str:
     """The store's address: MLFLOW_TRACKING_URI, else `mlflow.db` in the repository, also inside a DVC experiment."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace() / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or _own_store()
 
 
 def start(name: str, *, run_id: str = "", params: dict[str, Any], tags: dict[str, str]) -> str:
@@ -94,6 +94,10 @@ def runs() -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def _own_store() -> str:
+    return f"sqlite:///{workspace() / 'mlflow.db'}"
+
+
 def _client() -> MlflowClient:
     mlflow.set_tracking_uri(uri())
     return MlflowClient(uri())
@@ -103,7 +107,8 @@ def _experiment(client: MlflowClient) -> str:
     found = client.get_experiment_by_name(EXPERIMENT)
     if found:
         return found.experiment_id
-    artifacts = None if "MLFLOW_TRACKING_URI" in os.environ else (workspace() / "mlruns").as_uri()
+    # Not told by the variable being there: `set_tracking_uri` sets it itself.
+    artifacts = (workspace() / "mlruns").as_uri() if uri() == _own_store() else None
     return client.create_experiment(EXPERIMENT, artifact_location=artifacts)
 
 

@@ -48,7 +48,9 @@ def decide(
     figures = {name.removeprefix(PREFIX): _compare(candidate, champion, name, confidence) for name in names}
     deciding = {name: f for name, f in figures.items() if f["n"] >= min_images}
     if not deciding:
-        return Verdict(INVESTIGATE, f"no benchmark has {min_images} images in common with the champion's", figures, model)
+        return Verdict(
+            INVESTIGATE, f"no benchmark has {min_images} images in common with the champion's", figures, model
+        )
     worse = sorted(name for name, f in deciding.items() if f["high"] < -tolerance)
     if worse:
         return Verdict(FAIL, f"worse than the champion on {_say(worse, figures)}", figures, model)

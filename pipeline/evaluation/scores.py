@@ -39,7 +39,7 @@ def score(rows: pd.DataFrame, probs: np.ndarray, classes: list[str], *, top_k: i
       the true class; NaN where the model does not know it) and `label_rank` (1 is best; `OUT_OF_CLASS`).
     """
     said = describe(probs, classes, top_k=top_k).rename(columns={"label": "predicted"})
-    targets = pd.Categorical(rows["label"], categories=classes).codes.astype(int)
+    targets = pd.Index(classes).get_indexer(rows["label"])
     known = targets >= 0
     own = np.full(len(rows), np.nan)
     own[known] = probs[known, targets[known]]

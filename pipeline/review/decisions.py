@@ -128,7 +128,8 @@ def from_sheet(sheet: pd.DataFrame, source: object, *, by: str, at: str, model: 
                 f"column '{column}' is missing", where=source, mend="`wallaby review --sheet FILE` writes a whole one"
             )
     answer = sheet["decision"].str.strip()
-    filled = sheet[answer != SKIP].assign(answer=answer)
+    filled = sheet.assign(answer=answer)  # before the rows are chosen: a table without any would take those of `answer`
+    filled = filled[answer != SKIP]
     lower = filled["answer"].str.lower()
     decision = lower.where(lower.isin([UNKNOWN, BAD]), LABEL)
     label = filled["answer"].mask(lower == ACCEPT, filled["label"]).where(decision == LABEL, "")

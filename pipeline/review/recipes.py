@@ -97,7 +97,7 @@ def run(
         rows = recipe.query(material, **params)
         rows = rows[~rows["image"].isin(taken)].head(max_rows).reset_index(drop=True)
         taken |= set(rows["image"])
-        hashed = rows.assign(phash=rows["image"].map(phashes).fillna("").astype("str"))
+        hashed = rows.assign(phash=rows["image"].map(phashes).astype("str").fillna(""))
         group = duplicates.group(hashed, near_duplicate_distance) if len(rows) else ""
         tables[recipe.name] = rows.assign(group=group, rank=range(1, len(rows) + 1))[COLUMNS]
     return tables

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
 import pandas as pd
 
 from pipeline.errors import DataError
@@ -64,6 +65,7 @@ def fit(
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
     )
     model.optimizer.build(model.trainable_variables)
+    _build_metrics(model)
     stopping = keras.callbacks.EarlyStopping(MONITOR, patience=patience, min_delta=min_delta)
     plateau = keras.callbacks.ReduceLROnPlateau(MONITOR, factor=LR_FACTOR, patience=lr_patience, min_delta=min_delta)
     resume = Resume(folder, stopping, [plateau])
@@ -84,6 +86,13 @@ def fit(
         )
     resume.restore_best(model)
     return Fitted(pd.DataFrame(resume.history), resume.best_epoch + 1)
+
+
+def _build_metrics(model: keras.Model) -> None:
+    """Creates the metrics' variables now: TensorFlow traces a step anew, for 10 s, if the first trace makes any."""
+    blank = np.zeros((1, *model.output.shape[1:]), np.float32)
+    model.compute_metrics(None, blank, blank)
+    model.reset_metrics()
 
 
 class StopAtNaN(keras.callbacks.Callback):

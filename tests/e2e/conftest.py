@@ -1,5 +1,6 @@
 """Workspaces as a user has them: a fresh copy of the project under git, its commands run as programs."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -83,12 +84,9 @@ def fresh(path: Path) -> Workspace:
         (path / "data" / folder).mkdir()
         (path / "data" / folder / "README.md").write_text("\n")
     workspace = Workspace(path)
-    (path / ".venv").mkdir()
-    (path / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    (path / ".venv").symlink_to(sys.prefix)  # the environment this test runs in
     pins = (path / "pyproject.toml").read_bytes() + (path / "constraints.txt").read_bytes()
-    import hashlib
-
-    (path / ".venv" / f".wallaby-{hashlib.sha256(pins).hexdigest()[:16]}").touch()
+    Path(sys.prefix, f".wallaby-{hashlib.sha256(pins).hexdigest()[:16]}").touch()
     for command in (
         ["init", "--quiet"],
         ["config", "user.email", "test@example.org"],

@@ -12,7 +12,9 @@ CLASSES = ["cat", "dog", "owl"]
 
 def scored(*rows: tuple) -> pd.DataFrame:
     """Rows (label, probabilities) or (label, probabilities, set)."""
-    table = pd.DataFrame({"label": [row[0] for row in rows], "set": [row[2] if len(row) > 2 else "test" for row in rows]})
+    table = pd.DataFrame(
+        {"label": [row[0] for row in rows], "set": [row[2] if len(row) > 2 else "test" for row in rows]}
+    )
     return scores.score(table, np.array([row[1] for row in rows]), CLASSES, top_k=2)
 
 

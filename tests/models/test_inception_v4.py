@@ -73,11 +73,11 @@ def test_every_preset_builds_its_network(name):
     assert model.output_shape == (None, 2)
 
 
-def test_the_same_seed_gives_the_same_random_weights():
+def test_the_same_seed_gives_the_same_random_weights(smallest):
     preset = Preset(architecture="inception_v4", image_size=75, options={"width": 0.05, "blocks": [1, 1, 1]})
-    one, same, other = (presets.build(preset, 2, seed=seed).get_weights()[:1] for seed in (1, 1, 2))
+    one, same = (presets.build(preset, 3, seed=1).get_weights() for _ in range(2))
     assert all(map(np.array_equal, one, same))
-    assert not all(map(np.array_equal, one, other))
+    assert not np.array_equal(one[0], smallest.get_weights()[0])
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,7 @@ def numbered(number: int, *, augment: bool = True, seed: int = 0, batch_size: in
     """Picture i is of class i, and all its pixels are i."""
     decoded = np.arange(number, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
     steps = Augmentation(flip=False, rotate_degrees=0, zoom=zoom) if augment else None
-    return Batches(
-        decoded, np.arange(number), num_classes=number, batch_size=batch_size, seed=seed, augment=steps
-    )
+    return Batches(decoded, np.arange(number), num_classes=number, batch_size=batch_size, seed=seed, augment=steps)
 
 
 def noisy(*, seed: int = 0) -> Batches:
@@ -96,7 +94,10 @@ def test_pictures_are_decoded_in_the_order_of_the_table(tmp_path):
     assert np.array_equal(np.load(tmp_path / "work" / "train.npy"), decoded)
 
 
-@pytest.mark.parametrize(("spoil", "reason"), [(lambda path: path.unlink(), "missing"), (lambda path: path.write_bytes(b"x"), "not a picture")])
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [(lambda path: path.unlink(), "missing"), (lambda path: path.write_bytes(b"x"), "not a picture")],
+)
 def test_a_picture_that_changed_since_it_was_indexed_is_named(tmp_path, spoil, reason):
     paths = [put(tmp_path / f"{n}.png", noise(n)) for n in range(3)]
     spoil(paths[1])

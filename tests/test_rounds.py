@@ -1,0 +1,145 @@
+"""Turning the wheel: what may become a base, and what a champion."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline import bundle, rounds
+from pipeline.errors import DataError, Exit, GateError, LeakageError, UsageError, WallabyError
+from pipeline.files import read_json, write_json, write_table, write_text
+from tests.networks import save_bundle
+
+TINY = "architecture: inception_v4\nimage_size: 75\noptions: {width: 0.05, blocks: [1, 1, 1]}\n"
+DVC_YAML = "stages:\n  train:\n    cmd: 'true'\n    outs: [model]\n"
+
+
+@pytest.fixture(autouse=True)
+def workspace(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_text(TINY, tmp_path / "configs/models/tiny.yaml")
+    return tmp_path
+
+
+def release(folder: Path) -> bundle.Card:
+    return rounds.release(folder / "model", folder / "evaluation", folder / "gate", folder / "released")
+
+
+def finish_round(
+    folder: Path, *, verdict: str = "pass", scores_of: str = "", verdict_on: str = "", **card
+) -> bundle.Card:
+    """A round's model, scores and verdict."""
+    made = save_bundle(folder / "model", **card)
+    scores = pd.DataFrame({"image": ["library/a.jpg"], "model": scores_of or made.model_digest})
+    write_table(scores, folder / "evaluation/scores.parquet")
+    said = {"verdict": verdict, "reason": "so it is", "model": verdict_on or made.model_digest}
+    write_json(said, folder / "gate/gate.json")
+    return made
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_round_0_has_seen_nothing(workspace):
+    card = rounds.init_base("tiny", workspace / "base", seed=1, replace=False)
+    assert (card.round, card.image_size, card.parent_digest) == (0, 75, "")
+    base = bundle.load(workspace / "base")
+    assert (base.classes, len(base.lineage), base.model.output_shape) == ([], 0, (None, 1))
+
+
+def test_a_base_is_replaced_only_when_asked(workspace):
+    before = save_bundle(workspace / "base", round=7)
+    with pytest.raises(UsageError, match="there is a base already"):
+        rounds.init_base("tiny", workspace / "base", seed=1, replace=False)
+    assert bundle.check(workspace / "base") == before
+    rounds.init_base("tiny", workspace / "base", seed=1, replace=True)
+    assert bundle.check(workspace / "base").round == 0
+
+
+def test_an_unknown_preset_offers_the_nearest_and_writes_nothing(workspace):
+    with pytest.raises(UsageError, match="did you mean 'tiny'"):
+        rounds.init_base("tinny", workspace / "base", seed=1, replace=False)
+    assert not (workspace / "base").exists()
+
+
+def test_a_throw_away_model_is_never_a_base(workspace):
+    save_bundle(workspace / "model", throwaway=True)
+    with pytest.raises(LeakageError) as refused:
+        rounds.promote(workspace / "model", workspace / "base")
+    assert refused.value.code == Exit.LEAKAGE
+    assert not (workspace / "base").exists()
+
+
+def test_a_model_is_promoted_once_and_only_as_the_round_made_it(workspace):
+    """With a DVC repository as it is: what the lock file says was made, and what lies there."""
+    card = finish_round(workspace, round=3)
+    save_bundle(workspace / "base", seed=5, round=2)
+    write_text(DVC_YAML, workspace / "dvc.yaml")
+    for arguments in (["init", "--no-scm", "-q"], ["commit", "-f", "-q", "train"]):
+        subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=workspace, check=True, capture_output=True)
+    assert rounds.promote(workspace / "model", workspace / "base")
+    assert bundle.check(workspace / "base") == card
+    assert names(workspace / "base") == sorted(bundle.FILES)
+    assert not rounds.promote(workspace / "model", workspace / "base")
+
+    save_bundle(workspace / "model", seed=9)
+    with pytest.raises(DataError, match="not what the last round made"):
+        rounds.promote(workspace / "model", workspace / "base")
+    assert bundle.check(workspace / "base") == card
+
+
+def test_an_incomplete_model_is_not_promoted(workspace):
+    save_bundle(workspace / "model")
+    (workspace / "model" / bundle.LINEAGE).unlink()
+    with pytest.raises(DataError, match=r"lineage\.parquet missing"):
+        rounds.promote(workspace / "model", workspace / "base")
+
+
+def test_a_released_model_takes_its_scores_along(workspace):
+    save_bundle(workspace / "released", seed=5)
+    card = finish_round(workspace)
+    assert release(workspace) == card
+    assert names(workspace / "released") == sorted([*bundle.FILES, "scores.parquet"])
+    assert bundle.check(workspace / "released") == card
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ({"throwaway": True}, "a throw-away model is never a champion"),
+        ({"verdict": "fail"}, "the gate says fail: so it is"),
+        ({"verdict": "investigate"}, "the gate says investigate"),
+        ({"scores_of": "another"}, "the scores are those of another model"),
+        ({"verdict_on": "another"}, "the verdict is that on another model"),
+    ],
+)
+def test_only_the_very_model_that_passed_the_gate_becomes_the_champion(workspace, fault, message):
+    before = save_bundle(workspace / "released", seed=5)
+    finish_round(workspace, **fault)
+    with pytest.raises(GateError, match=message) as refused:
+        release(workspace)
+    assert refused.value.code == Exit.GATE_FAILED
+    assert bundle.check(workspace / "released") == before
+
+
+def test_a_model_that_was_changed_after_the_gate_is_not_released(workspace):
+    finish_round(workspace)
+    write_text("x", workspace / "model" / bundle.MODEL)
+    with pytest.raises(DataError, match="not what the last round made"):
+        release(workspace)
+
+
+def test_a_verdict_without_a_model_is_none(workspace):
+    finish_round(workspace)
+    said = read_json(workspace / "gate/gate.json")
+    write_json({key: said[key] for key in ("verdict", "reason")}, workspace / "gate/gate.json")
+    with pytest.raises(GateError, match="another model"):
+        release(workspace)
+
+
+def test_what_dvc_refuses_is_said_in_its_own_words(workspace):
+    with pytest.raises(WallabyError, match="dvc status: ERROR: you are not inside of a DVC repository"):
+        rounds.dvc("status")

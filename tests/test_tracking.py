@@ -1,0 +1,105 @@
+"""MLflow, in a store of its own: one run a round."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.tracking import MlflowClient
+
+from pipeline import rounds, tracking
+from tests.networks import SIDE, tiny
+
+CURVES = pd.DataFrame({"epoch": [1, 2, 3], "loss": [1.5, 1.0, 0.5], "val_loss": [2.0, 1.0, 1.5]})
+TAGS = {"round": "1", "base_run_id": "", "throwaway": "false"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def store(tmp_path_factory):
+    """Away from the working directory, as inside a DVC experiment."""
+    folder = tmp_path_factory.mktemp("repository")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "")  # so that what MLflow makes of it is taken back
+        patch.setenv("DVC_ROOT", str(folder))
+        patch.chdir(tmp_path_factory.mktemp("elsewhere"))
+        yield folder
+
+
+def start(name: str = "round-1", **more) -> str:
+    return tracking.start(name, params={"classes": 3, "images_train": 40}, tags=TAGS, **more)
+
+
+def client() -> MlflowClient:
+    return MlflowClient(tracking.uri())
+
+
+def test_one_run_holds_the_whole_round(store, tmp_path):
+    run_id = start()
+    tracking.log_history(run_id, CURVES)
+    tracking.log_model(run_id, tiny(), np.zeros((2, SIDE, SIDE, 3), np.float32), np.zeros((2, 3), np.float32))
+    (tmp_path / "report.html").write_text("report")
+    tracking.log_evaluation(run_id, "round-1", {"benchmark/field/top1": 0.5}, [tmp_path / "report.html"])
+
+    run = client().get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"classes": "3", "images_train": "40"}
+    assert run.data.tags["round"] == "1"
+    assert len(run.data.tags["git_commit"]) >= 4
+    assert (run.data.metrics["benchmark/field/top1"], run.data.metrics["loss"]) == (0.5, 0.5)
+    points = client().get_metric_history(run_id, "val_loss")
+    assert [(point.step, point.value) for point in points] == [(1, 2.0), (2, 1.0), (3, 1.5)]
+    assert [file.path for file in client().list_artifacts(run_id)] == ["report.html"]
+    [model] = client().search_logged_models([run.info.experiment_id])
+    assert (model.name, model.source_run_id) == (tracking.MODEL_NAME, run_id)
+    assert list(tracking.runs()["run_id"]) == [run_id]
+    assert sorted(path.name for path in store.iterdir()) == ["mlflow.db", "mlruns"]
+
+
+def test_an_interrupted_training_finds_its_run_again():
+    run_id = start()
+    assert start(run_id=run_id) == run_id
+
+
+@pytest.mark.parametrize("lost", ["", "0123456789abcdef0123456789abcdef"])
+def test_a_run_that_the_store_does_not_have_is_made_anew(lost):
+    assert start(run_id=lost) not in ("", lost)
+
+
+def test_a_run_that_was_deleted_is_made_anew(tmp_path):
+    deleted = start()
+    client().delete_run(deleted)
+    assert start(run_id=deleted) != deleted
+    before = len(tracking.runs())
+    tracking.log_evaluation(deleted, "round-1", {"test/top1": 0.5}, [])
+    assert len(tracking.runs()) == before + 1
+
+
+def test_a_benchmark_may_be_called_as_no_metric_may():
+    run_id = start()
+    tracking.log_evaluation(run_id, "round-1", {"benchmark/hö (2025+)/top1": 0.5}, [])
+    assert 0.5 in client().get_run(run_id).data.metrics.values()
+
+
+def test_more_epochs_than_one_call_may_hold_are_logged():
+    run_id = start()
+    epochs = np.arange(1, 1202)
+    tracking.log_history(run_id, pd.DataFrame({"epoch": epochs, "loss": epochs / 2}))
+    assert client().get_run(run_id).data.metrics["loss"] == 600.5
+
+
+def test_a_store_whose_address_is_given_is_used(monkeypatch, tmp_path):
+    address = f"sqlite:///{tmp_path / 'other.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    assert tracking.uri() == address
+
+
+def test_versions_stand_side_by_side_also_where_a_run_has_no_round():
+    """A run that `evaluate` had to make knows neither its round nor its classes."""
+    run_id = start("round-2")
+    tracking.log_evaluation(run_id, "round-2", {"benchmark/field/top1": 0.75, "val/top1": 1.0}, [])
+    tracking.log_evaluation("", "round-3", {"benchmark/field/top1": 0.5}, [])
+    table = rounds.versions(tracking.runs())
+    assert table["benchmark/field"].tolist()[-2:] == [0.75, 0.5]
+    assert "val" not in table
+    assert table["round"].tolist()[-2] == "1"
+    nameless = tracking.runs().filter(regex="^(run_id|start_time|metrics.*)$")
+    assert len(rounds.versions(nameless)) == len(nameless)
+    assert rounds.versions(pd.DataFrame()).empty
