@@ -132,5 +132,5 @@ def read_classes(folder: Path) -> list[str]:
 
 def _mend(folder: Path) -> str:
     if folder.name == "base":
-        return "`git checkout data/base.dvc; dvc checkout data/base.dvc` brings it back, `wallaby init-base` writes round 0"
+        return "`git checkout data/base.dvc; dvc checkout data/base.dvc`, or `wallaby init-base` for round 0"
     return f"`dvc checkout` brings {folder} back"

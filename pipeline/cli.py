@@ -162,11 +162,10 @@ def init_base(args: argparse.Namespace) -> int:
 
 
 def board(args: argparse.Namespace) -> int:
-    import pandas as pd
-
     from pipeline import terminal
+    from pipeline.library import board
 
-    table = pd.read_csv(_existing(paths.CURATED / "board.csv"))
+    table = board.read(_existing(paths.CURATED / "board.csv"))
     if args.json:
         return _say(args, table.to_dict("records"), "")
     terminal.board(table if args.all else table.head(40), len(table))

@@ -4,8 +4,8 @@
     scripts/bench_identify.py [SIZE ...]        (default 1000 and 20000 pool images)
 
 Paints SIZE made-up JPEGs of 160 x 120 pixels, writes an index of them, and runs the stage identify with the preset
-inception_v4_small in a process of its own. The rival reads the same folder with `image_dataset_from_directory` and calls
-`predict` on all of it, keeping what it needs to write the same table. Peak resident memory and images a second are the
+inception_v4_small in a process of its own. The rival reads the same folder with `image_dataset_from_directory` and
+calls `predict` on all of it, keeping what it needs to write the same table. Peak resident memory and images a second are the
 operating system's figures for the whole process; the rate leaves the start-up out for both.
 """
 

@@ -4,8 +4,8 @@
     scripts/bench_startup.py [RUNS]
 
 Run it in a workspace after a round (`scripts/round`). Each command is run in turn with its rival, and the medians of
-wall seconds are printed with the ratio. Floors: a light stage must at least import pandas and pyarrow; the program must at
-least start Python; a round with nothing to do must at least be looked through by `dvc status`.
+wall seconds are printed with the ratio. Floors: a light stage must at least import pandas and pyarrow; the program must
+at least start Python; a round with nothing to do must at least be looked through by `dvc status`.
 """
 
 import statistics

@@ -79,7 +79,11 @@ def test_a_light_stage_imports_neither_keras_nor_tensorflow_nor_mlflow(stage):
 
 
 def test_the_help_imports_nothing_heavy_and_no_pandas():
-    code = "import contextlib, io, pipeline.cli\nwith contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()): pipeline.cli.main(['--help'])"
+    code = (
+        "import contextlib, io, pipeline.cli\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
+        "    pipeline.cli.main(['--help'])"
+    )
     assert not heavy_modules(code, HEAVY | {"pandas"})
 
 

@@ -1,5 +1,7 @@
 """The board: where each class stands against the lower cutoff."""
 
+from pathlib import Path
+
 import pandas as pd
 
 COLUMNS = ["label", "images", "groups", "real", "staged", "synthetic", "staged_share", "cutoff", "short_by", "standing"]
@@ -35,3 +37,8 @@ def count(eligible: pd.DataFrame, *, min_images: int) -> pd.DataFrame:
     rank = board["standing"].map({"near": 0, "below": 1, "in": 2})
     order = board.assign(rank=rank).sort_values(["rank", "short_by", "groups", "label"]).index
     return board.loc[order, COLUMNS].reset_index(drop=True)
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Reads the board; a class may be called 007, or NA."""
+    return pd.read_csv(path, dtype={"label": "str", "standing": "str"}, keep_default_na=False)

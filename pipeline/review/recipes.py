@@ -68,12 +68,10 @@ RECIPES = [
     Recipe(
         "unknown", "Good pictures in the library that nobody could name. Name them, or leave them unknown.", unknown
     ),
-    Recipe(
-        "low-count", "Pool images of classes that have few images. Confirm the label, or correct it.", low_count
-    ),
+    Recipe("low-count", "Pool images of classes that have few images. Confirm the label, or correct it.", low_count),
     Recipe(
         "look-alike",
-        "Pool images that the model hesitates over: a class that it does not know yet may hide here. Name what you see.",
+        "Pool images that the model hesitates over: a class that it does not know may hide here. Name what you see.",
         look_alike,
     ),
 ]

@@ -8,7 +8,7 @@ import pandas as pd
 from pipeline import config, errors, pages
 from pipeline.files import read_table, write_table, write_text
 from pipeline.inference import store
-from pipeline.library import labels
+from pipeline.library import board, labels
 from pipeline.review import recipes
 
 PREDICTION_COLUMNS = ["image", "sha256", "label", "score", "top_labels", "top_scores", "failure"]
@@ -24,7 +24,7 @@ def main(predictions_folder: str, curated_folder: str, index_folder: str, out: s
 
     material = recipes.Material(
         predictions=predictions[(predictions["failure"] == "") & ~predictions["sha256"].isin(known)],
-        board=pd.read_csv(curated / "board.csv"),
+        board=board.read(curated / "board.csv"),
         unknown=set(excluded.loc[excluded["reason"] == "unknown", "image"]),
     )
     tables = recipes.run(

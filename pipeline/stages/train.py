@@ -34,6 +34,11 @@ def main(splits_table: str, base_folder: str, out: str) -> None:
     data_digest = digest(Path(splits_table))
     work = work_folder(data_digest, base.card.model_digest, settings)
     classes = sorted(rows.loc[rows["set"] == "train", "label"].unique())
+    measurable = rows[rows["label"].isin(classes)]  # of some classes, only val images may be left
+    if not (measurable["set"] == "val").any():
+        raise errors.DataError(
+            "no image to validate on", where=splits_table, mend="label more real images, or raise split.val"
+        )
     card = bundle.Card(
         preset=base.card.preset,
         image_size=base.card.image_size,
@@ -47,7 +52,12 @@ def main(splits_table: str, base_folder: str, out: str) -> None:
     model = replace_head(base.model, len(classes), seed=params.seed)
     train, val = (
         make_batches(
-            rows[rows["set"] == name], classes, card.image_size, work / f"{name}.npy", params, augment=name == "train"
+            measurable[measurable["set"] == name],
+            classes,
+            card.image_size,
+            work / f"{name}.npy",
+            params,
+            augment=name == "train",
         )
         for name in ("train", "val")
     )
@@ -55,7 +65,7 @@ def main(splits_table: str, base_folder: str, out: str) -> None:
     fitted = fit(model, train, val, folder=work, **{key: settings[key] for key in FIT_PARAMS})
 
     probs = model.predict(val, verbose=0)
-    targets = pd.Categorical(rows.loc[rows["set"] == "val", "label"], categories=classes).codes
+    targets = pd.Index(classes).get_indexer(measurable.loc[measurable["set"] == "val", "label"])
     seconds = float(fitted.history["seconds"].sum())
     training = {"epochs": len(fitted.history), "best_epoch": fitted.best_epoch, "seconds": round(seconds, 1)}
     temperature = round(calibration.fit_temperature(probs, targets), 4)
@@ -88,7 +98,7 @@ def make_batches(
     steps = {key: getattr(params, key) for key in AUGMENTATION_PARAMS}
     return Batches(
         decoded,
-        pd.Categorical(rows["label"], categories=classes).codes,
+        pd.Index(classes).get_indexer(rows["label"]),
         num_classes=len(classes),
         batch_size=params.batch_size,
         seed=params.seed,

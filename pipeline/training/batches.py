@@ -34,8 +34,9 @@ def decode_all(paths: list[Path], image_size: int, out: Path) -> np.ndarray:
     shape = (len(paths), image_size, image_size, 3)
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with out.open("wb") as file:  # a full disk would otherwise end the process when a page is written
-            os.posix_fallocate(file.fileno(), 0, 128 + int(np.prod(shape)))
+        if hasattr(os, "posix_fallocate"):  # else a full disk would end the process when a page is written
+            with out.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, 128 + int(np.prod(shape)))
         decoded = open_memmap(out, mode="w+", dtype=np.uint8, shape=shape)
     except OSError as error:
         out.unlink(missing_ok=True)

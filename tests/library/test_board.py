@@ -1,5 +1,6 @@
 import pandas as pd
 
+from pipeline.files import write_csv
 from pipeline.library import board
 
 
@@ -36,3 +37,8 @@ def test_no_images_make_an_empty_board():
     empty = board.count(eligible(), min_images=3)
     assert empty.empty
     assert list(empty) == board.COLUMNS
+
+
+def test_a_class_called_007_or_na_keeps_its_name(tmp_path):
+    write_csv(board.count(eligible(**{"007": 3, "NA": 2}), min_images=40), tmp_path / "board.csv")
+    assert list(board.read(tmp_path / "board.csv")["label"]) == ["007", "NA"]
