@@ -5,8 +5,8 @@
 
 Paints SIZE made-up JPEGs of 160 x 120 pixels, writes an index of them, and runs the stage identify with the preset
 inception_v4_small in a process of its own. The rival reads the same folder with `image_dataset_from_directory` and
-calls `predict` on all of it, keeping what it needs to write the same table. Peak resident memory and images a second are the
-operating system's figures for the whole process; the rate leaves the start-up out for both.
+calls `predict` on all of it, keeping what it needs to write the same table. Peak resident memory and images a second
+are the operating system's figures for the whole process; the rate leaves the start-up out for both.
 """
 
 import json

@@ -8,7 +8,7 @@ import time
 
 import pandas as pd
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pipeline.files import read_table, write_table
 
@@ -93,7 +93,7 @@ def test_a_near_duplicate_in_a_benchmark_of_what_an_ancestor_learnt_is_refused(w
     workspace.run("wallaby", "promote")
     splits = workspace.table("data/splits/splits.parquet")
     learnt = splits.loc[splits["set"] == "train", "image"].iloc[0]
-    picture = Image.open(workspace.path / "data/demo" / learnt)
+    picture = ImageOps.exif_transpose(Image.open(workspace.path / "data/demo" / learnt))
     picture.save(workspace.path / "data/demo/benchmark/again.jpg", quality=95)
     with (workspace.path / "data/benchmarks/field.csv").open("a") as file:
         file.write("benchmark/again.jpg,bird\n")
