@@ -144,6 +144,7 @@ def versions(runs: pd.DataFrame) -> pd.DataFrame:
     if runs.empty:
         return pd.DataFrame()
     known = ["tags.round", "tags.base_run_id", "tags.throwaway", "params.classes", "params.images_train"]
+    known += ["metrics.training/best_epoch", "metrics.training/seconds"]
     runs = runs.reindex(columns=[*runs.columns, *(column for column in known if column not in runs)])
     table = pd.DataFrame(
         {
@@ -153,6 +154,8 @@ def versions(runs: pd.DataFrame) -> pd.DataFrame:
             "base run": runs["tags.base_run_id"].astype("str").fillna("").str[:8],
             "classes": runs["params.classes"],
             "train": runs["params.images_train"],
+            "plateau": runs["metrics.training/best_epoch"].astype("Int64"),
+            "minutes": (runs["metrics.training/seconds"] / 60).map("{:.1f}".format, na_action="ignore"),
         }
     )
     named = {column.removeprefix("metrics."): column for column in runs if column.startswith("metrics.")}

@@ -47,14 +47,15 @@ def start(name: str, *, run_id: str = "", params: dict[str, Any], tags: dict[str
     return run_id
 
 
-def log_history(run_id: str, history: pd.DataFrame) -> None:
-    """Logs the curves: a metric a column, a step an epoch."""
+def log_training(run_id: str, history: pd.DataFrame, headline: dict[str, float]) -> None:
+    """Logs the curves, a metric a column and a step an epoch, and a few numbers of the whole training."""
     epochs = history["epoch"].astype(int)
     metrics = [
         Metric(column, float(value), 0, int(epoch))
         for column in history.columns.drop("epoch")
         for epoch, value in zip(epochs, history[column], strict=True)
     ]
+    metrics += [Metric(key, float(value), 0, 0) for key, value in headline.items()]
     for first in range(0, len(metrics), 1000):  # the most that a call may hold
         _client().log_batch(run_id, metrics=metrics[first : first + 1000])
 

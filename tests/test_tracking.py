@@ -33,7 +33,7 @@ def client() -> MlflowClient:
 
 def test_one_run_holds_the_whole_round(store, tmp_path):
     run_id = start()
-    tracking.log_history(run_id, CURVES)
+    tracking.log_training(run_id, CURVES, {"training/best_epoch": 2})
     tracking.log_model(run_id, tiny(), np.zeros((2, SIDE, SIDE, 3), np.float32), np.zeros((2, 3), np.float32))
     (tmp_path / "report.html").write_text("report")
     tracking.log_evaluation(run_id, "round-1", {"benchmark/field/top1": 0.5}, [tmp_path / "report.html"])
@@ -81,7 +81,7 @@ def test_a_benchmark_may_be_called_as_no_metric_may():
 def test_more_epochs_than_one_call_may_hold_are_logged():
     run_id = start()
     epochs = np.arange(1, 1202)
-    tracking.log_history(run_id, pd.DataFrame({"epoch": epochs, "loss": epochs / 2}))
+    tracking.log_training(run_id, pd.DataFrame({"epoch": epochs, "loss": epochs / 2}), {})
     assert client().get_run(run_id).data.metrics["loss"] == 600.5
 
 

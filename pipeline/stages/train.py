@@ -69,7 +69,7 @@ def main(splits_table: str, base_folder: str, out: str) -> None:
     seconds = float(fitted.history["seconds"].sum())
     training = {"epochs": len(fitted.history), "best_epoch": fitted.best_epoch, "seconds": round(seconds, 1)}
     temperature = round(calibration.fit_temperature(probs, targets), 4)
-    tracking.log_history(run_id, fitted.history)
+    tracking.log_training(run_id, fitted.history, {f"training/{key}": value for key, value in training.items()})
     tracking.log_model(run_id, model, val[0][0], probs[: len(val[0][0])])
 
     card = bundle.replace(card, temperature=temperature, run_id=run_id, training=training)
