@@ -84,6 +84,7 @@ class Train(Section):
     batch_size: Positive
     max_epochs: Positive
     learning_rate: Annotated[float, Field(gt=0, le=1)]
+    continued_learning_rate: Annotated[float, Field(gt=0, le=1)]
     weight_decay: Annotated[float, Field(ge=0, lt=1)]
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     lr_patience: Positive

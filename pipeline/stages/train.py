@@ -18,7 +18,7 @@ from pipeline.training.augmentation import Augmentation
 from pipeline.training.batches import Batches, decode_all
 from pipeline.training.fitting import fit, set_seed
 
-FIT_PARAMS = ("max_epochs", "learning_rate", "weight_decay", "label_smoothing", "lr_patience", "patience", "min_delta")
+FIT_PARAMS = ("max_epochs", "weight_decay", "label_smoothing", "lr_patience", "patience", "min_delta")
 AUGMENTATION_PARAMS = ("flip", "rotate_degrees", "zoom")
 
 
@@ -62,7 +62,8 @@ def main(splits_table: str, base_folder: str, out: str) -> None:
         for name in ("train", "val")
     )
     print(f"train: round {card.round}, {len(classes)} classes, {len(train)} steps an epoch", flush=True)
-    fitted = fit(model, train, val, folder=work, **{key: settings[key] for key in FIT_PARAMS})
+    rate = params.learning_rate if base.lineage.empty else params.continued_learning_rate
+    fitted = fit(model, train, val, folder=work, learning_rate=rate, **{key: settings[key] for key in FIT_PARAMS})
 
     probs = model.predict(val, verbose=0)
     targets = pd.Index(classes).get_indexer(measurable.loc[measurable["set"] == "val", "label"])
