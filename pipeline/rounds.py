@@ -149,7 +149,7 @@ def versions(runs: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "round": runs["tags.round"],
-            "started": pd.to_datetime(runs["start_time"]).dt.strftime("%Y-%m-%d %H:%M"),
+            "started": pd.to_datetime(runs["start_time"]).dt.strftime("%Y-%m-%d"),
             "run": runs["run_id"].str[:8],
             "base run": runs["tags.base_run_id"].astype("str").fillna("").str[:8],
             "classes": runs["params.classes"],

@@ -6,7 +6,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-WIDTH = 110
+WIDTH = 124
 
 
 def board(table: pd.DataFrame, classes: int) -> None:
