@@ -1,11 +1,11 @@
 """The gate: candidate against champion on the same benchmark images, from stored scores alone."""
 
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from pipeline.library.benchmarks import PREFIX
 
@@ -74,7 +74,7 @@ def _compare(candidate: pd.DataFrame, champion: pd.DataFrame, name: str, confide
     gained, lost = int((right & ~right_before).sum()), int((~right & right_before).sum())
     difference = (gained - lost) / n
     deviation = float(np.sqrt(max(gained + lost - (gained - lost) ** 2 / n, 0.0))) / n
-    half = float(norm.ppf(0.5 + confidence / 2)) * deviation
+    half = NormalDist().inv_cdf(0.5 + confidence / 2) * deviation
     return figures | {
         "candidate": round(float(right.mean()), 6),
         "champion": round(float(right_before.mean()), 6),
