@@ -91,7 +91,7 @@ def _save(variables: list, path: Path, meta: dict) -> None:
     arrays = {f"v{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)}
     np.savez(buffer, allow_pickle=False, **arrays, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8))
     with atomic(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+        temporary.write_bytes(buffer.getvalue())
 
 
 def _read(path: Path, variables: list) -> tuple[list[np.ndarray], dict]:
