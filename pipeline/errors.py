@@ -2,9 +2,12 @@
 
 import errno
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from enum import IntEnum
+from types import FrameType
 
 
 class Exit(IntEnum):
@@ -66,8 +69,12 @@ class ResumableError(WallabyError):
     code = Exit.RESUMABLE
 
 
+_stop = threading.Event()
+
+
 def run(main: Callable[[], int | None]) -> None:
     """Calls `main` and ends the process with the documented exit code; only a bug shows a stack trace."""
+    signal.signal(signal.SIGINT, _ask_to_stop)
     try:
         code = main() or Exit.DONE
         sys.stdout.flush()  # here, where a closed pipe or a full disk still has an exit code
@@ -87,6 +94,21 @@ def run(main: Callable[[], int | None]) -> None:
         print(from_os_error(error), file=sys.stderr)
         code = Exit.RESUMABLE
     sys.exit(int(code))
+
+
+def stop_if_asked() -> None:
+    """Raises KeyboardInterrupt if the user has asked to stop.
+
+    Python's own KeyboardInterrupt is lost where the signal meets a finaliser or a library's callback; a long loop calls
+    this once a step.
+    """
+    if _stop.is_set():
+        raise KeyboardInterrupt
+
+
+def _ask_to_stop(number: int, frame: FrameType | None) -> None:
+    _stop.set()
+    signal.default_int_handler(number, frame)
 
 
 def from_os_error(error: OSError) -> ResumableError:

@@ -104,3 +104,25 @@ def test_output_to_a_full_disk_is_resumable():
     assert ended.returncode == 75
     assert "the disk is full" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+SWALLOWED = """
+import os, signal
+from pipeline import errors
+
+class Finaliser:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+def work():
+    one = Finaliser()
+    del one  # Python ignores what is raised in here
+    errors.stop_if_asked()
+
+errors.run(work)
+"""
+
+
+def test_a_stop_that_python_swallowed_still_ends_with_130():
+    ended = subprocess.run([sys.executable, "-c", SWALLOWED], check=False, capture_output=True, cwd=REPOSITORY, env={})
+    assert ended.returncode == 130

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from pipeline import errors
 from pipeline.errors import DataError
 from pipeline.progress import bar
 from pipeline.training.batches import Batches
@@ -81,7 +82,7 @@ def fit(
             initial_epoch=resume.next_epoch,
             epochs=max_epochs,
             shuffle=False,  # the batches draw their own order
-            callbacks=[StopAtNaN(), stopping, plateau, lines, resume],
+            callbacks=[StopWhenAsked(), StopAtNaN(), stopping, plateau, lines, resume],
             verbose=0,
         )
     resume.restore_best(model)
@@ -93,6 +94,13 @@ def _build_metrics(model: keras.Model) -> None:
     blank = np.zeros((1, *model.output.shape[1:]), np.float32)
     model.compute_metrics(None, blank, blank)
     model.reset_metrics()
+
+
+class StopWhenAsked(keras.callbacks.Callback):
+    """Ends training at the next step after Ctrl-C, also where Python's own exception was swallowed."""
+
+    def on_train_batch_begin(self, batch: int, logs=None) -> None:
+        errors.stop_if_asked()
 
 
 class StopAtNaN(keras.callbacks.Callback):
