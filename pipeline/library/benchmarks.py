@@ -69,4 +69,6 @@ def resolve(listed: pd.DataFrame, library: pd.DataFrame, source: object) -> pd.D
             where=f"{source}/{first['benchmark']}.csv",
             mend="bring the files back, or remove their rows (which makes a new version of the set)",
         )
-    return rows.assign(set=PREFIX + rows["benchmark"], group=rows["sha256"].str[:16], subclass="", origin="real")
+    return rows.assign(
+        set=PREFIX + rows["benchmark"], group=rows["sha256"].str[:16], together="", subclass="", origin="real"
+    )

@@ -4,20 +4,26 @@ from pathlib import Path
 
 import pandas as pd
 
-COLUMNS = ["label", "images", "groups", "real", "staged", "synthetic", "staged_share", "cutoff", "short_by", "standing"]
+from pipeline.library import history
+
+COLUMNS = [
+    "label", "images", "groups", "real", "staged", "synthetic", "staged_share", "wholly_staged", "cutoff", "short_by",
+    "standing", "grew",
+]  # fmt: skip
 NEAR_SHARE = 0.75  # of the cutoff: from here a class counts as near
 
 
-def count(eligible: pd.DataFrame, *, min_images: int) -> pd.DataFrame:
+def count(eligible: pd.DataFrame, *, min_images: int, cutoffs: dict[str, int] | None = None) -> pd.DataFrame:
     """Counts the eligible images of each class; near-duplicates count once.
 
     Args:
       eligible: columns `label`, `group`, `origin`.
       min_images: the lower cutoff, in groups.
+      cutoffs: those of a class's own.
 
     Returns:
       `COLUMNS`, a row a class, those nearest below the cutoff first, then the rest by size. `standing` is in, near or
-      below.
+      below; `grew` is 0 until `with_growth` has looked at the rounds before.
     """
     origins = eligible.groupby(["label", "origin"]).size().unstack(fill_value=0)
     board = pd.DataFrame(
@@ -28,15 +34,28 @@ def count(eligible: pd.DataFrame, *, min_images: int) -> pd.DataFrame:
         }
     )
     board["staged_share"] = ((board["staged"] + board["synthetic"]) / board["images"]).round(3)
-    board["cutoff"] = min_images
-    board["short_by"] = (min_images - board["groups"]).clip(lower=0)
+    board["wholly_staged"] = board["real"] == 0
+    board["cutoff"] = board.index.to_series().map(cutoffs or {}).fillna(min_images).astype(int)
+    board["short_by"] = (board["cutoff"] - board["groups"]).clip(lower=0)
     board["standing"] = "in"
     board.loc[board["short_by"] > 0, "standing"] = "below"
-    board.loc[(board["short_by"] > 0) & (board["groups"] >= NEAR_SHARE * min_images), "standing"] = "near"
+    board.loc[(board["short_by"] > 0) & (board["groups"] >= NEAR_SHARE * board["cutoff"]), "standing"] = "near"
+    board["grew"] = 0
     board = board.rename_axis("label").reset_index()
     rank = board["standing"].map({"near": 0, "below": 1, "in": 2})
     order = board.assign(rank=rank).sort_values(["rank", "short_by", "groups", "label"]).index
     return board.loc[order, COLUMNS].reset_index(drop=True)
+
+
+def with_growth(board: pd.DataFrame, boards: pd.DataFrame) -> pd.DataFrame:
+    """Fills `grew`: for how many rounds the class has had no more groups than in the round before.
+
+    Args:
+      boards: of all earlier rounds (`history.BOARD_COLUMNS`), by today's names.
+    """
+    groups = board.set_index("label")["groups"]
+    since = history.rounds_since_growth(boards, groups, round_=history.round_after(boards))
+    return board.assign(grew=since.to_numpy())
 
 
 def read(path: Path) -> pd.DataFrame:

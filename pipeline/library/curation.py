@@ -5,11 +5,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pipeline.library import board, duplicates
+from pipeline.library import board, duplicates, quality
+from pipeline.library.classes import RETIRED
 from pipeline.library.labels import ORIGINS
 
-COLUMNS = ["image", "sha256", "phash", "group", "label", "subclass", "origin"]
-EXCLUDED_COLUMNS = ["image", "sha256", "phash", "label", "subclass", "origin", "reason", "detail"]
+COLUMNS = ["image", "sha256", "phash", "group", "together", "label", "subclass", "origin"]
+EXCLUDED_COLUMNS = [*COLUMNS, "reason", "detail"]
+CONFLICT = "label conflict"
+SEEN_FIRST = {"test": 0, "val": 1, "train": 2}
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,21 @@ def curate(
     labels: pd.DataFrame,
     library: pd.DataFrame,
     benchmarks: pd.DataFrame,
+    lineage: pd.DataFrame,
     *,
     min_images: int,
     max_images: int,
     near_duplicate_distance: int,
+    chain_distance: int,
     max_per_group: int,
+    min_side: int,
+    min_brightness: float,
+    min_contrast: float,
+    min_sharpness: float,
+    max_aspect_ratio: float,
+    cutoffs: dict[str, int] | None = None,
+    retired: frozenset[str] = frozenset(),
+    settled: frozenset[str] = frozenset(),
 ) -> Curated:
     """Curates the library.
 
@@ -38,25 +51,37 @@ def curate(
       2. unreadable         its file is missing or no picture
       3. unlabelled         nobody labelled it
       4. unknown, bad       people gave it that status
-      5. label conflict     a near-duplicate has another label: a person decides
-      6. duplicate          an image with the same content, or `max_per_group` near-duplicates, are kept already
-      7. below the cutoff   its class has fewer than `min_images` groups
-      8. above the cutoff   its class has `max_images` already
+      5. retired class      people retired its class
+      6. quality            too small, near-blank, too dark, blurred or of an odd shape (`quality.verdicts`); an image
+                            that an ancestor was tested on stays: test sets are never cleaned automatically
+      7. chain              it holds two groups of near-duplicates together (`duplicates.group`)
+      8. label conflict     a near-duplicate has another label: a person decides
+      9. duplicate          an image with the same content, or `max_per_group` near-duplicates, are kept already
+     10. below the cutoff   its class has fewer than `min_images` groups
+     11. above the cutoff   its class has `max_images` already
+
+    Where a rule chooses, it keeps real before staged before synthetic images, and then what an ancestor was tested on,
+    validated on and trained on before what is new, so that the choice stays the same from round to round.
 
     Args:
-      labels: the label table.
+      labels: the label table, by today's class names.
       library: the index's library table.
       benchmarks: columns `image`, at least.
+      lineage: of the base.
+      cutoffs: lower cutoffs of a class's own, in groups.
+      settled: images that people decided on beside their near-duplicates; among themselves, they are no conflict
+        unless their content is equal.
     """
     rows = library.sort_values("image", ignore_index=True)
     rows = rows.merge(labels.drop(columns=["by", "at", "model", "note"]), on="image", how="left")
-    rows = rows.rename(columns={"group": "keep_together"})
-    rows = rows.fillna({"label": "", "subclass": "", "origin": "real", "keep_together": "", "status": "unlabelled"})
+    rows = rows.rename(columns={"group": "together"})
+    rows = rows.fillna({"label": "", "subclass": "", "origin": "real", "together": "", "status": "unlabelled"})
     rows["reason"], rows["detail"] = "", ""
+    role = rows["sha256"].map(lineage.set_index("sha256")["role"]).astype("str")
 
     readable = rows["failure"] == ""
-    groups = duplicates.group(rows[readable], near_duplicate_distance)
-    rows["group"] = groups.reindex(rows.index, fill_value="")
+    grouped = duplicates.group(rows[readable], near_duplicate_distance, chain_distance)
+    rows["group"] = grouped.name.reindex(rows.index, fill_value="")
 
     in_benchmark = rows["image"].isin(benchmarks["image"])
     benchmark_groups = set(rows.loc[in_benchmark & readable, "group"])
@@ -66,17 +91,36 @@ def curate(
     _exclude(rows, rows["status"] == "unlabelled", "unlabelled")
     for status in ["unknown", "bad"]:
         _exclude(rows, rows["status"] == status, status)
-    _exclude_conflicts(rows)
+    _exclude(rows, rows["label"].isin(retired), RETIRED)
+    whole = rows[readable]
+    verdicts = quality.verdicts(
+        whole,
+        min_side=min_side,
+        min_brightness=min_brightness,
+        min_contrast=min_contrast,
+        min_sharpness=min_sharpness,
+        max_aspect_ratio=max_aspect_ratio,
+    ).mask(role[readable] == "test", "")
+    details = quality.details(whole, verdicts).reindex(rows.index, fill_value="")
+    verdicts = verdicts.reindex(rows.index, fill_value="")
+    _exclude(rows, verdicts != "", verdicts, details)
+    _exclude(
+        rows, grouped.bridge.reindex(rows.index, fill_value=False), "chain", "holds groups of near-duplicates together"
+    )
+    _exclude_conflicts(rows, settled)
+    rows["rank"] = rows["origin"].map({origin: rank for rank, origin in enumerate(ORIGINS)})
+    rows["turn"] = role.map(SEEN_FIRST).fillna(len(SEEN_FIRST))
     _exclude_duplicates(rows, max_per_group)
 
-    standing = board.count(rows[rows["reason"] == ""], min_images=min_images)
+    standing = board.count(rows[rows["reason"] == ""], min_images=min_images, cutoffs=cutoffs)
     below = standing[standing["short_by"] > 0].set_index("label")["short_by"]
     short_by = rows["label"].map(below)
     _exclude(rows, short_by.notna(), "below the cutoff", "short by " + short_by.fillna(0).astype(int).astype(str))
     _exclude_above_cutoff(rows, max_images)
 
+    whole = rows[readable]  # also of what is excluded, so that a group's members have one name
+    rows.loc[readable, "group"] = duplicates.join(whole["sha256"], whole[["group", "together"]])
     kept = rows["reason"] == ""
-    rows.loc[kept, "group"] = duplicates.join(rows.loc[kept, "sha256"], rows.loc[kept, ["group", "keep_together"]])
     return Curated(
         rows.loc[kept, COLUMNS].reset_index(drop=True),
         rows.loc[~kept, EXCLUDED_COLUMNS].reset_index(drop=True),
@@ -84,45 +128,50 @@ def curate(
     )
 
 
-def _exclude(rows: pd.DataFrame, which: pd.Series, reason: str, detail: "str | pd.Series" = "") -> None:
+def _exclude(rows: pd.DataFrame, which: pd.Series, reason: "str | pd.Series", detail: "str | pd.Series" = "") -> None:
     which = which & (rows["reason"] == "")
-    rows.loc[which, "reason"] = reason
+    rows.loc[which, "reason"] = reason if isinstance(reason, str) else reason[which]
     rows.loc[which, "detail"] = detail if isinstance(detail, str) else detail[which]
 
 
-def _exclude_conflicts(rows: pd.DataFrame) -> None:
-    named = rows.loc[rows["reason"] == "", ["group", "label"]].drop_duplicates().sort_values(["group", "label"])
-    several = named[named["group"].duplicated(keep=False)]
-    spread = several.groupby("group")["label"].agg(" / ".join)
-    _exclude(rows, rows["group"].isin(spread.index), "label conflict", rows["group"].map(spread).astype("str"))
+def _exclude_conflicts(rows: pd.DataFrame, settled: frozenset[str]) -> None:
+    left = rows[rows["reason"] == ""]
+    said = pd.Series("", index=rows.index)
+    for key in ("group", "sha256"):  # what people settled is a conflict only where the content is equal
+        alike = left[left[key].duplicated(keep=False)]
+        if key == "group":
+            open_ = alike.loc[~alike["image"].isin(settled), "group"]
+            alike = alike[alike["group"].isin(open_)]
+        named = alike[[key, "label"]].drop_duplicates()
+        several = named[named[key].duplicated(keep=False)].sort_values([key, "label"])
+        spread = several.groupby(key)["label"].agg(" / ".join)
+        among = alike[alike[key].isin(spread.index)]
+        said[among.index] = among[key].map(spread)
+    _exclude(rows, said != "", CONFLICT, said)
 
 
 def _exclude_duplicates(rows: pd.DataFrame, max_per_group: int) -> None:
-    order = rows.assign(
-        origin_rank=rows["origin"].map({origin: rank for rank, origin in enumerate(ORIGINS)}),
-        pixels=-rows["width"] * rows["height"],
-    ).sort_values(["origin_rank", "pixels", "image"])
-    order = order[order["reason"] == ""]
+    order = rows[rows["reason"] == ""]
+    order = order.assign(pixels=-order["width"] * order["height"]).sort_values(["rank", "turn", "pixels", "image"])
     first = order.groupby("sha256")["image"].transform("first")
     again = order["image"] != first
     same = "same content as " + first.reindex(rows.index)
     _exclude(rows, _among(rows, order.index[again]), "duplicate", same)
     rest = order[~again]
-    surplus = rest.index[rest.groupby("group").cumcount() >= max_per_group]
+    surplus = rest.index[rest.groupby(["group", "label"]).cumcount() >= max_per_group]
     _exclude(rows, _among(rows, surplus), "duplicate", "near-duplicates are kept already")
 
 
 def _exclude_above_cutoff(rows: pd.DataFrame, max_images: int) -> None:
-    """Keeps real before staged before synthetic, evenly over sub-classes, by hash: mostly the same each round."""
+    """Drops synthetic, then staged images, then near-duplicates, then what is new, evenly over sub-classes, by hash."""
     kept = rows[rows["reason"] == ""]
-    if kept.empty or kept["label"].value_counts().iloc[0] <= max_images:
-        return
-    kept = kept.assign(
-        origin_rank=kept["origin"].map({origin: rank for rank, origin in enumerate(ORIGINS)}),
-        position=[hashlib.sha256(content.encode()).hexdigest() for content in kept["sha256"]],
-    ).sort_values("position")
-    kept["turn"] = kept.groupby(["label", "origin_rank", "subclass"]).cumcount()
-    kept = kept.sort_values(["label", "origin_rank", "turn", "position"])
+    sizes = kept["label"].value_counts()
+    kept = kept[kept["label"].isin(sizes.index[sizes > max_images])]
+    position = [hashlib.sha256(content.encode()).hexdigest() for content in kept["sha256"]]
+    kept = kept.assign(position=position).sort_values(["rank", "turn", "position"])
+    kept["near"] = kept.groupby(["label", "group"]).cumcount() > 0
+    kept["round_robin"] = kept.groupby(["label", "rank", "near", "subclass"]).cumcount()
+    kept = kept.sort_values(["label", "rank", "near", "round_robin", "turn", "position"])
     surplus = kept.index[kept.groupby("label").cumcount() >= max_images]
     _exclude(rows, _among(rows, surplus), "above the cutoff", f"{max_images} are kept")
 

@@ -11,23 +11,30 @@ from pipeline.errors import LeakageError
 from pipeline.library import duplicates
 from pipeline.library.benchmarks import PREFIX
 
-COLUMNS = ["sha256", "phash", "group", "role"]
+TEXTS = ["sha256", "phash", "group", "together", "role"]
+COLUMNS = [*TEXTS, "first_round", "last_round"]
 
 
 def empty() -> pd.DataFrame:
     """The lineage of a model that has seen nothing."""
-    return pd.DataFrame(columns=COLUMNS, dtype=str)
+    return pd.DataFrame({name: pd.Series(dtype=str if name in TEXTS else int) for name in COLUMNS})
 
 
-def extend(lineage: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
-    """Adds today's sets; an image that is known keeps its row.
+def extend(lineage: pd.DataFrame, splits: pd.DataFrame, *, round_: int) -> pd.DataFrame:
+    """Adds today's sets; an image that is known keeps its role, its hash and the round in which it was first seen.
 
     Args:
-      splits: columns `sha256`, `phash`, `group` and `set`.
+      splits: columns `sha256`, `phash`, `group`, `together` and `set`.
+      round_: that of the model which is trained on them.
     """
-    new = splits[~splits["sha256"].isin(lineage["sha256"])].rename(columns={"set": "role"})
-    together = pd.concat([lineage, new[COLUMNS]], ignore_index=True)
-    return together.drop_duplicates("sha256").sort_values("sha256", ignore_index=True)
+    today = splits.drop_duplicates("sha256").set_index("sha256")
+    seen = lineage["sha256"].isin(today.index)
+    known = lineage.assign(last_round=lineage["last_round"].where(~seen, round_))
+    together = known["sha256"].map(today["together"]).astype("str")
+    known["together"] = together.where(together.fillna("") != "", known["together"])  # as people say now
+    new = today[~today.index.isin(lineage["sha256"])].rename(columns={"set": "role"}).reset_index()
+    new = new.assign(first_round=round_, last_round=round_)
+    return pd.concat([known, new])[COLUMNS].sort_values("sha256", ignore_index=True)
 
 
 def overlaps(splits: pd.DataFrame, lineage: pd.DataFrame, *, near_duplicate_distance: int) -> pd.DataFrame:

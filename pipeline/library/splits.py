@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,9 @@ import pandas as pd
 from pipeline.library import duplicates
 from pipeline.library.benchmarks import PREFIX
 
-COLUMNS = ["image", "sha256", "phash", "group", "label", "subclass", "origin", "set"]
+COLUMNS = ["image", "sha256", "phash", "group", "together", "label", "subclass", "origin", "set"]
 SETS = ["train", "val", "test"]
+LEFT_OUT = "left out of the sets"  # the reason, for people
 
 
 @dataclass(frozen=True)
@@ -28,36 +30,38 @@ def assign(
 
     Rules:
       1. An image keeps the set it has in the lineage.
-      2. A group that is tied to one side of the lineage (same content, or near-duplicate) joins that side.
+      2. A group that is tied to one side of the lineage (same content, near-duplicate, kept together) joins it.
       3. A new image that ties two sides together is left out and named; so is one tied to a benchmark.
       4. New groups fill each class's quotas of test and val, spread over sub-classes, in the order of a salted hash;
          groups with staged or synthetic images are trained on only, and do not count for the quotas.
 
     Args:
-      curated: columns `image`, `sha256`, `phash`, `group`, `label`, `subclass`, `origin`.
+      curated: columns `image`, `sha256`, `phash`, `group`, `together`, `label`, `subclass`, `origin`.
       lineage: of the base.
       val, test: share of a class's groups of real images.
     """
     rows = curated.sort_values("image", ignore_index=True)
     rows = rows.assign(own=rows["sha256"].map(lineage.set_index("sha256")["role"]).astype("str"))
     tie = _ties(rows, lineage, near_duplicate_distance)
-    sides = pd.concat(
-        [
-            pd.DataFrame({"tie": tie[: len(rows)], "role": rows["own"].to_numpy()}),
-            pd.DataFrame({"tie": tie[len(rows) :], "role": lineage["role"].to_numpy()}),
-        ]
-    ).dropna()
-    by_tie = sides.drop_duplicates().sort_values("role").astype({"role": "str"}).groupby("tie")["role"]
-    number = by_tie.nunique()
     rows["tie"] = tie[: len(rows)]
-    rows["set"] = rows["own"].fillna(rows["tie"].map(by_tie.first().where(number == 1)).astype("str"))
+    sides = pd.DataFrame(
+        {
+            "tie": tie,
+            "role": np.concatenate([rows["own"].to_numpy(dtype=object), lineage["role"].to_numpy(dtype=object)]),
+        }
+    )
+    sides = sides.dropna().drop_duplicates().sort_values("role")
+    several = sides["tie"].duplicated(keep=False)
+    side = sides[~several].set_index("tie")["role"]
+    rows["set"] = rows["own"].fillna(rows["tie"].map(side).astype("str"))
 
-    new = ~rows["tie"].isin(number.index)
+    new = ~rows["tie"].isin(sides["tie"])
     rows.loc[new, "set"] = _fill_quotas(rows, new, val=val, test=test, salt=salt)
 
     rows["reason"] = ""
     between = rows["set"].isna()  # only rule 3 leaves an image without a set
-    rows.loc[between, "reason"] = "ties " + rows.loc[between, "tie"].map(by_tie.agg(" and ".join)).astype("str")
+    torn = sides[several & sides["tie"].isin(rows.loc[between, "tie"])].groupby("tie")["role"].agg(" and ".join)
+    rows.loc[between, "reason"] = "ties " + rows.loc[between, "tie"].map(torn).astype("str")
     benchmark = rows["set"].str.startswith(PREFIX, na=False)
     rows.loc[benchmark, "reason"] = "belongs with " + rows.loc[benchmark, "set"]
     left_out = between | benchmark
@@ -74,13 +78,39 @@ def unmeasured(assigned: pd.DataFrame) -> dict[str, list[str]]:
     return {name: classes for name, classes in missing.items() if classes}
 
 
+def leakage(rows: pd.DataFrame, lineage: pd.DataFrame, left_out: pd.DataFrame) -> dict[str, Any]:
+    """The leakage report: what became of every image that the base or an ancestor has seen.
+
+    Args:
+      rows: today's sets, benchmarks included.
+      left_out: images that tie two sides together, with `reason`.
+    """
+    role = rows["sha256"].map(lineage.set_index("sha256")["role"]).astype("str")
+    kept = rows.loc[role.notna(), "set"].value_counts().sort_index()
+    new = rows.loc[role.isna(), "set"].value_counts().sort_index()
+    gone = lineage[~lineage["sha256"].isin(rows["sha256"])]
+    return {
+        "lineage_images": len(lineage),
+        "kept_their_set": {name: int(number) for name, number in kept.items()},
+        "new": {name: int(number) for name, number in new.items()},
+        "not_used_today": {name: int(number) for name, number in gone["role"].value_counts().sort_index().items()},
+        "left_out": {reason: int(number) for reason, number in left_out["reason"].value_counts().sort_index().items()},
+        "changed_sides": 0,  # any other number has been refused before
+    }
+
+
 def _ties(rows: pd.DataFrame, lineage: pd.DataFrame, distance: int) -> np.ndarray:
-    """The component of each curated image, then of each lineage row, under: same group, same content, near hash."""
-    both = pd.concat([rows[["sha256", "phash", "group"]], lineage[["sha256", "phash"]]], ignore_index=True)
+    """The component of each curated image, then of each lineage row.
+
+    They are tied by today's group, equal content, near hashes, and what people keep together.
+    """
+    columns = ["sha256", "phash", "together"]
+    both = pd.concat([rows[["group", *columns]], lineage[columns]], ignore_index=True)
     pairs = [
         duplicates.same_pairs(both["group"].fillna("")),
         duplicates.same_pairs(both["sha256"]),
-        duplicates.near_hash_pairs(both["phash"], distance),
+        duplicates.same_pairs(both["together"]),
+        duplicates.near_hash_links(both["phash"], distance),
     ]
     return duplicates.connected(len(both), np.concatenate(pairs))
 
@@ -88,6 +118,7 @@ def _ties(rows: pd.DataFrame, lineage: pd.DataFrame, distance: int) -> np.ndarra
 def _fill_quotas(rows: pd.DataFrame, new: pd.Series, *, val: float, test: float, salt: str) -> pd.Series:
     groups = (
         rows.assign(real=rows["origin"] == "real")
+        .sort_values(["label", "subclass"], kind="stable")  # a group of two classes counts for the first
         .groupby("tie")
         .agg(
             label=("label", "first"),
@@ -99,24 +130,28 @@ def _fill_quotas(rows: pd.DataFrame, new: pd.Series, *, val: float, test: float,
     )
     groups["new"] = groups.index.isin(rows.loc[new, "tie"])
     groups["position"] = [hashlib.sha256(f"{salt}:{name}".encode()).hexdigest() for name in groups["name"]]
-    groups["set"] = groups["known"]
-    groups.loc[groups["new"], "set"] = "train"
-    for _, members in groups.groupby("label"):
-        free = members[members["new"] & members["real"]].sort_values(["subclass", "position"]).index
-        known = members["known"].value_counts()
-        staged = members["new"] & ~members["real"]
-        spare = len(free) - (0 if "train" in known or staged.any() else 1)  # few groups: train, then test, then val
-        for name, share in (("test", test), ("val", val)):
-            quota = max(1, round(share * members["real"].sum())) - known.get(name, 0)
-            for_val = 1 if name == "test" and spare > 1 and "val" not in known else 0
-            picked = _evenly(free, min(quota, spare - for_val))
-            groups.loc[picked, "set"] = name
-            free, spare = free.difference(picked, sort=False), spare - len(picked)
-    return rows.loc[new, "tie"].map(groups["set"])
+    groups = groups.sort_values(["label", "subclass", "position"])
+    groups["set"] = groups["known"].mask(groups["new"], "train")
+
+    is_free = (groups["new"] & groups["real"]).to_numpy()
+    counted = {name: groups["known"] == name for name in SETS} | {"staged": groups["new"] & ~groups["real"]}
+    counts = groups[["label", "real"]].assign(**counted).groupby("label").sum()
+    sets = groups["set"].to_numpy(dtype=object)
+    labels = groups["label"].to_numpy()
+    edges = np.append(np.flatnonzero(np.r_[len(labels) > 0, labels[1:] != labels[:-1]]), len(labels))
+    for start, end, of in zip(edges[:-1], edges[1:], counts.itertuples(), strict=True):
+        free = start + np.flatnonzero(is_free[start:end])
+        trained = of.train or of.staged
+        spare = len(free) - (0 if trained else 1)  # few groups: train, then test, then val
+        for name, share, known in (("test", test, of.test), ("val", val, of.val)):
+            quota = max(1, round(share * of.real)) - known
+            for_val = 1 if name == "test" and spare > 1 and not of.val else 0
+            picked = _evenly(len(free), min(quota, spare - for_val))
+            sets[free[picked]] = name
+            free, spare = np.delete(free, picked), spare - len(picked)
+    return rows.loc[new, "tie"].map(pd.Series(sets, index=groups.index))
 
 
-def _evenly(items: pd.Index, number: int) -> pd.Index:
-    """`number` of `items` at even distances: systematic sampling, which keeps the shares of a sorted list."""
-    if number <= 0:
-        return items[:0]
-    return items[((np.arange(number) + 0.5) * len(items) / number).astype(int)]
+def _evenly(size: int, number: int) -> np.ndarray:
+    """`number` places among `size` at even distances: systematic sampling, which keeps the shares of a sorted list."""
+    return ((np.arange(max(number, 0)) + 0.5) * size / max(number, 1)).astype(int)

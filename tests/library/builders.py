@@ -10,6 +10,9 @@ from PIL import Image
 
 from pipeline.library import labels
 from pipeline.library.index import COLUMNS as INDEX_COLUMNS
+from pipeline.library.index import TEXTS
+
+MEASURED = {"brightness": 0.9, "contrast": 0.2, "sharpness": 500.0, "subject": 0.6, "layout": ""}
 
 
 def sha(content: object) -> str:
@@ -39,10 +42,9 @@ def library_table(*rows: dict) -> pd.DataFrame:
     filled = []
     for row in rows:
         plain = {"width": 64, "height": 64, "bytes": 1000, "format": "JPEG", "orientation": 1, "failure": ""}
-        filled.append({**plain, "sha256": sha(row["image"]), "phash": phash(row["image"])} | row)
+        filled.append({**plain, **MEASURED, "sha256": sha(row["image"]), "phash": phash(row["image"])} | row)
     table = pd.DataFrame(filled, columns=INDEX_COLUMNS)
-    texts = ["image", "sha256", "phash", "format", "failure"]
-    return table.astype(dict.fromkeys(texts, "str"))
+    return table.astype(dict.fromkeys(TEXTS, "str"))
 
 
 def benchmark_table(*images: str) -> pd.DataFrame:

@@ -58,7 +58,7 @@ def test_an_image_in_two_sets_is_refused_by_name(folder):
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ("benchmark/a,lion\nbenchmark/a,lion\n", "field.csv, row 3"),
+        ("benchmark/a,lion\nbenchmark/a,lion\n", "field.csv, row 2 and row 3"),
         ("benchmark/a,lion\nbenchmrk/b,lion\n", "did you mean 'benchmark'?"),
         ("benchmark/../a,lion\n", "a path outside its root"),
         ("benchmark/a,lion\n,lion\n", "a row without an image"),

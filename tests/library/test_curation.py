@@ -5,13 +5,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.files import write_table
-from pipeline.library import curation
+from pipeline.library import curation, lineage
 from pipeline.library.curation import Curated
 
+LAX = {
+    "min_images": 1, "max_images": 100, "near_duplicate_distance": 4, "chain_distance": 64, "max_per_group": 3,
+    "min_side": 1, "min_brightness": 0, "min_contrast": 0, "min_sharpness": 0, "max_aspect_ratio": 100,
+}  # fmt: skip
 
-def curate(library: list[dict], labelled: list[dict], benchmark: tuple[str, ...] = (), **settings_) -> Curated:
-    chosen = {"min_images": 1, "max_images": 100, "near_duplicate_distance": 4, "max_per_group": 3} | settings_
-    return curation.curate(label_table(*labelled), library_table(*library), benchmark_table(*benchmark), **chosen)
+
+def curate(
+    library: list[dict],
+    labelled: list[dict],
+    benchmark: tuple[str, ...] = (),
+    seen: pd.DataFrame | None = None,
+    **settings_,
+) -> Curated:
+    return curation.curate(
+        label_table(*labelled),
+        library_table(*library),
+        benchmark_table(*benchmark),
+        lineage.empty() if seen is None else seen,
+        **LAX | settings_,
+    )
+
+
+def lineage_of(**roles: str) -> pd.DataFrame:
+    """A base that has seen the images library/NAME in these roles."""
+    rows = library_table(*({"image": f"library/{name}"} for name in roles)).assign(group="", together="")
+    return lineage.extend(lineage.empty(), rows.assign(set=list(roles.values())), round_=1)
 
 
 def shelf(**rows: dict) -> tuple[list[dict], list[dict]]:
@@ -262,6 +284,94 @@ def test_the_order_of_the_rows_changes_nothing(tmp_path_factory, rows, cutoffs, 
 
 def test_the_columns_are_those_the_next_stages_read():
     curated = curate(*shelf(a={"label": "lion"}, b={}))
-    assert list(curated.images) == ["image", "sha256", "phash", "group", "label", "subclass", "origin"]
+    columns = ["image", "sha256", "phash", "group", "together", "label", "subclass", "origin"]
+    assert list(curated.images) == columns
     assert {"image", "reason"} <= set(curated.excluded)
     assert isinstance(curated.board, pd.DataFrame)
+
+
+# Rules of quality, chains, conflicts that are settled, and choices that stick
+
+
+def test_a_picture_of_no_use_is_excluded_with_its_reason():
+    rows = shelf(
+        a={"label": "lion", "width": 8},
+        b={"label": "lion", "brightness": 0.01},
+        c={"label": "lion", "contrast": 0.001},
+        d={"label": "lion", "sharpness": 0.001},
+        e={"label": "lion", "width": 900, "height": 100},
+        f={"label": "lion"},
+    )
+    strict = {"min_side": 16, "min_brightness": 0.1, "min_contrast": 0.01, "min_sharpness": 0.01, "max_aspect_ratio": 5}
+    curated = curate(*rows, **strict)
+    assert kept(curated) == {"f"}
+    assert set(reasons(curated).values()) == {
+        "too small", "too dark", "near-blank", "blurred", "odd aspect ratio",
+    }  # fmt: skip
+
+
+def test_an_image_that_a_model_was_tested_on_is_never_cleaned_away():
+    rows = shelf(a={"label": "lion", "width": 8}, b={"label": "lion", "width": 8})
+    assert kept(curate(*rows, seen=lineage_of(a="test", b="train"), min_side=16)) == {"a"}
+
+
+def test_the_images_of_a_retired_class_are_kept_out():
+    rows = shelf(a={"label": "lion"}, b={"label": "emu"})
+    assert reasons(curate(*rows, retired=frozenset({"emu"}))) == {"b": "retired class"}
+
+
+def test_a_class_may_have_a_lower_cutoff_of_its_own():
+    rows = shelf(**many("lion", 4), **many("emu", 2))
+    assert len(curate(*rows, min_images=3, cutoffs={"emu": 2}).images) == 6
+    assert len(curate(*rows, min_images=3, cutoffs={"lion": 5, "emu": 2}).images) == 2
+
+
+def test_near_duplicates_that_people_looked_at_may_have_two_labels():
+    rows = shelf(a={"label": "lion", "phash": LION}, b={"label": "puma", "phash": flip(LION, 9)})
+    assert kept(curate(*rows, settled=frozenset({"library/a"}))) == set()
+    assert kept(curate(*rows, settled=frozenset({"library/a", "library/b"}))) == {"a", "b"}
+
+
+def test_the_same_bytes_under_two_labels_are_a_conflict_whatever_people_say():
+    rows = shelf(a={"label": "lion", "sha256": sha("x")}, b={"label": "puma", "sha256": sha("x")})
+    curated = curate(*rows, settled=frozenset({"library/a", "library/b"}))
+    assert reasons(curated) == {"a": "label conflict", "b": "label conflict"}
+
+
+def test_a_chain_is_cut_and_what_held_it_together_is_named():
+    links = [flip(LION, *range(4 * i)) for i in range(6)]
+    rows = shelf(
+        **{f"link{i}": {"label": "lion", "phash": link} for i, link in enumerate(links)}, far={"label": "lion"}
+    )
+    whole, cut = curate(*rows, max_per_group=9), curate(*rows, max_per_group=9, chain_distance=8)
+    assert whole.images["group"].nunique() == 2
+    assert set(reasons(cut).values()) == {"chain"}
+    assert cut.images["group"].nunique() > 2
+
+
+def test_of_near_duplicates_the_one_that_a_model_was_tested_on_is_kept():
+    rows = shelf(
+        a={"label": "lion", "phash": LION, "width": 900},
+        b={"label": "lion", "phash": flip(LION, 1)},
+    )
+    seen = lineage_of(b="test")
+    assert kept(curate(*rows, max_per_group=1)) == {"a"}
+    assert kept(curate(*rows, max_per_group=1, seen=seen)) == {"b"}
+
+
+def test_above_the_cutoff_what_was_kept_before_is_kept_again():
+    first = curate(*shelf(**many("lion", 8)), max_images=4)
+    roles = dict(
+        zip((name.removeprefix("library/") for name in first.images["image"]), ["train"] * 3 + ["test"], strict=True)
+    )
+    again = curate(*shelf(**many("lion", 30)), max_images=4, seen=lineage_of(**roles))
+    assert kept(again) == kept(first)
+
+
+def test_above_the_cutoff_near_duplicates_go_before_real_images_and_after_staged_ones():
+    near = {f"near{i}": {"label": "lion", "phash": flip(LION, i)} for i in range(3)}
+    staged = many("lion", 2, origin="staged")
+    rows = shelf(**near, **staged, **many("lion", 4))
+    assert {name[:4] for name in kept(curate(*rows, max_images=5))} == {"near", "lion"}
+    assert len([name for name in kept(curate(*rows, max_images=5)) if name.startswith("near")]) == 1
+    assert not any("staged" in name for name in kept(curate(*rows, max_images=7)))

@@ -14,12 +14,12 @@ LION = phash("lion")
 
 def curated(*rows: dict) -> pd.DataFrame:
     """Curated rows; `group` keeps rows together, and so do near looks, as in curation."""
-    plain = {"label": "lion", "subclass": "", "origin": "real", "keep_together": ""}
+    plain = {"label": "lion", "subclass": "", "origin": "real", "together": ""}
     filled = [{**plain, "sha256": sha(row["image"]), "phash": phash(row["image"])} | row for row in rows]
-    columns = ["image", "sha256", "phash", "label", "subclass", "origin", "keep_together"]
+    columns = ["image", "sha256", "phash", "label", "subclass", "origin", "together"]
     table = pd.DataFrame(filled, columns=columns, dtype="str")
-    near = duplicates.group(table, DISTANCE)
-    table["group"] = duplicates.join(table["sha256"], pd.DataFrame({"near": near, "own": table["keep_together"]}))
+    near = duplicates.group(table, DISTANCE, duplicates.BITS).name
+    table["group"] = duplicates.join(table["sha256"], pd.DataFrame({"near": near, "own": table["together"]}))
     return table[splits.COLUMNS[:-1]]
 
 
@@ -29,8 +29,9 @@ def many(label: str, number: int, **more) -> list[dict]:
 
 def seen(*rows: tuple[str, str, str]) -> pd.DataFrame:
     """A lineage: name, look and role of each image."""
-    filled = [(sha(name), look, sha(name)[:16], role) for name, look, role in rows]
-    return pd.DataFrame(filled, columns=lineage.COLUMNS, dtype="str")
+    filled = [(sha(name), look, sha(name)[:16], "", role, 1, 1) for name, look, role in rows]
+    table = pd.DataFrame(filled, columns=lineage.COLUMNS)
+    return table.astype(dict.fromkeys(lineage.TEXTS, "str"))
 
 
 def assign(table: pd.DataFrame, base: pd.DataFrame | None = None, **settings_) -> splits.Assigned:
@@ -101,7 +102,7 @@ def test_what_is_not_real_is_trained_on_only(origin):
 
 
 def test_a_group_with_one_staged_image_is_trained_on_as_a_whole():
-    rows = [{"image": "a", "keep_together": "s"}, {"image": "b", "keep_together": "s", "origin": "staged"}]
+    rows = [{"image": "a", "together": "s"}, {"image": "b", "together": "s", "origin": "staged"}]
     for i in range(20):
         assigned = assign(curated(*rows, *many("lion", 10)), salt=str(i))
         assert sets(assigned)["a"] == sets(assigned)["b"] == "train"
@@ -122,7 +123,7 @@ def test_a_near_duplicate_joins_the_side_of_what_it_looks_like(side):
 @pytest.mark.parametrize("side", splits.SETS)
 def test_what_people_keep_together_joins_the_side_of_the_rest(side):
     base = seen(("a", phash("a"), side))
-    rows = [{"image": name, "keep_together": "site 1"} for name in "abc"]
+    rows = [{"image": name, "together": "site 1"} for name in "abc"]
     assert sets(assign(curated(*rows), base)) == dict.fromkeys("abc", side)
 
 
@@ -185,14 +186,12 @@ def rounds(events: list[dict]):
             everything.append({"image": f"{number}-like{i}", "phash": look, "label": other["label"]})
         for one, other in event["between"]:  # kept together with both, whichever sides they are on
             site = f"site {number}"
-            everything[one % n]["keep_together"] = everything[other % n]["keep_together"] = site
-            everything.append(
-                {"image": f"{number}-between", "phash": phash(number), "label": "lion", "keep_together": site}
-            )
+            everything[one % n]["together"] = everything[other % n]["together"] = site
+            everything.append({"image": f"{number}-between", "phash": phash(number), "label": "lion", "together": site})
         for place in event["relabelled"]:
             everything[place % n]["label"] = "puma"
         for place in event["kept_together"]:
-            everything[place % n]["keep_together"] = "burst"
+            everything[place % n]["together"] = "burst"
         gone = {place % n for place in event["gone"]}
         yield curated(*(row for i, row in enumerate(everything) if i not in gone))
 
@@ -201,7 +200,7 @@ def rounds(events: list[dict]):
 @settings(deadline=None, max_examples=6)
 def test_no_image_ever_changes_sides_whatever_happens_in_years(events):
     base = lineage.empty()
-    for today in rounds(events):
+    for number, today in enumerate(rounds(events), 1):
         assigned = assign(today, base)
         images, known = assigned.images, base.set_index("sha256")["role"]
         assert sorted([*images["image"], *assigned.left_out["image"]]) == sorted(today["image"])
@@ -220,9 +219,10 @@ def test_no_image_ever_changes_sides_whatever_happens_in_years(events):
         again = assign(today.sample(frac=1, random_state=0), base)
         assert sets(again) == sets(assigned)
 
-        extended = lineage.extend(base, images)
+        extended = lineage.extend(base, images, round_=number)
         kept = extended[extended["sha256"].isin(base["sha256"])].reset_index(drop=True)
-        pd.testing.assert_frame_equal(kept, base, check_dtype=False)
+        same = ["sha256", "phash", "role", "first_round"]
+        pd.testing.assert_frame_equal(kept[same], base[same], check_dtype=False)
         assert set(extended["sha256"]) == {*base["sha256"], *images["sha256"]}
         base = extended
 
@@ -326,8 +326,8 @@ def test_the_first_three_images_are_named_and_all_are_counted():
 
 
 def test_an_image_keeps_its_first_role_in_the_lineage():
-    base = lineage.extend(lineage.empty(), in_sets(("a", LION, "train"), ("b", "", "benchmark:field")))
-    later = lineage.extend(base, in_sets(("b", "", "benchmark:hard"), ("c", "", "val")))
+    base = lineage.extend(lineage.empty(), in_sets(("a", LION, "train"), ("b", "", "benchmark:field")), round_=1)
+    later = lineage.extend(base, in_sets(("b", "", "benchmark:hard"), ("c", "", "val")), round_=2)
     assert list(later) == lineage.COLUMNS
     assert later.set_index("sha256")["role"].to_dict() == {
         sha("a"): "train",
@@ -335,3 +335,27 @@ def test_an_image_keeps_its_first_role_in_the_lineage():
         sha("c"): "val",
     }
     assert later["sha256"].is_monotonic_increasing
+
+
+def test_the_lineage_tells_from_which_round_to_which_an_image_was_used():
+    base = lineage.extend(lineage.empty(), in_sets(("a", LION, "train"), ("b", "", "val")), round_=3)
+    later = lineage.extend(base, in_sets(("b", "", "val"), ("c", "", "test")), round_=4)
+    rounds_ = later.set_index("sha256")[["first_round", "last_round"]].loc[[sha("a"), sha("b"), sha("c")]]
+    assert rounds_.to_numpy().tolist() == [[3, 3], [3, 4], [4, 4]]
+
+
+def test_what_people_keep_together_stays_on_its_side_when_its_first_images_are_gone():
+    """The first members of a burst are on one side; when they have left the library, later ones still go there."""
+    first = assign(curated(*({"image": f"a{i}", "together": f"burst {i}"} for i in range(9))))
+    base = lineage.extend(lineage.empty(), first.images, round_=1)
+    later = assign(curated(*({"image": f"b{i}", "together": f"burst {i}"} for i in range(9))), base)
+    assert [sets(later)[f"b{i}"] for i in range(9)] == [sets(first)[f"a{i}"] for i in range(9)]
+
+
+def test_the_leakage_report_accounts_for_every_image_that_a_model_has_seen():
+    base = seen(("a", LION, "train"), ("b", phash("b"), "test"), ("gone", phash("gone"), "train"))
+    assigned = assign(curated({"image": "a", "phash": LION}, {"image": "b"}, *many("emu", 9)), base)
+    told = splits.leakage(assigned.images, base, assigned.left_out)
+    assert told["lineage_images"] == 3 == sum(told["kept_their_set"].values()) + sum(told["not_used_today"].values())
+    assert sum(told["new"].values()) == 9
+    assert told["changed_sides"] == 0

@@ -1,0 +1,68 @@
+import pandas as pd
+
+from pipeline.library import history
+
+
+def round_of(*rows: tuple[str, ...]) -> pd.DataFrame:
+    """A round's images as (image, label, set, reason)."""
+    table = pd.DataFrame([row + ("",) * (4 - len(row)) for row in rows], columns=["image", "label", "set", "reason"])
+    return table.assign(sha256=table["image"], subclass="", origin="real")[history.IMAGE_COLUMNS].astype("str")
+
+
+def changes(before: pd.DataFrame, now: pd.DataFrame) -> dict[str, tuple[str, str, str]]:
+    table = history.changes(before, now)
+    return {row.image: (row.change, row.was, row.detail) for row in table.itertuples()}
+
+
+def test_each_image_that_differs_from_the_last_round_says_how():
+    before = round_of(
+        ("a", "lion", "train"), ("b", "lion", "test"), ("c", "lion", "train"), ("d", "emu", "", "below the cutoff")
+    )
+    now = round_of(
+        ("a", "lion", "train"),
+        ("b", "puma", "test"),
+        ("c", "lion", "", "blurred"),
+        ("d", "emu", "val"),
+        ("e", "emu", "train"),
+    )
+    assert changes(before, now) == {
+        "b": ("relabelled", "lion", ""),
+        "c": ("excluded", "train", "blurred"),
+        "d": ("returned", "", "below the cutoff"),
+        "e": ("added", "", ""),
+    }
+
+
+def test_an_image_that_has_left_the_library_is_named_with_its_old_label():
+    table = history.changes(round_of(("a", "lion", "train")), round_of(("b", "emu", "val")))
+    assert table[["image", "change", "label", "was"]].to_numpy().tolist() == [
+        ["b", "added", "emu", ""],
+        ["a", "removed", "lion", "train"],
+    ]
+
+
+def test_the_first_round_has_nothing_to_compare_with():
+    images, boards = history.empty()
+    assert history.changes(images, round_of(("a", "lion", "train"))).empty
+    assert history.round_after(boards) == 1
+
+
+def boards(*rows: tuple[int, str, int]) -> pd.DataFrame:
+    return pd.DataFrame([(number, label, n, n) for number, label, n in rows], columns=history.BOARD_COLUMNS)
+
+
+def test_a_class_has_grown_when_it_has_more_groups_than_in_the_round_before():
+    earlier = boards((1, "lion", 40), (2, "lion", 45), (3, "lion", 45), (1, "emu", 9), (3, "emu", 8))
+    since = history.rounds_since_growth(earlier, pd.Series({"lion": 45, "emu": 9, "new": 3}), round_=4)
+    assert since.to_dict() == {"lion": 2, "emu": 0, "new": 0}
+
+
+def test_classes_that_were_merged_are_counted_together():
+    earlier = boards((1, "deer", 10), (1, "deer", 5))
+    assert history.rounds_since_growth(earlier, pd.Series({"deer": 15}), round_=2).to_dict() == {"deer": 1}
+
+
+def test_a_round_that_is_run_again_replaces_its_counts():
+    board = pd.DataFrame({"label": ["lion"], "images": [7], "groups": [6]})
+    twice = history.extend_boards(history.extend_boards(history.empty()[1], board, 1), board.assign(groups=5), 1)
+    assert twice[["round", "label", "groups"]].to_numpy().tolist() == [[1, "lion", 5]]
