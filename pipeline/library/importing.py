@@ -9,8 +9,6 @@ from pipeline.errors import DataError
 from pipeline.library import labels
 from pipeline.library.index import PICTURE_ENDINGS
 
-ZAMBA_COLUMNS = {"filepath": "image", "label": "label", "site": "group"}  # zamba's names for ours
-
 
 def from_folders(folder: Path, root: str, *, origin: str) -> pd.DataFrame:
     """Reads `folder/CLASS[/SUBCLASS...]/picture` as label rows; a class folder called "unknown" gives that status.
@@ -32,6 +30,7 @@ def from_folders(folder: Path, root: str, *, origin: str) -> pd.DataFrame:
         unknown = parts[0].lower() == labels.UNKNOWN
         rows.append(
             {
+                "file": "/".join(parts),
                 "image": f"{root}/{'/'.join(parts)}",
                 "label": "" if unknown else parts[0],
                 "subclass": "/".join(parts[1:-1]),
@@ -41,34 +40,7 @@ def from_folders(folder: Path, root: str, *, origin: str) -> pd.DataFrame:
         )
     if not rows:
         raise DataError("no class folder with a picture", where=folder, mend="lay pictures out as FOLDER/CLASS/picture")
-    return pd.DataFrame(rows)
-
-
-def from_csv(path: Path, root: str, folder: Path, *, origin: str) -> pd.DataFrame:
-    """Reads a table with zamba's columns `filepath`, `label` and, optionally, `site`, as label rows.
-
-    Args:
-      folder: relative file paths count from here; absolute ones must lie below it.
-
-    Raises:
-      DataError: with file and row, for a missing column or a file outside `folder`.
-    """
-    table = labels.read_csv(path, ["filepath", "label"])
-    ours = [name for zamba, name in ZAMBA_COLUMNS.items() if zamba in table and zamba != name]
-    rows = table.drop(columns=ours, errors="ignore").rename(columns=ZAMBA_COLUMNS)
-    inside = Path(os.path.abspath(folder))
-    files = [Path(os.path.abspath(inside / name)) for name in rows["image"]]
-    for row, name, file in zip(rows.index, rows["image"], files, strict=True):
-        if not file.is_relative_to(inside) or file == inside:
-            advice = "import from a folder above it" if name else "name the file, or remove the row"
-            raise DataError(f"'{name}' is no file below {folder}", where=f"{path}, row {row + 2}", mend=advice)
-    rows["image"] = [f"{root}/{file.relative_to(inside).as_posix()}" for file in files]
-    unknown = rows["label"].str.strip().str.lower().isin([labels.UNKNOWN, ""])
-    rows.loc[unknown, "label"] = ""
-    status = unknown.map({True: labels.UNKNOWN, False: "ok"})
-    for column, default in {"status": status, "origin": pd.Series(origin, index=rows.index)}.items():
-        rows[column] = rows[column].where(rows[column] != "", default) if column in rows else default
-    return rows[[column for column in labels.COLUMNS if column in rows]]
+    return pd.DataFrame(rows).set_index("file")
 
 
 def find_pictures(folder: Path) -> int:

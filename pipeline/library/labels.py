@@ -1,5 +1,6 @@
 """The label table: what people know of each image. Only people and the commands they call write it."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -8,13 +9,14 @@ import pandas as pd
 from pipeline.config import nearest
 from pipeline.errors import DataError
 from pipeline.files import write_csv
+from pipeline.library.tables import read_csv, tidy, where
 
 COLUMNS = ["image", "label", "subclass", "origin", "group", "status", "by", "at", "model", "note"]
 REQUIRED = ["image", "label"]
 ORIGINS = ["real", "staged", "synthetic"]
 STATUSES = ["ok", "unknown", "bad"]
 UNKNOWN = "unknown"
-CONTROL = r"[\x00-\x1f\x85\u2028\u2029]"
+CONTROL = "[\x00-\x1f\x85\u2028\u2029]"  # the characters themselves: pyarrow's expressions know no \\u
 
 
 @dataclass(frozen=True)
@@ -32,58 +34,28 @@ def read(path: Path, root_names: list[str]) -> pd.DataFrame:
 
     Raises:
       DataError: with file and row, if a column is missing or unknown, an image is listed twice, a value is not known,
-        or a path leaves its root.
+        a path leaves its root, or class names differ by case only.
     """
     table = read_csv(path, REQUIRED)
     for column in table.columns:
         if column not in COLUMNS:  # a slip ("orgin") would be taken for its default, and lost at the next write
             raise DataError(f"unknown column '{column}'", where=path, mend=nearest(column, COLUMNS))
-    return check(table, root_names, path)
-
-
-def read_csv(path: Path, required: list[str]) -> pd.DataFrame:
-    """Reads a table a person may have edited: any line ending, with or without a byte order mark.
-
-    Raises:
-      DataError: if it is missing, not text, not a table, or lacks one of the `required` columns.
-    """
-    try:
-        table = pd.read_csv(
-            path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True, skip_blank_lines=False
-        )
-    except FileNotFoundError:
-        advice = "`git checkout` brings back its last version"
-        raise DataError("the table is missing", where=path, mend=advice) from None
-    except pd.errors.EmptyDataError:
-        advice = f"its first line must be: {','.join(required)}"
-        raise DataError("the table is empty", where=path, mend=advice) from None
-    except UnicodeDecodeError:
-        raise DataError("the table is not UTF-8 text", where=path, mend="save it as CSV, UTF-8") from None
-    except pd.errors.ParserError as error:
-        raise DataError(f"not a table: {str(error).strip().splitlines()[-1]}", where=path) from None
-    if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus cells for row names
-        raise DataError(
-            "a row has more cells than the first line names", where=f"{path}, row 2", mend="quote its commas"
-        )
-    table.columns = [str(column).strip() for column in table.columns]
-    for column in required:
-        if column not in table:
-            advice = f"it has {', '.join(table.columns)}; name one '{column}'"
-            raise DataError(f"column '{column}' is missing", where=path, mend=advice)
-    table = table.fillna("")
-    return table[(table != "").any(axis=1)]  # the index still counts the blank rows, as messages do
+    return _check(table.reindex(columns=COLUMNS, fill_value=""), root_names, path)
 
 
 def check(table: pd.DataFrame, root_names: list[str], source: object) -> pd.DataFrame:
-    """Returns the table with all columns, in order, sorted by image; spaces around values are dropped.
+    """Returns the table with all columns, in order, tidy but for the image names, sorted by image.
 
     Raises:
       DataError: as `read`.
     """
     table = table.reindex(columns=COLUMNS, fill_value="").fillna("").astype("str")
     for column in COLUMNS[1:]:
-        lines = table[column].str.replace(r"\r\n?", "\n", regex=True)  # a lone \r is written as the end of a row
-        table[column] = lines.str.strip()
+        table[column] = tidy(table[column])
+    return _check(table, root_names, source)
+
+
+def _check(table: pd.DataFrame, root_names: list[str], source: object) -> pd.DataFrame:
     for column, default in {"origin": "real", "status": "ok"}.items():
         table[column] = table[column].replace("", default)
     check_images(table["image"], root_names, source)
@@ -95,7 +67,7 @@ def check(table: pd.DataFrame, root_names: list[str], source: object) -> pd.Data
     ok = table["status"] == "ok"
     unnamed = ok & (table["label"] == "")
     _refuse(unnamed, table, source, "an image with status ok has no label", "give one, or status unknown")
-    check_labels(table[ok], source)
+    check_labels(table.loc[ok, ["image", "label"]], source)
     return table.sort_values("image", ignore_index=True)
 
 
@@ -103,12 +75,36 @@ def check_labels(table: pd.DataFrame, source: object) -> None:
     """Checks the column `label`.
 
     Raises:
-      DataError: with file and row, for the class "unknown", or a line break in a name (`classes.txt` has one a line).
+      DataError: with file and row, for the class "unknown", a line break in a name (`classes.txt` has one a line), or
+        names that differ by case only.
     """
     never = table["label"].str.lower() == UNKNOWN
     _refuse(never, table, source, "'unknown' is never a class", "give such images the status unknown, or no label")
-    broken = table["label"].str.contains(CONTROL)
-    _refuse(broken, table, source, "a line break or control character in a label", "write the label in one line")
+    broken = [name for name in table["label"].unique() if re.search(CONTROL, name)]
+    what = "a line break or control character in a label"
+    _refuse(table["label"].isin(broken), table, source, what, "write the label in one line")
+    check_spelling(table, source)
+
+
+def check_spelling(table: pd.DataFrame, source: object, *, known: pd.Series | None = None) -> None:
+    """Refuses class names that differ by case only: nearly always a slip, and one folder to many file systems.
+
+    Args:
+      known: labels whose spelling is the right one; without them, the more frequent one is.
+
+    Raises:
+      DataError: with file and row.
+    """
+    spelling: dict[str, str] = {}
+    for labels in [table["label"]] if known is None else [known, table["label"]]:
+        counts = labels.value_counts().sort_index().sort_values(ascending=False, kind="stable")
+        for name in counts.index:
+            spelling.setdefault(name.casefold(), name)
+    for name in table["label"].unique():
+        right = spelling[name.casefold()]
+        if name != right:
+            what = f"the classes '{name}' and '{right}' differ by case only"
+            _refuse(table["label"] == name, table, source, what, f"write '{right}', or give it another name")
 
 
 def check_images(images: pd.Series, root_names: list[str], source: object) -> None:
@@ -120,16 +116,19 @@ def check_images(images: pd.Series, root_names: list[str], source: object) -> No
     """
     table = images.to_frame("image")
     _refuse(images == "", table, source, "a row without an image", "name the image, or remove the row")
-    twice = images.duplicated()
-    _refuse(twice, table, source, "an image is listed twice", "keep one of the rows")
+    if not images.is_unique:
+        image = images[images.duplicated()].iloc[0]
+        rows = where(source, images.index, *images.index[images == image][:2])
+        raise DataError(f"an image is listed twice: {image}", where=rows, mend="keep one of the rows")
     _refuse(
         images.str.contains(CONTROL), table, source, "a line break or control character in a name", "rename the file"
     )
-    roots = root_of(images)
+    rooted = images.str.startswith(tuple(f"{name}/" for name in root_names))
+    roots = root_of(images[~rooted])
     for root in roots[~roots.isin(root_names)].head(1):
         advice = f"{nearest(root, root_names)} (roots in configs/params.yaml)"
-        _refuse(roots == root, table, source, f"unknown root '{root}'", advice)
-    outside = images.str.contains(r"/\.{0,2}(?:/|$)") | (images == roots)
+        _refuse(root_of(images) == root, table, source, f"unknown root '{root}'", advice)
+    outside = images.str.contains(r"/\.{0,2}(?:/|$)") | images.isin(root_names)
     _refuse(outside, table, source, "a path outside its root", "write ROOT/path, without '.' and '..'")
 
 
@@ -165,4 +164,4 @@ def _refuse(wrong: pd.Series, table: pd.DataFrame, source: object, what: str, me
     more = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
     image = table.loc[first, "image"]
     named = f": {image}" if image else ""
-    raise DataError(f"{what}{named}{more}", where=f"{source}, row {first + 2}", mend=mend)
+    raise DataError(f"{what}{named}{more}", where=where(source, table.index, first), mend=mend)

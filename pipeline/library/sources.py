@@ -8,7 +8,8 @@ import pandas as pd
 from pipeline import config, paths
 from pipeline.errors import DataError, UsageError
 from pipeline.files import write_csv
-from pipeline.library import importing, labels
+from pipeline.library import exchange, importing, labels
+from pipeline.library.tables import tidy
 
 FIRST_ROOT = {"library": "library", "pool": "pool", "benchmark": "benchmark"}
 
@@ -28,52 +29,53 @@ def import_pictures(
 
     Args:
       kind: library, pool or benchmark.
-      source: a folder with a folder a class, or a CSV file with zamba's columns; for a pool, any folder.
+      source: a folder with a folder a class, or a file of another tool, as `exchange` reads; for a pool, any folder.
       benchmark: the set's name.
       root: the new root's name; by default it is found.
-      folder: where a CSV file's relative paths count from; by default the CSV file's own folder.
+      folder: where a file's relative paths count from; by default its own folder.
       replace: allow a new version of a benchmark set.
 
     Returns:
-      root, folder, and the numbers of images added and known, and the known ones whose label differs.
+      root, folder, and the numbers of images added and known, the known ones whose label differs, those that people
+      gave different labels in another tool (conflicts, left to them), and the number of unlabelled ones, which are left
+      to the pool.
 
     Raises:
       UsageError, DataError: if anything does not fit; nothing is written then.
     """
     if not source.exists():
         raise DataError("there is no such folder or file", where=source)
-    is_table = source.is_file()
-    if is_table and kind == "pool":
+    if source.is_file() and kind == "pool":
         raise UsageError("a pool is a folder of pictures", where=source)
-    base = (folder or (source.parent if is_table else source)).resolve()
+    if folder and not folder.is_dir():
+        raise DataError("the folder does not exist", where=folder)
+    listed = exchange.read(source, origin=origin) if source.is_file() else None
+    base = (folder or (listed.folder if listed else source)).resolve()
     roots = config.load(config.Roots)
     name, new = importing.name_root(base, roots.folders, root or FIRST_ROOT[kind])
     if root and name != root:
         raise UsageError(f"the folder is known as '{name}' already", where=base, mend="leave --root out")
+    result = {"root": name, "folder": str(base), "differing": [], "conflicts": [], "unlabelled": 0}
 
     if kind == "pool":
         found = importing.find_pictures(base)
         if not found:
             raise DataError("no picture in the folder", where=base)
-        result = {
-            "root": name,
-            "folder": str(base),
-            "added": found if new else 0,
-            "known": 0 if new else found,
-            "differing": [],
-        }
+        result |= {"added": found if new else 0, "known": 0 if new else found}
         write = lambda: None  # noqa: E731
     else:
-        rows = (
-            importing.from_csv(source, name, base, origin=origin)
-            if is_table
-            else importing.from_folders(base, name, origin=origin)
-        )
+        if listed:
+            rows, result["conflicts"] = exchange.place(listed, base, name, source)
+            result["unlabelled"] = listed.unlabelled
+        else:
+            rows = importing.from_folders(base, name, origin=origin)
         names = [*roots.folders, name.partition("/")[0]]
-        result, write = (
-            _add_benchmark(rows, benchmark, names, replace=replace) if kind == "benchmark" else _add_labels(rows, names)
+        change, write = (
+            _add_benchmark(rows, benchmark, names, source, replace=replace)
+            if kind == "benchmark"
+            else _add_labels(rows, names, source)
         )
-        result = {"root": name, "folder": str(base)} | result
+        result |= change
     if not dry_run:
         if new:
             config.set_root(kind, name, base)
@@ -81,19 +83,21 @@ def import_pictures(
     return result
 
 
-def _add_labels(rows: pd.DataFrame, root_names: list[str]):
+def _add_labels(rows: pd.DataFrame, root_names: list[str], source: Path):
     table = labels.read(paths.LABELS, root_names)
-    merged = labels.merge(table, labels.check(rows, root_names, "the import"))
+    merged = labels.merge(table, labels.check(rows, root_names, source))
+    added = rows[~rows["image"].isin(table["image"]) & (rows["status"] == "ok")]
+    used = table.loc[table["status"] == "ok", "label"]
+    labels.check_spelling(added.assign(label=tidy(added["label"])), source, known=used)
     result = {"added": merged.added, "known": merged.known, "differing": merged.differing}
     return result, lambda: labels.write(merged.table, paths.LABELS)
 
 
-def _add_benchmark(rows: pd.DataFrame, name: str, root_names: list[str], *, replace: bool):
+def _add_benchmark(rows: pd.DataFrame, name: str, root_names: list[str], source: Path, *, replace: bool):
     path = paths.BENCHMARKS / f"{name}.csv"
     if path.exists() and not replace:
         raise UsageError(
             f"benchmark set '{name}' exists and is frozen", where=path, mend="--replace makes a new version of it"
         )
-    labels.check_images(rows["image"], root_names, "the import")
-    table = rows[["image", "label"]].sort_values("image")
-    return {"added": len(table), "known": 0, "differing": []}, lambda: write_csv(table, path)
+    table = labels.check(rows, root_names, source)[["image", "label"]]
+    return {"added": len(table), "known": 0}, lambda: write_csv(table, path)

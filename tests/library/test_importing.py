@@ -63,53 +63,11 @@ def test_a_folder_that_does_not_exist_is_refused(tmp_path):
         importing.find_pictures(tmp_path / "x")
 
 
-@pytest.fixture
-def from_csv(tmp_path):
-    def read(text: str) -> pd.DataFrame:
-        (tmp_path / "zamba.csv").write_text(text)
-        return importing.from_csv(tmp_path / "zamba.csv", "pool/cards", tmp_path / "photos", origin="real")
-
-    return read
-
-
-def test_zambas_columns_become_ours(from_csv, tmp_path):
-    inside = tmp_path / "photos" / "x" / "b.jpg"
-    rows = from_csv(
-        f"filepath,label,site,split\na b (1).jpg,lion,s1,train\n{inside},tapir,,test\n./y/../c.jpg,Unknown,s1,\n"
-    )
-    assert cells(rows, "image", "label", "group", "status", "origin") == [
-        ["pool/cards/a b (1).jpg", "lion", "s1", "ok", "real"],
-        ["pool/cards/x/b.jpg", "tapir", "", "ok", "real"],
-        ["pool/cards/c.jpg", "", "s1", "unknown", "real"],
-    ]
-    assert len(labels.check(rows, ["pool"], "zamba.csv")) == 3
-
-
-def test_a_table_without_sites_has_no_groups(from_csv):
-    assert "group" not in from_csv("filepath,label\na.jpg,lion\n")
-
-
-def test_what_the_table_says_of_an_image_is_kept(from_csv):
-    rows = from_csv("filepath,label,status,origin\na.jpg,lion,bad,staged\nb.jpg,lion,,\nc.jpg,,,\n")
-    assert cells(rows, "status", "origin") == [["bad", "staged"], ["ok", "real"], ["unknown", "real"]]
-
-
-def test_a_table_with_zambas_columns_and_ours_is_read_by_zambas(from_csv):
-    rows = from_csv("filepath,image,label,site,group\na.jpg,x,lion,s1,g1\n")
-    assert cells(rows, "image", "group") == [["pool/cards/a.jpg", "s1"]]
-
-
-@pytest.mark.parametrize("name", ["../a.jpg", "/elsewhere/a.jpg", "x/../../a.jpg", "../photos2/a.jpg", ".", '""'])
-def test_a_file_outside_the_folder_is_named_with_its_row(from_csv, name):
+def test_a_row_from_a_folder_is_known_by_its_file(photos):
+    rows = importing.from_folders(photos("Lion/a.jpg", "lion/b.jpg", "lion/c.jpg"), "library", origin="real")
     with pytest.raises(DataError) as refused:
-        from_csv(f"filepath,label\nok.jpg,lion\n{name},lion\n")
-    assert "zamba.csv, row 3" in refused.value.where
-
-
-@pytest.mark.parametrize(("text", "column"), [("file,label\n", "filepath"), ("filepath,species\n", "label")])
-def test_a_missing_column_is_named(from_csv, text, column):
-    with pytest.raises(DataError, match=f"column '{column}' is missing"):
-        from_csv(text)
+        labels.check(rows, ["library"], "photos")
+    assert refused.value.where == "photos, file Lion/a.jpg"
 
 
 def test_a_folder_below_a_root_is_called_by_it(photos, tmp_path):

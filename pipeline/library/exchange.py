@@ -1,0 +1,146 @@
+"""Files of other tools that name labelled pictures: zamba's and FiftyOne's tables, Label Studio's exports."""
+
+import os
+import shlex
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.errors import DataError
+from pipeline.library import label_studio, labels
+from pipeline.library.tables import where
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The pictures that a file of another tool names.
+
+    Attributes:
+      rows: columns `file`, absolute or relative, and those of the label table; the index counts the rows of the file,
+        as `labels.read_csv` does, or is called "task" and holds Label Studio's numbers.
+      conflicts: column `file`: pictures on which people differ, which are left to them.
+      unlabelled: number of pictures without a label.
+      folder: where relative files count from, unless a person says otherwise.
+    """
+
+    rows: pd.DataFrame
+    conflicts: pd.DataFrame
+    unlabelled: int
+    folder: Path
+
+
+def read(path: Path, *, origin: str) -> Listed:
+    """Reads a table or an export, whichever the file's content is.
+
+    Raises:
+      DataError: with row or task, if it is neither, or names no labelled picture.
+    """
+    with path.open("rb") as file:
+        is_json = file.read(100).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"[", b"{")
+    if is_json:
+        rows, conflicts, unlabelled = label_studio.read(path)
+        listed = Listed(rows.assign(origin=origin), conflicts, unlabelled, path.parent)
+    else:
+        listed = _from_csv(path, origin)
+    if listed.rows.empty and listed.conflicts.empty:
+        raise DataError("the file names no labelled picture", where=path, mend="label some pictures, and export again")
+    return listed
+
+
+def place(listed: Listed, folder: Path, root: str, source: object) -> tuple[pd.DataFrame, list[str]]:
+    """Names the files `ROOT/path`; returns the rows with `image` instead of `file`, and the conflicts' images.
+
+    Args:
+      folder: relative files count from here, absolute ones must lie below it.
+      root: the folder's name.
+
+    Raises:
+      DataError: with row or task, for a file outside the folder; also if not one of the files is there.
+    """
+    said = pd.concat([listed.rows["file"], listed.conflicts["file"]])
+    inside = os.path.abspath(folder).rstrip("/") + "/"
+    counted = _below(said, folder) if said.index.name == "task" else said
+    files = [_normal(file, inside) for file in counted]
+    for number, name, file in zip(said.index, said, files, strict=True):
+        if not name or not file.startswith(inside):
+            common = shlex.quote(os.path.commonpath([os.path.dirname(file) for file in files]))
+            advice = f"--folder {common if common != '/' else 'names the one that has them all'}"
+            advice = advice if name else "name the file, or remove the row"
+            raise DataError(f"'{name}' is no file below {folder}", where=where(source, said.index, number), mend=advice)
+    if not any(os.path.isfile(file) for file in files):
+        what = f"none of its {len(files)} pictures is there, first {files[0]}"
+        raise DataError(what, where=source, mend="--folder says where its file paths count from")
+    images = [f"{root}/{file.removeprefix(inside)}" for file in files]
+    rows = listed.rows.drop(columns="file")
+    rows.insert(0, "image", images[: len(rows)])
+    return rows, images[len(rows) :]
+
+
+def _from_csv(path: Path, origin: str) -> Listed:
+    table = labels.read_csv(path, ["filepath"])
+    column = _label_column(table, path)
+    ours = {"filepath": "file", "site": "group", column: "label"}  # zamba's and FiftyOne's names
+    hidden = [name for theirs, name in ours.items() if theirs in table and theirs != name and name in table]
+    rows = table.drop(columns=hidden).rename(columns=ours)
+    rows = rows[[name for name in ["file", *labels.COLUMNS[1:]] if name in rows]]
+    named = rows["label"] != ""
+    if column != "label":  # FiftyOne's: an empty label was never given
+        rows, named = rows[named], named[named]
+    unknown = ~named | (rows["label"].str.lower() == labels.UNKNOWN)
+    rows["label"] = rows["label"].mask(unknown, "")
+    for name, default in {"status": unknown.map({True: labels.UNKNOWN, False: "ok"}), "origin": origin}.items():
+        rows[name] = rows[name].mask(rows[name] == "", default) if name in rows else default
+    folder = path.parent
+    if rows["file"].head(1).map(lambda file: _only_in(file, folder / "data", folder)).any():
+        folder /= "data"  # as FiftyOne lays it out
+    return Listed(rows, rows.head(0), len(table) - len(rows), folder)
+
+
+def _label_column(table: pd.DataFrame, path: Path) -> str:
+    """The column `label`, or FiftyOne's `FIELD.label`, or its `ground_truth` where that is the class's name.
+
+    Raises:
+      DataError: if there is none, or more than one.
+    """
+    found = [name for name in table if name in ("label", "ground_truth") or name.endswith(".label")]
+    if not found:
+        advice = f"it has {', '.join(table)[:200]}; name one 'label'"
+        raise DataError("column 'label' is missing", where=path, mend=advice)
+    if len(found) > 1:
+        what = f"several columns could be the label: {', '.join(found)}"
+        raise DataError(what, where=path, mend="keep the one that people decided")
+    if table[found[0]].str.startswith("<Class").any():
+        advice = f"export the field '{found[0]}.label'"
+        raise DataError(f"column '{found[0]}' holds whole labels, not names", where=path, mend=advice)
+    return found[0]
+
+
+def _only_in(file: str, folder: Path, other: Path) -> bool:
+    return os.path.isfile(folder / file) and not os.path.isfile(other / file)
+
+
+def _below(files: pd.Series, folder: Path) -> pd.Series:
+    """Drops the folders that relative paths have in common, as many as it takes to find a file below `folder`.
+
+    Label Studio's paths count from its own document root, which may lie anywhere above `folder`.
+    """
+    relative = files[~files.str.startswith("/")]
+    common = os.path.commonpath([os.path.dirname(file) for file in relative]) if len(relative) else ""
+    for depth in range(len(Path(common).parts) + 1):
+        shorter = relative.map(lambda file, depth=depth: str(Path(*Path(file).parts[depth:])))
+        if any(os.path.isfile(folder / file) for file in shorter):
+            return files.where(files.str.startswith("/"), shorter)
+    return files
+
+
+def _normal(file: str, inside: str) -> str:
+    """The file's absolute path without `..`, and without links if it leads below `inside` through them."""
+    path = os.path.normpath(file if file.startswith("/") else inside + file)
+    if path.startswith(inside):
+        return path
+    return os.path.join(_real(os.path.dirname(path)), os.path.basename(path))
+
+
+_real = cache(os.path.realpath)

@@ -1,0 +1,125 @@
+"""What `wallaby import` writes, in a workspace of its own."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline import config, paths
+from pipeline.errors import DataError, UsageError
+from pipeline.files import write_text
+from pipeline.library import labels, sources
+
+PARAMS = "roots:\n  library: {library: library}  # labelled\n  pool: {pool: pool}\n"
+
+
+@pytest.fixture(autouse=True)
+def workspace(tmp_path, monkeypatch):
+    """A repository with one labelled image, and a user's pictures and files beside it."""
+    (tmp_path / "repository").mkdir()
+    monkeypatch.chdir(tmp_path / "repository")
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    write_text(PARAMS, config.PARAMS)
+    write_text("image,label\nlibrary/a.jpg,cat\n", paths.LABELS)
+    for name in ("library/a.jpg", "mine/lion/1.jpg", "mine/lion/2.jpg", "mine/Cat/3.jpg"):
+        write_text("", tmp_path / name if name.startswith("mine") else Path(name))
+    return tmp_path
+
+
+def bring(source: Path, kind: str = "library", **options) -> dict:
+    plain = {"benchmark": "field", "root": "", "folder": None, "origin": "real", "replace": False, "dry_run": False}
+    return sources.import_pictures(kind, source, **plain | options)
+
+
+def labelled() -> dict[str, str]:
+    table = labels.read(paths.LABELS, list(config.load(config.Roots).folders))
+    return dict(zip(table["image"], table["label"], strict=True))
+
+
+def export(folder: Path, **labels: str) -> Path:
+    """A Label Studio export in which two people chose a class each, if two are named."""
+    tasks = [
+        {
+            "id": number,
+            "data": {"image": f"/data/local-files/?d={file.replace('_', '/')}.jpg"},
+            "annotations": [
+                {"result": [{"from_name": "choice", "type": "choices", "value": {"choices": [label]}}]}
+                for label in chosen.split()
+            ],
+        }
+        for number, (file, chosen) in enumerate(labels.items())
+    ]
+    (folder / "export.json").write_text(json.dumps(tasks))
+    return folder / "export.json"
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {str(file): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_an_export_adds_what_people_agree_on(workspace):
+    source = export(workspace / "mine", lion_1="puma", lion_2="puma tiger", Cat_3="")
+    before = everything(workspace)
+    dry = bring(source, dry_run=True)
+    assert everything(workspace) == before
+    assert bring(source) == dry
+    assert (dry["added"], dry["known"], dry["differing"], dry["unlabelled"]) == (1, 0, [], 1)
+    assert dry["conflicts"] == ["mine/lion/2.jpg"]
+    assert labelled() == {"library/a.jpg": "cat", "mine/lion/1.jpg": "puma"}
+    assert config.load(config.Roots).folders["mine"] == workspace / "mine"
+    assert "# labelled" in config.PARAMS.read_text()
+    assert bring(source) | {"conflicts": []} == dry | {"added": 0, "known": 1, "conflicts": []}
+
+
+def test_another_label_of_a_known_image_is_named_and_not_taken(workspace):
+    bring(export(workspace / "mine", lion_1="puma"))
+    assert bring(export(workspace / "mine", lion_1="tiger"))["differing"] == ["mine/lion/1.jpg"]
+    assert labelled()["mine/lion/1.jpg"] == "puma"
+
+
+def test_an_export_that_lies_elsewhere_says_its_folder(workspace):
+    (workspace / "downloads").mkdir()
+    source = export(workspace / "downloads", lion_1="puma")
+    with pytest.raises(DataError, match="none of its 1 pictures is there"):
+        bring(source)
+    assert bring(source, folder=workspace / "mine")["added"] == 1
+    with pytest.raises(DataError, match="the folder does not exist"):
+        bring(source, folder=workspace / "nowhere")
+
+
+@pytest.mark.parametrize("kind", ["folder", "table"])
+def test_a_class_that_differs_from_a_known_one_by_case_only_is_refused_before_anything_is_written(workspace, kind):
+    source, at = workspace / "mine", "file Cat/3.jpg"
+    if kind == "table":
+        source, at = workspace / "mine" / "table.csv", "row 3"
+        source.write_text("filepath,label\nlion/1.jpg,lion\nCat/3.jpg, Cat\n")
+    before = everything(workspace)
+    with pytest.raises(DataError, match="'Cat' and 'cat' differ by case only") as refused:
+        bring(source)
+    assert refused.value.where == f"{source}, {at}"
+    assert everything(workspace) == before
+
+
+def test_a_table_makes_a_benchmark_set(workspace):
+    table = workspace / "mine" / "labels.csv"
+    table.write_text("filepath,ground_truth.label\nlion/2.jpg, n\u0303andu \nlion/1.jpg,Unknown\nCat/3.jpg,\n")
+    result = bring(table, "benchmark")
+    assert (result["added"], result["unlabelled"]) == (2, 1)
+    written = (paths.BENCHMARKS / "field.csv").read_text(encoding="utf-8")
+    assert written == "image,label\nbenchmark/lion/1.jpg,\nbenchmark/lion/2.jpg,\u00f1andu\n"
+    with pytest.raises(UsageError, match="frozen"):
+        bring(table, "benchmark")
+
+
+def test_a_pool_is_a_folder(workspace):
+    assert bring(workspace / "mine", "pool")["added"] == 3
+    with pytest.raises(UsageError, match="a pool is a folder"):
+        bring(export(workspace / "mine", lion_1="puma"), "pool")
+
+
+def test_a_table_that_cannot_be_read_leaves_everything_as_it_was(workspace):
+    (workspace / "mine" / "table.csv").write_text('filepath,label\nlion/1.jpg,lion\nlion/2.jpg,"lion\n')
+    before = everything(workspace)
+    with pytest.raises(DataError, match="a quote is never closed"):
+        bring(workspace / "mine" / "table.csv")
+    assert everything(workspace) == before
