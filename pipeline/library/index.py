@@ -6,26 +6,35 @@ cache, so that the same pictures give the same tables on every machine.
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from pipeline.errors import DataError
 from pipeline.files import read_table, write_table
 from pipeline.library import labels, pictures
 from pipeline.progress import track
 
-COLUMNS = ["image", "sha256", "phash", "width", "height", "bytes", "format", "orientation", "failure"]
+TEXTS = ["image", "sha256", "phash", "format", "layout", "failure"]
+MEASURES = ["brightness", "contrast", "sharpness", "subject"]
+COLUMNS = [
+    "image", "sha256", "phash", "width", "height", "bytes", "format", "orientation", *MEASURES, "layout", "failure",
+]  # fmt: skip
 PICTURE_ENDINGS = {
     ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp",
 }  # fmt: skip
 IGNORED = "not a picture by name or content"
 MISSING = "missing"
+CHANGES = "changes while it is read"
 CACHE = "index.parquet"
+FACTS_KEY = "facts"  # of the cache's metadata: how its rows were measured
 SAVE_EVERY = 50_000  # pictures inspected: an interrupted scan loses at most as many
+BATCH = 16  # pictures inspected in one task: handing over each alone costs as much as hashing it
 _STAMP = ["bytes", "mtime_ns"]
 
 
@@ -36,8 +45,8 @@ def scan(folders: dict[str, Path], cache_path: Path, *, max_megapixels: float) -
     out (`IGNORED` rows stay in the cache, so that it is not opened again).
 
     Raises:
-      DataError: if a name in a folder is not valid Unicode, two roots hold the same folder, or the folder of a root
-        that had pictures is not there.
+      DataError: if a folder cannot be read, a name in it is not valid Unicode, two roots hold the same folder, or the
+        folder of a root that had pictures is not there.
     """
     cache = _read_cache(cache_path)
     _refuse_absent(folders, cache)
@@ -47,12 +56,14 @@ def scan(folders: dict[str, Path], cache_path: Path, *, max_megapixels: float) -
     is_new = known.pop("_merge") == "left_only"
     rows, new = known[~is_new], known.loc[is_new, ["image", "path", *_STAMP]]
     if len(new) or len(cache) != len(rows):
-        inspected = track("index", _inspect_all(new["path"].tolist(), max_megapixels), len(new))
+        files = list(new[["path", *_STAMP]].itertuples(index=False, name=None))
+        inspected = track("index", _inspect_all(files, max_megapixels), len(new))
         for start in range(0, max(len(new), 1), SAVE_EVERY):
             some = new.iloc[start : start + SAVE_EVERY]
             facts = pd.DataFrame(list(islice(inspected, len(some))), index=some.index)
-            rows = pd.concat([rows, some.join(facts)])
-            write_table(_typed(rows.sort_values("image")[[*COLUMNS, "mtime_ns"]]), cache_path)
+            rows = pd.concat([rows, some[["image"]].join(facts)])
+            cached = _typed(rows.sort_values("image")[[*COLUMNS, "mtime_ns"]])
+            write_table(cached, cache_path, **{FACTS_KEY: pictures.FACTS})
     rows = rows.sort_values("image", ignore_index=True)
     return _typed(rows.loc[rows["failure"] != IGNORED, COLUMNS].reset_index(drop=True))
 
@@ -102,53 +113,104 @@ def _walk(folders: dict[str, Path]) -> Iterator[tuple[str, str, int, int]]:
 
 
 def _walk_folder(folder: str, name: str) -> Iterator[tuple[str, str, int, int]]:
-    subfolders = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
+    """Yields image, path, size in bytes and modification time; follows linked folders, but never into one it is in."""
+    status = os.stat(folder)
+    pending = [(folder, name, frozenset({(status.st_dev, status.st_ino)}))]
+    while pending:
+        folder, name, above = pending.pop()
+        for entry in _entries(folder):
             image = f"{name}/{entry.name}"
             try:
                 image.encode("utf-8")
             except UnicodeEncodeError:
                 raise DataError("a file name is not Unicode", where=repr(entry.path), mend="rename the file") from None
-            if entry.is_dir(follow_symlinks=False):
-                subfolders.append((entry.path, image))
-            elif entry.is_file():
-                try:
-                    status = entry.stat()
-                except FileNotFoundError:  # gone since the folder was read
-                    continue
+            try:
+                status = entry.stat()
+            except OSError as error:
+                if entry.is_symlink():  # it leads nowhere, or in a circle
+                    if _named_like_a_picture(entry.name):
+                        yield image, entry.path, 0, 0
+                elif not isinstance(error, FileNotFoundError):  # else it is gone since the folder was read
+                    raise _unreadable(folder, error) from None
+                continue
+            if stat.S_ISREG(status.st_mode):
                 yield image, entry.path, status.st_size, status.st_mtime_ns
-    for path, image in subfolders:
-        yield from _walk_folder(path, image)
+            elif stat.S_ISDIR(status.st_mode):
+                identity = status.st_dev, status.st_ino
+                if identity not in above:
+                    pending.append((entry.path, image, above | {identity}))
 
 
-def _inspect_all(paths: list[str], max_megapixels: float) -> Iterator[dict]:
+def _entries(folder: str) -> list[os.DirEntry]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except FileNotFoundError:  # gone since the folder above was read
+        return []
+    except OSError as error:
+        raise _unreadable(folder, error) from None
+
+
+def _unreadable(folder: str, error: OSError) -> DataError:
+    return DataError(
+        f"a folder cannot be read: {error.strerror}",
+        where=folder,
+        mend="grant the permission, or move the folder out of the root",
+    )
+
+
+def _named_like_a_picture(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in PICTURE_ENDINGS
+
+
+def _inspect_all(files: list[tuple[str, int, int]], max_megapixels: float) -> Iterator[dict]:
+    def inspect(start: int) -> list[dict]:
+        return [_inspect(Path(path), stamp, max_megapixels) for path, *stamp in files[start : start + BATCH]]
+
     with ThreadPoolExecutor(os.cpu_count()) as workers:
-        for start in range(0, len(paths), 1000):  # millions of waiting tasks would fill the memory
-            yield from workers.map(lambda path: _inspect(Path(path), max_megapixels), paths[start : start + 1000])
+        for start in range(0, len(files), 100 * BATCH):  # millions of waiting tasks would fill the memory
+            starts = range(start, min(start + 100 * BATCH, len(files)), BATCH)
+            yield from chain.from_iterable(workers.map(inspect, starts))
 
 
-def _inspect(path: Path, max_megapixels: float) -> dict:
-    row: dict = {"sha256": "", "phash": "", "width": 0, "height": 0, "format": "", "orientation": 0, "failure": ""}
-    named_like_a_picture = path.suffix.lower() in PICTURE_ENDINGS
+def _inspect(path: Path, stamp: list[int], max_megapixels: float) -> dict:
+    row: dict = dict.fromkeys(COLUMNS[1:], 0) | dict.fromkeys(TEXTS[1:], "") | dict(zip(_STAMP, stamp, strict=True))
+    named_like_a_picture = _named_like_a_picture(path.name)
     try:
         if not named_like_a_picture and not pictures.looks_like_one(path):
             return row | {"failure": IGNORED}  # unread: it may be a long video
-        data = pictures.load_bytes(path)
-        row["sha256"] = hashlib.sha256(data).hexdigest()
-        facts = pictures.inspect(data, max_megapixels=max_megapixels)
-        return row | vars(facts)
+        data, row["mtime_ns"] = _read(path, stamp)
+        row["bytes"], row["sha256"] = len(data), hashlib.sha256(data).hexdigest()
+        return row | vars(pictures.inspect(data, max_megapixels=max_megapixels))
     except pictures.PictureError as reason:
         return row | {"failure": str(reason) if named_like_a_picture else IGNORED}
 
 
+def _read(path: Path, stamp: list[int]) -> tuple[bytes, int]:
+    """The file's bytes, whole and of one moment, and its modification time then."""
+    for _ in range(2):
+        data = pictures.load_bytes(path)
+        try:
+            status = path.stat()
+        except OSError:
+            raise pictures.PictureError(MISSING) from None
+        before, stamp = stamp, [status.st_size, status.st_mtime_ns]
+        if before == stamp and len(data) == status.st_size:
+            return data, status.st_mtime_ns
+    raise pictures.PictureError(CHANGES)
+
+
 def _read_cache(path: Path) -> pd.DataFrame:
     try:
-        return read_table(path)
+        cache = read_table(path)
     except DataError:  # none yet, cut short, or of an older version: scan everything
-        return _typed(pd.DataFrame(columns=[*COLUMNS, "mtime_ns"]))
+        return _nothing()
+    measured = (pq.read_schema(path).metadata or {}).get(FACTS_KEY.encode(), b"").decode()
+    return cache if measured == pictures.FACTS else _nothing()
+
+
+def _nothing() -> pd.DataFrame:
+    return _typed(pd.DataFrame(columns=[*COLUMNS, "mtime_ns"]))
 
 
 def _still_valid(cache: pd.DataFrame, max_megapixels: float) -> pd.Series:
@@ -160,9 +222,9 @@ def _still_valid(cache: pd.DataFrame, max_megapixels: float) -> pd.Series:
 
 
 def _typed(rows: pd.DataFrame) -> pd.DataFrame:
-    texts = ["image", "sha256", "phash", "format", "failure"]
     rows = rows.reindex(columns=[*COLUMNS, "mtime_ns"] if "mtime_ns" in rows else COLUMNS)
-    rows[texts] = rows[texts].fillna("").astype("str")
-    numbers = [column for column in rows.columns if column not in texts]
-    rows[numbers] = rows[numbers].fillna(0).astype("int64")
+    rows[TEXTS] = rows[TEXTS].fillna("").astype("str")
+    rows[MEASURES] = rows[MEASURES].fillna(0).astype("float64")
+    whole = [column for column in rows.columns if column not in (*TEXTS, *MEASURES)]
+    rows[whole] = rows[whole].fillna(0).astype("int64")
     return rows

@@ -1,4 +1,8 @@
+import hashlib
 import os
+import resource
+import struct
+import zlib
 from pathlib import Path
 
 import pandas as pd
@@ -42,8 +46,10 @@ def test_a_picture_is_described_upright(scan, tmp_path):
     row = scan().iloc[0]
     assert row["image"] == "library/lion/a.jpg"
     assert row[["width", "height", "format", "orientation", "failure"]].tolist() == [32, 64, "JPEG", 6, ""]
-    assert len(row["sha256"]) == 64
-    assert len(row["phash"]) == 16
+    assert [len(row[name]) for name in ("sha256", "phash", "layout")] == [64, 16, 48]
+    assert 0 < row["contrast"] < row["brightness"] <= 1
+    assert row["sharpness"] > 0
+    assert 0 < row["subject"] <= 1
 
 
 def test_unchanged_files_are_not_opened_again(scan, tmp_path, opened):
@@ -137,16 +143,180 @@ def test_other_files_are_ignored_and_not_read(scan, tmp_path, opened):
     assert opened == []
 
 
-def test_hidden_files_and_linked_folders_are_skipped_and_linked_files_are_not(scan, tmp_path):
-    real = put(tmp_path / "elsewhere" / "a.png", noise(1))
+def test_hidden_files_are_skipped(scan, tmp_path):
     for hidden in ("pool/.a.png", "pool/.trash/a.png", "pool/._b.jpg"):
         put(tmp_path / hidden, noise(1))
-    (tmp_path / "pool" / "folder").symlink_to(real.parent)
-    (tmp_path / "pool" / "around").symlink_to(tmp_path / "pool")
-    (tmp_path / "pool" / "broken.png").symlink_to(tmp_path / "nowhere.png")
     assert scan().empty
+
+
+def test_linked_files_and_folders_are_followed(scan, tmp_path):
+    real = put(tmp_path / "elsewhere" / "a.png", noise(1))
+    (tmp_path / "pool").mkdir()
+    (tmp_path / "pool" / "folder").symlink_to(real.parent)
     (tmp_path / "pool" / "file.png").symlink_to(real)
-    assert failures(scan()) == {"pool/file.png": ""}
+    assert failures(scan()) == {"pool/file.png": "", "pool/folder/a.png": ""}
+
+
+def test_a_link_never_leads_into_a_folder_it_lies_in(scan, tmp_path):
+    put(tmp_path / "pool" / "a" / "b" / "x.png", noise(1))
+    put(tmp_path / "other" / "y.png", noise(2))
+    for place, target in {
+        "pool/a/b/root": "pool", "pool/a/b/a": "pool/a", "pool/here": "pool",
+        "pool/other": "other", "other/back": "pool", "other/itself": "other/itself",
+    }.items():  # fmt: skip
+        (tmp_path / place).symlink_to(tmp_path / target)
+    assert failures(scan()) == {"pool/a/b/x.png": "", "pool/other/y.png": ""}
+
+
+def test_a_broken_link_that_is_named_like_a_picture_is_a_failure(scan, tmp_path):
+    (tmp_path / "pool").mkdir()
+    for name, target in {"gone.png": "nowhere.png", "round.jpg": "round.jpg", "gone": "nowhere"}.items():
+        (tmp_path / "pool" / name).symlink_to(tmp_path / "pool" / target)
+    rows = scan()
+    assert rows["image"].tolist() == ["pool/gone.png", "pool/round.jpg"]
+    assert (rows["failure"] != "").all()
+    put(tmp_path / "pool" / "nowhere.png", noise(1))
+    assert failures(scan())["pool/gone.png"] == ""
+
+
+def test_what_is_neither_file_nor_folder_is_ignored(scan, tmp_path):
+    (tmp_path / "pool").mkdir()
+    os.mkfifo(tmp_path / "pool" / "pipe.jpg")  # reading it would wait for ever
+    assert scan().empty
+
+
+def refuse(monkeypatch, name: str, error: OSError) -> None:
+    """Lets the system refuse to list the folder called `name`: permissions do not bind root."""
+    scandir = os.scandir
+
+    def scan(path):
+        if os.path.basename(path) == name:
+            raise error
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_loses_nothing(scan, tmp_path, monkeypatch):
+    put(tmp_path / "pool" / "locked" / "a.png", noise(1))
+    before = scan()
+    with monkeypatch.context() as patch:
+        refuse(patch, "locked", PermissionError(13, "Permission denied"))
+        with pytest.raises(DataError, match="a folder cannot be read: Permission denied") as refused:
+            scan()
+        assert refused.value.where == str(tmp_path / "pool" / "locked")
+    pd.testing.assert_frame_equal(scan(), before)
+
+
+def test_a_folder_that_goes_while_its_root_is_walked_is_no_error(scan, tmp_path, monkeypatch):
+    put(tmp_path / "pool" / "going" / "a.png", noise(1))
+    refuse(monkeypatch, "going", FileNotFoundError(2, "No such file or directory"))
+    assert scan().empty
+
+
+def growing(monkeypatch, times: int) -> None:
+    """Lets every file grow after it is read, the first `times` times."""
+    load, left = pictures.load_bytes, [times]
+
+    def read(path):
+        data = load(path)
+        if left[0]:
+            left[0] -= 1
+            with path.open("ab") as file:
+                file.write(b"more")
+        return data
+
+    monkeypatch.setattr(pictures, "load_bytes", read)
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(scan, tmp_path, monkeypatch):
+    path = put(tmp_path / "pool" / "a.png", noise(1))
+    with monkeypatch.context() as patch:
+        growing(patch, 1)
+        first = scan().iloc[0]
+    assert (first["failure"], first["bytes"]) == ("", path.stat().st_size)
+    assert first["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    pd.testing.assert_series_equal(scan().iloc[0], first)
+
+
+def test_a_file_that_goes_on_changing_is_a_failure_until_the_next_scan(scan, tmp_path, monkeypatch):
+    put(tmp_path / "pool" / "a.png", noise(1))
+    with monkeypatch.context() as patch:
+        growing(patch, 2)
+        assert failures(scan()) == {"pool/a.png": "changes while it is read"}
+    assert failures(scan()) == {"pool/a.png": ""}
+
+
+def test_a_file_that_goes_while_it_is_read_is_missing(scan, tmp_path, monkeypatch):
+    put(tmp_path / "pool" / "a.png", noise(1))
+    load = pictures.load_bytes
+    monkeypatch.setattr(pictures, "load_bytes", lambda path: (load(path), path.unlink())[0])
+    assert failures(scan()) == {"pool/a.png": "missing"}
+    assert scan().empty
+
+
+def test_names_that_differ_by_case_only_are_two_images(scan, tmp_path):
+    for name in ("a.png", "A.png", "A.PNG"):
+        put(tmp_path / "pool" / name, noise(1))
+    assert failures(scan()) == {"pool/A.PNG": "", "pool/A.png": "", "pool/a.png": ""}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x" * 251 + ".png",
+        "дикая собака.png",
+        "袋鼠/🦘 \"quoted\", 'too'.png",
+        "e\u0301 and \xe9.png",
+        "line\nbreak.png",
+    ],
+)
+def test_any_name_the_system_allows_is_kept_as_it_is(scan, tmp_path, name):
+    put(tmp_path / "pool" / name, noise(1))
+    for _ in range(2):
+        assert failures(scan()) == {f"pool/{name}": ""}
+
+
+def png_of(width: int, height: int, *, note_megabytes: int = 0) -> bytes:
+    """A PNG that declares a size and has the pixels of a far smaller one, and a note that unpacks to megabytes."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    packer = zlib.compressobj(9)
+    note = b"".join(packer.compress(bytes(1_000_000)) for _ in range(note_megabytes)) + packer.flush()
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(bytes(100_000), 9))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"zTXt", b"note\0\0" + note) + pixels + chunk(b"IEND", b"")
+
+
+def test_decompression_bombs_are_failures_and_cost_no_memory(scan, tmp_path):
+    bombs = {
+        "png": png_of(60_000, 60_000),
+        "gif": b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0) + encoded(noise(1), "GIF")[13:],
+        "bmp": encoded(noise(1), "BMP")[:18] + struct.pack("<ii", 60_000, 60_000) + encoded(noise(1), "BMP")[26:],
+        "text.png": png_of(64, 64, note_megabytes=200),
+    }
+    for ending, data in bombs.items():
+        put(tmp_path / "pool" / f"bomb.{ending}", data)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    rows = scan()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
+    assert len(rows) == len(bombs)
+    assert (rows["failure"] != "").all()
+    assert failures(rows)["pool/bomb.png"] == "too large: 60000 x 60000 pixels"
+
+
+def test_a_cache_measured_by_an_older_program_is_measured_again(scan, tmp_path, opened, monkeypatch):
+    put(tmp_path / "pool" / "a.png", noise(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(pictures, "FACTS", "older")
+        first = scan()
+    opened.clear()
+    pd.testing.assert_frame_equal(scan(), first)
+    assert opened == ["a.png"]
+    scan()
+    assert opened == ["a.png"]
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:100], lambda data: b"", lambda data: b"x" * len(data)])
@@ -174,11 +344,11 @@ def test_what_was_judged_by_another_bound_is_judged_again(scan, tmp_path, opened
 def test_a_file_the_system_would_not_let_us_read_is_tried_again(scan, tmp_path, monkeypatch):
     put(tmp_path / "pool" / "a.png", noise(1))
 
-    def refuse(path):
+    def deny(path):
         raise pictures.PictureError("unreadable: Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr(pictures, "load_bytes", refuse)
+        patch.setattr(pictures, "load_bytes", deny)
         assert failures(scan()) == {"pool/a.png": "unreadable: Permission denied"}
     assert failures(scan()) == {"pool/a.png": ""}
 
@@ -189,11 +359,11 @@ def test_an_interrupted_scan_goes_on_where_it_stopped(scan, tmp_path, opened, mo
         put(tmp_path / "pool" / f"{i}.png", noise(i))
     write, calls = index.write_table, []
 
-    def stop_at_the_third(table, path):
+    def stop_at_the_third(table, path, **metadata):
         calls.append(len(table))
         if len(calls) == 3:
             raise KeyboardInterrupt
-        write(table, path)
+        write(table, path, **metadata)
 
     monkeypatch.setattr(index, "write_table", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):

@@ -41,6 +41,17 @@ def bits(one: str, other: str) -> int:
     return (int(one, 16) ^ int(other, 16)).bit_count()
 
 
+def phash(picture: Image.Image) -> str:
+    return pictures.inspect(encoded(picture)).phash
+
+
+def photograph(width: int, height: int, seed: int = 1) -> Image.Image:
+    """Coarse shapes under fine grain, so that a JPEG of it has frequencies of all kinds."""
+    grain = np.random.default_rng(seed).normal(0, 12, (height, width, 1))
+    shapes = np.asarray(noise(seed, 64).resize((width, height), Image.Resampling.BICUBIC), float)
+    return Image.fromarray(np.clip(shapes + grain, 0, 255).astype(np.uint8))
+
+
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_orientation_is_read_as_the_same_upright_picture(orientation, format_, tmp_path):
@@ -53,6 +64,22 @@ def test_every_orientation_is_read_as_the_same_upright_picture(orientation, form
     assert (facts.width, facts.height, facts.orientation, facts.format) == (64, 32, orientation, format_)
     seen = pictures.read(put(tmp_path / "x.jpg", data), 16)
     assert np.abs(seen[2, 2].astype(int) - [255, 0, 0]).max() < 12
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_what_the_index_measures_is_measured_upright(orientation, format_):
+    picture = photograph(301, 203)
+    options = {"JPEG": {"quality": 95}, "WEBP": {"quality": 95}}.get(format_, {})
+    upright, stored = (
+        pictures.inspect(encoded(kept, format_, exif=exif(tag), **options))
+        for kept, tag in ((picture, 1), (STORED[orientation](picture), orientation))
+    )
+    assert (stored.width, stored.height, stored.orientation) == (301, 203, orientation)
+    assert bits(stored.phash, upright.phash) <= 2
+    assert stored.subject == pytest.approx(upright.subject, abs=0.05)
+    steps = [np.array([int(digit, 16) for digit in facts.layout]) for facts in (stored, upright)]
+    assert np.abs(steps[0] - steps[1]).max() <= 1
 
 
 @pytest.mark.parametrize("value", [0, 9, 77])
@@ -144,6 +171,33 @@ def test_a_file_that_cannot_be_used_says_why(data, reason):
         assert str(refused.value) == reason
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.9, 0.99, -50, -8])
+def test_a_jpeg_cut_short_is_found_though_it_is_decoded_at_a_reduced_scale(kept, progressive):
+    data = encoded(photograph(640, 480), "JPEG", quality=85, progressive=progressive)
+    assert pictures.inspect(data).width == 640
+    short = data[: int(kept * len(data)) if kept > 0 else kept]
+    for use in (pictures.decode, pictures.inspect):
+        with pytest.raises(PictureError, match=r"^damaged or cut short$"):
+            use(short)
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=60)
+def test_a_damaged_jpeg_is_a_failure_in_the_index_where_it_is_one_in_training(data):
+    bytes_ = bytearray(SCALED)
+    for _ in range(data.draw(st.integers(1, 6))):
+        bytes_[data.draw(st.integers(0, len(bytes_) - 1))] = data.draw(st.integers(0, 255))
+    reasons = []
+    for use in (pictures.decode, pictures.inspect):
+        try:
+            use(bytes(bytes_), max_megapixels=1)
+            reasons.append("")
+        except PictureError as reason:
+            reasons.append(str(reason))
+    assert reasons[0] == reasons[1]
+
+
 def test_a_picture_of_exactly_the_largest_size_is_read():
     assert pictures.decode(encoded(Image.new("L", (2000, 2000))), max_megapixels=4).size == (2000, 2000)
 
@@ -167,6 +221,7 @@ def test_a_missing_file_and_a_folder_say_so(tmp_path):
         pictures.load_bytes(tmp_path)
 
 
+SCALED = encoded(photograph(200, 150), "JPEG", quality=50)
 WHOLE = {format_: encoded(noise(2, 24), format_) for format_ in ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP")}
 
 
@@ -188,17 +243,38 @@ def test_a_flat_picture_has_no_perceptual_hash(colour):
 @pytest.mark.parametrize("seed", range(5))
 def test_a_picture_encoded_again_smaller_or_brighter_looks_the_same(seed):
     picture = noise(seed, 128)
-    own = pictures.perceptual_hash(picture)
+    own = phash(picture)
     brighter = picture.point(lambda value: min(255, value + 6))
     for data in (encoded(picture, "JPEG", quality=60), encoded(picture.resize((96, 96))), encoded(brighter, "WEBP")):
         assert bits(own, pictures.inspect(data).phash) <= 4
-    assert bits(own, pictures.perceptual_hash(noise(seed + 100, 128))) > 10
+    assert bits(own, phash(noise(seed + 100, 128))) > 10
+
+
+@pytest.mark.parametrize("size", [(640, 480), (277, 183), (1031, 129), (65, 300)])
+def test_a_jpeg_of_any_size_looks_like_its_png(size):
+    """A JPEG is decoded at a scale of a half, a quarter or an eighth, which seldom divides its sides."""
+    picture = photograph(*size, seed=4)
+    own = phash(picture)
+    small = picture.resize((round(size[0] * 0.37), round(size[1] * 0.37)), Image.Resampling.BICUBIC)
+    for data in (encoded(picture, "JPEG", quality=90), encoded(small, "JPEG", quality=90), encoded(small)):
+        assert bits(own, pictures.inspect(data).phash) <= 4
 
 
 def test_a_perceptual_hash_is_sixteen_hexadecimal_digits():
-    hash_ = pictures.perceptual_hash(noise(3))
-    assert len(hash_) == 16
-    assert int(hash_, 16) > 0
+    assert len(phash(noise(3))) == 16
+    assert int(phash(noise(3)), 16) > 0
+
+
+def test_a_flat_picture_has_no_layout_and_no_contrast():
+    facts = pictures.inspect(encoded(Image.new("RGB", (64, 48), "red")))
+    assert (facts.phash, facts.layout, facts.contrast, facts.sharpness, facts.subject) == ("", "", 0, 0, 1)
+
+
+def test_two_pictures_in_a_cameras_file_are_read_as_the_first():
+    data = encoded(photograph(640, 480), "MPO", save_all=True, append_images=[noise(2, 64)])
+    facts = pictures.inspect(data)
+    assert (facts.format, facts.width, facts.height) == ("MPO", 640, 480)
+    assert bits(facts.phash, phash(photograph(640, 480))) <= 4
 
 
 def test_the_whole_picture_is_stretched_to_the_square(tmp_path):
