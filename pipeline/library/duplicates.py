@@ -1,80 +1,63 @@
 """Near-duplicates: perceptual hashes a few bits apart, and what belongs together because of them."""
 
-from itertools import pairwise
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from math import comb
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 BITS = 64
+SORTING = 16  # what it costs to order a hash by a key, in comparisons of two hashes
+SAMPLE = 1 << 16  # hashes from which the search tells how often keys agree
+BLOCK = 1 << 15  # hashes compared at once: they stay in the processor's cache
+BATCH = 1 << 20  # pairs found before they are handed on
 
 
-def near_pairs(hashes: np.ndarray, distance: int) -> np.ndarray:
-    """Returns the pairs of `hashes` (N,) uint64 that differ in at most `distance` bits, as indices (M, 2).
+@dataclass(frozen=True)
+class Grouped:
+    """For each image the `name` of its near-duplicate group, and whether it is a `bridge` between two groups."""
 
-    Exact, by the pigeonhole principle (Norouzi, Punjani, Fleet 2012, "Fast Search in Hamming Space with Multi-Index
-    Hashing"): cut into `distance` + 1 bands, two such hashes agree in at least one band. Only the first of equal hashes
-    is paired with others, and its duplicates with it: enough to tell what is connected, without n x n pairs.
-    """
-    unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-    others = np.setdiff1d(np.arange(len(hashes)), first)
-    found = [np.stack([first[inverse[others]], others], axis=1)]
-    edges = np.linspace(0, BITS, distance + 2).astype(int)
-    for low, high in pairwise(edges):
-        band = (unique >> np.uint64(low)) & np.uint64((1 << int(high - low)) - 1)
-        order = np.argsort(band, kind="stable")
-        found.append(first[_close_within_runs(unique, band, order, distance)])
-    pairs = np.sort(np.concatenate(found), axis=1)
-    return np.unique(pairs, axis=0)
+    name: pd.Series
+    bridge: pd.Series
 
 
-def _close_within_runs(hashes: np.ndarray, band: np.ndarray, order: np.ndarray, distance: int) -> np.ndarray:
-    """Compares each hash with those after it that share its band; one pass a step of the way, until all runs end."""
-    band, hashes = band[order], hashes[order]
-    found = [np.empty((0, 2), dtype=np.int64)]
-    here = np.arange(len(order))
-    step = 0
-    while True:
-        step += 1
-        here = here[here + step < len(order)]
-        here = here[band[here] == band[here + step]]
-        if not len(here):
-            return np.concatenate(found)
-        close = here[np.bitwise_count(hashes[here] ^ hashes[here + step]) <= distance]
-        found.append(np.stack([order[close], order[close + step]], axis=1))
+def group(images: pd.DataFrame, distance: int, chain_distance: int) -> Grouped:
+    """Groups near-duplicates: images of equal content or near perceptual hashes, transitively.
 
-
-def connected(size: int, pairs: np.ndarray) -> np.ndarray:
-    """Returns for each of `size` items the number of its component under `pairs` (M, 2)."""
-    edges = coo_array((np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])), shape=(size, size))
-    return connected_components(edges, directed=False)[1]
-
-
-def group(images: pd.DataFrame, distance: int) -> pd.Series:
-    """Names the near-duplicate group of each image: images of equal content or near perceptual hashes, transitively.
+    A chain of small steps could tie a whole class together. So, where a hash is more than `chain_distance` bits from
+    the centre of its group (the majority of each bit), the group is cut into stars: the image with most near-duplicates
+    leads and takes them, and so on with the rest. Images that still hold two stars together are bridges: without them
+    no two images of different groups are near. A leader is never one; of the others, those with fewest ties are kept.
 
     Args:
       images: columns `sha256` and `phash` (16 hexadecimal digits, or empty).
       distance: largest number of differing bits between near-duplicates.
+      chain_distance: largest number of bits between a hash and the centre of its group.
 
     Returns:
-      The smallest content hash in the group, shortened to 16 digits.
+      As `name`, the smallest content hash in the group, shortened to 16 digits; in any order of rows the same.
     """
-    pairs = [same_pairs(images["sha256"]), near_hash_pairs(images["phash"], distance)]
-    return _name(images["sha256"], pairs)
+    ties = [same_pairs(images["sha256"]), near_hash_links(images["phash"], distance)]
+    component = connected(len(images), np.concatenate(ties))
+    part, bridge = _cut_chains(images, component, distance, chain_distance)
+    return Grouped(_name(images["sha256"], part), pd.Series(bridge, index=images.index))
 
 
 def join(sha256: pd.Series, keys: pd.DataFrame) -> pd.Series:
     """Names, as `group` does, the groups of images that share a non-empty value in a column of `keys`, transitively."""
-    return _name(sha256, [same_pairs(keys[column]) for column in keys])
+    pairs = np.concatenate([same_pairs(keys[column]) for column in keys])
+    return _name(sha256, connected(len(sha256), pairs))
 
 
-def near_hash_pairs(phashes: pd.Series, distance: int) -> np.ndarray:
-    """Positions (M, 2) of near pairs among hexadecimal hashes; an empty hash is near to nothing."""
-    known = np.flatnonzero(phashes.to_numpy() != "")
-    hashes = np.array([int(text, 16) for text in phashes.to_numpy()[known]], dtype=np.uint64)
-    return known[near_pairs(hashes, distance)] if len(known) else np.empty((0, 2), dtype=np.int64)
+def connected(size: int, pairs: np.ndarray) -> np.ndarray:
+    """Returns for each of `size` items the number of its component under `pairs` (M, 2)."""
+    from scipy.sparse import coo_array  # here: a command that only reads a lineage starts sooner
+    from scipy.sparse.csgraph import connected_components
+
+    edges = coo_array((np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])), shape=(size, size))
+    return connected_components(edges, directed=False)[1]
 
 
 def same_pairs(values: pd.Series) -> np.ndarray:
@@ -85,6 +68,225 @@ def same_pairs(values: pd.Series) -> np.ndarray:
     return np.stack([first.to_numpy(), positions.to_numpy()], axis=1)
 
 
-def _name(sha256: pd.Series, pairs: list[np.ndarray]) -> pd.Series:
-    component = connected(len(sha256), np.concatenate(pairs))
+def near_hash_pairs(phashes: pd.Series, distance: int) -> np.ndarray:
+    """Positions (M, 2) of near pairs among hexadecimal hashes; an empty hash is near to nothing."""
+    known, hashes = _numbers(phashes)
+    return known[near_pairs(hashes, distance)]
+
+
+def near_hash_links(phashes: pd.Series, distance: int) -> np.ndarray:
+    """Positions (M, 2), fewer than hashes, that connect what `near_hash_pairs` connects."""
+    known, hashes = _numbers(phashes)
+    return known[near_links(hashes, distance)]
+
+
+def near_pairs(hashes: np.ndarray, distance: int) -> np.ndarray:
+    """Returns the pairs of `hashes` (N,) uint64 that differ in at most `distance` bits, as sorted indices (M, 2).
+
+    Exact. Only the first of equal hashes is paired with others, and its duplicates with it. There may be n x n pairs:
+    where it is enough to know what is connected, use `near_links`.
+    """
+    unique, first, equal = _distinct(hashes)
+    codes = [equal[0] * len(hashes) + equal[1]]  # one number a pair: quickly sorted
+    for pairs in _search(unique, distance, np.arange(len(unique))):
+        left, right = np.sort(first[pairs], axis=0)
+        codes.append(left * len(hashes) + right)
+    return np.stack(np.divmod(np.sort(np.concatenate(codes)), max(len(hashes), 1)), axis=1)
+
+
+def near_links(hashes: np.ndarray, distance: int) -> np.ndarray:
+    """Returns pairs (M, 2), fewer than N, that connect what the near pairs of `hashes` (N,) uint64 connect."""
+    unique, first, equal = _distinct(hashes)
+    component = np.arange(len(unique))
+    for pairs in _batched(_search(unique, distance, component), BATCH):
+        component[:] = connected(len(unique), component[pairs].T)[component]
+    head = np.empty_like(component)
+    head[component[::-1]] = np.arange(len(unique))[::-1]  # of several values the last one stays: the first member
+    links = np.stack([first[head[component]], first])
+    return np.concatenate([equal, links[:, links[0] != links[1]]], axis=1).T
+
+
+def _distinct(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The distinct hashes, where each stands first, and that place with each later one (2, M)."""
+    unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+    pairs = np.stack([first[inverse], np.arange(len(hashes))])
+    return unique, first, pairs[:, pairs[0] != pairs[1]]
+
+
+def _search(hashes: np.ndarray, distance: int, component: np.ndarray) -> Iterator[np.ndarray]:
+    """Yields the near pairs of distinct `hashes` (N,), each once, in parts: indices (2, M), M within bounds.
+
+    Pairs within one `component` (N,) are left out; the caller may join components from one part to the next.
+
+    Exact, by the pigeonhole principle (Norouzi, Punjani, Fleet 2012, "Fast Search in Hamming Space with Multi-Index
+    Hashing"): of k bands of bits, two hashes that differ in `distance` bits agree in at least k - `distance`. For each
+    choice of as many bands, hashes are ordered by them, and those that agree in all of them are compared. A pair that
+    agrees in more bands counts in the first choice only.
+    """
+    if distance == 0 or len(hashes) < 2:
+        return
+    hashes = _spread(hashes)
+    bands = _bands(hashes, distance)
+    for agreeing in combinations(bands, len(bands) - distance):
+        differing = [band for band in bands if band not in agreeing and band < agreeing[-1]]
+        for run, longest in _runs(hashes, agreeing):
+            for near in _batched(_near(hashes[run], longest, distance), BLOCK):
+                pairs = run[near]
+                pairs = pairs[:, component[pairs[0]] != component[pairs[1]]]
+                bits = hashes[pairs[0]] ^ hashes[pairs[1]]
+                new = (bits & sum(agreeing)) == 0
+                for band in differing:
+                    new &= (bits & band) != 0
+                yield pairs[:, new]
+
+
+def _batched(parts: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """Joins arrays (2, M) to fewer of at least `size` columns."""
+    batch: list[np.ndarray] = []
+    number = 0
+    for part in parts:
+        batch.append(part)
+        number += part.shape[1]
+        if number >= size:
+            yield np.concatenate(batch, axis=1)
+            batch, number = [], 0
+    if batch:
+        yield np.concatenate(batch, axis=1)
+
+
+def _spread(hashes: np.ndarray) -> np.ndarray:
+    """Moves the bits apart: neighbours often go together, and a band of such bits would tell few hashes apart."""
+    spread = np.zeros_like(hashes)
+    for bit in range(BITS):
+        spread |= (hashes >> bit & 1) << bit * 37 % BITS
+    return spread
+
+
+def _bands(hashes: np.ndarray, distance: int) -> list[int]:
+    """The bands, as masks from low to high bits, whose search costs least: many small keys or few large ones."""
+
+    def cut(number: int) -> list[int]:
+        edges = [BITS * i // number for i in range(number + 1)]
+        return [(1 << high) - (1 << low) for low, high in pairwise(edges)]
+
+    def cost(bands: list[int]) -> float:
+        counts = np.unique(_key(sample, bands[distance:]), return_counts=True)[1]
+        agreeing = (counts * (counts - 1)).sum() / len(sample) / (len(sample) - 1)
+        return comb(len(bands), distance) * (SORTING + agreeing * len(hashes))
+
+    sample = hashes[:: len(hashes) // SAMPLE + 1]
+    return min((cut(number) for number in range(distance + 1, 2 * distance + 1)), key=cost)
+
+
+def _key(hashes: np.ndarray, bands: "list[int] | tuple[int, ...]") -> np.ndarray:
+    """The bits of `hashes` in these bands, side by side."""
+    key = np.zeros_like(hashes)
+    for band in bands:
+        key <<= band.bit_count()
+        key |= (hashes & band) >> (band & -band).bit_length() - 1
+    return key
+
+
+def _runs(hashes: np.ndarray, bands: tuple[int, ...]) -> Iterator[tuple[np.ndarray, int]]:
+    """Yields indices of hashes, those that agree in `bands` next to each other, and the most that agree.
+
+    Runs of 2, of 3 or 4, of 5 to 8 ... come together, so that a few long ones do not hold up all the others.
+    """
+    shift = len(hashes).bit_length()
+    packed = _key(hashes, bands) << shift
+    packed |= np.arange(len(hashes), dtype=np.uint64)
+    packed.sort()  # of key and index in one number: several times as fast as argsort
+    key = packed >> shift
+    starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
+    lengths = np.diff(starts, append=len(hashes))
+    length = np.repeat(lengths, lengths)
+    index = (packed & (1 << shift) - 1).astype(np.intp)
+    longest = 2
+    while longest < 2 * lengths.max():
+        yield index[(length > longest // 2) & (length <= longest)], longest
+        longest *= 2
+
+
+def _near(hashes: np.ndarray, longest: int, distance: int) -> Iterator[np.ndarray]:
+    """Yields the near pairs of `hashes` less than `longest` places apart, as indices (2, M)."""
+    for start in range(0, len(hashes), BLOCK):
+        for step in range(1, longest):
+            there = hashes[start + step : start + step + BLOCK]
+            near = np.bitwise_count(hashes[start : start + len(there)] ^ there) <= distance
+            if near.any():
+                yield np.flatnonzero(near) + np.array([[start], [start + step]])
+
+
+def _cut_chains(
+    images: pd.DataFrame, component: np.ndarray, distance: int, chain_distance: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns for each image the number of its component, or of its star where that is a chain, and who is a bridge."""
+    part, bridge = component.copy(), np.zeros(len(images), dtype=bool)
+    known, hashes = _numbers(images["phash"])
+    rows = np.flatnonzero(np.isin(component, _chains(component[known], hashes, chain_distance)))
+    if not len(rows):
+        return part, bridge
+    # What is cut are units: equal contents stay together whatever their hashes, and equal hashes are near.
+    chained = images.iloc[rows]
+    unit = connected(len(rows), np.concatenate([same_pairs(chained["sha256"]), same_pairs(chained["phash"])]))
+    star, cut = np.empty_like(unit), np.empty(len(unit), dtype=bool)
+    place, hashes = _numbers(chained["phash"])
+    looks = pd.DataFrame({"hash": hashes, "unit": unit[place], "component": component[rows][place]})
+    for _, chain in looks.drop_duplicates("hash").sort_values("hash").groupby("component"):
+        own, units = pd.factorize(chain["unit"])  # numbered by their smallest hash
+        leader, cut[units] = _stars(chain["hash"].to_numpy(), own, distance)
+        star[units] = units[leader]
+    part[rows], bridge[rows] = len(images) + star[unit], cut[unit]
+    return part, bridge
+
+
+def _chains(component: np.ndarray, hashes: np.ndarray, chain_distance: int) -> np.ndarray:
+    """The components with a hash more than `chain_distance` bits from the majority of each bit of its hashes."""
+    unique, first = np.unique(hashes, return_index=True)
+    order = np.argsort(component[first], kind="stable")
+    numbers, starts, sizes = np.unique(component[first][order], return_index=True, return_counts=True)
+    centre = np.zeros(len(numbers), dtype=np.uint64)
+    for bit in range(BITS if len(numbers) else 0):
+        ones = np.add.reduceat(unique[order] >> bit & 1, starts)
+        centre |= (2 * ones > sizes).astype(np.uint64) << bit
+    far = np.bitwise_count(unique[order] ^ np.repeat(centre, sizes)) > chain_distance
+    return np.unique(component[first][order][far])
+
+
+def _stars(hashes: np.ndarray, unit: np.ndarray, distance: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cuts one chain into stars.
+
+    Args:
+      hashes: (N,), sorted.
+      unit: (N,) the number of the unit that each hash belongs to.
+
+    Returns:
+      For each unit the unit that leads its star, and whether it is a bridge.
+    """
+
+    def near(one: int) -> np.ndarray:  # not kept: a cluster of 20,000 hashes may have 200,000,000 near pairs
+        return unit[(np.bitwise_count(hashes[unit == one][:, None] ^ hashes) <= distance).any(axis=0)]
+
+    units = np.arange(unit.max() + 1)
+    leader = np.full(len(units), -1)
+    for one in np.argsort([-len(near(one)) for one in units], kind="stable"):
+        if leader[one] < 0:
+            taken = near(one)
+            leader[taken[leader[taken] < 0]] = one
+    ties = np.array([np.count_nonzero(leader[near(one)] != leader[one]) for one in units])
+    ties[leader == units] = -1
+    kept = np.zeros(len(units), dtype=bool)
+    for one in np.argsort(ties, kind="stable"):
+        others = near(one)
+        kept[one] = not (kept[others] & (leader[others] != leader[one])).any()
+    return leader, ~kept
+
+
+def _numbers(phashes: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """The positions of the hexadecimal hashes that are not empty, and these as numbers."""
+    known = np.flatnonzero(phashes.to_numpy() != "")
+    return known, np.array([int(text, 16) for text in phashes.to_numpy()[known]], dtype=np.uint64)
+
+
+def _name(sha256: pd.Series, component: np.ndarray) -> pd.Series:
     return sha256.groupby(component).transform("min").str[:16]
