@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from pipeline import errors, paths
 from pipeline.errors import Exit
@@ -55,13 +56,16 @@ def parser() -> argparse.ArgumentParser:
     command = verb("import", import_, "name your own pictures in the tables; nothing is copied or changed")
     command.add_argument("what", choices=["library", "pool", "benchmark"])
     command.add_argument(
-        "source", nargs="+", metavar="[NAME] DIR|CSV", help="a folder a class, or a table; a benchmark has a NAME"
+        "source",
+        nargs="+",
+        metavar="[NAME] DIR|FILE",
+        help="a folder a class, a table (zamba's or FiftyOne's CSV), or Label Studio's JSON; a benchmark has a NAME",
     )
     command.add_argument(
         "--root", default="", help="the root's name (default: library, pool, benchmark, or the folder's)"
     )
     command.add_argument(
-        "--folder", type=Path, help="of a CSV: where its relative file paths count from (default: its own)"
+        "--folder", type=Path, help="of a FILE: where its relative file paths count from (default: its own)"
     )
     command.add_argument("--origin", default="real", choices=["real", "staged", "synthetic"], help="of library images")
     command.add_argument("--replace", action="store_true", help="make a new version of a benchmark set")
@@ -76,8 +80,24 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, default=paths.BASE)
     command.add_argument("--replace", action="store_true", help="replace a base; what it has learnt is forgotten")
 
-    command = verb("board", board, "show where each class stands against the lower cutoff")
-    command.add_argument("--all", action="store_true", help="every class, not only the first 40")
+    command = verb("board", board, "show where each class stands against the lower cutoff, or one image by image")
+    command.add_argument("label", nargs="?", default="", metavar="CLASS", help="explain this class image by image")
+    command.add_argument("--all", action="store_true", help="every row, not only the first 40")
+    command.add_argument("--html", action="store_true", help="say where the page is")
+
+    command = verb("classes", classes, "rename, merge, split off or retire classes; no label is rewritten")
+    command.add_argument("event", nargs="?", choices=["rename", "merge", "split", "retire", "set", "undo"])
+    command.add_argument(
+        "names", nargs="*", metavar="CLASS", help="the class (for split: CLASS/SUBCLASS), and what it becomes"
+    )
+    command.add_argument("--min-images", default="", help="with set: a lower cutoff of the class's own")
+    command.add_argument("--flip", default="", choices=["yes", "no"], help="with set: whether mirroring is safe")
+    command.add_argument("--by", default="", help="who decided")
+    command.add_argument("--note", default="", help="why")
+    command.add_argument("--dry-run", action="store_true", help="say what would change")
+
+    command = verb("why", why, "tell all that is known of one image: its label, group, set, models and predictions")
+    command.add_argument("image", help="ROOT/path, a picture file, or the beginning of a content hash")
 
     verb("gate", gate, "show the gate's verdict; its exit code is 0, 4 or 7")
 
@@ -128,7 +148,7 @@ def import_(args: argparse.Namespace) -> int:
     given = args.source
     if len(given) != (2 if args.what == "benchmark" else 1):
         raise errors.UsageError(
-            f"import {args.what} takes {'a NAME and ' if args.what == 'benchmark' else ''}one folder or CSV file",
+            f"import {args.what} takes {'a NAME and ' if args.what == 'benchmark' else ''}one folder or file",
             where=f"wallaby import {args.what} {' '.join(given)}",
         )
     result = sources.import_pictures(
@@ -147,7 +167,12 @@ def import_(args: argparse.Namespace) -> int:
     )
     for image in result["differing"][:3]:
         text += f"\n  kept the older label of {image}"
-    return _say(args, result, f"{text}; next: dvc repro")
+    for image in result["conflicts"][:3]:
+        text += f"\n  people differ, left alone: {image}"
+    if result["unlabelled"]:
+        text += f"\n  {result['unlabelled']} without a label are left out"
+    _say(args, result, f"{text}; next: dvc repro")
+    return Exit.SOME_FAILED if result["conflicts"] else Exit.DONE
 
 
 def init_base(args: argparse.Namespace) -> int:
@@ -165,10 +190,56 @@ def board(args: argparse.Namespace) -> int:
     from pipeline import terminal
     from pipeline.library import board
 
+    if args.html:
+        page = _existing(paths.DATASET / "index.html").resolve().as_uri()
+        page += f"#class={quote(args.label)}" if args.label else ""
+        return _say(args, {"page": page}, f"look at {page}")
+    if args.label:
+        return _board_of_class(args)
     table = board.read(_existing(paths.CURATED / "board.csv"))
     if args.json:
         return _say(args, table.to_dict("records"), "")
     terminal.board(table if args.all else table.head(40), len(table))
+    return Exit.DONE
+
+
+def _board_of_class(args: argparse.Namespace) -> int:
+    from pipeline import passport, terminal
+
+    standing, images = passport.of_class(args.label)
+    if args.json:
+        return _say(args, {"board": standing, "images": images.to_dict("records")}, "")
+    terminal.class_images(standing, images, limit=None if args.all else 40)
+    return Exit.DONE
+
+
+def classes(args: argparse.Namespace) -> int:
+    from pipeline import terminal
+    from pipeline.review import events
+
+    if args.event is None:
+        table = events.listed()
+        if args.json:
+            return _say(args, table.to_dict("records"), "")
+        terminal.events(table)
+        return Exit.DONE
+    given = {"min_images": args.min_images, "flip": args.flip, "by": args.by, "note": args.note, "at": _now()}
+    change = events.change(args.event, args.names, given, dry_run=args.dry_run)
+    lines = [
+        f"{number} images of '{was}' {'would count' if args.dry_run else 'count'} as '{now}'"
+        for was, now, number in change
+    ]
+    text = "\n".join(lines) or "no image is called otherwise"
+    return _say(args, {"changes": change}, f"{text}; {'nothing is written' if args.dry_run else 'next: dvc repro'}")
+
+
+def why(args: argparse.Namespace) -> int:
+    from pipeline import passport, terminal
+
+    told = passport.of_image(args.image)
+    if args.json:
+        return _say(args, told, "")
+    terminal.why(told)
     return Exit.DONE
 
 
@@ -218,7 +289,7 @@ def promote(args: argparse.Namespace) -> int:
     card = bundle.check(paths.MODEL)
     if args.dry_run:
         return _say(args, vars(card), f"would make the model of round {card.round} the base")
-    new = rounds.promote(paths.MODEL, paths.BASE)
+    new = rounds.promote(paths.MODEL, paths.BASE, curated=paths.CURATED, splits=paths.SPLITS)
     rounds.track_with_dvc(paths.BASE)
     text = (
         f"the base is now the model of round {card.round}; next: dvc repro" if new else "the base is this model already"

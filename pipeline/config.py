@@ -58,13 +58,29 @@ class Curate(Section):
     min_images: Annotated[int, Field(ge=3)]
     max_images: Positive
     near_duplicate_distance: Annotated[int, Field(ge=0, le=16)]
+    chain_distance: Annotated[int, Field(ge=0, le=64)]
     max_per_group: Positive
+    min_side: Positive
+    min_brightness: Annotated[float, Field(ge=0, lt=1)]
+    min_contrast: Annotated[float, Field(ge=0, lt=1)]
+    min_sharpness: Annotated[float, Field(ge=0)]
+    max_aspect_ratio: Annotated[float, Field(ge=1)]
 
     @model_validator(mode="after")
     def cutoffs_are_in_order(self) -> "Curate":
         if self.max_images < self.min_images:
             raise ValueError(f"max_images {self.max_images} is below min_images {self.min_images}")
+        if self.chain_distance < self.near_duplicate_distance:
+            raise ValueError(
+                f"chain_distance {self.chain_distance} is below near_duplicate_distance {self.near_duplicate_distance}"
+            )
         return self
+
+
+class Dataset(Section):
+    min_subject: Annotated[float, Field(ge=0, lt=1)]
+    min_sideways: Annotated[float, Field(ge=0, le=1)]
+    pictures_per_class: Positive
 
 
 class Split(Section):

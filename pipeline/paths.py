@@ -3,14 +3,17 @@
 from pathlib import Path
 
 LABELS = Path("data/labels.csv")
+CLASSES = Path("data/classes.csv")
 BENCHMARKS = Path("data/benchmarks")
 REVIEWS = Path("data/reviews")
 BASE = Path("data/base")
 RELEASED = Path("data/released")
 DEMO = Path("data/demo")
 
+INDEX = Path("data/index")
 CURATED = Path("data/curated")
 SPLITS = Path("data/splits")
+DATASET = Path("data/dataset")
 MODEL = Path("data/model")
 EVALUATION = Path("data/evaluation")
 GATE = Path("data/gate")

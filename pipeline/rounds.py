@@ -12,7 +12,7 @@ import pandas as pd
 from pipeline import bundle, config
 from pipeline.errors import DataError, GateError, LeakageError, UsageError, WallabyError
 from pipeline.files import atomic_folder, digest, read_json, read_table, write_text
-from pipeline.library import lineage
+from pipeline.library import board, history, lineage
 
 
 def init_base(preset_name: str, out: Path, *, seed: int, replace: bool) -> bundle.Card:
@@ -32,11 +32,19 @@ def init_base(preset_name: str, out: Path, *, seed: int, replace: bool) -> bundl
 
     model = presets.build(preset, num_classes=1, seed=seed)
     card = bundle.Card(preset=preset_name, image_size=preset.image_size)
-    return bundle.save(bundle.Bundle(model, [], card, lineage.empty()), out)
+    with atomic_folder(out) as new:
+        card = bundle.save(bundle.Bundle(model, [], card, lineage.empty()), new)
+        history.write(new, *history.empty())
+    return card
 
 
-def promote(model: Path, base: Path) -> bool:
+def promote(model: Path, base: Path, *, curated: Path, splits: Path) -> bool:
     """Makes the model the next round's base; returns whether it was not so already.
+
+    The base also keeps what the round had (`history`), so that the next one can say what has changed.
+
+    Args:
+      curated, splits: the round's tables.
 
     Raises:
       LeakageError: if the model comes from a throw-away run.
@@ -47,11 +55,24 @@ def promote(model: Path, base: Path) -> bool:
         raise LeakageError("a throw-away model is never a base", where=model, mend="run `dvc repro --force train`")
     if base.exists() and bundle.check(base).model_digest == card.model_digest:
         return False
-    if digest(model / bundle.MODEL) != card.model_digest or "changed outs" in dvc("status", "--json", "train"):
+    if digest(model / bundle.MODEL) != card.model_digest or "changed outs" in dvc(
+        "status", "--json", "curate", "split", "train"
+    ):
         raise DataError(
             f"{model} is not what the last round made", where="dvc.lock", mend="run `dvc repro`, or `dvc checkout`"
         )
-    _copy([model / name for name in bundle.FILES], base)
+    board_table = board.read(curated / "board.csv")
+    kept = base / history.BOARDS
+    earlier = read_table(kept) if kept.exists() else history.empty()[1]
+    boards = history.extend_boards(earlier, board_table, card.round)
+    images = history.snapshot(
+        read_table(splits / "splits.parquet"),
+        read_table(splits / "left_out.parquet"),
+        read_table(curated / "excluded.parquet"),
+    )
+    with atomic_folder(base) as new:
+        _copy([model / name for name in bundle.FILES], new)
+        history.write(new, images, boards)
     return True
 
 
@@ -82,7 +103,8 @@ def release(model: Path, evaluation: Path, gate: Path, released: Path) -> bundle
         raise GateError("the verdict is that on another model", where=gate / "gate.json", mend="run `dvc repro`")
     if verdict["verdict"] != "pass":
         raise GateError(f"the gate says {verdict['verdict']}: {verdict['reason']}", where=gate / "gate.json")
-    _copy([*(model / name for name in bundle.FILES), scores], released)
+    with atomic_folder(released) as new:
+        _copy([*(model / name for name in bundle.FILES), scores], new)
     return card
 
 
@@ -109,9 +131,8 @@ def dvc(*arguments: str) -> str:
 
 
 def _copy(files: list[Path], to: Path) -> None:
-    with atomic_folder(to) as new:
-        for file in files:
-            shutil.copyfile(file, new / file.name)
+    for file in files:
+        shutil.copyfile(file, to / file.name)
 
 
 def summary(root: Path) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
-STAGES = ["index", "curate", "split", "train", "evaluate", "gate", "identify", "queue"]
-LIGHT = ["index", "curate", "split", "gate", "queue"]
+STAGES = ["index", "curate", "split", "dataset", "train", "evaluate", "gate", "identify", "queue"]
+LIGHT = ["index", "curate", "split", "dataset", "gate", "queue"]
 HEAVY = {"keras", "tensorflow", "mlflow"}
 CANNOT_CHANGE_WHAT_A_STAGE_WRITES = {"config.py", "errors.py", "progress.py", "tracking.py"}
 
@@ -24,7 +24,7 @@ LAYERS = [
     {"bundle"},
     {"training", "inference"},
     {"tracking"},
-    {"review", "demo", "terminal", "rounds"},
+    {"review", "demo", "terminal", "rounds", "passport"},
     {"stages"},
     {"cli"},
 ]

@@ -9,11 +9,16 @@ import pytest
 
 from pipeline import bundle, rounds
 from pipeline.errors import DataError, Exit, GateError, LeakageError, UsageError, WallabyError
-from pipeline.files import read_json, write_json, write_table, write_text
+from pipeline.files import read_json, read_table, write_csv, write_json, write_table, write_text
+from pipeline.library import board, history
 from tests.networks import save_bundle
 
 TINY = "architecture: inception_v4\nimage_size: 75\noptions: {width: 0.05, blocks: [1, 1, 1]}\n"
-DVC_YAML = "stages:\n  train:\n    cmd: 'true'\n    outs: [model]\n"
+DVC_YAML = """stages:
+  curate: {cmd: 'true', outs: [curated]}
+  split: {cmd: 'true', outs: [splits]}
+  train: {cmd: 'true', outs: [model]}
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +32,10 @@ def release(folder: Path) -> bundle.Card:
     return rounds.release(folder / "model", folder / "evaluation", folder / "gate", folder / "released")
 
 
+def promote(folder: Path) -> bool:
+    return rounds.promote(folder / "model", folder / "base", curated=folder / "curated", splits=folder / "splits")
+
+
 def finish_round(
     folder: Path, *, verdict: str = "pass", scores_of: str = "", verdict_on: str = "", **card
 ) -> bundle.Card:
@@ -36,6 +45,13 @@ def finish_round(
     write_table(scores, folder / "evaluation/scores.parquet")
     said = {"verdict": verdict, "reason": "so it is", "model": verdict_on or made.model_digest}
     write_json(said, folder / "gate/gate.json")
+    images = pd.DataFrame(
+        {"image": ["library/a.jpg"], "sha256": "a", "label": "lion", "subclass": "", "origin": "real"}
+    )
+    write_table(images.assign(set="train"), folder / "splits/splits.parquet")
+    write_table(images.iloc[:0].assign(reason=""), folder / "splits/left_out.parquet")
+    write_table(images.iloc[:0].assign(reason=""), folder / "curated/excluded.parquet")
+    write_csv(board.count(images.assign(group="a"), min_images=3), folder / "curated/board.csv")
     return made
 
 
@@ -68,7 +84,7 @@ def test_an_unknown_preset_offers_the_nearest_and_writes_nothing(workspace):
 def test_a_throw_away_model_is_never_a_base(workspace):
     save_bundle(workspace / "model", throwaway=True)
     with pytest.raises(LeakageError) as refused:
-        rounds.promote(workspace / "model", workspace / "base")
+        promote(workspace)
     assert refused.value.code == Exit.LEAKAGE
     assert not (workspace / "base").exists()
 
@@ -78,16 +94,20 @@ def test_a_model_is_promoted_once_and_only_as_the_round_made_it(workspace):
     card = finish_round(workspace, round=3)
     save_bundle(workspace / "base", seed=5, round=2)
     write_text(DVC_YAML, workspace / "dvc.yaml")
-    for arguments in (["init", "--no-scm", "-q"], ["commit", "-f", "-q", "train"]):
+    for arguments in (["init", "--no-scm", "-q"], ["commit", "-f", "-q"]):
         subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=workspace, check=True, capture_output=True)
-    assert rounds.promote(workspace / "model", workspace / "base")
+    assert promote(workspace)
     assert bundle.check(workspace / "base") == card
-    assert names(workspace / "base") == sorted(bundle.FILES)
-    assert not rounds.promote(workspace / "model", workspace / "base")
+    assert names(workspace / "base") == sorted([*bundle.FILES, history.IMAGES, history.BOARDS])
+    assert read_table(workspace / "base" / history.IMAGES)["set"].tolist() == ["train"]
+    assert read_table(workspace / "base" / history.BOARDS)[["round", "label", "groups"]].to_numpy().tolist() == [
+        [3, "lion", 1]
+    ]
+    assert not promote(workspace)
 
     save_bundle(workspace / "model", seed=9)
     with pytest.raises(DataError, match="not what the last round made"):
-        rounds.promote(workspace / "model", workspace / "base")
+        promote(workspace)
     assert bundle.check(workspace / "base") == card
 
 
@@ -95,7 +115,7 @@ def test_an_incomplete_model_is_not_promoted(workspace):
     save_bundle(workspace / "model")
     (workspace / "model" / bundle.LINEAGE).unlink()
     with pytest.raises(DataError, match=r"lineage\.parquet missing"):
-        rounds.promote(workspace / "model", workspace / "base")
+        promote(workspace)
 
 
 def test_a_released_model_takes_its_scores_along(workspace):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.library.benchmarks import PREFIX
+from pipeline.library.classes import Classes
 
 PASS, FAIL, INVESTIGATE = "pass", "fail", "investigate"
 
@@ -58,6 +59,13 @@ def decide(
     if doubtful:
         return Verdict(INVESTIGATE, f"may be worse than the champion on {_say(doubtful, figures)}", figures, model)
     return Verdict(PASS, f"not worse than the champion on {_say(sorted(deciding), figures)}", figures, model)
+
+
+def by_todays_names(scores: pd.DataFrame, classes: Classes) -> pd.DataFrame:
+    """An older model's scores by today's names: where two classes were merged since then, it was right within them."""
+    named = scores.assign(label=classes.names(scores["label"]), predicted=classes.names(scores["predicted"]))
+    right = (named["label"] == named["predicted"]) & (named["label_rank"] > 0)
+    return named.assign(label_rank=named["label_rank"].mask(right, 1))
 
 
 def _compare(candidate: pd.DataFrame, champion: pd.DataFrame, name: str, confidence: float) -> dict[str, Any]:

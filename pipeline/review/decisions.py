@@ -16,6 +16,7 @@ DECISIONS = [LABEL, UNKNOWN, BAD]
 COLUMNS = ["image", "sha256", "decision", "label", "by", "at", "model", "suggested", "recipe"]
 SHEET_COLUMNS = ["decision", "image", "recipe", "group", "rank", "label", "score", "reason", "sha256"]
 ACCEPT, SKIP = "yes", ""
+CONFLICT_RECIPE = "label-conflict"
 WHEN = re.compile(r"\d{4}-\d\d-\d\d")  # ISO 8601: the later time is the greater text
 
 
@@ -61,6 +62,11 @@ def read_all(folder: Path, root_names: list[str]) -> pd.DataFrame:
         labels.check_labels(table[table["decision"] == LABEL], file)
         tables.append(table)
     return pd.concat(tables, ignore_index=True).sort_values(["at", "image"], kind="stable", ignore_index=True)
+
+
+def settled(decisions: pd.DataFrame) -> frozenset[str]:
+    """The images that people decided on while they saw them beside their near-duplicates."""
+    return frozenset(decisions.loc[decisions["recipe"] == CONFLICT_RECIPE, "image"])
 
 
 def write(decisions: pd.DataFrame, folder: Path, name: str) -> Path:

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from pipeline.library import duplicates
+from pipeline.review.decisions import CONFLICT_RECIPE
 
 COLUMNS = ["image", "sha256", "group", "rank", "label", "score", "reason"]
 
@@ -18,11 +20,14 @@ class Material:
       predictions: of every pool image and every unknown one of the library, failures left out.
       board: the cutoff board.
       unknown: names of the library's images with status unknown.
+      conflicts: images of groups whose labels differ; columns `image`, `sha256`, `group`, `label`, `detail` (the labels
+        of the group).
     """
 
     predictions: pd.DataFrame
     board: pd.DataFrame
     unknown: set[str]
+    conflicts: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,18 @@ def look_alike(material: Material, *, look_alike_score: float, **_) -> pd.DataFr
     return rows.assign(reason="perhaps none of the model's classes; it hesitates between " + _two_best(rows))
 
 
+def label_conflict(material: Material, **_) -> pd.DataFrame:
+    """Near-duplicates with different labels: they stay out of every set until a person has looked at each."""
+    rows = material.conflicts.sort_values(["group", "image"])
+    return rows.assign(score=np.nan, reason=rows["label"] + " here; the same picture is called " + rows["detail"])
+
+
 RECIPES = [
+    Recipe(
+        CONFLICT_RECIPE,
+        "The same picture under different labels. Say of each what it shows: yes, if the label it has is right.",
+        label_conflict,
+    ),
     Recipe(
         "unknown", "Good pictures in the library that nobody could name. Name them, or leave them unknown.", unknown
     ),
@@ -96,7 +112,7 @@ def run(
         rows = rows[~rows["image"].isin(taken)].head(max_rows).reset_index(drop=True)
         taken |= set(rows["image"])
         hashed = rows.assign(phash=rows["image"].map(phashes).astype("str").fillna(""))
-        group = duplicates.group(hashed, near_duplicate_distance) if len(rows) else ""
+        group = duplicates.group(hashed, near_duplicate_distance, duplicates.BITS).name if len(rows) else ""
         tables[recipe.name] = rows.assign(group=group, rank=range(1, len(rows) + 1))[COLUMNS]
     return tables
 

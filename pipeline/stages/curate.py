@@ -5,19 +5,43 @@ from pathlib import Path
 
 from pipeline import config, errors
 from pipeline.files import read_table, write_csv, write_json, write_table, write_text
-from pipeline.library import benchmarks, curation, labels
+from pipeline.library import benchmarks, board, classes, curation, labels
+from pipeline.review import decisions
 
 
-def main(label_table: str, benchmark_folder: str, library_table: str, out: str) -> None:
+def main(
+    label_table: str,
+    class_events: str,
+    benchmark_folder: str,
+    reviews: str,
+    library_table: str,
+    base_lineage: str,
+    base_boards: str,
+    out: str,
+) -> None:
     params, names = config.load(config.Curate), list(config.load(config.Roots).folders)
-    table = labels.read(Path(label_table), names)
+    said = labels.read(Path(label_table), names)
+    marked = benchmarks.read_all(Path(benchmark_folder), names)
+    events = classes.read(Path(class_events))
+    classes.check_names(events, {*said["label"], *marked["label"]} - {""}, class_events)
     library = read_table(Path(library_table))
 
-    curated = curation.curate(table, library, benchmarks.read_all(Path(benchmark_folder), names), **params.model_dump())
-    classes = sorted(curated.images["label"].unique())
-    if len(classes) < 2:
+    curated = curation.curate(
+        events.apply(said),
+        library,
+        marked,
+        read_table(Path(base_lineage)),
+        **params.model_dump(),
+        cutoffs=events.cutoffs,
+        retired=events.retired,
+        settled=decisions.settled(decisions.read_all(Path(reviews), names)),
+    )
+    boards = read_table(Path(base_boards))
+    standing = board.with_growth(curated.board, boards.assign(label=events.names(boards["label"])))
+    kept = sorted(curated.images["label"].unique())
+    if len(kept) < 2:
         raise errors.DataError(
-            f"too few classes: {len(classes)} of {len(curated.board)} reach the lower cutoff of {params.min_images}",
+            f"too few classes: {len(kept)} of {len(standing)} reach the lower cutoff of {params.min_images}",
             where=label_table,
             mend="label more images (`wallaby import library DIR`), or lower curate.min_images in configs/params.yaml",
         )
@@ -26,21 +50,21 @@ def main(label_table: str, benchmark_folder: str, library_table: str, out: str) 
     reasons = curated.excluded["reason"].value_counts().sort_index()
     write_table(curated.images, folder / "images.parquet")
     write_table(curated.excluded, folder / "excluded.parquet")
-    write_csv(curated.board, folder / "board.csv")
-    write_text("".join(f"{name}\n" for name in classes), folder / "classes.txt")
+    write_csv(standing, folder / "board.csv")
+    write_text("".join(f"{name}\n" for name in kept), folder / "classes.txt")
     write_json(
         {
             "images": len(library),
             "kept": len(curated.images),
             "excluded": {reason: int(number) for reason, number in reasons.items()},
-            "classes": len(classes),
-            "near_classes": curated.board.loc[curated.board["standing"] == "near", "label"].tolist(),
+            "classes": len(kept),
+            "near_classes": standing.loc[standing["standing"] == "near", "label"].tolist(),
         },
         folder / "summary.json",
     )
     named = ", ".join(f"{number} {reason}" for reason, number in reasons.items())
     print(f"curate: {len(library)} = {len(curated.images)} kept + {len(curated.excluded)} excluded ({named or 'none'})")
-    print(f"curate: {len(classes)} classes")
+    print(f"curate: {len(kept)} classes")
 
 
 if __name__ == "__main__":

@@ -7,16 +7,17 @@ from pathlib import Path
 from pipeline import config, errors
 from pipeline.evaluation import gate
 from pipeline.files import read_table, write_json
+from pipeline.library import classes
 
 CHAMPION_SCORES = "scores.parquet"
 
 
-def main(scores_table: str, released: str, out: str) -> None:
+def main(scores_table: str, class_events: str, released: str, out: str) -> None:
     params = config.load(config.Gate)
     champion = Path(released) / CHAMPION_SCORES
     verdict = gate.decide(
         read_table(Path(scores_table)),
-        read_table(champion) if champion.exists() else None,
+        gate.by_todays_names(read_table(champion), classes.read(Path(class_events))) if champion.exists() else None,
         **params.model_dump(),
     )
     write_json(asdict(verdict), Path(out) / "gate.json")

@@ -8,7 +8,7 @@ import pandas as pd
 from pipeline import config, errors, pages
 from pipeline.files import read_table, write_table, write_text
 from pipeline.inference import store
-from pipeline.library import board, labels
+from pipeline.library import board, curation, labels
 from pipeline.review import recipes
 
 PREDICTION_COLUMNS = ["image", "sha256", "label", "score", "top_labels", "top_scores", "failure"]
@@ -18,7 +18,7 @@ def main(predictions_folder: str, curated_folder: str, index_folder: str, out: s
     params, folders, curate = config.load(config.Queue), config.load(config.Roots).folders, config.load(config.Curate)
     curated, index = Path(curated_folder), Path(index_folder)
     predictions = store.read(Path(predictions_folder), PREDICTION_COLUMNS)
-    excluded = read_table(curated / "excluded.parquet", ["image", "reason"])
+    excluded = read_table(curated / "excluded.parquet")
     known = read_table(curated / "images.parquet", ["sha256"])["sha256"]
     hashes = pd.concat(read_table(index / f"{name}.parquet", ["image", "phash"]) for name in ("library", "pool"))
 
@@ -26,6 +26,7 @@ def main(predictions_folder: str, curated_folder: str, index_folder: str, out: s
         predictions=predictions[(predictions["failure"] == "") & ~predictions["sha256"].isin(known)],
         board=board.read(curated / "board.csv"),
         unknown=set(excluded.loc[excluded["reason"] == "unknown", "image"]),
+        conflicts=excluded[excluded["reason"] == curation.CONFLICT],
     )
     tables = recipes.run(
         material,

@@ -7,10 +7,12 @@ import pandas as pd
 
 from pipeline import config, errors
 from pipeline.files import read_table, write_json, write_table
-from pipeline.library import benchmarks, lineage, splits
+from pipeline.library import benchmarks, classes, lineage, splits
 
 
-def main(images_table: str, benchmark_folder: str, library_table: str, base_lineage: str, out: str) -> None:
+def main(
+    images_table: str, class_events: str, benchmark_folder: str, library_table: str, base_lineage: str, out: str
+) -> None:
     params, names = config.load(config.Split), list(config.load(config.Roots).folders)
     distance = config.load(config.Curate).near_duplicate_distance
     seen = read_table(Path(base_lineage))
@@ -19,12 +21,14 @@ def main(images_table: str, benchmark_folder: str, library_table: str, base_line
     images = read_table(Path(images_table))
     assigned = splits.assign(images, seen, **params.model_dump(), near_duplicate_distance=distance)
     marked = benchmarks.resolve(benchmarks.read_all(Path(benchmark_folder), names), library, benchmark_folder)
+    versions = benchmarks.versions(marked)  # of the sets as people wrote them: a class that is renamed makes no new one
+    marked = classes.read(Path(class_events)).apply(marked)
     rows = pd.concat([assigned.images, marked[splits.COLUMNS]], ignore_index=True)
     lineage.refuse_overlaps(rows, seen, near_duplicate_distance=distance)
 
     folder = Path(out)
+    real = (assigned.images["origin"] == "real").groupby(assigned.images["label"]).any()
     counts = rows["set"].value_counts().sort_index()
-    versions = benchmarks.versions(rows)
     write_table(rows.sort_values(["set", "image"], ignore_index=True), folder / "splits.parquet")
     write_table(assigned.left_out, folder / "left_out.parquet")
     write_json(
@@ -34,11 +38,8 @@ def main(images_table: str, benchmark_folder: str, library_table: str, base_line
             "sets": {name: int(number) for name, number in counts.items()},
             "benchmark_versions": versions,
             "unmeasured": splits.unmeasured(assigned.images),
-            "leakage": {
-                "lineage_images": len(seen),
-                "kept_their_set": int(rows["sha256"].isin(seen["sha256"]).sum()),
-                "changed_sides": 0,  # any other number has been refused above
-            },
+            "wholly_staged": sorted(real.index[~real]),
+            "leakage": splits.leakage(rows, seen, assigned.left_out),
         },
         folder / "summary.json",
     )

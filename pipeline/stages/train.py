@@ -74,7 +74,7 @@ def main(splits_table: str, base_folder: str, out: str) -> None:
     tracking.log_model(run_id, model, val[0][0], probs[: len(val[0][0])])
 
     card = bundle.replace(card, temperature=temperature, run_id=run_id, training=training)
-    bundle.save(bundle.Bundle(model, classes, card, lineage.extend(base.lineage, rows)), Path(out))
+    bundle.save(bundle.Bundle(model, classes, card, lineage.extend(base.lineage, rows, round_=card.round)), Path(out))
     write_csv(fitted.history, Path(out) / "history.csv")
     shutil.rmtree(work)
     print(f"train: plateau at epoch {fitted.best_epoch}, {len(fitted.history)} epochs in {seconds / 60:.1f} min")

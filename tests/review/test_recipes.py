@@ -30,10 +30,25 @@ def predictions(**scores: tuple[str, float]) -> pd.DataFrame:
     )
 
 
-def run(table: pd.DataFrame, *, unknown: str = "", looks: dict | None = None, max_rows: int = 100) -> dict:
+def conflicts(*rows: tuple[str, str, str]) -> pd.DataFrame:
+    """Images of groups with two labels: name, group and label of each."""
+    table = pd.DataFrame(rows, columns=["image", "group", "label"], dtype="str")
+    return table.assign(sha256=[sha(name) for name in table["image"]], detail="emu / owl").astype("str")
+
+
+def run(
+    table: pd.DataFrame,
+    *,
+    unknown: str = "",
+    looks: dict | None = None,
+    max_rows: int = 100,
+    differing: pd.DataFrame | None = None,
+) -> dict:
     """The queues; names in `unknown` are library images nobody could name."""
     board = pd.DataFrame({"label": ["cat", "dog", "emu"], "groups": [14, 15, 10]})
-    material = Material(table, board, {f"pool/{name}.jpg" for name in unknown})
+    material = Material(
+        table, board, {f"pool/{name}.jpg" for name in unknown}, conflicts() if differing is None else differing
+    )
     hashes = {image: phash(image) for image in table["image"]} | {f"pool/{k}.jpg": v for k, v in (looks or {}).items()}
     phashes = pd.Series(hashes, dtype="str")
     return recipes.run(material, phashes, near_duplicate_distance=4, max_rows=max_rows, **PARAMS)
@@ -74,6 +89,17 @@ def test_unknown_finds_the_library_s_unknown_images_alone_the_surest_first():
     assert names(found["look-alike"]) == ""
 
 
+def test_near_duplicates_with_two_labels_stand_side_by_side_whatever_any_model_says():
+    look = phash("look")
+    looks = {"a": look, "c": flip(look, 3)}
+    differing = conflicts(("pool/a.jpg", "g", "owl"), ("pool/b.jpg", "h", "emu"), ("pool/c.jpg", "g", "emu"))
+    found = run(predictions(), looks=looks, differing=differing)["label-conflict"]
+    assert names(found) == "acb"
+    assert found["label"].tolist() == ["owl", "emu", "emu"]
+    assert found["group"].tolist()[0] == found["group"].tolist()[1] != found["group"].tolist()[2]
+    assert found["reason"].iloc[0] == "owl here; the same picture is called emu / owl"
+
+
 def test_an_image_stands_in_the_first_recipe_that_finds_it():
     found = run(predictions(a=("cat", 0.55), b=("dog", 0.55), c=("cat", 0.3)))
     assert names(found["low-count"]) == "a"
@@ -97,7 +123,7 @@ def test_near_duplicates_share_their_group():
 
 def test_an_image_without_a_known_hash_is_a_group_of_its_own():
     table = predictions(a=("dog", 0.5), b=("dog", 0.5))
-    material = Material(table, pd.DataFrame({"label": [], "groups": []}), set())
+    material = Material(table, pd.DataFrame({"label": [], "groups": []}), set(), conflicts())
     found = recipes.run(material, pd.Series(dtype="str"), near_duplicate_distance=4, max_rows=9, **PARAMS)
     assert found["look-alike"]["group"].nunique() == 2
 

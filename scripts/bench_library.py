@@ -1,0 +1,223 @@
+#!/usr/bin/env python
+"""The library at the size it is designed for, against named rivals in the same run.
+
+    scripts/bench_library.py [PART ...]        (PART: index, duplicates, tables; default all)
+
+Rivals (imagededup, cleanvision, faiss-cpu) need not be installed: RIVALS=/path/to/python names an interpreter that has
+them; without it their columns stay empty.
+"""
+
+import hashlib
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from pipeline.files import read_table, write_table
+from pipeline.library import classes as classes_csv
+from pipeline.library import history, labels, lineage
+from pipeline.library import index as index_table
+from pipeline.library.duplicates import near_links, near_pairs
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def index() -> None:
+    """First scan of real JPEGs and re-scan of unchanged files."""
+
+
+def duplicates(radius: int = 6, queries: int = 2_000) -> None:
+    """Near-duplicates among made-up hashes, with planted pairs at every distance; all must be found."""
+    print(f"near-duplicates among 64-bit hashes, at most {radius} bits apart")
+    print(f"{'hashes':<22}{'search':<8}{'pairs':>12}{'seconds':>9}{'hashes a second':>17}{'peak MiB':>10}")
+    rates = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for size in (10_000, 100_000, 1_000_000, 10_000_000):
+            hashes, planted = planted_hashes(size, radius)
+            rates[size] = report_search(f"{size:,}", "pairs", hashes, radius, Path(folder))
+            found = np.load(Path(folder) / "pairs.npy")
+            codes = np.concatenate([found, planted]) @ [size, 1]
+            missed = len(planted) - np.isin(codes[len(found) :], codes[: len(found)]).sum()
+            if missed:
+                sys.exit(f"{missed} of {len(planted)} planted pairs were missed")
+            if size == 1_000_000:
+                rival = compare_with_faiss(hashes, found, radius, queries, Path(folder))
+        growth = [10 * few / many for few, many in pairwise(rates.values())]
+        print("times as long for ten times the hashes: " + ", ".join(f"{times:.0f}" for times in growth))
+        for search in ("links", "pairs"):
+            report_search("1,000,000 clustered", search, clustered_hashes(1_000_000), radius, Path(folder))
+    if rival:
+        print(f"faiss IndexBinaryFlat, {queries:,} of 1,000,000: {rival:,.0f} queries a second, ours in one thread")
+        print(f"  {rates[1_000_000]:,.0f}: {rates[1_000_000] / rival:.0f} times as many (goal 10)")
+
+
+def planted_hashes(size: int, radius: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random hashes, and the pairs among them (M, 2) that were planted, as many at each distance from 1 on."""
+    random = np.random.default_rng(size)
+    hashes = random.integers(0, 2**64, size, dtype=np.uint64)
+    near = np.arange(size // 100 * radius)
+    flips = random.permuted(np.tile(np.arange(64), (len(near), 1)), axis=1)[:, :radius].astype(np.uint64)
+    flips = np.where(np.arange(radius) <= near[:, None] % radius, np.uint64(1) << flips, np.uint64(0))
+    planted = np.stack([near, size - 1 - near], axis=1)
+    hashes[planted[:, 1]] = hashes[near] ^ np.bitwise_xor.reduce(flips, axis=1)
+    return hashes, planted
+
+
+def clustered_hashes(size: int) -> np.ndarray:
+    """Half of them at most 8 bits from one of 1,000 centres, as the frames of a camera that does not move."""
+    random = np.random.default_rng(size)
+    hashes = random.integers(0, 2**64, size, dtype=np.uint64)
+    half = hashes[: size // 2]
+    half[:] = random.choice(hashes[-1000:], len(half))
+    number = random.integers(0, 9, len(half))
+    for flip in range(8):
+        bit = random.integers(0, 64, len(half)).astype(np.uint64)
+        half ^= (flip < number).astype(np.uint64) << bit
+    return hashes
+
+
+def report_search(name: str, search: str, hashes: np.ndarray, radius: int, folder: Path) -> float:
+    """Searches in a process of its own, reports it and leaves what it found in `folder`; hashes a second."""
+    np.save(folder / "hashes.npy", hashes)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        number, seconds, peak = process.submit(searched, search, radius, folder).result()
+    rate = len(hashes) / seconds
+    print(f"{name:<22}{search:<8}{number:>12,}{seconds:>9.2f}{rate:>17,.0f}{peak:>10.0f}", flush=True)
+    return rate
+
+
+def searched(search: str, radius: int, folder: Path) -> tuple[int, float, float]:
+    """The number of pairs or links found, the seconds it took, and the most MiB that the process held."""
+    hashes = np.load(folder / "hashes.npy")
+    start = time.perf_counter()
+    found = (near_pairs if search == "pairs" else near_links)(hashes, radius)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    np.save(folder / f"{search}.npy", found)
+    return len(found), seconds, peak
+
+
+FAISS = """
+import sys, time, numpy, faiss
+hashes, sample, radius = numpy.load(sys.argv[1]), numpy.load(sys.argv[2]), int(sys.argv[3])
+index = faiss.IndexBinaryFlat(64)
+index.add(hashes.view(numpy.uint8).reshape(-1, 8))
+start = time.perf_counter()
+limits, _, _ = index.range_search(hashes[sample].view(numpy.uint8).reshape(-1, 8), radius + 1)  # nearer than that
+print(time.perf_counter() - start, limits[-1])
+"""
+
+
+def compare_with_faiss(hashes: np.ndarray, found: np.ndarray, radius: int, queries: int, folder: Path) -> float | None:
+    """Queries a second of the exact rival for a sample of `hashes`; none if it is not there."""
+    if "RIVALS" not in os.environ:
+        return None
+    sample = np.random.default_rng(0).choice(len(hashes), queries, replace=False)
+    np.save(folder / "sample.npy", sample)
+    arguments = [str(folder / "hashes.npy"), str(folder / "sample.npy"), str(radius)]
+    rival = subprocess.run([os.environ["RIVALS"], "-c", FAISS, *arguments], check=True, capture_output=True, text=True)
+    seconds, number = rival.stdout.split()
+    if int(number) != queries + np.isin(found, sample).sum():  # it finds each query itself, too
+        sys.exit(f"faiss found {number} neighbours of {queries} hashes, we {queries + np.isin(found, sample).sum()}")
+    return queries / float(seconds)
+
+
+def tables(size: int = 500_000, classes: int = 1_500, rounds: int = 20) -> None:
+    """Curate, split, `wallaby why` and `wallaby board CLASS` on a made-up table of 500,000 images."""
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Path(folder)
+        make_workspace(workspace, size=size, classes=classes, rounds=rounds)
+        print(f"{size:,} images, {classes:,} classes, {rounds} earlier rounds of lineage")
+        print(f"{'command':<28}{'seconds':>9}{'limit':>7}{'peak MiB':>10}")
+        stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+        for names, limit in ((("curate", "split"), 20), (("dataset",), 0)):
+            runs = [measured([sys.executable, *stages[name]["cmd"].split()[1:]], workspace) for name in names]
+            report(" + ".join(names), sum(run[0] for run in runs), limit, max(run[1] for run in runs))
+        image = read_table(workspace / "data/splits/splits.parquet", ["image"])["image"].iloc[1000]
+        for command, limit in ((["why", image], 1), (["board", "class0007"], 1)):
+            report(f"wallaby {command[0]}", *measured(["wallaby", *command], workspace)[:1], limit, 0)
+
+
+def report(name: str, seconds: float, limit: float, peak: float) -> None:
+    print(
+        f"{name:<28}{seconds:>9.2f}{limit or '':>7}{peak or '':>10.0f}"
+        if peak
+        else f"{name:<28}{seconds:>9.2f}{limit:>7}"
+    )
+
+
+def measured(command: list[str], workspace: Path) -> tuple[float, float]:
+    """Wall seconds and peak resident MiB of a command that must succeed."""
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        command, cwd=workspace, stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}")
+    return time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
+def make_workspace(folder: Path, *, size: int, classes: int, rounds: int) -> None:
+    """The sources and the index of a library as it may look after `rounds` rounds; there are no pictures."""
+    random = np.random.default_rng(0)
+    share = random.lognormal(0, 0.9, classes)
+    label = random.choice(classes, size, p=share / share.sum())
+    hashes = random.integers(0, 2**64, size, dtype=np.uint64)
+    burst = random.random(size) < 0.1  # a tenth are near-duplicates of the image before, of the same class
+    burst[0] = False
+    source = np.maximum.accumulate(np.where(burst, 0, np.arange(size)))
+    hashes = hashes[source] ^ np.where(
+        burst, np.uint64(1) << random.integers(0, 64, size).astype(np.uint64), np.uint64(0)
+    )
+    label = label[source]
+    sha256 = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(size)]
+    names = pd.Series(label).map("class{:04d}".format)
+    images = "library/" + names + "/" + pd.Series(np.arange(size)).map("IMG_{:07d}.jpg".format)
+    library = pd.DataFrame({"image": images, "sha256": sha256, "phash": pd.Series(hashes).map("{:016x}".format)})
+    plain = {"width": 640, "height": 480, "bytes": 80_000, "format": "JPEG", "orientation": 1, "failure": ""}
+    quality = {"brightness": 0.9, "contrast": 0.2, "sharpness": 500.0, "subject": 0.6, "layout": ""}
+    library = library.assign(**plain, **quality).reindex(columns=index_table.COLUMNS)
+    library = library.sort_values("image", ignore_index=True).assign(failure="")
+    write_table(library, folder / "data/index/library.parquet")
+    origins = random.choice(["real", "staged", "synthetic"], size, p=[0.94, 0.04, 0.02])
+    subclasses = random.choice(["", "male", "female", "young"], size)
+    table = pd.DataFrame({"image": images, "label": names, "subclass": subclasses, "origin": origins, "status": "ok"})
+    labels.write(table.reindex(columns=labels.COLUMNS, fill_value=""), folder / "data/labels.csv")
+    classes_csv.write(classes_csv.none().events, folder / "data/classes.csv")
+    for name in ("benchmarks", "reviews"):
+        (folder / "data" / name).mkdir(parents=True)
+    shutil.copytree(ROOT / "configs", folder / "configs")
+
+    base = lineage.empty()
+    boards = history.empty()[1]
+    first_seen = random.integers(1, rounds + 5, size)  # some are new in this round
+    role = random.choice(["train", "val", "test"], size, p=[0.7, 0.15, 0.15])
+    role = np.where(origins == "real", role, "train")[source]
+    seen = library.set_index("image").loc[images].reset_index()
+    seen = seen.assign(set=role, group=seen["sha256"].str[:16], together="")
+    for number in range(1, rounds + 1):
+        base = lineage.extend(base, seen[first_seen == number], round_=number)
+        counts = names[first_seen <= number].value_counts().rename_axis("label").reset_index(name="images")
+        boards = history.extend_boards(boards, counts.assign(groups=counts["images"]), number)
+    write_table(base, folder / "data/base/lineage.parquet")
+    history.write(folder / "data/base", history.empty()[0], boards)
+
+
+PARTS = {"index": index, "duplicates": duplicates, "tables": tables}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or PARTS:
+        PARTS[name]()
