@@ -192,6 +192,7 @@ def make_workspace(folder: Path, *, size: int, classes: int, rounds: int) -> Non
     library = library.assign(**plain, **quality).reindex(columns=index_table.COLUMNS)
     library = library.sort_values("image", ignore_index=True).assign(failure="")
     write_table(library, folder / "data/index/library.parquet")
+    write_table(library.iloc[:0], folder / "data/index/pool.parquet")
     origins = random.choice(["real", "staged", "synthetic"], size, p=[0.94, 0.04, 0.02])
     subclasses = random.choice(["", "male", "female", "young"], size)
     table = pd.DataFrame({"image": images, "label": names, "subclass": subclasses, "origin": origins, "status": "ok"})

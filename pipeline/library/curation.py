@@ -52,14 +52,14 @@ def curate(
       3. unlabelled         nobody labelled it
       4. unknown, bad       people gave it that status
       5. retired class      people retired its class
-      6. quality            too small, near-blank, too dark, blurred or of an odd shape (`quality.verdicts`); an image
-                            that an ancestor was tested on stays: test sets are never cleaned automatically
+      6. quality            too small, near-blank, too dark, blurred or of an odd shape (`quality.verdicts`)
       7. chain              it holds two groups of near-duplicates together (`duplicates.group`)
       8. label conflict     a near-duplicate has another label: a person decides
       9. duplicate          an image with the same content, or `max_per_group` near-duplicates, are kept already
      10. below the cutoff   its class has fewer than `min_images` groups
      11. above the cutoff   its class has `max_images` already
 
+    Rules 6 and 7 leave an image alone that an ancestor was tested on: test sets are never cleaned automatically.
     Where a rule chooses, it keeps real before staged before synthetic images, and then what an ancestor was tested on,
     validated on and trained on before what is new, so that the choice stays the same from round to round.
 
@@ -86,7 +86,11 @@ def curate(
     in_benchmark = rows["image"].isin(benchmarks["image"])
     benchmark_groups = set(rows.loc[in_benchmark & readable, "group"])
     _exclude(rows, in_benchmark, "benchmark")
-    _exclude(rows, rows["group"].isin(benchmark_groups), "benchmark", "a near-duplicate is in a benchmark set")
+    bridge = grouped.bridge.reindex(rows.index, fill_value=False)
+    # A bridge bears the name of one of the groups that it holds together; what is near to it is in the others, too.
+    beside = duplicates.near_any(rows["phash"], rows.loc[in_benchmark & bridge, "phash"], near_duplicate_distance)
+    near_benchmark = rows["group"].isin(benchmark_groups) | beside
+    _exclude(rows, near_benchmark, "benchmark", "a near-duplicate is in a benchmark set")
     _exclude(rows, ~readable, "unreadable", rows["failure"])
     _exclude(rows, rows["status"] == "unlabelled", "unlabelled")
     for status in ["unknown", "bad"]:
@@ -104,9 +108,7 @@ def curate(
     details = quality.details(whole, verdicts).reindex(rows.index, fill_value="")
     verdicts = verdicts.reindex(rows.index, fill_value="")
     _exclude(rows, verdicts != "", verdicts, details)
-    _exclude(
-        rows, grouped.bridge.reindex(rows.index, fill_value=False), "chain", "holds groups of near-duplicates together"
-    )
+    _exclude(rows, bridge & (role != "test"), "chain", "holds groups of near-duplicates together")
     _exclude_conflicts(rows, settled)
     rows["rank"] = rows["origin"].map({origin: rank for rank, origin in enumerate(ORIGINS)})
     rows["turn"] = role.map(SEEN_FIRST).fillna(len(SEEN_FIRST))

@@ -80,6 +80,15 @@ def near_hash_links(phashes: pd.Series, distance: int) -> np.ndarray:
     return known[near_links(hashes, distance)]
 
 
+def near_any(phashes: pd.Series, others: pd.Series, distance: int) -> pd.Series:
+    """Whether each hexadecimal hash is near to one of a few others; an empty hash is near to nothing."""
+    known, hashes = _numbers(phashes)
+    near = np.zeros(len(phashes), dtype=bool)
+    for other in _numbers(others)[1]:
+        near[known] |= np.bitwise_count(hashes ^ other) <= distance
+    return pd.Series(near, index=phashes.index)
+
+
 def near_pairs(hashes: np.ndarray, distance: int) -> np.ndarray:
     """Returns the pairs of `hashes` (N,) uint64 that differ in at most `distance` bits, as sorted indices (M, 2).
 

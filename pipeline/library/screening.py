@@ -106,7 +106,7 @@ def sideways(images: pd.DataFrame) -> pd.Series:
         judged = cells[fold == number]
         both = [model.predict_proba(view.reshape(len(view), -1))[:, 1] for view in (judged, _mirrored(judged))]
         scores[fold == number] = np.mean(both, axis=0)
-    return pd.Series(scores.round(3), index=known.index)
+    return pd.Series(scores.round(3), index=known.index).reindex(images.index).dropna()
 
 
 def _flagged(images: pd.DataFrame, flag: str, score: pd.Series, detail: str, shown: pd.Series) -> pd.DataFrame:

@@ -375,3 +375,22 @@ def test_above_the_cutoff_near_duplicates_go_before_real_images_and_after_staged
     assert {name[:4] for name in kept(curate(*rows, max_images=5))} == {"near", "lion"}
     assert len([name for name in kept(curate(*rows, max_images=5)) if name.startswith("near")]) == 1
     assert not any("staged" in name for name in kept(curate(*rows, max_images=7)))
+
+
+def test_what_is_near_to_a_benchmark_image_is_not_learnt_from_even_where_that_image_holds_a_chain_together():
+    links = [flip(LION, *range(4 * i)) for i in range(7)]
+    rows = shelf(
+        **{f"link{i}": {"label": "lion", "phash": link} for i, link in enumerate(links)}, far={"label": "lion"}
+    )
+    for i in range(7):
+        curated = curate(*rows, benchmark=(f"library/link{i}",), max_per_group=9, chain_distance=8)
+        beside = {f"link{i - 1}", f"link{i + 1}"} & {f"link{j}" for j in range(7)}
+        assert not beside & kept(curated)
+
+
+def test_a_bridge_that_a_model_was_tested_on_stays():
+    links = [flip(LION, *range(4 * i)) for i in range(6)]
+    rows = shelf(**{f"link{i}": {"label": "lion", "phash": link} for i, link in enumerate(links)})
+    bridges = [name for name, reason in reasons(curate(*rows, chain_distance=8)).items() if reason == "chain"]
+    seen = lineage_of(**dict.fromkeys(bridges, "test"))
+    assert set(bridges) <= kept(curate(*rows, chain_distance=8, seen=seen, max_per_group=9))

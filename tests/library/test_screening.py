@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.library import screening
 
-STEADY = {"min_subject": 0.3, "min_sideways": 0.9}
+LIMITS = {"min_subject": 0.3, "min_sideways": 0.7}
 
 
 def ground(seed: int) -> np.ndarray:
@@ -128,22 +128,23 @@ def test_images_without_a_layout_are_not_judged(landscapes):
 
 
 def test_copies_of_one_picture_teach_nothing_about_each_other(landscapes):
-    """Many copies of a turned picture: were they parted, the others would vouch for it."""
-    turned = landscapes.iloc[[-1] * 60].assign(sha256=[sha(f"copy {i}") for i in range(60)])
-    scores = screening.sideways(pd.concat([landscapes.iloc[:-1], turned], ignore_index=True))
-    assert scores.iloc[-60:].nunique() == 1 or scores.loc[len(landscapes) :].min() > 0.5
+    """Copies of a turned picture: were they parted, those that are learnt from would vouch for the others."""
+    copies = landscapes.iloc[[-1] * 60].assign(sha256=[sha(f"copy {i}") for i in range(60)])
+    scores = screening.sideways(pd.concat([landscapes.iloc[:-1], copies], ignore_index=True)).iloc[-60:]
+    assert scores.nunique() == 1
+    assert scores.iloc[0] > 0.5
 
 
 @pytest.mark.parametrize("number", [0, 1, 50])
 def test_a_library_too_small_to_tell_has_no_sideways_images(landscapes, number):
     few = landscapes.iloc[:number]
     assert screening.sideways(few).empty
-    assert list(screening.screen(few, **STEADY)) == screening.COLUMNS
+    assert list(screening.screen(few, **LIMITS)) == screening.COLUMNS
 
 
 def test_the_most_endangered_come_first_with_what_is_wrong(landscapes):
     small = library({"library/small": scene(1, 0.15), "library/smaller": scene(1, 0.08)})
-    flagged = screening.screen(pd.concat([landscapes, small], ignore_index=True), **STEADY)
+    flagged = screening.screen(pd.concat([landscapes, small], ignore_index=True), **LIMITS)
     assert flagged["score"].is_monotonic_decreasing
     assert flagged["score"].between(0, 1).all()
     named = flagged.set_index("image")
@@ -156,7 +157,7 @@ def test_the_most_endangered_come_first_with_what_is_wrong(landscapes):
 
 
 def test_a_library_without_anything_wrong_has_no_flags():
-    assert screening.screen(library({"library/a": scene(1)}), **STEADY).empty
+    assert screening.screen(library({"library/a": scene(1)}), **LIMITS).empty
 
 
 def test_screening_loads_no_network():
