@@ -99,6 +99,9 @@ def parser() -> argparse.ArgumentParser:
     command = verb("why", why, "tell all that is known of one image: its label, group, set, models and predictions")
     command.add_argument("image", help="ROOT/path, a picture file, or the beginning of a content hash")
 
+    command = verb("augment-sheet", augment_sheet, "show what training will see, the most endangered pictures first")
+    command.add_argument("--out", type=Path, help="the page (default: .wallaby/augment-sheet.html)")
+
     verb("gate", gate, "show the gate's verdict; its exit code is 0, 4 or 7")
 
     command = verb("review", review, "show the queue, or decide it in a spreadsheet")
@@ -241,6 +244,16 @@ def why(args: argparse.Namespace) -> int:
         return _say(args, told, "")
     terminal.why(told)
     return Exit.DONE
+
+
+def augment_sheet(args: argparse.Namespace) -> int:
+    from pipeline import config
+    from pipeline.training import sheet
+
+    out = args.out or config.cache("augment-sheet.html")
+    flagged = sheet.write(out)
+    page = out.resolve().as_uri()
+    return _say(args, {"page": page, "flagged": flagged}, f"{flagged} training pictures are flagged; look at {page}")
 
 
 def gate(args: argparse.Namespace) -> int:

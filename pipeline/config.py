@@ -3,7 +3,7 @@
 import difflib
 import os
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -97,18 +97,54 @@ class Split(Section):
 
 class Train(Section):
     seed: Annotated[int, Field(ge=0)]
-    batch_size: Positive
+    batch_size: Positive | None  # None: auto
     max_epochs: Positive
+    head: Literal["reset", "grow", "copy"]
+    freeze: list[str]
+    head_warmup_epochs: Annotated[int, Field(ge=0)]
+    optimizer: Literal["adamw", "rmsprop"]
     learning_rate: Annotated[float, Field(gt=0, le=1)]
     continued_learning_rate: Annotated[float, Field(gt=0, le=1)]
-    weight_decay: Annotated[float, Field(ge=0, lt=1)]
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    body_rate: Annotated[float, Field(gt=0, le=1)]
+    warmup_epochs: Annotated[float, Field(ge=0)]
+    decay: Literal["plateau", "cosine"]
     lr_patience: Positive
     patience: Positive
     min_delta: Annotated[float, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0, lt=1)]
+    ema: Annotated[float, Field(ge=0, lt=1)]
+    loss: Literal["cross_entropy", "focal"]
+    focal_gamma: Annotated[float, Field(ge=0, le=10)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    imbalance: Literal["none", "weights", "sampling"]
+    max_class_weight: Annotated[float, Field(ge=1)]
     flip: bool
     rotate_degrees: Annotated[float, Field(ge=0, le=45)]
     zoom: Annotated[float, Field(ge=0, lt=1)]
+    stronger: dict[str, dict[str, Any]]
+    precision: Literal["float32", "mixed_bfloat16", "auto"]
+    gpus: Annotated[int, Field(ge=0)]
+    tensorboard: bool
+    cost_per_hour: Annotated[float, Field(ge=0)]
+
+    @field_validator("batch_size", mode="before")
+    @classmethod
+    def auto_is_told_by_the_machine(cls, size: Any) -> Any:
+        if size is None:
+            raise ValueError("a number, or auto")
+        return None if size == "auto" else size
+
+    @field_validator("freeze", mode="before")
+    @classmethod
+    def nothing_named_is_not_frozen(cls, prefixes: Any) -> Any:
+        return [] if prefixes is None else prefixes
+
+    @model_validator(mode="after")
+    def epochs_are_left(self) -> "Train":
+        for name in ("head_warmup_epochs", "warmup_epochs"):
+            if getattr(self, name) >= self.max_epochs:
+                raise ValueError(f"{name} {getattr(self, name)} leaves nothing of max_epochs {self.max_epochs}")
+        return self
 
 
 class Evaluate(Section):

@@ -1,10 +1,17 @@
 """The head: the one layer that knows the classes. Layers are found by name, never by index."""
 
+from collections.abc import Sequence
+
 import keras
+import numpy as np
 from keras import layers
+
+from pipeline.config import nearest
+from pipeline.errors import UsageError
 
 HEAD = "head"
 FEATURES = "features"
+MODES = ("reset", "grow", "copy")
 
 
 def add_head(features, num_classes: int, *, seed: int | None = None):
@@ -28,3 +35,54 @@ def replace_head(model: keras.Model, num_classes: int, *, seed: int | None = Non
     replaced.trainable = False  # on TensorFlow, setting what a model has already does not reach its layers
     replaced.trainable = True
     return replaced
+
+
+def renew_head(
+    model: keras.Model,
+    classes: Sequence[str],
+    *,
+    old_classes: Sequence[str],
+    mode: str = "reset",
+    seed: int | None = None,
+) -> keras.Model:
+    """Returns `model` with a head for `classes`; every other weight is shared, and trainable.
+
+    Args:
+      old_classes: those of the model's head, in the order of its outputs; none for a model that has learnt none.
+      mode: reset: random weights; grow: a class keeps the weights it had, by name, and a new one gets random weights;
+        copy: as grow, but a new class starts as the mean of all old ones.
+    """
+    kernel, bias = (keras.ops.convert_to_numpy(weight) for weight in model.get_layer(HEAD).weights)
+    renewed = replace_head(model, len(classes), seed=seed)
+    if mode == "reset" or not old_classes:
+        return renewed
+    head = renewed.get_layer(HEAD)
+    new_kernel, new_bias = (keras.ops.convert_to_numpy(weight).copy() for weight in head.weights)
+    if mode == "copy":
+        new_kernel[:], new_bias[:] = kernel.mean(axis=1, keepdims=True), bias.mean()
+    known = [name for name in classes if name in set(old_classes)]
+    new, old = [list(classes).index(name) for name in known], [list(old_classes).index(name) for name in known]
+    new_kernel[:, new], new_bias[new] = kernel[:, old], bias[old]
+    head.set_weights([np.asarray(new_kernel), np.asarray(new_bias)])
+    return renewed
+
+
+def freeze(model: keras.Model, prefixes: Sequence[str]) -> None:
+    """Keeps the layers whose names begin with one of `prefixes` as they are; nothing else is frozen.
+
+    A frozen batch normalisation uses its stored statistics.
+
+    Raises:
+      UsageError: if no layer's name begins so, offering the nearest, or the head's does.
+    """
+    names = [layer.name for layer in model.layers]
+    for prefix in prefixes:
+        if not any(name.startswith(prefix) for name in names):
+            raise UsageError(
+                f"no layer's name begins with '{prefix}'", where="train.freeze", mend=nearest(prefix, set(names))
+            )
+        if HEAD.startswith(prefix):
+            raise UsageError(f"'{prefix}' would freeze the head", where="train.freeze", mend="name more of the layer")
+    for layer in model.layers:
+        if layer.name.startswith(tuple(prefixes)):
+            layer.trainable = False

@@ -22,8 +22,10 @@ def main(
     assigned = splits.assign(images, seen, **params.model_dump(), near_duplicate_distance=distance)
     marked = benchmarks.resolve(benchmarks.read_all(Path(benchmark_folder), names), library, benchmark_folder)
     versions = benchmarks.versions(marked)  # of the sets as people wrote them: a class that is renamed makes no new one
-    marked = classes.read(Path(class_events)).apply(marked)
+    events = classes.read(Path(class_events))
+    marked = events.apply(marked)
     rows = pd.concat([assigned.images, marked[splits.COLUMNS]], ignore_index=True)
+    rows["flip"] = ~rows["label"].isin(events.no_flip)  # here: train need not run again for any other event
     lineage.refuse_overlaps(rows, seen, near_duplicate_distance=distance)
 
     folder = Path(out)

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def decode_all(paths: list[Path], image_size: int, out: Path) -> np.ndarray:
 
 
 class Batches(keras.utils.PyDataset):
-    """Pixels, float32 (B, S, S, 3) in [0, 255], and one-hot targets (B, C).
+    """Pixels, uint8 (B, S, S, 3), which the network casts itself, and one-hot targets, float32 (B, C).
 
     With `augment`, each epoch has its own order and augmentation, both functions of the seed and the epoch alone, so
     that training resumed at any epoch sees what it would have seen.
@@ -64,21 +65,29 @@ class Batches(keras.utils.PyDataset):
         batch_size: int,
         seed: int = 0,
         augment: Augmentation | None = None,
+        no_flip: Collection[int] = (),
+        balance: bool = False,
     ):
         """Args:
         decoded: uint8 (N, S, S, 3).
         targets: class index of each picture (N,).
+        no_flip: indices of the classes whose pictures are never mirrored.
+        balance: draw every class equally often in an epoch of N pictures: of a large class a part, which changes from
+          epoch to epoch, of a small one each picture several times, augmented differently.
 
         Raises:
           DataError: if a picture has no class index (-1).
         """
-        super().__init__(workers=os.cpu_count() or 1 if augment else 1, max_queue_size=16)
+        # No workers: more threads than the network's would take turns with it. Keras asks for batches one step ahead.
+        super().__init__(workers=0)
         unknown = int((np.asarray(targets) < 0).sum())
         if unknown:  # NumPy would take -1 for the last class
             raise DataError(f"{unknown} pictures have a class that no training picture has", mend="label more of it")
-        self._decoded, self._targets = decoded, targets
+        self._decoded, self._targets = np.asarray(decoded), np.asarray(targets)  # a plain view: memmap is slow to index
         self._one_hot = np.eye(num_classes, dtype=np.float32)
         self._batch_size, self._seed, self._augment = batch_size, seed, augment
+        self._may_flip = ~np.isin(self._targets, list(no_flip))
+        self._balance = balance
         self.start_at(0)
 
     def start_at(self, epoch: int) -> None:
@@ -90,21 +99,43 @@ class Batches(keras.utils.PyDataset):
         return math.ceil(len(self._decoded) / self._batch_size)
 
     def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        chosen = self._order[number * self._batch_size : (number + 1) * self._batch_size]
-        batch = [self._picture(position) for position in chosen]
-        return np.stack(batch).astype(np.float32), self._one_hot[self._targets[chosen]]
+        start = number * self._batch_size
+        chosen = self._order[start : start + self._batch_size]
+        pixels = np.empty((len(chosen), *self._decoded.shape[1:]), np.uint8)
+        for place, position in enumerate(chosen):
+            pixels[place] = self._picture(position, start + place)
+        return pixels, self._one_hot[self._targets[chosen]]
 
     def on_epoch_end(self) -> None:
         self.start_at(self._epoch + 1)
 
     def _draw_order(self) -> np.ndarray:
+        """The positions of the pictures in the epoch's order."""
+        random = np.random.default_rng([self._seed, self._epoch])
+        if self._balance:
+            return balanced_order(self._targets, random)
         if self._augment is None:
             return np.arange(len(self._decoded))
-        return np.random.default_rng([self._seed, self._epoch]).permutation(len(self._decoded))
+        return random.permutation(len(self._decoded))
 
-    def _picture(self, position: int) -> np.ndarray:
+    def _picture(self, position: int, turn: int) -> np.ndarray:
         picture = self._decoded[position]
         if self._augment is None:
             return picture
-        seed = np.random.SeedSequence([self._seed, self._epoch, int(position)]).generate_state(1)[0]
-        return self._augment(np.ascontiguousarray(picture), int(seed))
+        # The turn, not the position: with `balance`, a picture may come twice in an epoch.
+        return self._augment(picture, (self._seed, self._epoch, turn), may_flip=bool(self._may_flip[position]))
+
+
+def balanced_order(targets: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Draws as many positions as there are targets, in random order, every class equally often but for a rest of one.
+
+    A class has all its pictures drawn before any of them comes again.
+    """
+    classes = random.permutation(np.unique(targets))
+    quotas = len(targets) // len(classes) + (np.arange(len(classes)) < len(targets) % len(classes))
+    drawn = []
+    for label, quota in zip(classes, quotas, strict=True):
+        members = np.flatnonzero(targets == label)
+        rounds = [random.permutation(members) for _ in range(math.ceil(quota / len(members)))]
+        drawn.append(np.concatenate(rounds or [members])[:quota])
+    return random.permutation(np.concatenate(drawn))

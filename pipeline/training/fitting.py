@@ -1,7 +1,9 @@
 """Fitting: train every weight until the validation loss has reached its plateau."""
 
+import gc
 import math
-import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,18 +12,24 @@ import numpy as np
 import pandas as pd
 
 from pipeline import errors
-from pipeline.errors import DataError
-from pipeline.progress import bar
+from pipeline.errors import DataError, UsageError, WallabyError
+from pipeline.models.head import HEAD
+from pipeline.training import hardware
 from pipeline.training.batches import Batches
+from pipeline.training.losses import build_loss
+from pipeline.training.optimizers import ValidateAverages, build_optimizer
+from pipeline.training.reporting import MONITOR, EpochLines
 from pipeline.training.resume import Resume
+from pipeline.training.schedules import Rates
 
-MONITOR = "val_loss"
 LR_FACTOR = 0.2
+EXPLODED = 1000.0  # the loss of a network that knows nothing is below 8, for 1,500 classes
 
 
 def set_seed(seed: int) -> None:
-    """Makes everything that is random in this process a function of `seed`."""
+    """Makes everything random in this process a function of `seed`, and on CPU every sum come out the same."""
     keras.utils.set_random_seed(seed)
+    hardware.deterministic()
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,10 @@ class Fitted:
 
     history: pd.DataFrame
     best_epoch: int
+
+
+class OutOfMemoryError(Exception):
+    """A batch did not fit in memory."""
 
 
 def fit(
@@ -45,48 +57,122 @@ def fit(
     lr_patience: int,
     patience: int,
     min_delta: float,
+    optimizer: str = "adamw",
+    body_rate: float = 1.0,
+    warmup_epochs: float = 0.0,
+    decay: str = "plateau",
+    ema: float = 0.0,
+    loss: str = "cross_entropy",
+    focal_gamma: float = 2.0,
+    class_weights: dict[int, float] | None = None,
+    head_warmup_epochs: int = 0,
+    precision: str = "float32",
+    devices: list[str] | None = None,
+    tensorboard: Path | None = None,
+    told: Callable[[pd.DataFrame], None] | None = None,
 ) -> Fitted:
-    """Trains `model` with AdamW until `patience` epochs brought no better validation loss; it keeps the best weights.
+    """Trains `model` until `patience` epochs brought no better validation loss; it gets the best epoch's weights.
 
     Interrupted at any moment and called again with the same arguments, it continues from the last whole epoch.
 
     Args:
       folder: where the state is kept between epochs.
-      lr_patience: epochs without a better validation loss before the learning rate is divided by 5.
+      lr_patience: with decay plateau, epochs without a better validation loss before the rate is divided by 5.
       min_delta: what counts as better.
+      body_rate: factor on the learning rate of all layers but the head.
+      warmup_epochs: over which the learning rate rises from 0; may be a part of one.
+      decay: of the learning rate: plateau, or cosine (to 0 at `max_epochs`).
+      ema: momentum of a moving average of the weights, which is then validated and kept in their place; 0: none.
+      loss: see `losses.build_loss`.
+      class_weights: of each class in the training loss.
+      head_warmup_epochs: epochs at the start that train the head alone, the body's normalisation using its stored
+        statistics; they are never the best epoch, and patience counts from their end.
+      precision, devices: see `hardware.twin`.
+      tensorboard: a folder for TensorBoard's curves.
+      told: is called with the history after each epoch.
 
     Raises:
-      DataError: if the loss is no longer a number.
+      DataError: if the loss is no longer a number, or has exploded.
+      OutOfMemoryError: if a batch does not fit.
+      UsageError: if TensorBoard is asked for and not installed.
     """
-    model.compile(
-        optimizer=keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing),
-        metrics=["accuracy"],
-        # TensorFlow's XLA is slower than its plain graph on CPU, and takes a minute to compile.
-        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
+    trained = hardware.twin(model, precision=precision, devices=devices)
+    stopping = keras.callbacks.EarlyStopping(
+        MONITOR, patience=patience, min_delta=min_delta, start_from_epoch=head_warmup_epochs
     )
-    model.optimizer.build(model.trainable_variables)
-    _build_metrics(model)
-    stopping = keras.callbacks.EarlyStopping(MONITOR, patience=patience, min_delta=min_delta)
     plateau = keras.callbacks.ReduceLROnPlateau(MONITOR, factor=LR_FACTOR, patience=lr_patience, min_delta=min_delta)
-    resume = Resume(folder, stopping, [plateau])
-    resume.restore(model)
-    if resume.history:
-        print(f"train: continues after epoch {resume.next_epoch}", flush=True)
-    if not resume.finished:
-        train.start_at(resume.next_epoch)
-        lines = EpochLines(len(train), max_epochs, stopping)
-        model.fit(
-            train,
-            validation_data=val,
-            initial_epoch=resume.next_epoch,
-            epochs=max_epochs,
-            shuffle=False,  # the batches draw their own order
-            callbacks=[StopWhenAsked(), StopAtNaN(), stopping, plateau, lines, resume],
-            verbose=0,
+    resume = Resume(folder, stopping, [plateau], told)
+    phases = [("head", head_warmup_epochs)] if head_warmup_epochs else []
+    for phase, until in [*phases, ("all", max_epochs)]:
+        for layer, original in zip(trained.layers, model.layers, strict=True):
+            layer.trainable = original.trainable and (phase == "all" or layer.name == HEAD)
+        with hardware.scope(trained):
+            trained.compile(
+                optimizer=build_optimizer(
+                    optimizer, learning_rate=learning_rate, weight_decay=weight_decay, body_rate=body_rate, ema=ema
+                ),
+                loss=build_loss(loss, label_smoothing=label_smoothing, focal_gamma=focal_gamma),
+                metrics=["accuracy"],
+                jit_compile=hardware.jit(),
+            )
+            trained.optimizer.build(trained.trainable_variables)
+            _build_metrics(trained)
+        resume.restore(trained, phase)
+        if resume.history and resume.next_epoch < until and not resume.finished:
+            print(f"train: continues after epoch {resume.next_epoch}", flush=True)
+        if resume.finished or resume.next_epoch >= until:
+            continue
+        first_epoch = 0 if phase == "head" else head_warmup_epochs
+        cosine_epochs = max_epochs - first_epoch if decay == "cosine" and phase == "all" else None
+        rates = Rates(
+            learning_rate,
+            steps=len(train),
+            first_epoch=first_epoch,
+            warmup_epochs=warmup_epochs if phase == "all" else 0.0,
+            cosine_epochs=cosine_epochs,
         )
-    resume.restore_best(model)
-    return Fitted(pd.DataFrame(resume.history), resume.best_epoch + 1)
+        callbacks = [StopWhenAsked(), StopAtNaN(resume), rates, stopping]
+        if cosine_epochs is None and phase == "all":
+            callbacks.append(plateau)
+        if ema:
+            callbacks.append(ValidateAverages())
+        callbacks += [EpochLines(train, max_epochs, stopping), *_tensorboard(tensorboard), resume]
+        train.start_at(resume.next_epoch)
+        guarded, guarded_val = Remembering(train), Remembering(val)
+        with _faults_named(guarded, guarded_val):
+            trained.fit(
+                guarded,
+                validation_data=guarded_val,
+                initial_epoch=resume.next_epoch,
+                epochs=until,
+                shuffle=False,  # the batches draw their own order
+                class_weight=class_weights,
+                callbacks=callbacks,
+                verbose=0,
+            )
+    resume.restore_best(trained)
+    hardware.copy_variables(trained, model)
+    return Fitted(pd.DataFrame(resume.history), int(resume.best_epoch or 0))
+
+
+def halve_until_it_fits(attempt: Callable[[int], Fitted], batch_size: int) -> tuple[Fitted, int]:
+    """Calls `attempt` with `batch_size`, and with half of it while memory is too small; returns the size that fitted.
+
+    Raises:
+      DataError: if not even one picture fits.
+    """
+    while batch_size >= 1:
+        try:
+            return attempt(batch_size), batch_size
+        except OutOfMemoryError:
+            gc.collect()  # what the failed attempt held
+            print(f"train: {batch_size} images a step do not fit in memory, {batch_size // 2} are tried", flush=True)
+            batch_size //= 2
+    raise DataError(
+        "not even one image a step fits in memory",
+        where="configs/params.yaml, section train",
+        mend="start from a base with a smaller preset, or free some memory",
+    )
 
 
 def _build_metrics(model: keras.Model) -> None:
@@ -94,6 +180,56 @@ def _build_metrics(model: keras.Model) -> None:
     blank = np.zeros((1, *model.output.shape[1:]), np.float32)
     model.compute_metrics(None, blank, blank)
     model.reset_metrics()
+
+
+def _tensorboard(folder: Path | None) -> list[keras.callbacks.Callback]:
+    if folder is None:
+        return []
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError:
+        raise UsageError(
+            "TensorBoard is not installed", where="train.tensorboard", mend="`pip install tensorboard`, or set false"
+        ) from None
+    return [keras.callbacks.TensorBoard(str(folder), write_graph=False)]
+
+
+class Remembering(keras.utils.PyDataset):
+    """Batches that remember the error they met: of one in the input, TensorFlow hands on a text only."""
+
+    def __init__(self, batches: Batches):
+        super().__init__(batches.workers, batches.use_multiprocessing, batches.max_queue_size)
+        self._batches = batches
+        self.error: BaseException | None = None
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, number: int):
+        try:
+            return self._batches[number]
+        except BaseException as error:
+            self.error = error
+            raise
+
+    def on_epoch_end(self) -> None:
+        self._batches.on_epoch_end()
+
+
+@contextmanager
+def _faults_named(*inputs: Remembering) -> Iterator[None]:
+    """Turns what the backend makes of a fault into the fault."""
+    try:
+        yield
+    except (WallabyError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        cause = next((batches.error for batches in inputs if batches.error), error)
+        if hardware.is_out_of_memory(cause):
+            raise OutOfMemoryError from error
+        if cause is error:
+            raise
+        raise cause from None
 
 
 class StopWhenAsked(keras.callbacks.Callback):
@@ -104,42 +240,26 @@ class StopWhenAsked(keras.callbacks.Callback):
 
 
 class StopAtNaN(keras.callbacks.Callback):
-    """Ends training, the state of the epoch before untouched, when the loss is no longer a number."""
+    """Ends training, the state of the epoch before untouched, when the loss is no longer a number, or explodes."""
 
-    def on_epoch_end(self, epoch: int, logs=None) -> None:
-        for name in ("loss", MONITOR):
-            if not math.isfinite((logs or {}).get(name, 0.0)):
-                raise DataError(
-                    f"the {name} is no longer a number in epoch {epoch + 1}",
-                    where="configs/params.yaml, section train",
-                    mend="lower train.learning_rate",
-                )
-
-
-class EpochLines(keras.callbacks.Callback):
-    """One line an epoch: losses, accuracies, the best so far, rate, and the longest it may still take."""
-
-    def __init__(self, steps: int, max_epochs: int, stopping: keras.callbacks.EarlyStopping):
+    def __init__(self, resume: Resume):
         super().__init__()
-        self._steps, self._max_epochs, self._stopping = steps, max_epochs, stopping
-
-    def on_epoch_begin(self, epoch: int, logs=None) -> None:
-        self._start = time.perf_counter()
-        self._bar = bar(f"epoch {epoch + 1}", self._steps, unit=" steps")
+        self._resume = resume
 
     def on_train_batch_end(self, batch: int, logs=None) -> None:
-        self._bar.update()
+        self._check("loss", logs, f"at step {batch + 1} of epoch {self._resume.next_epoch + 1}")
 
     def on_epoch_end(self, epoch: int, logs=None) -> None:
-        self._bar.close()
-        logs = logs if logs is not None else {}
-        seconds = time.perf_counter() - self._start
-        logs["seconds"] = seconds
-        new = "  best" if self._stopping.best_epoch == epoch else f"  best was epoch {self._stopping.best_epoch + 1}"
-        left = seconds * (self._max_epochs - epoch - 1)
-        print(
-            f"epoch {epoch + 1:3}  loss {logs['loss']:.3f}  accuracy {logs['accuracy']:6.1%}"
-            f"  val loss {logs['val_loss']:.3f}  val accuracy {logs['val_accuracy']:6.1%}"
-            f"  rate {logs['learning_rate']:.1e}  {seconds:.1f} s, at most {left / 60:.0f} min left{new}",
-            flush=True,
+        self._check(MONITOR, logs, f"in epoch {epoch + 1}")
+
+    def _check(self, name: str, logs: dict | None, when: str) -> None:
+        value = float((logs or {}).get(name, 0.0))
+        if math.isfinite(value) and value < EXPLODED:
+            return
+        what = f"has exploded to {value:.0f}" if math.isfinite(value) else "is no longer a number"
+        kept = f"; the state after epoch {self._resume.next_epoch} is kept" if self._resume.next_epoch else ""
+        raise DataError(
+            f"the {name} {what} {when}{kept}",
+            where="configs/params.yaml, section train",
+            mend="lower train.learning_rate, or raise train.warmup_epochs",
         )

@@ -2,18 +2,27 @@
 
 Keras' BackupAndRestore keeps weights, optimiser and epoch, but neither patience nor the best score, so that a resumed
 run would stop later and could overwrite the best weights by worse ones.
+
+`state-7.npz` is written after epoch 7 and names the best epoch until then, say 5, whose weights `best-5.npz` has held
+since before that state was written. Nothing that one of the last two states needs is ever replaced: killed at any
+moment, the newest whole state finds its own best weights, and where the newest is damaged there is one before it.
 """
 
 import io
 import json
 import pickle
+import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 
 from pipeline.files import atomic
+from pipeline.training.optimizers import averages
 
 DAMAGED = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, pickle.UnpicklingError)
 STATES = {
@@ -32,58 +41,112 @@ class Resume(keras.callbacks.Callback):
       finished: whether early stopping has ended this training already.
     """
 
-    def __init__(self, folder: Path, stopping: keras.callbacks.EarlyStopping, watched: list[keras.callbacks.Callback]):
+    def __init__(
+        self,
+        folder: Path,
+        stopping: keras.callbacks.EarlyStopping,
+        watched: list[keras.callbacks.Callback],
+        told: Callable[[pd.DataFrame], None] | None = None,
+    ):
+        """Args:
+        told: is called with the history after each epoch, once it is safe.
+        """
         super().__init__()
-        self._state, self._best = folder / "state.npz", folder / "best.npz"
+        self._folder, self._told = folder, told
         self._stopping, self._watched = stopping, [stopping, *watched]
-        self._saved: list[dict] = []
-        self.history: list[dict] = []
-        self.finished = False
+        self._meta: dict[str, Any] = {"history": [], "callbacks": [], "finished": False, "best": None, "phase": ""}
+        self.phase = ""
+
+    @property
+    def history(self) -> list[dict]:
+        return self._meta["history"]
+
+    @property
+    def finished(self) -> bool:
+        return self._meta["finished"]
 
     @property
     def next_epoch(self) -> int:
+        """Counted from 0, as Keras does."""
         return len(self.history)
 
     @property
-    def best_epoch(self) -> int:
-        """Counted from 0, as Keras does."""
-        return int(self._saved[0]["best_epoch"])
+    def best_epoch(self) -> int | None:
+        """Counted from 1; None before there is one."""
+        return self._meta["best"]
 
-    def restore(self, model: keras.Model) -> None:
-        """Loads the state into a compiled model, if there is one; where it is damaged, training starts anew."""
-        if not self._state.exists():
+    def restore(self, model: keras.Model, phase: str = "") -> None:
+        """Loads the newest whole state into a compiled model, if there is one; where none is, training starts anew.
+
+        Of a state that another phase left, the optimiser's part is not taken: each phase has an optimiser of its own.
+        """
+        self.phase = phase
+        for path in self._folder.glob(".*.tmp"):  # what a kill during a write has left
+            path.unlink()
+        for path in sorted(self._folder.glob("state-*.npz"), key=_epoch, reverse=True):
+            try:
+                meta = _meta(path)
+                if meta["best"] is not None:
+                    _read(self._best(meta["best"]), model.variables)
+                variables = _variables(model) if meta["phase"] == phase else model.variables
+                values = _read(path, variables)
+            except DAMAGED as error:
+                print(f"train: the state saved after epoch {_epoch(path)} is damaged: {error}", flush=True)
+                continue
+            _assign(variables, values)
+            self._meta = meta
             return
-        try:
-            _read(self._best, model.variables)
-            values, meta = _read(self._state, _variables(model))
-        except DAMAGED as error:
-            print(f"train: the saved state is damaged ({error}); training starts anew", flush=True)
-            return
-        _assign(_variables(model), values)
-        self.history, self._saved, self.finished = meta["history"], meta["callbacks"], meta["finished"]
+        if any(self._folder.glob("state-*.npz")):
+            print("train: no saved state is whole; training starts anew", flush=True)
 
     def restore_best(self, model: keras.Model) -> None:
         """Loads the weights of the best epoch."""
-        _assign(model.variables, _read(self._best, model.variables)[0])
+        _assign(model.variables, _read(self._best(self._meta["best"]), model.variables))
 
     def on_train_begin(self, logs=None) -> None:
-        for callback, saved in zip(self._watched, self._saved, strict=False):
+        for callback, saved in zip(self._watched, self._meta["callbacks"], strict=False):
             for name, value in saved.items():
                 setattr(callback, name, value)
 
     def on_epoch_end(self, epoch: int, logs=None) -> None:
-        row = {key: float(value) for key, value in (logs or {}).items()}
-        self.history.append({"epoch": epoch + 1} | row)
-        if self._stopping.best_epoch == epoch:
-            _save(self.model.variables, self._best, {"epoch": epoch + 1})
-        self._saved = [{name: _plain(getattr(c, name)) for name in STATES[type(c)]} for c in self._watched]
-        self.finished = bool(self.model.stop_training)
-        meta = {"history": self.history, "callbacks": self._saved, "finished": self.finished}
-        _save(_variables(self.model), self._state, meta)
+        row = {"epoch": epoch + 1} | {key: float(value) for key, value in (logs or {}).items()}
+        before, best = self._meta["best"], self._meta["best"]
+        if self._stopping.best is not None and self._stopping.best_epoch == epoch:
+            best = epoch + 1
+            _save(_judged(self.model), self._best(best), {})
+        self._meta = {
+            "history": [*self.history, row],
+            "callbacks": [{name: _plain(getattr(c, name)) for name in STATES[type(c)]} for c in self._watched],
+            "finished": bool(self.model.stop_training),
+            "best": best,
+            "phase": self.phase,
+        }
+        _save(_variables(self.model), self._state(epoch + 1), self._meta)
+        needed = {self._state(epoch), self._state(epoch + 1), self._best(before), self._best(best)}
+        for old in {*self._folder.glob("state-*.npz"), *self._folder.glob("best-*.npz")} - needed:
+            old.unlink()
+        if self._told:
+            self._told(pd.DataFrame(self.history))
+
+    def _state(self, epoch: int) -> Path:
+        return self._folder / f"state-{epoch}.npz"
+
+    def _best(self, epoch: int | None) -> Path:
+        return self._folder / f"best-{epoch}.npz"
+
+
+def _epoch(path: Path) -> int:
+    return int(re.sub(r"\D", "", path.stem) or 0)
 
 
 def _variables(model: keras.Model) -> list:
     return [*model.variables, *model.optimizer.variables]
+
+
+def _judged(model: keras.Model) -> list:
+    """The variables that validation has judged: with EMA, the averages stand in for the weights."""
+    instead = {id(raw): average for raw, average in zip(model.trainable_variables, averages(model), strict=False)}
+    return [instead.get(id(variable), variable) for variable in model.variables]
 
 
 def _save(variables: list, path: Path, meta: dict) -> None:
@@ -91,17 +154,21 @@ def _save(variables: list, path: Path, meta: dict) -> None:
     arrays = {f"v{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)}
     np.savez(buffer, allow_pickle=False, **arrays, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8))
     with atomic(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
+        temporary.write_bytes(buffer.getbuffer())
 
 
-def _read(path: Path, variables: list) -> tuple[list[np.ndarray], dict]:
-    """The values of all `variables`, and what was saved beside them; nothing is assigned before all are read."""
+def _meta(path: Path) -> dict[str, Any]:
+    with np.load(path) as arrays:
+        return json.loads(arrays["meta"].tobytes())
+
+
+def _read(path: Path, variables: list) -> list[np.ndarray]:
+    """The values of all `variables`; nothing is assigned before all are read."""
     with np.load(path) as arrays:
         values = [arrays[f"v{i}"] for i in range(len(variables))]
-        meta = json.loads(arrays["meta"].tobytes())
     if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
         raise ValueError("it is that of another network")
-    return values, meta
+    return values
 
 
 def _assign(variables: list, values: list[np.ndarray]) -> None:

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from pipeline.models.head import FEATURES, HEAD, add_head, replace_head
+from pipeline.errors import UsageError
+from pipeline.models.head import FEATURES, HEAD, MODES, add_head, freeze, renew_head, replace_head
 from tests.networks import SIDE, coloured, equal, tiny
 
 
@@ -82,3 +83,80 @@ def test_a_model_with_a_new_head_says_the_same_after_saving_and_loading(tmp_path
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
     assert np.abs(model.predict(pictures, verbose=0) - loaded.predict(pictures, verbose=0)).max() == 0
+
+
+def rows(model: keras.Model, classes: list[str]) -> dict[str, list[float]]:
+    """Each class' weights in the head, its bias last."""
+    kernel, bias = model.get_layer(HEAD).get_weights()
+    return {name: [*kernel[:, number].tolist(), float(bias[number])] for number, name in enumerate(classes)}
+
+
+def learnt(classes: list[str]) -> keras.Model:
+    """A network whose head has learnt something, its bias too."""
+    model = tiny(len(classes))
+    kernel, bias = model.get_layer(HEAD).get_weights()
+    model.get_layer(HEAD).set_weights([kernel, bias + np.arange(1, len(classes) + 1)])
+    return model
+
+
+OLD, NEW = ["cat", "dog", "owl"], ["bat", "dog", "cat", "elk"]  # another order; the owl is gone
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_all_but_the_head_begins_as_the_base_and_then_moves(mode):
+    base = learnt(OLD)
+    before = body(base)
+    model = renew_head(base, NEW, old_classes=OLD, mode=mode, seed=1)
+    assert equal(body(model), before)
+    model.compile(optimizer=keras.optimizers.AdamW(0.01), loss="sparse_categorical_crossentropy")
+    model.train_on_batch(*coloured(6))
+    assert not any(map(np.array_equal, body(model), before))
+
+
+@pytest.mark.parametrize("mode", ["grow", "copy"])
+def test_a_known_class_keeps_its_weights_by_name_and_not_by_place(mode):
+    base = learnt(OLD)
+    old = rows(base, OLD)
+    new = rows(renew_head(base, NEW, old_classes=OLD, mode=mode, seed=1), NEW)
+    assert (new["cat"], new["dog"]) == (old["cat"], old["dog"])
+
+
+def test_a_head_that_grows_gives_a_new_class_random_weights():
+    base = learnt(OLD)
+    random = rows(renew_head(base, NEW, old_classes=OLD, seed=1), NEW)
+    new = rows(renew_head(base, NEW, old_classes=OLD, mode="grow", seed=1), NEW)
+    assert (new["bat"], new["elk"]) == (random["bat"], random["elk"])
+
+
+def test_a_head_that_copies_starts_a_new_class_as_the_mean_of_the_old():
+    base = learnt(OLD)
+    mean = np.mean(list(rows(base, OLD).values()), axis=0)
+    new = rows(renew_head(base, NEW, old_classes=OLD, mode="copy", seed=1), NEW)
+    np.testing.assert_allclose([new["bat"], new["elk"]], [mean, mean], rtol=1e-6)
+
+
+def test_a_head_that_is_reset_knows_nothing_of_before():
+    new = rows(renew_head(learnt(OLD), OLD, old_classes=OLD, seed=1), OLD)
+    assert not set(map(tuple, new.values())) & set(map(tuple, rows(learnt(OLD), OLD).values()))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_base_that_has_learnt_no_class_gets_a_random_head(mode):
+    model = renew_head(tiny(1), NEW, old_classes=[], mode=mode, seed=1)
+    assert rows(model, NEW) == rows(replace_head(tiny(1), 4, seed=1), NEW)
+
+
+def test_only_the_layers_named_are_frozen():
+    model = replace_head(tiny(3), 3)
+    [conv] = [layer.name for layer in model.layers if layer.name.startswith("conv2d")]
+    freeze(model, ["conv2d"])
+    assert [layer.name for layer in model.layers if not layer.trainable] == [conv]
+    freeze(model, [])
+    assert [layer.name for layer in model.layers if not layer.trainable] == [conv]
+
+
+@pytest.mark.parametrize(("prefix", "offered"), [("conv3d", "did you mean 'conv2d"), ("head", "would freeze the head")])
+def test_a_prefix_that_freezes_nothing_or_the_head_is_refused(prefix, offered):
+    with pytest.raises(UsageError) as refused:
+        freeze(tiny(3), [prefix])
+    assert offered in str(refused.value)

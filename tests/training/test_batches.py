@@ -1,11 +1,17 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from builders import encoded, noise, put
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.errors import DataError, ResumableError
 from pipeline.library import pictures
 from pipeline.training.augmentation import Augmentation
-from pipeline.training.batches import Batches, decode_all
+from pipeline.training.batches import Batches, balanced_order, decode_all
+from tests.networks import batches as coloured_batches
+from tests.networks import tiny
 
 
 def numbered(number: int, *, augment: bool = True, seed: int = 0, batch_size: int = 4, zoom: float = 0.0) -> Batches:
@@ -36,7 +42,7 @@ def test_each_epoch_has_every_picture_once_with_its_own_class():
     assert sorted(order(batches)) == list(range(10))
     assert all((images[:, 0, 0, 0] == targets.argmax(axis=1)).all() for images, targets in found)
     assert all((targets.sum(axis=1) == 1).all() for _, targets in found)
-    assert found[0][0].dtype == found[0][1].dtype == np.float32
+    assert (found[0][0].dtype, found[0][1].dtype) == (np.uint8, np.float32)
 
 
 def test_validation_keeps_the_order_of_the_table_in_every_epoch():
@@ -78,6 +84,68 @@ def test_a_picture_is_augmented_anew_each_epoch_and_by_each_seed():
     later = noisy()
     later.start_at(1)
     assert len({of_class_0(noisy()), of_class_0(later), of_class_0(noisy(seed=1))}) == 3
+
+
+def test_batches_are_the_same_whatever_the_number_of_threads_that_ask_for_them():
+    alone = [noisy()[i][0] for i in range(3)]
+    shared = noisy()
+    with ThreadPoolExecutor(8) as workers:
+        together = list(workers.map(lambda i: shared[i % 3][0], range(60)))
+    assert all(np.array_equal(pixels, alone[i % 3]) for i, pixels in enumerate(together))
+
+
+def test_the_network_takes_the_pixels_for_the_numbers_they_are():
+    model, (images, _) = tiny(), coloured_batches(8)[0]
+    assert np.array_equal(model.predict(images, verbose=0), model.predict(images.astype(np.float32), verbose=0))
+
+
+def test_pictures_of_a_class_not_safe_to_flip_are_never_mirrored():
+    half = np.zeros((2, 8, 8, 3), np.uint8)
+    half[:, :, 4:] = 255  # light on the right
+    steps = Augmentation(flip=True, rotate_degrees=0, zoom=0)
+    batches = Batches(half, np.array([0, 1]), num_classes=2, batch_size=2, augment=steps, no_flip={1})
+    mirrored = {0: 0, 1: 0}
+    for epoch in range(40):
+        batches.start_at(epoch)
+        for picture, target in zip(*batches[0], strict=True):
+            mirrored[int(target.argmax())] += int(picture[0, 0, 0] == 255)
+    assert mirrored[1] == 0
+    assert 8 < mirrored[0] < 32
+
+
+@given(sizes=st.lists(st.integers(1, 30), min_size=1, max_size=6), seed=st.integers(0, 5))
+def test_balanced_every_class_comes_equally_often_and_none_of_its_pictures_twice_before_all_came(sizes, seed):
+    targets = np.repeat(np.arange(len(sizes)), sizes)
+    drawn = balanced_order(targets, np.random.default_rng(seed))
+    assert len(drawn) == len(targets)
+    times = np.bincount(targets[drawn], minlength=len(sizes))
+    assert times.max() - times.min() <= 1
+    for label in range(len(sizes)):
+        of_each = np.bincount(drawn, minlength=len(targets))[targets == label]
+        assert of_each.max() - of_each.min() <= 1
+
+
+def uneven(*, seed: int = 0) -> Batches:
+    """Class 0 has nine pictures, class 1 one."""
+    decoded = np.random.default_rng(0).integers(0, 256, (10, 16, 16, 3), dtype=np.uint8)
+    steps = Augmentation(flip=True, rotate_degrees=10, zoom=0.1)
+    targets = np.array([0] * 9 + [1])
+    return Batches(decoded, targets, num_classes=2, batch_size=4, seed=seed, augment=steps, balance=True)
+
+
+def test_a_balanced_epoch_is_a_function_of_the_seed_and_the_epoch():
+    steady, resumed = uneven(), uneven()
+    steady.on_epoch_end()
+    resumed.start_at(1)
+    assert np.array_equal(pixels(steady), pixels(resumed))
+    assert not np.array_equal(pixels(uneven()), pixels(resumed))
+    assert not np.array_equal(pixels(uneven()), pixels(uneven(seed=1)))
+
+
+def test_a_picture_drawn_several_times_in_an_epoch_is_augmented_differently_each_time():
+    batches = uneven()
+    rare = pixels(batches)[np.array(order(batches)) == 1]
+    assert len({picture.tobytes() for picture in rare}) == len(rare) == 5
 
 
 def test_a_picture_of_a_class_that_is_not_trained_is_refused():

@@ -1,82 +1,29 @@
-"""Training to the plateau; and, the big one, training that is killed and ends as if nothing had happened."""
-
-import shutil
-import signal
-import subprocess
-import sys
-from pathlib import Path
+"""Training to the plateau, and what stops it before."""
 
 import keras
 import numpy as np
 import pytest
 
-from pipeline.errors import DataError
-from pipeline.training import fitting, resume
+from pipeline.errors import DataError, UsageError
+from pipeline.models.head import HEAD
+from pipeline.training import fitting
 from pipeline.training.batches import Batches
-from pipeline.training.fitting import Fitted
+from pipeline.training.fitting import Fitted, OutOfMemoryError, StopAtNaN, halve_until_it_fits
 from pipeline.training.resume import Resume
 from tests.networks import FIT, batches, coloured, equal, tiny, train, weights
 
-REPOSITORY = Path(__file__).parents[2]
-
-
-class Killed(BaseException):
-    """Ends training as a kill does: nothing catches it."""
-
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> tuple[Path, keras.Model, Fitted]:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    return folder, *train(folder)
+def undisturbed(tmp_path_factory) -> tuple[keras.Model, Fitted]:
+    return train(tmp_path_factory.mktemp("undisturbed"))
 
 
-@pytest.fixture(scope="module")
-def one_epoch(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("one_epoch")
-    train(folder, max_epochs=1)
-    return folder
-
-
-@pytest.fixture
-def started(one_epoch, tmp_path) -> Path:
-    """What a training leaves that was stopped after its first epoch."""
-    return Path(shutil.copytree(one_epoch, tmp_path / "work"))
-
-
-def curves(fitted: Fitted):
-    return fitted.history.drop(columns="seconds")
-
-
-def kill_within(epoch: int, monkeypatch) -> None:
-    begin, step = fitting.EpochLines.on_epoch_begin, fitting.EpochLines.on_train_batch_end
-
-    def remember(self, number, logs=None):
-        self.epoch = number + 1
-        begin(self, number, logs)
-
-    def kill(self, batch, logs=None):
-        if self.epoch == epoch and batch == 1:
-            raise Killed
-        step(self, batch, logs)
-
-    monkeypatch.setattr(fitting.EpochLines, "on_epoch_begin", remember)
-    monkeypatch.setattr(fitting.EpochLines, "on_train_batch_end", kill)
-
-
-def kill_before_the_state_of(epoch: int, monkeypatch) -> None:
-    """Between the best weights and the state, which are two files."""
-    save = resume._save
-
-    def kill(variables, path, meta):
-        if path.name == "state.npz" and len(meta["history"]) == epoch:
-            raise Killed
-        save(variables, path, meta)
-
-    monkeypatch.setattr(resume, "_save", kill)
+def body(model: keras.Model) -> list[np.ndarray]:
+    return [weight for layer in model.layers if layer.name != HEAD for weight in layer.get_weights()]
 
 
 def test_training_stops_at_the_plateau_and_keeps_the_best_weights(undisturbed, tmp_path):
-    _, model, fitted = undisturbed
+    model, fitted = undisturbed
     best = fitted.best_epoch
     assert best > 2
     assert len(fitted.history) == best + FIT["patience"] < FIT["max_epochs"]
@@ -87,134 +34,169 @@ def test_training_stops_at_the_plateau_and_keeps_the_best_weights(undisturbed, t
 
 
 def test_the_learning_rate_falls_to_a_fifth_when_the_validation_loss_stalls(undisturbed):
-    rates = undisturbed[2].history["learning_rate"].tolist()
+    rates = undisturbed[1].history["learning_rate"].tolist()
     assert rates[:-1] == pytest.approx([FIT["learning_rate"]] * (len(rates) - 1))
     assert rates[-1] == pytest.approx(FIT["learning_rate"] / 5)
 
 
 def test_the_history_has_a_row_an_epoch(undisturbed):
-    history = undisturbed[2].history
+    history = undisturbed[1].history
     assert history["epoch"].tolist() == list(range(1, len(history) + 1))
-    assert {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"} < set(history)
-
-
-@pytest.mark.parametrize(("kill", "after_best"), [(kill_within, 1), (kill_within, 2), (kill_before_the_state_of, -2)])
-def test_a_resumed_training_ends_as_if_nothing_had_happened(undisturbed, tmp_path, monkeypatch, kill, after_best):
-    _, model, fitted = undisturbed
-    kill(fitted.best_epoch + after_best, monkeypatch)
-    with pytest.raises(Killed):
-        train(tmp_path)
-    monkeypatch.undo()
-    resumed, again = train(tmp_path)
-    assert curves(again).equals(curves(fitted))
-    assert again.best_epoch == fitted.best_epoch
-    assert equal(weights(resumed), weights(model))
-
-
-def test_a_training_that_the_system_killed_ends_as_if_nothing_had_happened(undisturbed, tmp_path):
-    _, model, fitted = undisturbed
-    program = f"from pathlib import Path; from tests.networks import train; train(Path({str(tmp_path)!r}))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    assert {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds", "images_per_second"} < set(
+        history
     )
-    with process:
-        for line in process.stdout:
-            if line.startswith("epoch   3"):  # its state may be half written
-                process.kill()
-                break
-    assert process.returncode == -signal.SIGKILL
-    resumed, again = train(tmp_path)
-    assert len(again.history) == len(fitted.history)
-    np.testing.assert_allclose(curves(again), curves(fitted), rtol=1e-6)
-    for ours, theirs in zip(weights(resumed), weights(model), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
-def test_a_finished_training_that_is_called_again_trains_no_more(undisturbed):
-    folder, model, fitted = undisturbed
-    state = (folder / "state.npz").read_bytes()
-    again, found = train(folder)
-    assert found.history.equals(fitted.history)  # seconds and all: nothing was computed again
-    assert equal(weights(again), weights(model))
-    assert (folder / "state.npz").read_bytes() == state
+def test_the_network_has_no_optimiser_afterwards(undisturbed):
+    """It would be saved with it, three times as large."""
+    assert getattr(undisturbed[0], "optimizer", None) is None
 
 
-def test_a_training_that_reached_its_last_epoch_trains_no_more(started):
-    state = (started / "state.npz").read_bytes()
-    _, found = train(started, max_epochs=1)
-    assert (len(found.history), found.best_epoch) == (1, 1)
-    assert (started / "state.npz").read_bytes() == state
+def test_a_warm_up_of_the_head_leaves_the_body_as_it_was(tmp_path):
+    """Moving statistics included."""
+    model, trained = tiny(), {}
+
+    def look(history) -> None:
+        trained[len(history)] = np.load(tmp_path / f"state-{len(history)}.npz")
+
+    train(tmp_path, model, max_epochs=3, head_warmup_epochs=2, told=look)
+    start = weights(tiny())
+    moved = {
+        epoch: {
+            variable.path
+            for number, variable in enumerate(model.variables)
+            if not np.array_equal(state[f"v{number}"], start[number])
+        }
+        for epoch, state in trained.items()
+    }
+    head = {f"{HEAD}/kernel", f"{HEAD}/bias"}
+    weights_of_body = {variable.path for variable in model.weights} - head
+    assert head <= moved[2]
+    assert not weights_of_body & moved[2]
+    assert weights_of_body <= moved[3]
 
 
-def test_a_loss_that_is_no_number_ends_training_and_keeps_the_state_before(started):
-    state = (started / "state.npz").read_bytes()
-    pictures, targets = coloured(24)
-    poisoned = Batches(np.full(pictures.shape, np.nan), targets, num_classes=3, batch_size=8)
-    with pytest.raises(DataError, match="no longer a number in epoch 2") as refused:
-        fitting.fit(tiny(), poisoned, batches(12), folder=started, **FIT)
+def test_epochs_that_train_the_head_alone_are_never_the_best(tmp_path):
+    _, fitted = train(tmp_path, max_epochs=3, head_warmup_epochs=2)
+    assert fitted.best_epoch == 3
+
+
+def test_a_frozen_layer_is_never_trained_whatever_the_phase(tmp_path):
+    model = tiny()
+    for layer in model.layers:
+        layer.trainable = layer.name == HEAD
+    before = body(model)
+    train(tmp_path, model, max_epochs=3, head_warmup_epochs=1)
+    assert equal(body(model), before)
+
+
+def test_the_averages_are_what_is_validated_and_kept(tmp_path):
+    model, fitted = train(tmp_path, max_epochs=2, ema=0.8, weight_decay=0.0)
+    model.compile(loss=keras.losses.CategoricalCrossentropy(label_smoothing=FIT["label_smoothing"]))
+    found = model.evaluate(batches(12, seed=2), verbose=0)
+    assert found == pytest.approx(fitted.history["val_loss"].min(), rel=1e-5)
+    raw, _ = train(tmp_path / "raw", max_epochs=2, weight_decay=0.0)
+    assert not equal(weights(raw), weights(model))
+
+
+def test_with_cosine_decay_the_rate_ends_near_nothing(tmp_path):
+    _, fitted = train(tmp_path, max_epochs=4, decay="cosine", patience=9)
+    rates = fitted.history["learning_rate"]
+    assert rates.is_monotonic_decreasing
+    assert rates.iloc[-1] < 0.1 * FIT["learning_rate"]
+
+
+def test_classes_can_weigh_differently(tmp_path):
+    equally, _ = train(tmp_path / "a", max_epochs=1)
+    weighted, _ = train(tmp_path / "b", max_epochs=1, class_weights={0: 5.0, 1: 0.1, 2: 0.1})
+    assert not equal(weights(equally), weights(weighted))
+
+
+class Poisoned(Batches):
+    def __getitem__(self, number: int):
+        pixels, targets = super().__getitem__(number)
+        return pixels, targets * np.nan
+
+
+def test_a_loss_that_is_no_number_ends_training_at_the_step_and_keeps_the_state_before(tmp_path):
+    train(tmp_path, max_epochs=1)
+    state = (tmp_path / "state-1.npz").read_bytes()
+    poisoned = Poisoned(*coloured(24), num_classes=3, batch_size=8)
+    with pytest.raises(DataError, match="no longer a number at step 1 of epoch 2; the state after epoch 1") as refused:
+        fitting.fit(tiny(), poisoned, batches(12), folder=tmp_path, **FIT)
     assert "learning_rate" in refused.value.mend
-    assert (started / "state.npz").read_bytes() == state
+    assert (tmp_path / "state-1.npz").read_bytes() == state
 
 
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+@pytest.mark.parametrize(
+    ("loss", "said"), [(1e6, "exploded to 1000000"), (float("nan"), "no longer a number"), (1e99, "exploded")]
+)
+def test_a_loss_that_explodes_ends_training(tmp_path, loss, said):
+    stop = StopAtNaN(Resume(tmp_path, keras.callbacks.EarlyStopping(), []))
+    stop.on_train_batch_end(0, {"loss": 7.0})
+    with pytest.raises(DataError, match=said):
+        stop.on_train_batch_end(1, {"loss": loss})
 
 
-def garble(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[200:260] = b"x" * 60
-    path.write_bytes(data)
+class Failing(Batches):
+    """Meets a fault in the second batch of the second epoch."""
+
+    fault: Exception = DataError("a picture cannot be read", where="library/cat/7.jpg")
+
+    def __getitem__(self, number: int):
+        if self._epoch >= 2 and number == 1:  # Keras counts once more before it begins
+            raise self.fault
+        return super().__getitem__(number)
 
 
-DAMAGE = {
-    "cut short": cut,
-    "garbled": garble,
-    "empty": lambda path: path.write_bytes(b""),
-    "no archive": lambda path: path.write_bytes(b"state"),
-}
-
-
-def restored(folder: Path, model: keras.Model) -> Resume:
-    model.compile(optimizer=keras.optimizers.AdamW(0.01), loss="categorical_crossentropy")
-    model.optimizer.build(model.trainable_variables)
-    found = Resume(folder, keras.callbacks.EarlyStopping(), [])
-    found.restore(model)
+def failing(fault: Exception) -> Failing:
+    found = Failing(*coloured(24), num_classes=3, batch_size=8)
+    found.fault = fault
     return found
 
 
-def test_a_whole_state_is_restored(started):
-    model = tiny(seed=5)
-    before = weights(model)
-    assert len(restored(started, model).history) == 1
-    assert not equal(weights(model), before)
+def test_a_picture_that_fails_in_the_middle_of_an_epoch_is_named(tmp_path):
+    fault = DataError("a picture cannot be read", where="library/cat/7.jpg")
+    with pytest.raises(DataError) as refused:
+        fitting.fit(tiny(), failing(fault), batches(12), folder=tmp_path, **FIT)
+    assert refused.value is fault
+    assert (tmp_path / "state-1.npz").exists()
 
 
-@pytest.mark.parametrize("name", ["state.npz", "best.npz"])
-@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-def test_a_damaged_state_is_named_and_training_starts_anew(started, capsys, name, damage):
-    damage(started / name)
-    model = tiny()
-    before = weights(model)
-    found = restored(started, model)
-    assert (found.history, found.finished, found.next_epoch) == ([], False, 0)
-    assert equal(weights(model), before)
-    assert "damaged" in capsys.readouterr().out
+def test_a_picture_that_fails_in_validation_is_named(tmp_path):
+    fault = DataError("a picture cannot be read", where="library/cat/7.jpg")
+    with pytest.raises(DataError) as refused:
+        fitting.fit(tiny(), batches(24), failing(fault), folder=tmp_path, **FIT)
+    assert refused.value is fault
 
 
-def test_a_state_without_its_best_weights_is_not_used(started):
-    (started / "best.npz").unlink()
-    assert restored(started, tiny()).history == []
+def test_a_batch_too_large_for_the_memory_is_halved_and_said(tmp_path, capsys):
+    def attempt(batch_size: int) -> Fitted:
+        tried.append(batch_size)
+        data = failing(MemoryError()) if batch_size > 4 else batches(24)
+        return fitting.fit(tiny(), data, batches(12), folder=tmp_path, **(FIT | {"max_epochs": 2}))
+
+    tried: list[int] = []
+    fitted, batch_size = halve_until_it_fits(attempt, 16)
+    assert (tried, batch_size) == ([16, 8, 4], 4)
+    assert len(fitted.history) == 2
+    assert "16 images a step do not fit in memory, 8 are tried" in capsys.readouterr().out
 
 
-def test_the_state_of_another_network_is_not_used(started, capsys):
-    model = tiny(num_classes=4)
-    before = weights(model)
-    assert restored(started, model).history == []
-    assert equal(weights(model), before)
-    assert "another network" in capsys.readouterr().out
+def test_where_not_even_one_picture_fits_training_says_so():
+    def attempt(batch_size: int) -> Fitted:
+        raise OutOfMemoryError
+
+    with pytest.raises(DataError, match="not even one"):
+        halve_until_it_fits(attempt, 4)
 
 
-def test_a_training_with_a_damaged_state_still_ends(started):
-    cut(started / "state.npz")
-    _, fitted = train(started, max_epochs=1)
-    assert len(fitted.history) == 1
+def test_a_bug_is_not_dressed_up(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        fitting.fit(tiny(), failing(ZeroDivisionError()), batches(12), folder=tmp_path, **FIT)
+
+
+def test_tensorboard_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "tensorboard", None)
+    with pytest.raises(UsageError, match="TensorBoard is not installed"):
+        train(tmp_path, max_epochs=1, tensorboard=tmp_path / "curves")
