@@ -8,21 +8,25 @@ them; without it their columns stay empty.
 """
 
 import hashlib
+import io
 import os
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import yaml
+from PIL import Image
 
 from pipeline.files import read_table, write_table
 from pipeline.library import classes as classes_csv
@@ -32,9 +36,125 @@ from pipeline.library.duplicates import near_links, near_pairs
 
 ROOT = Path(__file__).resolve().parent.parent
 
+RIVAL_INDEX = """
+import sys, time
+from unittest.mock import MagicMock
+what, folder = sys.argv[1:]
+if what.startswith("imagededup"):  # its hashes need no network, and torchvision of another build cannot load
+    sys.modules.update({name: MagicMock() for name in ("imagededup.methods.cnn", "imagededup.utils.models")})
+    from imagededup.methods import PHash
+    run = lambda: PHash(verbose=False).encode_images(image_dir=folder, recursive=True)
+else:
+    from cleanvision import Imagelab
+    issues = ["exact_duplicates", "near_duplicates"]
+    if what.endswith("all"):
+        issues += ["dark", "light", "low_information", "blurry", "odd_aspect_ratio", "odd_size"]
+    lab = Imagelab(data_path=folder)
+    run = lambda: lab.find_issues(dict.fromkeys(issues, {}), verbose=False)
+start = time.perf_counter()
+run()
+print(time.perf_counter() - start)
+"""
 
-def index() -> None:
-    """First scan of real JPEGs and re-scan of unchanged files."""
+
+def index(sizes: tuple[int, ...] = (2_000, 20_000), unchanged: tuple[int, ...] = (10_000, 100_000)) -> None:
+    """First scan of real JPEGs and re-scan of unchanged files.
+
+    PICTURES=/a/folder names photographs to make the JPEGs from; without it they are painted.
+    """
+    rivals = ["imagededup PHash", "cleanvision duplicates", "cleanvision all"] if "RIVALS" in os.environ else []
+    print(f"{'first scan':<28}{'files':>9}{'seconds':>9}{'us a file':>11}{'of ours':>9}")
+    for number in sizes:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name) / "jpegs"
+            make_jpegs(folder, number)
+            rows = {"wallaby index": [first_scan(folder), first_scan(folder)]}
+            rows |= {rival: [rival_seconds(rival, folder)] for rival in rivals}
+            rows["wallaby index"].append(first_scan(folder))  # the machine may be busier at one time than at another
+            rows["decoding, bare"] = [bare_decoding(folder)]
+        ours = statistics.median(rows["wallaby index"])
+        for what, times in rows.items():
+            seconds = statistics.median(times)
+            print(f"{what:<28}{number:>9,}{seconds:>9.1f}{seconds / number * 1e6:>11.0f}{seconds / ours:>9.2f}")
+    print(f"{'re-scan of unchanged files':<28}{'files':>9}{'seconds':>9}{'walk alone':>11}")
+    for number in unchanged:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name) / "files"
+            for i in range(number):
+                path = folder / f"{i // 500:04d}" / f"{i:07d}.jpg"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(b"x" * (i % 100))
+            cache = Path(name) / "cache.parquet"
+            first_scan(folder, cache)
+            start = time.perf_counter()
+            index_table.scan({"pool": folder}, cache, max_megapixels=100)
+            seconds = time.perf_counter() - start
+            start = time.perf_counter()
+            for below, _, names in os.walk(folder):
+                for file in names:
+                    os.stat(f"{below}/{file}")
+            print(f"{'wallaby index':<28}{number:>9,}{seconds:>9.2f}{time.perf_counter() - start:>11.2f}")
+
+
+def first_scan(folder: Path, cache: Path | None = None) -> float:
+    cache = cache or folder.parent / "cache.parquet"
+    cache.unlink(missing_ok=True)
+    start = time.perf_counter()
+    index_table.scan({"pool": folder}, cache, max_megapixels=100)
+    return time.perf_counter() - start
+
+
+def rival_seconds(rival: str, folder: Path) -> float:
+    command = [os.environ["RIVALS"], "-c", RIVAL_INDEX, rival, str(folder)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def bare_decoding(folder: Path) -> float:
+    """Reading the files and decoding them in grey at a reduced scale, and nothing else: the floor of any scan."""
+
+    def decode(path: Path) -> None:
+        picture = Image.open(io.BytesIO(path.read_bytes()))
+        picture.draft("L", (64, 64))
+        picture.load()
+
+    paths = list(folder.rglob("*.jpg"))
+    start = time.perf_counter()
+    with ThreadPoolExecutor(os.cpu_count()) as workers:
+        list(workers.map(decode, paths))
+    return time.perf_counter() - start
+
+
+def make_jpegs(folder: Path, number: int) -> None:
+    """JPEGs of 640 x 480 pixels and 60 to 100 kB: crops of photographs, or painted, under a grain as a camera's."""
+    random = np.random.default_rng(0)
+    sources = sorted(Path(os.environ["PICTURES"]).rglob("*.jp*g")) if "PICTURES" in os.environ else []
+    places, chosen = random.random((number, 2)), random.integers(0, max(len(sources), 1), number)
+    grain = random.normal(0, 6, (960, 1280, 1)).astype(np.int16)
+
+    def paint(i: int) -> np.ndarray:
+        own, picture = np.random.default_rng(i), np.full((480, 640, 3), 128.0)
+        for cells in (2, 4, 8, 16, 32, 64, 128):  # weaker the finer, as in photographs
+            patches = own.normal(0, 60 / cells**0.6, (cells, cells, 3))
+            picture += cv2.resize(patches, (640, 480), interpolation=cv2.INTER_CUBIC)
+        return picture
+
+    def make(i: int) -> None:
+        if sources:
+            with Image.open(sources[chosen[i]]) as photograph:
+                width, height = photograph.size
+                x, y = places[i] * (width * 0.2, height * 0.2)
+                box = (x, y, x + width * 0.8, y + height * 0.8)
+                picture = np.asarray(photograph.convert("RGB").resize((640, 480), Image.Resampling.BICUBIC, box=box))
+        else:
+            picture = paint(i)
+        top, left = (places[i] * (480, 640)).astype(int)
+        grainy = np.clip(picture + grain[top : top + 480, left : left + 640], 0, 255).astype(np.uint8)
+        path = folder / f"{i // 500:04d}" / f"{i:07d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(grainy).save(path, quality=86)
+
+    with ThreadPoolExecutor(os.cpu_count()) as workers:
+        list(workers.map(make, range(number)))
 
 
 def duplicates(radius: int = 6, queries: int = 2_000) -> None:

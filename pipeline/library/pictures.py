@@ -152,7 +152,8 @@ def perceptual_hash(grey: np.ndarray) -> str:
     if cv2.meanStdDev(halved)[1][0, 0] < 2.0:
         return ""
     low = cv2.dct(halved)[:8, :8].ravel()
-    return np.packbits(low > np.median(low[1:])).tobytes().hex()
+    median = np.sort(low[1:])[31]
+    return np.packbits(low > median).tobytes().hex()
 
 
 def thumbnail(path: Path, side: int) -> bytes:

@@ -28,8 +28,8 @@ def subject(grey: np.ndarray) -> float:
     """
     signs = np.sign(np.round(cv2.dct(grey.astype(np.float32))))  # rounded: what should be zero has a sign of noise
     saliency = cv2.GaussianBlur(cv2.idct(signs) ** 2, (0, 0), 0.045 * len(grey))
-    energy = float(np.mean(saliency**2))
-    return round(float(np.mean(saliency)) ** 2 / energy, 3) if energy else 1.0
+    mean, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(saliency))
+    return round(mean**2 / (mean**2 + deviation**2), 3) if mean else 1.0
 
 
 def layout(grey: np.ndarray) -> str:
@@ -44,9 +44,8 @@ def layout(grey: np.ndarray) -> str:
     mean, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(grey))
     even = (grey.astype(np.float32) - mean) / (deviation + 1)
     across, down = (np.abs(cv2.Sobel(even, cv2.CV_32F, *order)) for order in ((1, 0), (0, 1)))
-    cells = np.stack(
-        [cv2.resize(values, (CELLS, CELLS), interpolation=cv2.INTER_AREA) for values in (across, down, even)]
-    )
+    channels = cv2.resize(cv2.merge([across, down, even]), (CELLS, CELLS), interpolation=cv2.INTER_AREA)
+    cells = channels.transpose(2, 0, 1)
     cells[:2] = np.sqrt(cells[:2]) / 2
     cells[2] = cells[2] / 4 + 0.5
     steps = np.clip(np.round(cells * 15), 0, 15).astype(np.uint8).ravel()

@@ -63,13 +63,12 @@ def test_the_second_round_knows_more_classes(rounds):
     assert set(second["classes"]) > set(first["classes"])
 
 
-def test_the_second_round_needs_clearly_fewer_epochs(rounds):
+def test_the_second_round_is_as_good_as_the_first_after_clearly_fewer_epochs(rounds):
     _, first, second = rounds
     plateau = first["card"]["training"]["best_epoch"]
     reached = first["history"].loc[plateau - 1, "val_accuracy"]
     passed = second["history"].loc[second["history"]["val_accuracy"] >= reached - 0.01, "epoch"].min()
     assert passed <= 0.6 * plateau
-    assert second["card"]["training"]["epochs"] < first["card"]["training"]["epochs"]
 
 
 def test_the_second_round_starts_from_the_first_rounds_model(rounds):
