@@ -337,7 +337,7 @@ def make_workspace(folder: Path, *, size: int, classes: int, rounds: int) -> Non
     history.write(folder / "data/base", history.empty()[0], boards)
 
 
-PARTS = {"index": index, "duplicates": duplicates, "tables": tables}
+PARTS: dict[str, Callable[[], None]] = {"index": index, "duplicates": duplicates, "tables": tables}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or PARTS:
