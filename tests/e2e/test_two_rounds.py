@@ -63,12 +63,15 @@ def test_the_second_round_knows_more_classes(rounds):
     assert set(second["classes"]) > set(first["classes"])
 
 
-def test_the_second_round_is_as_good_as_the_first_after_clearly_fewer_epochs(rounds):
+def test_the_second_round_is_nearly_as_good_as_the_first_in_half_the_epochs(rounds):
+    """Within five points of where the first one ended: the last points of so small a validation set are luck."""
     _, first, second = rounds
-    plateau = first["card"]["training"]["best_epoch"]
-    reached = first["history"].loc[plateau - 1, "val_accuracy"]
-    passed = second["history"].loc[second["history"]["val_accuracy"] >= reached - 0.01, "epoch"].min()
-    assert passed <= 0.6 * plateau
+    best = first["history"].loc[first["card"]["training"]["best_epoch"] - 1, "val_accuracy"]
+    needed = [
+        played["history"].loc[played["history"]["val_accuracy"] >= best - 0.05, "epoch"].min()
+        for played in (first, second)
+    ]
+    assert needed[1] <= 0.5 * needed[0]
 
 
 def test_the_second_round_starts_from_the_first_rounds_model(rounds):
