@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import DataError
 from pipeline.files import read_table, write_table
-from pipeline.library import labels, pictures
+from pipeline.library import labels, pictures, quality, screening
 from pipeline.progress import track
 
 TEXTS = ["image", "sha256", "phash", "format", "layout", "failure"]
@@ -32,7 +32,8 @@ IGNORED = "not a picture by name or content"
 MISSING = "missing"
 CHANGES = "changes while it is read"
 CACHE = "index.parquet"
-FACTS_KEY = "facts"  # of the cache's metadata: how its rows were measured
+FACTS = "grey-64-bilinear-1"  # names how pictures, quality and screening measure; the cache records it
+FACTS_KEY = "facts"  # of the cache's metadata
 SAVE_EVERY = 50_000  # pictures inspected: an interrupted scan loses at most as many
 BATCH = 16  # pictures inspected in one task: handing over each alone costs as much as hashing it
 _STAMP = ["bytes", "mtime_ns"]
@@ -63,7 +64,7 @@ def scan(folders: dict[str, Path], cache_path: Path, *, max_megapixels: float) -
             facts = pd.DataFrame(list(islice(inspected, len(some))), index=some.index)
             rows = pd.concat([rows, some[["image"]].join(facts)])
             cached = _typed(rows.sort_values("image")[[*COLUMNS, "mtime_ns"]])
-            write_table(cached, cache_path, **{FACTS_KEY: pictures.FACTS})
+            write_table(cached, cache_path, **{FACTS_KEY: FACTS})
     rows = rows.sort_values("image", ignore_index=True)
     return _typed(rows.loc[rows["failure"] != IGNORED, COLUMNS].reset_index(drop=True))
 
@@ -181,9 +182,16 @@ def _inspect(path: Path, stamp: list[int], max_megapixels: float) -> dict:
             return row | {"failure": IGNORED}  # unread: it may be a long video
         data, row["mtime_ns"] = _read(path, stamp)
         row["bytes"], row["sha256"] = len(data), hashlib.sha256(data).hexdigest()
-        return row | vars(pictures.inspect(data, max_megapixels=max_megapixels))
+        return row | _facts(pictures.inspect(data, max_megapixels=max_megapixels))
     except pictures.PictureError as reason:
         return row | {"failure": str(reason) if named_like_a_picture else IGNORED}
+
+
+def _facts(facts: pictures.Facts) -> dict:
+    kept = dict(vars(facts))
+    grey = kept.pop("grey")
+    layout = screening.layout(grey) if facts.phash else ""  # of a flat picture it would be noise
+    return kept | quality.measure(grey) | {"subject": screening.subject(grey), "layout": layout}
 
 
 def _read(path: Path, stamp: list[int]) -> tuple[bytes, int]:
@@ -206,7 +214,7 @@ def _read_cache(path: Path) -> pd.DataFrame:
     except DataError:  # none yet, cut short, or of an older version: scan everything
         return _nothing()
     measured = (pq.read_schema(path).metadata or {}).get(FACTS_KEY.encode(), b"").decode()
-    return cache if measured == pictures.FACTS else _nothing()
+    return cache if measured == FACTS else _nothing()
 
 
 def _nothing() -> pd.DataFrame:

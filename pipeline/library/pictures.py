@@ -10,11 +10,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from pipeline.library import quality, screening
-
 MAX_MEGAPIXELS = 100.0
 PREPROCESSING = "upright-rgb-stretch-bilinear-1"  # names what `read` does; a bundle records it
-FACTS = "grey-64-bilinear-1"  # names what `inspect` measures; the index's cache records it
 SMALL = 64  # side of the small grey picture that all but the size is measured on, in pixels
 ORIENTATION_TAG = 0x0112
 UPRIGHT = {  # what makes a picture stored in this orientation upright (Exif 2.32, tag 0x0112)
@@ -42,9 +39,10 @@ class PictureError(Exception):
 
 @dataclass(frozen=True)
 class Facts:
-    """What the index keeps of a picture: `quality` and `screening` say what the measures mean.
+    """What the index wants of a picture.
 
-    Width and height are those of the upright picture, in pixels.
+    Width and height are those of the upright picture, in pixels; `grey` is the whole of it, upright and stretched to
+    uint8 (64, 64), for whatever else is measured.
     """
 
     width: int
@@ -52,11 +50,7 @@ class Facts:
     format: str
     orientation: int
     phash: str
-    brightness: float
-    contrast: float
-    sharpness: float
-    subject: float
-    layout: str
+    grey: np.ndarray
 
 
 def read(path: Path, image_size: int) -> np.ndarray:
@@ -109,7 +103,7 @@ def decode(data: bytes, *, least_side: int | None = None, max_megapixels: float 
 
 
 def inspect(data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS) -> Facts:
-    """Decodes a picture and returns what the index keeps of it.
+    """Decodes a picture for the index.
 
     A JPEG is decoded in grey and at a reduced scale; all its bytes are read nevertheless, so that damage shows.
 
@@ -126,17 +120,7 @@ def inspect(data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS) -> Facts:
     if left_to_turn >= 5:
         width, height = height, width
     grey = np.asarray(_upright(small, left_to_turn))
-    phash = perceptual_hash(grey)
-    return Facts(
-        width=width,
-        height=height,
-        format=format_,
-        orientation=orientation,
-        phash=phash,
-        **quality.measure(grey),
-        subject=screening.subject(grey),
-        layout=screening.layout(grey) if phash else "",
-    )
+    return Facts(width, height, format_, orientation, perceptual_hash(grey), grey)
 
 
 def perceptual_hash(grey: np.ndarray) -> str:

@@ -52,6 +52,12 @@ def test_a_picture_is_described_upright(scan, tmp_path):
     assert 0 < row["subject"] <= 1
 
 
+def test_a_flat_picture_has_no_layout_and_no_contrast(scan, tmp_path):
+    put(tmp_path / "library" / "a.png", Image.new("RGB", (64, 48), "red"))
+    row = scan().iloc[0]
+    assert row[["phash", "layout", "contrast", "sharpness", "subject"]].tolist() == ["", "", 0, 0, 1]
+
+
 def test_unchanged_files_are_not_opened_again(scan, tmp_path, opened):
     path = put(tmp_path / "library" / "a.bmp", encoded(noise(1), "BMP"))
     put(tmp_path / "library" / "notes.jpg", b"notes")
@@ -310,7 +316,7 @@ def test_decompression_bombs_are_failures_and_cost_no_memory(scan, tmp_path):
 def test_a_cache_measured_by_an_older_program_is_measured_again(scan, tmp_path, opened, monkeypatch):
     put(tmp_path / "pool" / "a.png", noise(1))
     with monkeypatch.context() as patch:
-        patch.setattr(pictures, "FACTS", "older")
+        patch.setattr(index, "FACTS", "older")
         first = scan()
     opened.clear()
     pd.testing.assert_frame_equal(scan(), first)

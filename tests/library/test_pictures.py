@@ -77,9 +77,7 @@ def test_what_the_index_measures_is_measured_upright(orientation, format_):
     )
     assert (stored.width, stored.height, stored.orientation) == (301, 203, orientation)
     assert bits(stored.phash, upright.phash) <= 2
-    assert stored.subject == pytest.approx(upright.subject, abs=0.05)
-    steps = [np.array([int(digit, 16) for digit in facts.layout]) for facts in (stored, upright)]
-    assert np.abs(steps[0] - steps[1]).max() <= 1
+    assert np.abs(stored.grey.astype(int) - upright.grey).mean() < 2
 
 
 @pytest.mark.parametrize("value", [0, 9, 77])
@@ -263,11 +261,6 @@ def test_a_jpeg_of_any_size_looks_like_its_png(size):
 def test_a_perceptual_hash_is_sixteen_hexadecimal_digits():
     assert len(phash(noise(3))) == 16
     assert int(phash(noise(3)), 16) > 0
-
-
-def test_a_flat_picture_has_no_layout_and_no_contrast():
-    facts = pictures.inspect(encoded(Image.new("RGB", (64, 48), "red")))
-    assert (facts.phash, facts.layout, facts.contrast, facts.sharpness, facts.subject) == ("", "", 0, 0, 1)
 
 
 def test_two_pictures_in_a_cameras_file_are_read_as_the_first():
