@@ -154,7 +154,7 @@ def _save(variables: list, path: Path, meta: dict) -> None:
     arrays = {f"v{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)}
     np.savez(buffer, allow_pickle=False, **arrays, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8))
     with atomic(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+        temporary.write_bytes(buffer.getvalue())  # a view would outlive a failed write, and complain
 
 
 def _meta(path: Path) -> dict[str, Any]:
