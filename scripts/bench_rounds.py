@@ -54,8 +54,9 @@ SETTINGS = {  # of every training; those of `fit`, but for NETWORK and BATCHES
     "lr_patience": 60,
     "patience": 60,
     "min_delta": 0.0,
+    "head": "reset",
 }
-NETWORK = {"dropout", "batch_norm_momentum"}
+NETWORK = {"dropout", "batch_norm_momentum", "head"}
 BATCHES = {"batch_size", "rotate_degrees", "zoom"}
 SCRATCH, BENCHMARK = "scratch", "benchmark"
 MEASURED = ("test", BENCHMARK)
@@ -83,6 +84,7 @@ ARMS = {
     "scratch-short": Arm(warm=False, continued=SHORT),
     "same-rate": Arm(continued=SHORT),
     "body-rate": Arm(continued=SHORT | {"body_rate": 0.3}),
+    "grow": Arm(continued=LOW | {"head": "grow"}),
     "head-warmup": Arm(continued=LOW | {"head_warmup_epochs": 2}),
     "averages": Arm(continued=LOW | {"ema": 0.99}),
 }
@@ -176,8 +178,11 @@ def sets(library: Library, number: int, rounds: int, seed: int, *, fresh: bool) 
     return rows.assign(set=rows["set"].str.removeprefix(PREFIX))
 
 
-def run_round(library: Library, rows: pd.DataFrame, settings: dict, *, seed: int, base: Path | None, out: Path) -> dict:
+def run_round(library: Library, rows: pd.DataFrame, settings: dict, *, seed: int, base: dict | None, out: Path) -> dict:
     """Trains to the plateau and saves the model as `out`; interrupted, it continues from the last whole epoch.
+
+    Args:
+      base: the line of the round before, whose model is continued; None for random weights.
 
     Returns:
       What a line of the results has: `images` of each set, how many of val, test and benchmark are right, `history`.
@@ -185,7 +190,7 @@ def run_round(library: Library, rows: pd.DataFrame, settings: dict, *, seed: int
     import keras
 
     from pipeline.models import presets
-    from pipeline.models.head import replace_head
+    from pipeline.models.head import renew_head
     from pipeline.training.augmentation import Augmentation
     from pipeline.training.batches import Batches
     from pipeline.training.fitting import fit, set_seed
@@ -196,11 +201,12 @@ def run_round(library: Library, rows: pd.DataFrame, settings: dict, *, seed: int
     set_seed(seed)
     if base is None:
         preset = config.load_preset(PRESET)
-        options = {key: settings[key] for key in NETWORK}
+        options = {key: settings[key] for key in NETWORK - {"head"}}
         preset = preset.model_copy(update={"options": preset.options | options})
         model = presets.build(preset, len(classes), seed=seed)
     else:
-        model = replace_head(keras.saving.load_model(base, compile=False), len(classes), seed=seed)
+        model = keras.saving.load_model(out.parent.parent / base["model"], compile=False)
+        model = renew_head(model, classes, old_classes=base["names"], mode=settings["head"], seed=seed)
     place = pd.Series(np.arange(len(library.index)), index=library.index["image"])
     batches = {}
     for name, some in rows.groupby("set"):
@@ -227,6 +233,7 @@ def run_round(library: Library, rows: pd.DataFrame, settings: dict, *, seed: int
     history["cpu_seconds"] = cpu.fillna(cpu.median()).fillna(history["seconds"])
     result = {
         "classes": len(classes),
+        "names": classes,
         "images": {name: int(number) for name, number in rows["set"].value_counts().items()},
         "best_epoch": fitted.best_epoch,
         "history": {key: history[key].round(5).tolist() for key in HISTORY},
@@ -258,7 +265,7 @@ def run_one(library: Library, out: Path, name: str, *, seed: int, number: int, r
         line = shared[0] | {"arm": name}
     else:
         rows = sets(library, number, rounds, seed, fresh=arm.fresh_splits and number > 1)
-        base = out / done[number - 1]["model"] if arm.warm and number > 1 else None
+        base = done[number - 1] if arm.warm and number > 1 else None
         model = f"models/{name}-{seed}-{number}.keras"
         line = {"arm": name, "seed": seed, "round": number, "settings": settings, "model": model}
         line |= run_round(library, rows, settings, seed=seed, base=base, out=out / model)

@@ -1,0 +1,33 @@
+"""What commands share: how one is added, and how it answers."""
+
+import argparse
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline import errors
+from pipeline.errors import Exit
+
+Verb = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]  # name, function, help
+
+
+def answer(args: argparse.Namespace, result: Any, text: str) -> int:
+    """Prints the result as JSON if that is asked for, else the text."""
+    if args.json:
+        from pipeline.rounds import as_json
+
+        print(as_json(result))
+    else:
+        print(text)
+    return Exit.DONE
+
+
+def existing(path: Path) -> Path:
+    if not path.exists():
+        raise errors.DataError("the round has not come this far yet", where=path, mend="run `dvc repro`")
+    return path
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
