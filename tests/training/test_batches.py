@@ -175,7 +175,7 @@ def test_a_picture_that_changed_since_it_was_indexed_is_named(tmp_path, spoil, r
 
 
 def test_a_disk_too_small_for_the_pictures_says_so_before_they_are_decoded(tmp_path):
-    (tmp_path / "train.npy").symlink_to("/dev/full")
+    (tmp_path / "train.part").symlink_to("/dev/full")
     with pytest.raises(ResumableError):
         decode_all([put(tmp_path / "a.jpg", encoded(noise(1), "JPEG"))], 8, tmp_path / "train.npy")
-    assert not (tmp_path / "train.npy").is_symlink()
+    assert not (tmp_path / "train.part").is_symlink()
