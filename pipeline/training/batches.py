@@ -95,12 +95,15 @@ class Batches(keras.utils.PyDataset):
         self._batch_size, self._seed, self._augment = batch_size, seed, augment
         self._may_flip = ~np.isin(self._targets, list(no_flip))
         self._balance = balance
-        self.start_at(0)
+        self._epoch = -1
+        self.of_epoch(0)
 
-    def start_at(self, epoch: int) -> None:
-        """Makes `epoch`, counted from 0, the next one."""
-        self._epoch = epoch
-        self._order = self._draw_order()
+    def of_epoch(self, epoch: int) -> "Batches":
+        """These batches in the order and augmentation of `epoch`, counted from 0."""
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._order = self._draw_order()
+        return self
 
     def __len__(self) -> int:
         return math.ceil(len(self._decoded) / self._batch_size)
@@ -112,9 +115,6 @@ class Batches(keras.utils.PyDataset):
         for place, position in enumerate(chosen):
             pixels[place] = self._picture(position, start + place)
         return pixels, self._one_hot[self._targets[chosen]]
-
-    def on_epoch_end(self) -> None:
-        self.start_at(self._epoch + 1)
 
     def _draw_order(self) -> np.ndarray:
         """The positions of the pictures in the epoch's order."""
