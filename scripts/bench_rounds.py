@@ -37,7 +37,7 @@ PRESET = "inception_v4_small"
 DISTANCE = 4  # bits between near-duplicates, as in configs/params.yaml
 MIN_IMAGES = 40
 BENCHMARK_SHARE, VAL, TEST = 0.2, 0.15, 0.15
-DEMO_IMAGES = 250  # of each animal
+DEMO_IMAGES = 160  # of each animal
 BEFORE = 4  # rounds' worth of pictures that are there before the first
 FIRST, LAST = 0.25, 6.0  # exponents of the classes' arrival: share = ((round + BEFORE) / (rounds + BEFORE)) ** exponent
 
@@ -75,20 +75,18 @@ class Arm:
 
 
 SHORT = {"max_epochs": 20}
-LOW = SHORT | {"learning_rate": 3e-4}
 ARMS = {
     "scratch": Arm(warm=False),
-    "continue": Arm(continued=LOW),
-    "control": Arm(continued=LOW, fresh_splits=True),
+    "continue": Arm(continued=SHORT),
+    "control": Arm(continued=SHORT, fresh_splits=True),
     # What each part gives:
     "scratch-long": Arm(warm=False, settings={"max_epochs": 120}),
-    "long-base": Arm(settings={"max_epochs": 120}, continued=SHORT),
     "scratch-short": Arm(warm=False, continued=SHORT),
-    "same-rate": Arm(continued=SHORT),
+    "low-rate": Arm(continued=SHORT | {"learning_rate": 3e-4}),
     "body-rate": Arm(continued=SHORT | {"body_rate": 0.3}),
-    "grow": Arm(continued=LOW | {"head": "grow"}),
-    "head-warmup": Arm(continued=LOW | {"head_warmup_epochs": 2}),
-    "averages": Arm(continued=LOW | {"ema": 0.99}),
+    "head-warmup": Arm(continued=SHORT | {"head_warmup_epochs": 1}),
+    "grow": Arm(continued=SHORT | {"head": "grow"}),
+    "averages": Arm(continued=SHORT | {"ema": 0.99}),
 }
 
 

@@ -59,6 +59,9 @@ def decode_all(paths: list[Path], image_size: int, out: Path) -> np.ndarray:
 class Batches(keras.utils.PyDataset):
     """Pixels, uint8 (B, S, S, 3), which the network casts itself, and one-hot targets, float32 (B, C).
 
+    An epoch is cut evenly, into batches of at most `batch_size`: a rest of two pictures would have its own batch
+    statistics, and one step with these can undo what an epoch has learnt.
+
     With `augment`, each epoch has its own order and augmentation, both functions of the seed and the epoch alone, so
     that training resumed at any epoch sees what it would have seen.
     """
@@ -105,12 +108,19 @@ class Batches(keras.utils.PyDataset):
             self._order = self._draw_order()
         return self
 
+    @property
+    def images(self) -> int:
+        """How many pictures an epoch has."""
+        return len(self._decoded)
+
     def __len__(self) -> int:
-        return math.ceil(len(self._decoded) / self._batch_size)
+        return math.ceil(self.images / self._batch_size)
 
     def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        start = number * self._batch_size
-        chosen = self._order[start : start + self._batch_size]
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        start, end = (turn * self.images // len(self) for turn in (number, number + 1))
+        chosen = self._order[start:end]
         pixels = np.empty((len(chosen), *self._decoded.shape[1:]), np.uint8)
         for place, position in enumerate(chosen):
             pixels[place] = self._picture(position, start + place)

@@ -80,7 +80,7 @@ def best_batch_size(
     model: keras.Model, *, most: int, least: int = 8, precision: str = "float32", devices: list[str] | None = None
 ) -> int:
     """The largest power of two, from `least` to `most`, that fits in memory and trains faster than its half."""
-    best, best_rate, before = least, 0.0, _resident()
+    best, best_rate, before = least, 0.0, resident()
     while (size := best * 2 if best_rate else best) <= max(most, least):
         try:
             rate = images_per_second(model, batch_size=size, precision=precision, devices=devices)
@@ -91,7 +91,7 @@ def best_batch_size(
         if rate < WORTH_IT * best_rate:
             break
         best, best_rate = size, rate
-        grown, before = _resident() - before, _resident()
+        grown, before = resident() - before, resident()
         if 4 * grown > _available():  # twice as large a batch needs twice as much, and others need some too
             break
     return best
@@ -140,7 +140,7 @@ def _strategy(devices: tuple[str, ...]):
     return tf.distribute.MirroredStrategy(devices)
 
 
-def _resident() -> int:
+def resident() -> int:
     """The most memory that this process has held, in bytes; 0 where the system does not tell."""
     try:
         import resource

@@ -19,8 +19,7 @@ class EpochLines(keras.callbacks.Callback):
 
     def __init__(self, train: Batches, max_epochs: int, stopping: keras.callbacks.EarlyStopping):
         super().__init__()
-        self._steps, self._max_epochs, self._stopping = len(train), max_epochs, stopping
-        self._images = (len(train) - 1) * len(train[0][1]) + len(train[len(train) - 1][1])
+        self._steps, self._images, self._max_epochs, self._stopping = len(train), train.images, max_epochs, stopping
 
     def on_epoch_begin(self, epoch: int, logs=None) -> None:
         self._start = time.perf_counter()

@@ -38,11 +38,23 @@ def pixels(batches: Batches) -> np.ndarray:
 def test_each_epoch_has_every_picture_once_with_its_own_class():
     batches = numbered(10)
     found = [batches[i] for i in range(len(batches))]
-    assert [len(images) for images, _ in found] == [4, 4, 2]
+    assert [len(images) for images, _ in found] == [3, 3, 4]
     assert sorted(order(batches)) == list(range(10))
     assert all((images[:, 0, 0, 0] == targets.argmax(axis=1)).all() for images, targets in found)
     assert all((targets.sum(axis=1) == 1).all() for _, targets in found)
     assert (found[0][0].dtype, found[0][1].dtype) == (np.uint8, np.float32)
+
+
+@given(st.integers(1, 200), st.integers(1, 40))
+def test_no_batch_is_larger_than_asked_and_none_is_a_small_rest(images, batch_size):
+    """Two pictures would be normalised by statistics of their own, and spoil what the epoch has learnt."""
+    batches = Batches(
+        np.zeros((images, 1, 1, 3), np.uint8), np.zeros(images, int), num_classes=1, batch_size=batch_size
+    )
+    sizes = [len(targets) for _, targets in batches]
+    assert sum(sizes) == images == batches.images
+    assert max(sizes) <= batch_size
+    assert max(sizes) - min(sizes) <= 1
 
 
 def test_validation_keeps_the_order_of_the_table_in_every_epoch():

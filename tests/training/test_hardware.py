@@ -71,7 +71,7 @@ def test_the_batch_grows_while_it_fits_and_pays(monkeypatch, rates, most, chosen
 def test_the_batch_stays_small_where_memory_is_short(monkeypatch):
     held = iter(range(0, 10**12, 10**9))
     monkeypatch.setattr(hardware, "images_per_second", lambda model, *, batch_size, **_: float(batch_size))
-    monkeypatch.setattr(hardware, "_resident", lambda: next(held))
+    monkeypatch.setattr(hardware, "resident", lambda: next(held))
     monkeypatch.setattr(hardware, "_available", lambda: 3e9)
     assert hardware.best_batch_size(tiny(), most=512) == 8
 
