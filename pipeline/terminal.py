@@ -143,6 +143,37 @@ def runs(table: pd.DataFrame) -> None:
     _console().print(shown)
 
 
+def ablation(table: pd.DataFrame, failed: list[str], *, confidence: float) -> None:
+    """What each setting is worth: its accuracies beside the baseline's, and by how much it differs."""
+    console = _console()
+    shown = Table(title="Ablation: one setting changed at a time")
+    shown.add_column("setting", overflow="fold")
+    shown.add_column("epochs", justify="right")
+    shown.add_column("minutes", justify="right")
+    shown.add_column("set")
+    for name in ("images", "accuracy", "difference", f"{confidence:.0%} interval", "macro F1", "log loss"):
+        shown.add_column(name, justify="right")
+    for _, rows in table.groupby("setting", sort=False):
+        for number, row in enumerate(rows.itertuples()):
+            first = [escape(row.setting), f"{row.epochs:g}", f"{row.minutes:.1f}"] if number == 0 else ["", "", ""]
+            known = not pd.isna(row.difference)  # the baseline's own is not
+            shown.add_row(
+                *first,
+                row.set.replace("benchmark:", "benchmark "),
+                str(row.n),
+                f"{row.top1:.1%}",
+                f"{row.difference:+.1%}" if known else "",
+                f"{row.low:+.1%} to {row.high:+.1%}" if known else "",
+                f"{row.macro_f1:.3f}",
+                f"{row.log_loss:.3f}",
+                style="bold" if known and (row.low > 0 or row.high < 0) else "",
+                end_section=number == len(rows) - 1,
+            )
+    console.print(shown)
+    for reason in failed:
+        console.print(f"not trained: {reason}", markup=False, soft_wrap=True)
+
+
 def summary(told: dict[str, Any]) -> None:
     """The last round in a few lines, and the commands that come next."""
     curated, training, predictions = told["curated"], told["training"], told["predictions"]
