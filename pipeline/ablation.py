@@ -200,7 +200,12 @@ def table(trials: list[Trial]) -> pd.DataFrame:
             )  # fmt: skip
     columns = ["setting", "set", "seeds", *FIGURES, "n", "top1", "difference", "low", "high", "gained", "lost"]
     found = pd.DataFrame(rows, columns=[*columns, "macro_f1", "log_loss"])
-    return found.astype({"n": int, "gained": "Int64", "lost": "Int64"})
+    return found[found["n"] > 0].reset_index(drop=True).astype({"n": int, "gained": "Int64", "lost": "Int64"})
+
+
+def records(found: pd.DataFrame) -> list[dict[str, Any]]:
+    """The table's rows, None where there is nothing."""
+    return found.astype(object).where(found.notna(), None).to_dict("records")
 
 
 def write(found: pd.DataFrame) -> Path:

@@ -27,6 +27,7 @@ SOURCES = (Path("pipeline"), Path("configs"), config.PIPELINE, Path(".dvcignore"
 DVC_CONFIG = "[core]\n    analytics = false\n    no_scm = true\n"
 LAST_LINES = 200
 ENDED = re.compile(r"^ERROR: failed to reproduce '([^']*)'.*exited with (\d+)", re.MULTILINE)
+BUSY = re.compile(r"^ERROR: .*(is busy|Unable to acquire lock|blocked by)", re.MULTILINE)
 DVCS_OWN = re.compile(r"$|ERROR: |> |(Running stage|Stage|Generating lock file|Updating lock file) '|Use `dvc push`")
 
 
@@ -140,6 +141,10 @@ def _fault(lines: list[str]) -> BaseException:
     error = errors.said(output, code)
     if error:
         return error
+    if BUSY.search(output):
+        return ResumableError(
+            "the experiment still runs, started by a command that was killed", mend="wait a minute; it stops by itself"
+        )
     reason = [line for line in lines if not DVCS_OWN.match(line)] if stage else lines
     what = f"stage {stage} ended with {code}" if stage else "dvc repro"
     return WallabyError(f"{what}: {(reason or ['no reason given'])[-1]}", mend="what it said stands above")

@@ -146,13 +146,15 @@ def runs(table: pd.DataFrame) -> None:
 def ablation(table: pd.DataFrame, failed: list[str], *, confidence: float) -> None:
     """What each setting is worth: its accuracies beside the baseline's, and by how much it differs."""
     console = _console()
-    shown = Table(title="Ablation: one setting changed at a time")
+    shown = Table(
+        title=f"Ablation: one setting changed at a time; differences in points, with {confidence:.0%} intervals"
+    )
     shown.add_column("setting", overflow="fold")
     shown.add_column("epochs", justify="right")
     shown.add_column("minutes", justify="right")
-    shown.add_column("set")
-    for name in ("images", "accuracy", "difference", f"{confidence:.0%} interval", "macro F1", "log loss"):
-        shown.add_column(name, justify="right")
+    shown.add_column("set", no_wrap=True)
+    for name in ("images", "accuracy", "difference", "macro F1", "log loss"):
+        shown.add_column(name, justify="right", no_wrap=True)
     for _, rows in table.groupby("setting", sort=False):
         for number, row in enumerate(rows.itertuples()):
             first = [escape(row.setting), f"{row.epochs:g}", f"{row.minutes:.1f}"] if number == 0 else ["", "", ""]
@@ -162,8 +164,7 @@ def ablation(table: pd.DataFrame, failed: list[str], *, confidence: float) -> No
                 row.set.replace("benchmark:", "benchmark "),
                 str(row.n),
                 f"{row.top1:.1%}",
-                f"{row.difference:+.1%}" if known else "",
-                f"{row.low:+.1%} to {row.high:+.1%}" if known else "",
+                f"{100 * row.difference:+.1f} ({100 * row.low:+.1f} to {100 * row.high:+.1f})" if known else "",
                 f"{row.macro_f1:.3f}",
                 f"{row.log_loss:.3f}",
                 style="bold" if known and (row.low > 0 or row.high < 0) else "",
@@ -172,6 +173,23 @@ def ablation(table: pd.DataFrame, failed: list[str], *, confidence: float) -> No
     console.print(shown)
     for reason in failed:
         console.print(f"not trained: {reason}", markup=False, soft_wrap=True)
+
+
+def rates(curve: pd.DataFrame, suggestion: float, *, rows: int = 25) -> None:
+    """The loss over the learning rate, about `rows` of the steps, and the suggested rate among them."""
+    shown = Table(title="Loss while the learning rate rises")
+    for name in ("rate", "loss"):
+        shown.add_column(name, justify="right")
+    shown.add_column("")
+    every = max(1, len(curve) // rows)
+    lowest, highest = curve["loss"].min(), curve["loss"].max()
+    for number, row in enumerate(curve.itertuples()):
+        if number % every == 0 or row.rate == suggestion:
+            length = round(40 * (row.loss - lowest) / ((highest - lowest) or 1))
+            here = row.rate == suggestion
+            mark = " falls fastest" if here else ""
+            shown.add_row(f"{row.rate:.1e}", f"{row.loss:.3f}", "\u2588" * length + mark, style="bold" if here else "")
+    _console().print(shown)
 
 
 def summary(told: dict[str, Any]) -> None:

@@ -153,8 +153,8 @@ def test_ctrl_c_reaches_the_stage_and_is_waited_for(workspace):
     """Sent to this process alone, as a service manager would."""
     stage_is(
         workspace,
-        "import time\nfrom pathlib import Path\nPath('started').touch()\n"
-        "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    time.sleep(0.5); Path('saved').touch(); raise SystemExit(130)",
+        "import time\nfrom pathlib import Path\nPath('started').touch()\ntry:\n    time.sleep(60)\n"
+        "except KeyboardInterrupt:\n    time.sleep(0.5)\n    Path('saved').touch()\n    raise SystemExit(130)\n",
     )
     code = (
         "from pathlib import Path; from pipeline import errors, experiments\n"

@@ -29,6 +29,9 @@ def add(verb: Verb) -> None:
     command.add_argument("--seeds", type=seeds, default=[], metavar="0,1", help="train each setting with each of them")
     command.add_argument("--dry-run", action="store_true", help="say what would be trained")
 
+    command = verb("find-rate", find_rate, "try ever higher learning rates for a few steps, and suggest one")
+    command.add_argument("--steps", type=int, default=100, metavar="N", help="of a batch each (default: 100)")
+
 
 def seeds(text: str) -> list[int]:
     return [int(seed) for seed in text.split(",")]
@@ -70,8 +73,28 @@ def ablate(args: argparse.Namespace) -> int:
     page = ablation.write(found)
     reasons = [f"{trial.setting}, seed {trial.seed}: {reason}" for trial, reason in failed.items()]
     if args.json:
-        answer(args, {"rows": found.to_dict("records"), "failed": reasons, "page": str(page)}, "")
+        answer(args, {"rows": ablation.records(found), "failed": reasons, "page": str(page)}, "")
     else:
         terminal.ablation(found, reasons, confidence=ablation.CONFIDENCE)
         print(f"the same with all columns: {page}, {page.with_suffix('.csv')}")
     return Exit.SOME_FAILED if failed else Exit.DONE
+
+
+def find_rate(args: argparse.Namespace) -> int:
+    from pipeline import config, terminal
+    from pipeline.errors import UsageError
+    from pipeline.files import write_csv
+    from pipeline.training import rate_finder
+
+    if args.steps < 10:
+        raise UsageError(f"--steps {args.steps}: a curve needs at least 10", where="wallaby find-rate")
+    found = rate_finder.find(steps=args.steps)
+    table = config.cache("find-rate.csv")
+    write_csv(found.curve, table)
+    if args.json:
+        told = {"key": found.key, "suggestion": found.suggestion, "now": found.now}
+        return answer(args, told | {"curve": found.curve.to_dict("records")}, "")
+    terminal.rates(found.curve, found.suggestion)
+    print(f"suggestion for train.{found.key}, which applies to this base: {found.suggestion:.2g} (now {found.now:.2g})")
+    print(f"the whole curve: {table}")
+    return Exit.DONE

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.training.hardware import jit, twin
+from pipeline.training.losses import build_loss
+from pipeline.training.optimizers import build_optimizer
 
 DECAYS = ("plateau", "cosine")
 SMOOTHING = 0.9  # of the loss curve, as a moving average with bias correction
@@ -67,22 +69,30 @@ def find_learning_rate(
     model: keras.Model,
     batches: keras.utils.PyDataset,
     *,
+    optimizer: str = "adamw",
     weight_decay: float = 0.0,
+    body_rate: float = 1.0,
+    loss: str = "cross_entropy",
+    focal_gamma: float = 2.0,
     label_smoothing: float = 0.0,
     lowest: float = 1e-6,
     highest: float = 1.0,
     steps: int = 100,
 ) -> tuple[pd.DataFrame, float]:
-    """The learning rate range test (Smith 2017): the loss while the rate of AdamW rises exponentially, step by step.
+    """The learning rate range test (Smith 2017): the loss while the rate rises exponentially, step by step.
 
-    `model` keeps its weights. The test ends early where the loss has become four times the lowest, or no number.
+    Optimiser and loss are told as to `fitting.fit`. `model` keeps its weights. The test ends early where the loss has
+    become four times the lowest, or no number.
 
     Returns:
       A table of `rate` and `loss` (smoothed), a row a step, and the rate at which the loss fell fastest.
     """
     trial = twin(model)
-    loss = keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing)
-    trial.compile(keras.optimizers.AdamW(lowest, weight_decay=weight_decay), loss, jit_compile=jit())
+    trial.compile(
+        build_optimizer(optimizer, learning_rate=lowest, weight_decay=weight_decay, body_rate=body_rate),
+        build_loss(loss, label_smoothing=label_smoothing, focal_gamma=focal_gamma),
+        jit_compile=jit(),
+    )
     rows: list[dict[str, float]] = []
     average = 0.0
     for number, rate in enumerate(np.geomspace(lowest, highest, steps)):
