@@ -109,9 +109,15 @@ def find_learning_rate(
 
 
 def suggest(curve: pd.DataFrame) -> float:
-    """The rate of steepest descent of `loss` over the logarithm of `rate`, before the lowest loss."""
-    falling = curve.iloc[: max(2, int(curve["loss"].to_numpy().argmin()) + 1)]
-    if len(falling) < 2:
-        return float(curve["rate"].iloc[0])
-    slope = np.gradient(falling["loss"].to_numpy(), np.log(falling["rate"].to_numpy()))
-    return float(falling["rate"].iloc[int(slope.argmin())])
+    """The rate of steepest descent of `loss` over the logarithm of `rate`, before the lowest loss.
+
+    The first tenth does not count: there the moving average is that of a few batches, and falls or rises by their luck.
+    For the same reason the slope is that over a tenth of the steps. `rate` rises by the same factor each step.
+    """
+    loss, first, reach = curve["loss"].to_numpy(), len(curve) // 10, max(1, len(curve) // 20)
+    lowest = first + int(loss[first:].argmin())
+    middles = np.arange(max(first, reach), min(lowest, len(curve) - 1 - reach) + 1)
+    if not len(middles):
+        return float(curve["rate"].iloc[lowest])
+    steepest = middles[int((loss[middles + reach] - loss[middles - reach]).argmin())]
+    return float(curve["rate"].iloc[steepest])
