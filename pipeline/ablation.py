@@ -122,7 +122,7 @@ def run(trials: list[Trial], told: Callable[[str], None]) -> dict[Trial, str]:
     Raises:
       WallabyError: if the baseline cannot be trained, or something outside interrupts.
     """
-    keep_copies_of(trials)
+    experiments.remove_others("ablate-", keep={trial.name for trial in trials})
     failed = {}
     for number, trial in enumerate(trials, 1):
         if trial.result.exists():
@@ -159,14 +159,6 @@ def keep(trial: Trial, copy: Path) -> None:
         "metrics": read_json(copy / paths.EVALUATION / "metrics.json"),
     }
     write_json({"setting": trial.setting, "changes": trial.changes} | figures, trial.result)
-
-
-def keep_copies_of(trials: list[Trial]) -> None:
-    """Removes the copies that interrupted ablations of other inputs have left."""
-    names = {trial.name for trial in trials}
-    for copy in experiments.folder("").glob("ablate-*"):
-        if copy.name not in names:
-            experiments.remove(copy.name)
 
 
 def table(trials: list[Trial]) -> pd.DataFrame:

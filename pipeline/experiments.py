@@ -12,7 +12,8 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +56,12 @@ def run(
       ResumableError: if another experiment runs.
       WallabyError: the stage's own error, or what DVC says.
     """
-    lock = config.cache("experiments.lock")
-    lock.parent.mkdir(exist_ok=True)
-    try:
-        with filelock.FileLock(lock, timeout=0):
-            copy = folder(name)
-            if not copy.exists():
-                _copy_workspace(copy, inputs, changes)
-            _reproduce(copy, name, stages, told)
-            return copy
-    except filelock.Timeout:
-        raise ResumableError(
-            "another experiment runs in this workspace", where=lock, mend="wait for it, or stop it"
-        ) from None
+    with _alone():
+        copy = folder(name)
+        if not copy.exists():
+            _copy_workspace(copy, inputs, changes)
+        _reproduce(copy, name, stages, told)
+        return copy
 
 
 def folder(name: str) -> Path:
@@ -78,6 +72,36 @@ def folder(name: str) -> Path:
 def remove(name: str) -> None:
     """Takes an experiment's copy away, with all it has made; its MLflow run stays."""
     shutil.rmtree(folder(name), ignore_errors=True)
+
+
+def remove_others(beginning: str, keep: set[str]) -> None:
+    """Takes the copies away whose names begin so, but for those of `keep`: what interrupted experiments have left.
+
+    Raises:
+      ResumableError: if an experiment runs.
+    """
+    with _alone():
+        parent = config.cache("experiments")
+        for copy in [*parent.glob(f"{beginning}*"), *parent.glob(f".{beginning}*")]:  # half made ones have a dot
+            if copy.name not in keep:
+                shutil.rmtree(copy)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    lock = config.cache("experiments.lock")
+    lock.parent.mkdir(exist_ok=True)
+    taken = filelock.FileLock(lock)
+    try:
+        taken.acquire(timeout=0)
+    except filelock.Timeout:
+        raise ResumableError(
+            "another experiment runs in this workspace", where=lock, mend="wait for it, or stop it"
+        ) from None
+    try:
+        yield
+    finally:
+        taken.release()
 
 
 def _copy_workspace(copy: Path, inputs: list[Path], changes: dict[str, dict[str, Any]]) -> None:

@@ -3,13 +3,14 @@
 import shutil
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline import ablation, bundle, config, experiments, paths
 from pipeline.ablation import BASELINE, Trial
-from pipeline.errors import DataError, Exit, UsageError, WallabyError
+from pipeline.errors import DataError, Exit, ResumableError, UsageError, WallabyError
 from pipeline.files import write_json, write_table
 from pipeline.library import lineage
 
@@ -234,7 +235,20 @@ def test_a_baseline_that_cannot_be_trained_ends_the_ablation(tried):
 
 def test_what_an_ablation_of_other_inputs_has_left_is_removed_and_nothing_else(tried):
     trials = plan("flip=false")
-    for name in ("ablate-flip=false-old", "throwaway-35", trials[1].name):
+    for name in ("ablate-flip=false-old", ".ablate-zoom=0-old.17.tmp", "throwaway-35", trials[1].name):
         (config.cache("experiments") / name).mkdir(parents=True)
-    ablation.keep_copies_of(trials)
+    experiments.remove_others("ablate-", keep={trials[1].name})
     assert {copy.name for copy in config.cache("experiments").iterdir()} == {"throwaway-35", trials[1].name}
+    ablation.run(trials, told=lambda line: None)
+    assert [copy.name for copy in config.cache("experiments").iterdir()] == ["throwaway-35"]
+
+
+def test_an_ablation_beside_another_takes_nothing_away_from_it(tried):
+    copy = config.cache("experiments") / "ablate-flip=false-running"
+    copy.mkdir(parents=True)
+    with (
+        filelock.FileLock(config.cache("experiments.lock")),
+        pytest.raises(ResumableError, match="another experiment runs"),
+    ):
+        ablation.run(plan("zoom=0"), told=lambda line: None)
+    assert copy.exists()
