@@ -149,26 +149,57 @@ def test_a_second_experiment_at_the_same_time_is_refused(workspace):
         run()
 
 
-def test_ctrl_c_reaches_the_stage_and_is_waited_for(workspace):
-    """Sent to this process alone, as a service manager would."""
-    stage_is(
-        workspace,
-        "import time\nfrom pathlib import Path\nPath('started').touch()\ntry:\n    time.sleep(60)\n"
-        "except KeyboardInterrupt:\n    time.sleep(0.5)\n    Path('saved').touch()\n    raise SystemExit(130)\n",
-    )
-    code = (
+def started(workspace: Path, code: str) -> subprocess.Popen:
+    """A process that runs an experiment whose stage is `code`, begun as far as the stage."""
+    stage_is(workspace, f"import time\nfrom pathlib import Path\nPath('started').touch()\n{code}")
+    program = (
         "from pathlib import Path; from pipeline import errors, experiments\n"
         "errors.run(lambda: experiments.run('trial', ['first'], inputs=[Path('data/source.txt')], changes={}) and None)"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
     )
-    copy = experiments.folder("trial")
-    end = time.monotonic() + 60
-    while not (copy / "started").exists() and time.monotonic() < end:
+    end = time.monotonic() + 120
+    while not (experiments.folder("trial") / "started").exists():
+        assert time.monotonic() < end
         time.sleep(0.05)
+    return process
+
+
+def test_ctrl_c_reaches_the_stage_and_is_waited_for(workspace):
+    """Sent to this process alone, as a service manager would."""
+    process = started(
+        workspace,
+        "try:\n    time.sleep(60)\n"
+        "except KeyboardInterrupt:\n    time.sleep(0.5)\n    Path('saved').touch()\n    raise SystemExit(130)\n",
+    )
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == Exit.STOPPED
-    assert (copy / "saved").exists()
+    assert (experiments.folder("trial") / "saved").exists()
     assert "Traceback" not in error
+
+
+def test_killed_it_is_refused_while_its_stage_outlives_it_and_then_continues(workspace):
+    """The stage finds nobody to tell its next line to, and ends."""
+    process = started(
+        workspace,
+        "import os\nif os.path.exists('again'):\n    Path('data/product').mkdir(exist_ok=True)\n"
+        "    Path('data/product/first.txt').touch()\n    raise SystemExit\n"
+        "Path('again').touch()\nwhile not Path('next line').exists():\n    time.sleep(0.05)\n"
+        "while True:\n    print('.', flush=True)\n",
+    )
+    process.kill()
+    process.communicate()
+    with pytest.raises(ResumableError, match="still runs"):
+        run(stages=["first"], changes={})
+    (experiments.folder("trial") / "next line").touch()
+    end = time.monotonic() + 120
+    while True:
+        try:
+            copy = run(stages=["first"], changes={})
+            break
+        except ResumableError:
+            assert time.monotonic() < end
+            time.sleep(0.5)
+    assert (copy / "data/product/first.txt").exists()
