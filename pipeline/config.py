@@ -2,6 +2,8 @@
 
 import difflib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -12,6 +14,8 @@ from pipeline.errors import UsageError
 
 PARAMS = Path("configs/params.yaml")
 PRESETS = Path("configs/models")
+PIPELINE = Path("dvc.yaml")
+FOR_PEOPLE = {"tensorboard", "cost_per_hour"}  # of section train: they change nothing that is learnt
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -192,6 +196,11 @@ def cache(name: str) -> Path:
     return workspace() / ".wallaby" / name
 
 
+def own(name: str) -> Path:
+    """A folder of the copy of the repository that this process runs in: an experiment's is not the workspace's."""
+    return Path(".wallaby").absolute() / name
+
+
 def load(section: type[AnySection], path: Path = PARAMS) -> AnySection:
     """Reads and checks the section of `path` that is named like the class.
 
@@ -234,27 +243,72 @@ def set_root(kind: str, name: str, folder: Path, path: Path = PARAMS) -> None:
     Raises:
       UsageError: if the file would no longer be readable: a name that another root has, or that can name none.
     """
-    from ruamel.yaml import YAML
-
-    from pipeline.files import atomic
-
     load(Roots, path)
-    editor = YAML()
-    editor.preserve_quotes = True
-    editor.width = 4096
-    document = editor.load(path.read_text(encoding="utf-8"))
-    roots = document["roots"]
-    roots[kind] = roots.get(kind) or {}
-    roots[kind][name] = str(folder)
-    _check(Roots, {key: dict(folders or {}) for key, folders in roots.items()}, f"{path}, section roots")
-    with atomic(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        editor.dump(document, file)
+    with _edited(path) as document:
+        roots = document["roots"]
+        roots[kind] = roots.get(kind) or {}
+        roots[kind][name] = str(folder)
+        _check(Roots, {key: dict(folders or {}) for key, folders in roots.items()}, f"{path}, section roots")
+
+
+def changed(section: type[AnySection], values: dict[str, Any], path: Path = PARAMS) -> AnySection:
+    """Reads a section as `load` does, with other values for some of its keys.
+
+    Raises:
+      UsageError: for an unknown key, the nearest is offered, or a value out of range.
+    """
+    load(section, path)
+    name = section.__name__.lower()
+    return _check(section, _read_yaml(path)[name] | values, f"section {name}")
+
+
+def write(changes: dict[str, dict[str, Any]], path: Path) -> None:
+    """Puts other values, by section and key, into `path`, keeping its comments."""
+    with _edited(path) as document:
+        for section, values in changes.items():
+            document[section].update(values)
+
+
+def read_value(text: str) -> Any:
+    """A value as it would be written in the params.
+
+    Raises:
+      UsageError: if it is not readable as YAML.
+    """
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UsageError(f"not readable as YAML: {text}", mend="write it as in configs/params.yaml") from None
+
+
+def dependencies(stages: list[str]) -> list[Path]:
+    """What the stages read, by `dvc.yaml`, and none of them writes."""
+    known = _read_yaml(PIPELINE)["stages"]
+    written = [Path(out) for name in stages for out in known[name].get("outs", []) if isinstance(out, str)]
+    read = {Path(dependency) for name in stages for dependency in known[name]["deps"]}
+    return sorted(read - set(written))
 
 
 def nearest(word: str, known: list[str] | set[str]) -> str:
     """The advice for a mistyped name."""
     close = difflib.get_close_matches(str(word), sorted(known), n=1, cutoff=0.5)
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(sorted(known)[:20])}"
+
+
+@contextmanager
+def _edited(path: Path) -> Iterator[Any]:
+    """Yields the document in `path`, and writes what became of it, comments kept."""
+    from ruamel.yaml import YAML
+
+    from pipeline.files import atomic
+
+    editor = YAML()
+    editor.preserve_quotes = True
+    editor.width = 4096
+    document = editor.load(path.read_text(encoding="utf-8"))
+    yield document
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        editor.dump(document, file)
 
 
 class _UniqueKeys(yaml.SafeLoader):

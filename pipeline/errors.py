@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import sys
 import threading
@@ -45,6 +46,17 @@ class WallabyError(Exception):
     def __str__(self) -> str:
         said = {"error": self.what, "   in": self.where, " mend": self.mend}
         return "\n".join(f"{name}: {' '.join(text.split())}" for name, text in said.items() if text)
+
+
+def said(output: str, code: int) -> WallabyError | None:
+    """The last error in what a program of ours has printed, if there is one; the program ended with `code`."""
+    last = re.findall(r"^error: (.*)(?:\n   in: (.*))?(?:\n mend: (.*))?", output, re.MULTILINE)
+    if not last:
+        return None
+    what, where, mend = last[-1]
+    error = WallabyError(what, where=where, mend=mend)
+    error.code = Exit(code) if code in set(Exit) else Exit.UNEXPECTED
+    return error
 
 
 class UsageError(WallabyError):

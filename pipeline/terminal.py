@@ -143,6 +143,55 @@ def runs(table: pd.DataFrame) -> None:
     _console().print(shown)
 
 
+def ablation(table: pd.DataFrame, failed: list[str], *, confidence: float) -> None:
+    """What each setting is worth: its accuracies beside the baseline's, and by how much it differs."""
+    console = _console()
+    shown = Table(
+        title=f"Ablation: one setting changed at a time; differences in points, with {confidence:.0%} intervals"
+    )
+    shown.add_column("setting", overflow="fold")
+    shown.add_column("epochs", justify="right")
+    shown.add_column("minutes", justify="right")
+    shown.add_column("set", no_wrap=True)
+    for name in ("images", "accuracy", "difference", "macro F1", "log loss"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    for _, rows in table.groupby("setting", sort=False):
+        for number, row in enumerate(rows.itertuples()):
+            first = [escape(row.setting), f"{row.epochs:g}", f"{row.minutes:.1f}"] if number == 0 else ["", "", ""]
+            known = not pd.isna(row.difference)  # the baseline's own is not
+            shown.add_row(
+                *first,
+                row.set.replace("benchmark:", "benchmark "),
+                str(row.n),
+                f"{row.top1:.1%}",
+                f"{100 * row.difference:+.1f} ({100 * row.low:+.1f} to {100 * row.high:+.1f})" if known else "",
+                f"{row.macro_f1:.3f}",
+                f"{row.log_loss:.3f}",
+                style="bold" if known and (row.low > 0 or row.high < 0) else "",
+                end_section=number == len(rows) - 1,
+            )
+    console.print(shown)
+    for reason in failed:
+        console.print(f"not trained: {reason}", markup=False, soft_wrap=True)
+
+
+def rates(curve: pd.DataFrame, suggestion: float, *, rows: int = 25) -> None:
+    """The loss over the learning rate, about `rows` of the steps, and the suggested rate among them."""
+    shown = Table(title="Loss while the learning rate rises")
+    for name in ("rate", "loss"):
+        shown.add_column(name, justify="right")
+    shown.add_column("")
+    every = max(1, len(curve) // rows)
+    lowest, highest = curve["loss"].min(), curve["loss"].max()
+    for number, row in enumerate(curve.itertuples()):
+        if number % every == 0 or row.rate == suggestion:
+            length = round(40 * (row.loss - lowest) / ((highest - lowest) or 1))
+            here = row.rate == suggestion
+            mark = " falls fastest" if here else ""
+            shown.add_row(f"{row.rate:.1e}", f"{row.loss:.3f}", "\u2588" * length + mark, style="bold" if here else "")
+    _console().print(shown)
+
+
 def summary(told: dict[str, Any]) -> None:
     """The last round in a few lines, and the commands that come next."""
     curated, training, predictions = told["curated"], told["training"], told["predictions"]

@@ -183,6 +183,48 @@ def test_naming_a_root_never_breaks_the_file(params, name):
     assert path.read_bytes() == before
 
 
+def test_other_values_are_checked_as_those_in_the_file_and_leave_it_alone(params):
+    path = params("batch_size", "batch_size: auto")
+    before = path.read_bytes()
+    changed = config.changed(config.Train, {"zoom": 0, "learning_rate": "1e-4"}, path)
+    assert (changed.zoom, changed.learning_rate, changed.batch_size) == (0, 0.0001, None)
+    for values, said in [({"zom": 0}, "did you mean 'zoom'"), ({"zoom": 2}, "zoom is 2"), ({"max_epochs": 0}, "0")]:
+        with pytest.raises(UsageError) as refused:
+            config.changed(config.Train, values, path)
+        assert said in str(refused.value)
+    assert path.read_bytes() == before
+
+
+def test_values_written_into_the_params_change_their_lines_and_no_other(params):
+    path = params()
+    before = path.read_text(encoding="utf-8").splitlines()
+    config.write({"train": {"flip": False, "learning_rate": 0.0001}, "curate": {"min_images": 35}}, path)
+    changed = [line for line in path.read_text(encoding="utf-8").splitlines() if line not in before]
+    assert [line.split("#")[0].strip() for line in changed] == [
+        "min_images: 35",
+        "learning_rate: 0.0001",
+        "flip: false",
+    ]
+    assert all("#" in line for line in changed)
+    assert config.load(config.Train, path).learning_rate == 0.0001
+    assert config.load(config.Curate, path).min_images == 35
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("false", False), ("0.99", 0.99), ("grow", "grow"), ("[a, b]", ["a", "b"])]
+)
+def test_a_value_is_read_as_it_stands_in_the_params(text, value):
+    assert config.read_value(text) == value
+
+
+def test_what_stages_read_is_told_without_what_they_write(monkeypatch):
+    monkeypatch.chdir(REAL.parents[1])
+    read = config.dependencies(["train", "evaluate"])
+    assert {Path("data/base"), Path("data/splits/splits.parquet"), Path("pipeline/bundle.py")} < set(read)
+    assert Path("data/model") not in read
+    assert Path("data/model") in config.dependencies(["evaluate"])
+
+
 def test_an_unknown_preset_offers_the_nearest(tmp_path, monkeypatch):
     monkeypatch.setattr(config, "PRESETS", tmp_path)
     (tmp_path / "inception_v4.yaml").write_text("architecture: inception_v4\nimage_size: 299\n")

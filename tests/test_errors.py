@@ -126,3 +126,17 @@ errors.run(work)
 def test_a_stop_that_python_swallowed_still_ends_with_130():
     ended = subprocess.run([sys.executable, "-c", SWALLOWED], check=False, capture_output=True, cwd=REPOSITORY, env={})
     assert ended.returncode == 130
+
+
+@pytest.mark.parametrize("error", [DataError("the loss has exploded", where="a, b", mend="wait"), UsageError("what?")])
+def test_an_error_that_another_program_has_printed_is_the_same_again(error):
+    found = errors.said(f"epoch 1\n{error}\nERROR: failed", int(error.code))
+    assert (str(found), found.code) == (str(error), error.code)
+
+
+def test_of_several_errors_printed_the_last_one_counts():
+    assert errors.said("error: first\n mend: wait\nerror: second", 1).what == "second"
+
+
+def test_where_no_error_of_ours_was_printed_there_is_none():
+    assert errors.said("Traceback (most recent call last):\nZeroDivisionError", 1) is None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pipeline import paths
 from pipeline.cli.common import Verb, answer
+from pipeline.errors import Exit
 
 
 def add(verb: Verb) -> None:
@@ -19,6 +20,21 @@ def add(verb: Verb) -> None:
 
     command = verb("augment-sheet", augment_sheet, "show what training will see, the most endangered pictures first")
     command.add_argument("--out", type=Path, help="the page (default: .wallaby/augment-sheet.html)")
+
+    command = verb("ablate", ablate, "train with one setting changed at a time, and tabulate what each is worth")
+    command.add_argument(
+        "settings", nargs="*", metavar="SETTING=VALUE", help="of section train (default: each part of the recipe)"
+    )
+    command.add_argument("--epochs", type=int, metavar="N", help="of each training, at most (default: max_epochs)")
+    command.add_argument("--seeds", type=seeds, default=[], metavar="0,1", help="train each setting with each of them")
+    command.add_argument("--dry-run", action="store_true", help="say what would be trained")
+
+    command = verb("find-rate", find_rate, "try ever higher learning rates for a few steps, and suggest one")
+    command.add_argument("--steps", type=int, default=100, metavar="N", help="of a batch each (default: 100)")
+
+
+def seeds(text: str) -> list[int]:
+    return [int(seed) for seed in text.split(",")]
 
 
 def init_base(args: argparse.Namespace) -> int:
@@ -40,3 +56,45 @@ def augment_sheet(args: argparse.Namespace) -> int:
     flagged = sheet.write(out)
     page = out.resolve().as_uri()
     return answer(args, {"page": page, "flagged": flagged}, f"{flagged} training pictures are flagged; look at {page}")
+
+
+def ablate(args: argparse.Namespace) -> int:
+    import sys
+
+    from pipeline import ablation, terminal
+
+    trials = ablation.plan(args.settings, epochs=args.epochs, seeds=args.seeds)
+    if args.dry_run:
+        todo = [f"{trial.setting}, seed {trial.seed}" for trial in trials if not trial.result.exists()]
+        text = "\n".join([f"would train {len(todo)} of {len(trials)}", *todo])
+        return answer(args, {"trials": len(trials), "to_train": todo}, text)
+    failed = ablation.run(trials, told=lambda line: print(line, file=sys.stderr, flush=True))
+    found = ablation.table(trials)
+    page = ablation.write(found)
+    reasons = [f"{trial.setting}, seed {trial.seed}: {reason}" for trial, reason in failed.items()]
+    if args.json:
+        answer(args, {"rows": ablation.records(found), "failed": reasons, "page": str(page)}, "")
+    else:
+        terminal.ablation(found, reasons, confidence=ablation.CONFIDENCE)
+        print(f"the same with all columns: {page}, {page.with_suffix('.csv')}")
+    return Exit.SOME_FAILED if failed else Exit.DONE
+
+
+def find_rate(args: argparse.Namespace) -> int:
+    from pipeline import config, terminal
+    from pipeline.errors import UsageError
+    from pipeline.files import write_csv
+    from pipeline.training import rate_finder
+
+    if args.steps < 10:
+        raise UsageError(f"--steps {args.steps}: a curve needs at least 10", where="wallaby find-rate")
+    found = rate_finder.find(steps=args.steps)
+    table = config.cache("find-rate.csv")
+    write_csv(found.curve, table)
+    if args.json:
+        told = {"key": found.key, "suggestion": found.suggestion, "now": found.now}
+        return answer(args, told | {"curve": found.curve.to_dict("records")}, "")
+    terminal.rates(found.curve, found.suggestion)
+    print(f"suggestion for train.{found.key}, which applies to this base: {found.suggestion:.2g} (now {found.now:.2g})")
+    print(f"the whole curve: {table}")
+    return Exit.DONE

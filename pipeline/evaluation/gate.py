@@ -1,12 +1,11 @@
 """The gate: candidate against champion on the same benchmark images, from stored scores alone."""
 
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from pipeline.evaluation import paired
 from pipeline.library.benchmarks import PREFIX
 from pipeline.library.classes import Classes
 
@@ -29,7 +28,7 @@ def decide(
     """Decides whether the candidate may replace the champion.
 
     On each benchmark both knew the images of, and on the classes that both know, the difference of the two accuracies
-    has an interval for paired proportions (Agresti 2013, "Categorical Data Analysis", 11.1.3).
+    has an interval for paired proportions (`paired.mean_difference`).
 
     Rules, the first that holds:
       1. pass         there is no champion
@@ -69,28 +68,23 @@ def by_todays_names(scores: pd.DataFrame, classes: Classes) -> pd.DataFrame:
 
 
 def _compare(candidate: pd.DataFrame, champion: pd.DataFrame, name: str, confidence: float) -> dict[str, Any]:
-    ours, theirs = (  # a picture that stands twice in the set counts once
-        scores[scores["set"] == name].drop_duplicates(["sha256", "label"]) for scores in (candidate, champion)
-    )
-    pairs = ours.merge(theirs, on=["sha256", "label"], suffixes=("", "_champion"))
-    pairs = pairs[(pairs["label_rank"] > 0) & (pairs["label_rank_champion"] > 0)]
-    right, right_before = pairs["label_rank"] == 1, pairs["label_rank_champion"] == 1
+    ours, theirs = (scores[scores["set"] == name] for scores in (candidate, champion))
+    pairs = paired.pair(ours, theirs)
+    right, right_before = pairs["right"], pairs["right_before"]
     n = len(pairs)
     figures: dict[str, Any] = {"n": n, "same_version": _content(ours) == _content(theirs)}
     if not n:
         return figures
-    gained, lost = int((right & ~right_before).sum()), int((~right & right_before).sum())
-    difference = (gained - lost) / n
-    deviation = float(np.sqrt(max(gained + lost - (gained - lost) ** 2 / n, 0.0))) / n
-    half = NormalDist().inv_cdf(0.5 + confidence / 2) * deviation
+    change = right.astype(int) - right_before.astype(int)
+    difference, low, high = paired.mean_difference(change, confidence=confidence)
     return figures | {
         "candidate": round(float(right.mean()), 6),
         "champion": round(float(right_before.mean()), 6),
         "difference": round(difference, 6),
-        "low": round(difference - half, 6),
-        "high": round(difference + half, 6),
-        "gained": gained,
-        "lost": lost,
+        "low": round(low, 6),
+        "high": round(high, 6),
+        "gained": int((change > 0).sum()),
+        "lost": int((change < 0).sum()),
         "new_classes": sorted(
             set(ours.loc[ours["label_rank"] > 0, "label"]) - set(theirs.loc[theirs["label_rank"] > 0, "label"])
         ),

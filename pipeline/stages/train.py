@@ -25,7 +25,6 @@ TRAINING_PARAMS = {
     *("seed", "max_epochs", "optimizer", "warmup_epochs", "decay", "lr_patience", "patience", "min_delta"),
     *("weight_decay", "ema", "loss", "focal_gamma", "label_smoothing", "imbalance", "max_class_weight"),
 }
-FOR_PEOPLE = {"tensorboard", "cost_per_hour"}  # they change nothing that is learnt
 
 
 def main(splits_table: str, base_folder: str, out: str) -> None:
@@ -43,7 +42,7 @@ def main(splits_table: str, base_folder: str, out: str) -> None:
     model = renew_head(base.model, classes, old_classes=base.classes, mode=params.head, seed=params.seed)
     freeze(model, params.freeze)
     data_digest = digest(Path(splits_table))
-    work = work_folder(data_digest, base.card.model_digest, params.model_dump(exclude=FOR_PEOPLE))
+    work = work_folder(data_digest, base.card.model_digest, params.model_dump(exclude=config.FOR_PEOPLE))
     card = bundle.Card(
         preset=base.card.preset,
         image_size=base.card.image_size,
@@ -111,7 +110,7 @@ def starting_point(params: config.Train, *, continued: bool) -> dict[str, Any]:
 
 def work_folder(*inputs: object) -> Path:
     """The state of an interrupted training with the very same inputs; those of any other are removed."""
-    parent = config.cache("train")
+    parent = config.own("train")
     work = parent / hashlib.sha256(repr(inputs).encode()).hexdigest()[:16]
     for other in parent.glob("*"):
         if other != work:
@@ -134,6 +133,7 @@ def start_run(work: Path, card: bundle.Card, base: bundle.Bundle, rows: pd.DataF
             "base_run_id": base.card.run_id,
             "base_digest": card.parent_digest,
             "throwaway": str(card.throwaway).lower(),
+            "experiment": os.environ.get("DVC_EXP_NAME", ""),
         },
     )
     write_json({"run_id": run_id}, note)

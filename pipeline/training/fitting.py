@@ -103,6 +103,7 @@ def fit(
     plateau = keras.callbacks.ReduceLROnPlateau(MONITOR, factor=LR_FACTOR, patience=lr_patience, min_delta=min_delta)
     resume = Resume(folder, stopping, [plateau], told)
     phases = [("head", head_warmup_epochs)] if head_warmup_epochs else []
+    done = 0  # epochs that this very call has trained
     for phase, until in [*phases, ("all", max_epochs)]:
         for layer, original in zip(trained.layers, model.layers, strict=True):
             layer.trainable = original.trainable and (phase == "all" or layer.name == HEAD)
@@ -118,7 +119,7 @@ def fit(
             trained.optimizer.build(trained.trainable_variables)
             _build_metrics(trained)
         resume.restore(trained, phase)
-        if resume.history and resume.next_epoch < until and not resume.finished:
+        if resume.next_epoch > done and resume.next_epoch < until and not resume.finished:
             print(f"train: continues after epoch {resume.next_epoch}", flush=True)
         if resume.finished or resume.next_epoch >= until:
             continue
@@ -151,6 +152,7 @@ def fit(
                 callbacks=callbacks,
                 verbose=0,
             )
+        done = resume.next_epoch
     resume.restore_best(trained)
     hardware.copy_variables(trained, model)
     return Fitted(pd.DataFrame(resume.history), int(resume.best_epoch or 0))

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from pipeline.files import read_table, write_table
 
 FIRST_BIRD = "library/bird/0000.jpg"
+MEASURED = ["seconds", "images_per_second", "minutes"]  # differ from run to run
 
 
 def says(result, *words: str) -> None:
@@ -126,8 +127,39 @@ def test_a_killed_training_continues_and_ends_as_if_nothing_had_happened(workspa
     result = workspace.stage("train")
     assert "continues after epoch" in result.stdout
     history = workspace.table("data/model/history.csv")
-    measured = ["seconds", "images_per_second", "minutes"]
-    pd.testing.assert_frame_equal(history.drop(columns=measured), undisturbed.drop(columns=measured), check_exact=True)
+    pd.testing.assert_frame_equal(history.drop(columns=MEASURED), undisturbed.drop(columns=MEASURED), check_exact=True)
+
+
+FULL_DISK = """
+import runpy
+from pathlib import Path
+
+write = Path.write_bytes
+
+def until_the_disk_is_full(path, data):
+    if path.name.startswith(".state-2"):
+        write(path, data[: len(data) // 2])
+        raise OSError(28, "No space left on device", str(path))
+    return write(path, data)
+
+Path.write_bytes = until_the_disk_is_full
+runpy.run_module("pipeline.stages.train", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_a_disk_full_at_a_checkpoint_ends_training_with_75_and_it_goes_on_afterwards(workspace):
+    undisturbed = workspace.table("data/model/history.csv")
+    shutil.rmtree(workspace.path / "data/model")
+    arguments = workspace.stage_command("train")[3:]
+    says(
+        workspace.run("python", "-c", FULL_DISK, *arguments, code=75), "the disk is full", "state-2", "free some space"
+    )
+    assert not (workspace.path / "data/model").exists()
+    (work,) = (workspace.path / ".wallaby/train").iterdir()
+    assert {path.name for path in work.glob("*state*")} == {"state-1.npz"}
+    assert "continues after epoch 1" in workspace.stage("train").stdout
+    history = workspace.table("data/model/history.csv")
+    pd.testing.assert_frame_equal(history.drop(columns=MEASURED), undisturbed.drop(columns=MEASURED), check_exact=True)
 
 
 def test_a_killed_identification_continues_with_every_image_once(workspace):

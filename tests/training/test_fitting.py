@@ -76,6 +76,14 @@ def test_a_warm_up_of_the_head_leaves_the_body_as_it_was(tmp_path):
     assert weights_of_body <= moved[3]
 
 
+def test_training_says_that_it_continues_only_where_it_was_interrupted(tmp_path, capsys):
+    train(tmp_path / "undisturbed", max_epochs=3, head_warmup_epochs=1)
+    assert "continues" not in capsys.readouterr().out
+    for epochs, said in [(2, []), (3, ["train: continues after epoch 2"])]:
+        train(tmp_path / "twice", max_epochs=epochs, head_warmup_epochs=1)
+        assert [line for line in capsys.readouterr().out.splitlines() if "continues" in line] == said
+
+
 def test_epochs_that_train_the_head_alone_are_never_the_best(tmp_path):
     _, fitted = train(tmp_path, max_epochs=3, head_warmup_epochs=2)
     assert fitted.best_epoch == 3

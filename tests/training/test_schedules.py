@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.training.schedules import find_learning_rate, share, suggest
+from pipeline.training.schedules import SMOOTHING, find_learning_rate, share, suggest
 from tests.networks import batches, equal, tiny, weights
 
 
@@ -38,6 +38,25 @@ def test_the_suggested_rate_is_where_the_loss_falls_fastest():
 
 def test_a_loss_that_only_rises_suggests_the_lowest_rate():
     assert suggest(pd.DataFrame({"rate": [0.1, 1.0], "loss": [1.0, 2.0]})) == 0.1
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(-0.3, 0.3), st.sampled_from([60, 100, 200]))
+def test_the_luck_of_the_first_batches_suggests_nothing(seed, first, steps):
+    """A level loss with noise, smoothed as the test does it, that falls from a rate of 1e-4 on and rises again."""
+    rates = np.geomspace(1e-6, 1, steps)
+    true = np.interp(np.log10(rates), [-6, -4, -2, -1, 0], [2.5, 2.5, 1.5, 1.5, 3])
+    noisy = true + np.random.default_rng(seed).normal(0, 0.02, steps)
+    noisy[0] += first
+    smoothed = pd.Series(noisy).ewm(alpha=1 - SMOOTHING).mean()
+    assert 5e-5 < suggest(pd.DataFrame({"rate": rates, "loss": smoothed})) < 5e-2
+
+
+def test_the_range_test_takes_the_optimiser_and_the_loss_that_training_has():
+    curves = [
+        find_learning_rate(tiny(), batches(24), lowest=1e-3, steps=20, **options)[0]["loss"]
+        for options in ({}, {"optimizer": "rmsprop"}, {"loss": "focal"}, {"body_rate": 0.01})
+    ]
+    assert all(not np.allclose(curve, curves[0]) for curve in curves[1:])
 
 
 def test_the_range_test_raises_the_rate_step_by_step_and_leaves_the_network_alone():
