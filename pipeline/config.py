@@ -175,12 +175,22 @@ class Queue(Section):
     max_rows: Positive
 
 
+class Reported(BaseModel):
+    """What a paper says of a network: never mixed with what is measured here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    top1: Share  # accuracy on ImageNet's validation set
+    source: Annotated[str, Field(min_length=1)]
+
+
 class Preset(Section):
     """One architecture preset: a file of `configs/models/`."""
 
     architecture: str
     image_size: Positive
     options: dict[str, Any] = {}
+    reported: Reported | None = None
 
 
 AnySection = TypeVar("AnySection", bound=Section)

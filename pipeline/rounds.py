@@ -15,11 +15,15 @@ from pipeline.files import atomic_folder, digest, read_json, read_table, write_t
 from pipeline.library import board, history, lineage
 
 
-def init_base(preset_name: str, out: Path, *, seed: int, replace: bool) -> bundle.Card:
-    """Writes round 0: a network with random weights that has seen nothing. Its one output is popped in round 1.
+def init_base(preset_name: str, out: Path, *, seed: int, replace: bool, weights: str = "random") -> bundle.Card:
+    """Writes round 0: a network that has seen nothing of the library. Its one output is popped in round 1.
+
+    Args:
+      weights: what it begins with (`presets.build`).
 
     Raises:
-      UsageError: for an unknown preset, or if there is a base and `replace` is not given.
+      UsageError: for an unknown preset or unknown weights, or if there is a base and `replace` is not given.
+      DataError: if the file of weights does not fit the network.
     """
     preset = config.load_preset(preset_name)
     if out.exists() and not replace:
@@ -30,7 +34,7 @@ def init_base(preset_name: str, out: Path, *, seed: int, replace: bool) -> bundl
         )
     from pipeline.models import presets
 
-    model = presets.build(preset, num_classes=1, seed=seed)
+    model = presets.build(preset, num_classes=1, seed=seed, weights=weights)
     card = bundle.Card(preset=preset_name, image_size=preset.image_size)
     with atomic_folder(out) as new:
         card = bundle.save(bundle.Bundle(model, [], card, lineage.empty()), new)

@@ -192,6 +192,48 @@ def rates(curve: pd.DataFrame, suggestion: float, *, rows: int = 25) -> None:
     _console().print(shown)
 
 
+def models(table: pd.DataFrame, classes: int) -> None:
+    """The presets side by side. What papers report stands apart: it was measured elsewhere, on ImageNet."""
+    shown = Table(title=f"Networks, with a head for {classes} classes")
+    shown.add_column("preset")
+    shown.add_column("network")
+    for name in ("pixels", "parameters", "GFLOPs", "MB on disk", "reported top-1"):
+        shown.add_column(name, justify="right")
+    for row in table.itertuples():
+        if row.failure:
+            shown.add_row(escape(row.preset), row.network, str(row.image_size), escape(row.failure), style="dim")
+            continue
+        reported = "" if pd.isna(row.reported_top1) else f"{row.reported_top1:.1%}"
+        cells = [f"{row.parameters / 1e6:.1f} M", f"{row.gflops:.2f}", f"{row.megabytes:.1f}", reported]
+        shown.add_row(escape(row.preset), row.network, str(row.image_size), *cells)
+    console = _console()
+    console.print(shown)
+    console.print("reported: by the paper named in the preset, on ImageNet; `wallaby models NAME` shows which")
+
+
+def model(row: dict[str, Any], options: dict[str, Any]) -> None:
+    """One preset in detail."""
+    console = _console()
+    console.rule(escape(row["preset"]))
+    lines = [
+        ("network", row["network"]),
+        ("options", ", ".join(f"{name} {value}" for name, value in options.items()) or "none"),
+        ("pixels", f"{row['image_size']} x {row['image_size']}"),
+    ]
+    if row["failure"]:
+        lines.append(("not built", row["failure"]))
+    else:
+        lines += [
+            ("parameters", f"{row['parameters']:,}"),
+            ("GFLOPs", f"{row['gflops']:.3f} a picture"),
+            ("on disk", f"{row['megabytes']:.1f} MB"),
+        ]
+    if row["source"]:
+        lines.append(("reported", f"{row['reported_top1']:.1%} top-1 on ImageNet ({row['source']})"))
+    for name, text in lines:
+        console.print(f"{name:>12}  {text}", markup=False, soft_wrap=True)
+
+
 def summary(told: dict[str, Any]) -> None:
     """The last round in a few lines, and the commands that come next."""
     curated, training, predictions = told["curated"], told["training"], told["predictions"]

@@ -26,3 +26,5 @@ def _import_quietly() -> ModuleType:
 
 
 keras = _import_quietly()
+
+from pipeline.models import grouped  # noqa: E402, F401 - a file that holds this layer can be read only once it is known

@@ -2,7 +2,8 @@
 of Residual Connections on Learning", figures 3 to 9) and a family of it by width, depth and image size.
 
 A branch is a list of (filters, kernel), a block is a list of branches. Shapes in the comments are those of the
-full network: width 1, blocks (4, 7, 3), 299 x 299 pixels.
+full network: width 1, blocks (4, 7, 3), 299 x 299 pixels. Branches stand in the order of timm's `inception_v4`, whose
+weights fit (`timm_weights.py`).
 """
 
 from collections.abc import Callable, Sequence
@@ -11,12 +12,10 @@ from functools import partial
 import keras
 from keras import layers
 
+from pipeline.models.blocks import SAME, VALID, chain, concat, conv_bn, numbered, pixels, scale
 from pipeline.models.head import FEATURES, add_head
 
-SAME, VALID = "same", "valid"
 MIN_IMAGE_SIZE = 75  # below this the last reduction has nothing left to reduce
-
-Conv = tuple  # (filters, kernel) or (filters, kernel, strides, padding)
 
 
 def inception_v4(
@@ -27,7 +26,6 @@ def inception_v4(
     blocks: Sequence[int] = (4, 7, 3),
     dropout: float = 0.2,
     batch_norm_momentum: float = 0.9997,
-    name: str = "inception_v4",
 ) -> keras.Model:
     """Returns Inception-V4: pixels (N, image_size, image_size, 3) in [0, 255] to probabilities (N, num_classes).
 
@@ -41,42 +39,22 @@ def inception_v4(
     Raises:
       ValueError: if `image_size` is too small for the network.
     """
-    if image_size < MIN_IMAGE_SIZE:
-        raise ValueError(f"image_size {image_size} is too small for Inception-V4: at least {MIN_IMAGE_SIZE}")
     conv = partial(conv_bn, width=width, momentum=batch_norm_momentum)
     num_a, num_b, num_c = blocks
 
-    pixels = keras.Input((image_size, image_size, 3), name="pixels")
-    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(pixels)  # 299 x 299 x 3
-    x = stem(conv, x)  # 35 x 35 x 384
-    for _ in range(num_a):
-        x = inception_a(conv, x)
-    x = reduction_a(conv, x)  # 17 x 17 x 1024
-    for _ in range(num_b):
-        x = inception_b(conv, x)
-    x = reduction_b(conv, x)  # 8 x 8 x 1536
-    for _ in range(num_c):
-        x = inception_c(conv, x)
+    picture = pixels(image_size, least=MIN_IMAGE_SIZE, network="Inception-V4")  # 299 x 299 x 3
+    x = stem(numbered(conv, "stem"), scale(picture))  # 35 x 35 x 384
+    for number in range(1, num_a + 1):
+        x = inception_a(numbered(conv, f"inception_a{number}"), x)
+    x = reduction_a(numbered(conv, "reduction_a"), x)  # 17 x 17 x 1024
+    for number in range(1, num_b + 1):
+        x = inception_b(numbered(conv, f"inception_b{number}"), x)
+    x = reduction_b(numbered(conv, "reduction_b"), x)  # 8 x 8 x 1536
+    for number in range(1, num_c + 1):
+        x = inception_c(numbered(conv, f"inception_c{number}"), x)
     x = layers.GlobalAveragePooling2D(name="pool")(x)  # 1536
     x = layers.Dropout(dropout, name=FEATURES)(x)
-    return keras.Model(pixels, add_head(x, num_classes), name=name)
-
-
-def conv_bn(x, filters: int, kernel, strides: int = 1, padding: str = SAME, *, width: float, momentum: float):
-    """Convolution without bias, batch normalisation, ReLU."""
-    x = layers.Conv2D(max(1, round(filters * width)), kernel, strides=strides, padding=padding, use_bias=False)(x)
-    x = layers.BatchNormalization(momentum=momentum, epsilon=1e-3)(x)
-    return layers.Activation("relu")(x)
-
-
-def chain(conv: Callable, x, *convs: Conv):
-    for args in convs:
-        x = conv(x, *args)
-    return x
-
-
-def concat(*branches):
-    return layers.Concatenate()(list(branches))
+    return keras.Model(picture, add_head(x, num_classes), name="inception_v4")
 
 
 def avg_pool(x):
@@ -101,50 +79,46 @@ def stem(conv: Callable, x):
 def inception_a(conv: Callable, x):
     """Figure 4: 35 x 35 x 384."""
     return concat(
-        chain(conv, avg_pool(x), (96, 1)),
-        chain(conv, x, (96, 1)),
+        conv(x, 96, 1),
         chain(conv, x, (64, 1), (96, 3)),
         chain(conv, x, (64, 1), (96, 3), (96, 3)),
+        conv(avg_pool(x), 96, 1),
     )
 
 
 def reduction_a(conv: Callable, x):
     """Figure 7 with k, l, m, n = 192, 224, 256, 384: 35 x 35 to 17 x 17 x 1024."""
     return concat(
-        max_pool(x),
         conv(x, 384, 3, 2, VALID),
         chain(conv, x, (192, 1), (224, 3), (256, 3, 2, VALID)),
+        max_pool(x),
     )
 
 
 def inception_b(conv: Callable, x):
     """Figure 5: 17 x 17 x 1024."""
     return concat(
-        chain(conv, avg_pool(x), (128, 1)),
-        chain(conv, x, (384, 1)),
+        conv(x, 384, 1),
         chain(conv, x, (192, 1), (224, (1, 7)), (256, (7, 1))),
         chain(conv, x, (192, 1), (192, (7, 1)), (224, (1, 7)), (224, (7, 1)), (256, (1, 7))),
+        conv(avg_pool(x), 128, 1),
     )
 
 
 def reduction_b(conv: Callable, x):
     """Figure 8: 17 x 17 to 8 x 8 x 1536."""
     return concat(
-        max_pool(x),
         chain(conv, x, (192, 1), (192, 3, 2, VALID)),
         chain(conv, x, (256, 1), (256, (1, 7)), (320, (7, 1)), (320, 3, 2, VALID)),
+        max_pool(x),
     )
 
 
 def inception_c(conv: Callable, x):
     """Figure 6: 8 x 8 x 1536."""
+    plain = conv(x, 256, 1)
     split = conv(x, 384, 1)
+    split_wide, split_tall = conv(split, 256, (1, 3)), conv(split, 256, (3, 1))
     deep = chain(conv, x, (384, 1), (448, (3, 1)), (512, (1, 3)))
-    return concat(
-        chain(conv, avg_pool(x), (256, 1)),
-        chain(conv, x, (256, 1)),
-        conv(split, 256, (1, 3)),
-        conv(split, 256, (3, 1)),
-        conv(deep, 256, (1, 3)),
-        conv(deep, 256, (3, 1)),
-    )
+    deep_wide, deep_tall = conv(deep, 256, (1, 3)), conv(deep, 256, (3, 1))
+    return concat(plain, split_wide, split_tall, deep_wide, deep_tall, conv(avg_pool(x), 256, 1))

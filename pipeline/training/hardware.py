@@ -38,9 +38,10 @@ def twin(model: keras.Model, *, precision: str = "float32", devices: list[str] |
       devices: two or more to mirror the copy on, each taking its part of every batch (TensorFlow only).
     """
 
-    def cloned(layer: keras.layers.Layer) -> keras.layers.Layer:
+    def cloned(layer: keras.Operation) -> keras.Operation:
         config = layer.get_config()
-        if layer.name != HEAD and not isinstance(layer, keras.layers.InputLayer):
+        computes = isinstance(layer, keras.layers.Layer) and not isinstance(layer, keras.layers.InputLayer)
+        if computes and layer.name != HEAD:  # a plain operation computes as what it is given
             config["dtype"] = precision
         return layer.__class__.from_config(config)
 

@@ -1,0 +1,82 @@
+"""Any network of `keras.applications`, with random weights or those learnt from ImageNet."""
+
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from typing import Any
+
+import keras
+from keras import layers
+
+from pipeline.config import nearest
+from pipeline.errors import UsageError
+from pipeline.models.head import FEATURES, add_head
+
+NAMES = {name for name in dir(keras.applications) if name[0].isupper()}
+
+
+def applications(
+    *, name: str, image_size: int = 224, num_classes: int = 1000, dropout: float = 0.2, weights: str = "random"
+) -> keras.Model:
+    """Returns a network of `keras.applications`: pixels (N, image_size, image_size, 3) in [0, 255] to probabilities.
+
+    What the network wants of its pixels is done inside it. Its features are the average over all places of its last
+    convolution; a classifier of more layers, as VGG16's or MobileNetV3's, is left off.
+
+    Args:
+      name: EfficientNetB0, MobileNetV3Small, ...
+      image_size: side of the square input, in pixels.
+      dropout: share of features dropped before the head.
+      weights: random, or imagenet: downloaded once and kept in ~/.keras/models.
+
+    Raises:
+      ValueError: if `image_size` is too small for the network.
+      UsageError: for an unknown name, the nearest is offered; or if the weights cannot be downloaded.
+    """
+    if name not in NAMES:
+        raise UsageError(f"keras.applications has no '{name}'", where="configs/models", mend=nearest(name, NAMES))
+    network = getattr(keras.applications, name)
+    preprocess = sys.modules[network.__module__].preprocess_input
+
+    pixels = keras.Input((image_size, image_size, 3), name="pixels")
+    options = {"include_top": False, "input_tensor": preprocess(pixels), "input_shape": (image_size, image_size, 3)}
+    body = network(weights=None, **options) if weights == "random" else _downloaded(network, options)
+    x = layers.GlobalAveragePooling2D(name="pool")(body.output)
+    x = layers.Dropout(dropout, name=FEATURES)(x)
+    return _with_constants(keras.Model(pixels, add_head(x, num_classes), name=name.lower()))
+
+
+def _downloaded(network: Callable, options: dict[str, Any]) -> keras.Model:
+    try:
+        with redirect_stdout(sys.stderr):  # Keras tells there how far it is
+            return network(weights="imagenet", **options)
+    except Exception as error:  # Keras raises no kind of its own
+        told = str(error).startswith(("URL fetch failure", "Incomplete or corrupted file"))
+        if not told and not isinstance(error, (ConnectionError, TimeoutError)):
+            raise
+        raise UsageError(
+            f"the ImageNet weights could not be downloaded: {error}",
+            where=network.__name__,
+            mend="try again where there is a network, which ~/.keras/models spares the next time; or --weights random",
+        ) from None
+
+
+def _with_constants(model: keras.Model) -> keras.Model:
+    """Turns the mean and the variance of EfficientNet's pixels from weights into constants.
+
+    Keras reads such weights once, when the layer is built: a copy that is given them later would not know them.
+    """
+
+    def constant(layer: keras.Operation) -> keras.Operation:
+        if isinstance(layer, layers.Normalization) and layer.weights:
+            mean, variance, _ = layer.get_weights()
+            return layers.Normalization(mean=mean, variance=variance, name=layer.name)
+        return layer.__class__.from_config(layer.get_config())
+
+    if not any(isinstance(layer, layers.Normalization) and layer.weights for layer in model.layers):
+        return model
+    copy = keras.models.clone_model(model, clone_function=constant)
+    for old, new in zip(model.layers, copy.layers, strict=True):
+        if not isinstance(old, layers.Normalization):
+            new.set_weights(old.get_weights())
+    return copy
