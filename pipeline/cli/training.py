@@ -8,11 +8,13 @@ from pipeline.cli.common import Verb, answer
 
 
 def add(verb: Verb) -> None:
-    command = verb("init-base", init_base, "write round 0: a network that has seen nothing")
+    command = verb("init-base", init_base, "write round 0: a network that has seen none of your pictures")
     command.add_argument(
         "--model", required=True, metavar="PRESET", help="a file of configs/models, without its ending"
     )
-    command.add_argument("--weights", default="random", choices=["random"], help="where its weights come from")
+    command.add_argument(
+        "--weights", default="random", help="random, or hub:HANDLE: a TensorFlow Hub module (address, folder, .tar.gz)"
+    )
     command.add_argument("--seed", type=int, default=0, help="of the random weights")
     command.add_argument("--out", type=Path, default=paths.BASE)
     command.add_argument("--replace", action="store_true", help="replace a base; what it has learnt is forgotten")
@@ -24,7 +26,7 @@ def add(verb: Verb) -> None:
 def init_base(args: argparse.Namespace) -> int:
     from pipeline import rounds
 
-    card = rounds.init_base(args.model, args.out, seed=args.seed, replace=args.replace)
+    card = rounds.init_base(args.model, args.out, seed=args.seed, replace=args.replace, weights=args.weights)
     if args.out == paths.BASE:
         rounds.track_with_dvc(paths.BASE)
         if rounds.open_released(paths.RELEASED):

@@ -1,21 +1,30 @@
 """From a preset's name to a network."""
 
 import inspect
+from collections.abc import Callable
+from pathlib import Path
 
 import keras
 
 from pipeline.config import Preset, nearest
 from pipeline.errors import UsageError
+from pipeline.models.hub import hub
 from pipeline.models.inception_v4 import inception_v4
 
-ARCHITECTURES = {"inception_v4": inception_v4}
+ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {"hub": hub, "inception_v4": inception_v4}
+RANDOM, HUB = "random", "hub:"
 
 
-def build(preset: Preset, num_classes: int, *, seed: int | None = None) -> keras.Model:
-    """Builds the preset's network with random weights, the same for the same seed.
+def build(preset: Preset, num_classes: int, *, seed: int | None = None, weights: str = RANDOM) -> keras.Model:
+    """Builds the preset's network; what is random in it is the same for the same seed.
+
+    Args:
+      weights: random, or `hub:HANDLE` for the architecture hub (see `hub.fetch`).
 
     Raises:
-      UsageError: for an unknown architecture (the nearest is offered), or options it does not take.
+      UsageError: for an unknown architecture (the nearest is offered), options it does not take, or weights that are
+        not for it.
+      DataError: if the weights cannot be read.
     """
     if preset.architecture not in ARCHITECTURES:
         raise UsageError(
@@ -23,12 +32,36 @@ def build(preset: Preset, num_classes: int, *, seed: int | None = None) -> keras
         )
     if seed is not None:
         keras.utils.set_random_seed(seed)
+    from_hub = weights.startswith(HUB)
+    if not from_hub and weights != RANDOM:
+        raise UsageError(
+            f"unknown weights '{weights}'", where="--weights", mend=nearest(weights, {RANDOM, "hub:HANDLE"})
+        )
+    if from_hub != (preset.architecture == "hub"):
+        raise UsageError(
+            f"weights '{weights}' are not for the architecture {preset.architecture}",
+            where="--weights",
+            mend="a TensorFlow Hub module is `--model hub --weights hub:HANDLE`, nothing else of both",
+        )
     builder = ARCHITECTURES[preset.architecture]
-    options = set(inspect.signature(builder).parameters) - {"image_size", "num_classes", "name"}
+    options = set(inspect.signature(builder).parameters) - {"image_size", "num_classes", "name", "handle"}
     for key in preset.options:
         if key not in options:
             raise UsageError(f"unknown option '{key}'", where="configs/models", mend=nearest(key, options))
+    handle = {"handle": weights.removeprefix(HUB)} if from_hub else {}
     try:
-        return builder(image_size=preset.image_size, num_classes=num_classes, **preset.options)
+        return builder(image_size=preset.image_size, num_classes=num_classes, **handle, **preset.options)
     except (TypeError, ValueError) as error:
         raise UsageError(f"the preset does not fit {preset.architecture}: {error}", where="configs/models") from None
+
+
+def pretrained(weights: str) -> str:
+    """What a card says of the weights that `build` was given: what they had learnt before round 1, empty for nothing.
+
+    Of a file or folder the name alone: a card travels, and paths of this machine are no use elsewhere.
+    """
+    if weights == RANDOM:
+        return ""
+    kind = HUB if weights.startswith(HUB) else ""
+    source = weights.removeprefix(kind)
+    return kind + (source if "://" in source else Path(source).name)

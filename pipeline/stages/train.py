@@ -52,6 +52,7 @@ def main(splits_table: str, base_folder: str, out: str) -> None:
         throwaway="DVC_EXP_NAME" in os.environ,
         parent_digest=base.card.model_digest,
         data_digest=data_digest,
+        pretrained=base.card.pretrained,
     )
     model = renew_head(base.model, classes, old_classes=base.classes, mode=params.head, seed=params.seed)
     freeze(model, params.freeze)
@@ -87,7 +88,7 @@ def main(splits_table: str, base_folder: str, out: str) -> None:
     def attempt(batch_size: int) -> Fitted:
         write_json(machine | {"fits": batch_size}, work / "machine.json")  # a resumed training need not try again
         weighted = params.imbalance == "weights"
-        continued = not base.lineage.empty
+        continued = base.has_learnt
         return fit(
             model,
             batches("train", batch_size),
