@@ -132,8 +132,8 @@ def check(folder: Path) -> Card:
         raise DataError(f"the bundle is incomplete: {', '.join(missing)} missing", where=folder, mend=_mend(folder))
     values = read_json(folder / CARD)
     card = _card(values, folder)
-    if card.hub_digest and not (folder / HUB).is_dir():
-        raise DataError(f"the bundle is incomplete: {HUB} missing", where=folder, mend=_mend(folder))
+    if card.hub_digest and not (folder / HUB / "saved_model.pb").is_file():
+        raise DataError(f"the bundle is incomplete: {HUB}/saved_model.pb missing", where=folder, mend=_mend(folder))
     if card.preprocessing != PREPROCESSING:
         raise DataError(
             f"the model was trained with another reading of pictures, {card.preprocessing} and not {PREPROCESSING}",

@@ -1,5 +1,6 @@
 """Any TensorFlow Hub feature vector as the body of a network, and where its SavedModel comes from."""
 
+import shutil
 import socket
 import tarfile
 import warnings
@@ -187,9 +188,21 @@ def _unpack(archive: Path) -> Path:
     folder = config.cache("hub") / digest(archive)[:16]
     if not folder.exists():
         try:
-            with atomic_folder(folder) as new, tarfile.open(archive) as packed:
-                packed.extractall(new, filter="data")
+            with atomic_folder(folder) as new:
+                _extract(archive, new.resolve())
         except (tarfile.TarError, EOFError, zlib.error) as error:
             raise DataError(f"the archive cannot be unpacked: {error}", where=archive, mend="fetch it again") from None
     found = sorted(folder.rglob(GRAPH))
     return found[0].parent if len(found) == 1 else folder
+
+
+def _extract(archive: Path, folder: Path) -> None:
+    """Its plain files only, and none outside `folder`; the filters of `tarfile` came with Python 3.11.4."""
+    with tarfile.open(archive) as packed:
+        for member in filter(tarfile.TarInfo.isfile, packed):
+            target = (folder / member.name).resolve()
+            if not target.is_relative_to(folder):
+                raise tarfile.TarError(f"'{member.name}' would lie outside of it")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with packed.extractfile(member) as content, target.open("wb") as file:  # type: ignore[union-attr]
+                shutil.copyfileobj(content, file)
