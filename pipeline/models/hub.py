@@ -1,7 +1,9 @@
 """Any TensorFlow Hub feature vector as the body of a network, and where its SavedModel comes from."""
 
+import gzip
 import shutil
 import socket
+import sys
 import tarfile
 import warnings
 import zlib
@@ -96,21 +98,13 @@ def fetch(handle: str) -> Path:
 def refuse_another_input(module: SavedModel, image_size: int, *, where: object) -> None:
     """Raises UsageError if the module does not take batches of square colour pictures of this size."""
     wanted = (None, image_size, image_size, 3)
+    specs = module.inputs
     if any(
-        spec.dtype.is_floating
-        and spec.shape.rank == 4
-        and spec.shape[0] is None
-        and spec.shape.is_compatible_with(wanted)
-        for spec in module.inputs
+        spec.dtype.is_floating and _is_batch(spec.shape) and spec.shape.is_compatible_with(wanted) for spec in specs
     ):
         return
-    taken = (
-        " or ".join(
-            sorted({f"{spec.dtype.name} {tuple(spec.shape)}" for spec in module.inputs if spec.shape.rank is not None})
-        )
-        or "no array"
-    )
-    sizes = {spec.shape[1] for spec in module.inputs if spec.shape.rank == 4 and spec.shape[1] == spec.shape[2]}
+    taken = " or ".join(sorted({f"{spec.dtype.name} {spec.shape}" for spec in specs})) or "no array"
+    sizes = {spec.shape[1] for spec in specs if spec.shape.rank == 4 and spec.shape[1] == spec.shape[2]}
     sizes -= {None, image_size}
     raise UsageError(
         f"the module takes {taken}, not float32 {wanted}",
@@ -146,6 +140,10 @@ def feature_vector(module: SavedModel, output_key: str, *, where: object) -> str
     return vectors[0]
 
 
+def _is_batch(shape) -> bool:
+    return shape.rank is None or (shape.rank > 0 and shape[0] is None)
+
+
 def _is_vector(spec) -> bool:
     shape = getattr(spec, "shape", None)
     return shape is not None and shape.rank == 2 and shape[1] is not None
@@ -155,7 +153,7 @@ def _download(handle: str) -> Path:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
         import tensorflow_hub
-    print(f"fetching {handle}", flush=True)
+    print(f"fetching {handle}", file=sys.stderr, flush=True)
     try:
         with _timeout(TIMEOUT):
             return Path(tensorflow_hub.resolve(handle))
@@ -191,7 +189,8 @@ def _unpack(archive: Path) -> Path:
             with atomic_folder(folder) as new:
                 _extract(archive, new.resolve())
         except (tarfile.TarError, EOFError, zlib.error) as error:
-            raise DataError(f"the archive cannot be unpacked: {error}", where=archive, mend="fetch it again") from None
+            reason = str(error).partition(": -")[0]
+            raise DataError(f"the archive cannot be unpacked: {reason}", where=archive, mend="fetch it again") from None
     found = sorted(folder.rglob(GRAPH))
     return found[0].parent if len(found) == 1 else folder
 
@@ -205,4 +204,7 @@ def _extract(archive: Path, folder: Path) -> None:
                 raise tarfile.TarError(f"'{member.name}' would lie outside of it")
             target.parent.mkdir(parents=True, exist_ok=True)
             with packed.extractfile(member) as content, target.open("wb") as file:  # type: ignore[union-attr]
-                shutil.copyfileobj(content, file)
+                try:
+                    shutil.copyfileobj(content, file)
+                except gzip.BadGzipFile as error:  # an OSError by its kind, but none of the system
+                    raise tarfile.TarError(str(error)) from None

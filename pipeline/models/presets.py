@@ -63,5 +63,5 @@ def pretrained(weights: str) -> str:
     if weights == RANDOM:
         return ""
     kind = HUB if weights.startswith(HUB) else ""
-    source = weights.removeprefix(kind)
+    source = weights.removeprefix(kind).removeprefix("file://")
     return kind + (source if "://" in source else Path(source).name)

@@ -305,6 +305,7 @@ def test_a_card_names_what_was_learnt_without_this_machine_s_paths():
         "random": "",
         "hub:/home/me/models/lite0": "hub:lite0",
         "hub:lite0.tar.gz": "hub:lite0.tar.gz",
+        "hub:file:///home/me/lite0": "hub:lite0",
         "hub:https://tfhub.dev/google/lite0/2": "hub:https://tfhub.dev/google/lite0/2",
     }
     assert {weights: presets.pretrained(weights) for weights in said} == said
