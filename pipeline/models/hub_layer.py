@@ -124,17 +124,15 @@ class HubLayer(keras.layers.Layer):
 
     def build(self, input_shape) -> None:
         self._saved = SavedModel(locate(self.module))
-        for number, value in enumerate(self._saved.variables):
-            name = value.name.split(":")[0].replace("/", "_")
-            variable = keras.Variable(
+        self._learnt = [  # Keras takes a variable of TensorFlow as it is, so that the graph reads this very storage
+            keras.Variable(
                 value,
-                shape=value.shape,
                 dtype=value.dtype.name,
                 trainable=self._saved.is_trainable(value),
-                name=f"{number:03d}_{name}",
+                name=f"{number:03d}_{value.name.split(':')[0].replace('/', '_')}",
             )
-            variable._value = value  # the graph reads this very storage
-            self._track_variable(variable)
+            for number, value in enumerate(self._saved.variables)
+        ]
 
     def call(self, pixels, training=None):
         features = self._saved(pixels, training=bool(training) and self.trainable)
