@@ -13,6 +13,7 @@ from pipeline.models.inception_v4 import inception_v4
 
 ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {"hub": hub, "inception_v4": inception_v4}
 RANDOM, HUB = "random", "hub:"
+NOT_IN_A_PRESET = {"image_size", "num_classes", "name", "handle"}
 
 
 def build(preset: Preset, num_classes: int, *, seed: int | None = None, weights: str = RANDOM) -> keras.Model:
@@ -32,25 +33,16 @@ def build(preset: Preset, num_classes: int, *, seed: int | None = None, weights:
         )
     if seed is not None:
         keras.utils.set_random_seed(seed)
-    from_hub = weights.startswith(HUB)
-    if not from_hub and weights != RANDOM:
-        raise UsageError(
-            f"unknown weights '{weights}'", where="--weights", mend=nearest(weights, {RANDOM, "hub:HANDLE"})
-        )
-    if from_hub != (preset.architecture == "hub"):
-        raise UsageError(
-            f"weights '{weights}' are not for the architecture {preset.architecture}",
-            where="--weights",
-            mend="a TensorFlow Hub module is `--model hub --weights hub:HANDLE`, nothing else of both",
-        )
     builder = ARCHITECTURES[preset.architecture]
-    options = set(inspect.signature(builder).parameters) - {"image_size", "num_classes", "name", "handle"}
+    parameters = set(inspect.signature(builder).parameters)
     for key in preset.options:
-        if key not in options:
-            raise UsageError(f"unknown option '{key}'", where="configs/models", mend=nearest(key, options))
-    handle = {"handle": weights.removeprefix(HUB)} if from_hub else {}
+        if key not in parameters - NOT_IN_A_PRESET:
+            mend = nearest(key, parameters - NOT_IN_A_PRESET)
+            raise UsageError(f"unknown option '{key}'", where="configs/models", mend=mend)
+    _check(weights, preset.architecture)
+    chosen = {"handle": weights.removeprefix(HUB)} if weights.startswith(HUB) else {}
     try:
-        return builder(image_size=preset.image_size, num_classes=num_classes, **handle, **preset.options)
+        return builder(image_size=preset.image_size, num_classes=num_classes, **preset.options, **chosen)
     except (TypeError, ValueError) as error:
         raise UsageError(f"the preset does not fit {preset.architecture}: {error}", where="configs/models") from None
 
@@ -65,3 +57,22 @@ def pretrained(weights: str) -> str:
     kind = HUB if weights.startswith(HUB) else ""
     source = weights.removeprefix(kind).removeprefix("file://")
     return kind + (source if "://" in source else Path(source).name)
+
+
+def _check(weights: str, architecture: str) -> None:
+    """Refuses weights that the architecture cannot begin with."""
+    if architecture == "hub" and not weights.startswith(HUB):
+        raise UsageError(
+            "the network is that of a TensorFlow Hub module, which must be named",
+            where="--weights",
+            mend="--weights hub:HANDLE, an address, a folder or a .tar.gz",
+        )
+    if architecture != "hub" and weights.startswith(HUB):
+        raise UsageError(
+            f"a TensorFlow Hub module brings its own network, and is not for {architecture}",
+            where="--weights",
+            mend="take the preset hub",
+        )
+    if weights != RANDOM and not weights.startswith(HUB):
+        mend = nearest(weights, {RANDOM, "hub:HANDLE"})
+        raise UsageError(f"unknown weights '{weights}'", where="--weights", mend=mend)
