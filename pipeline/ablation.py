@@ -59,7 +59,7 @@ def plan(settings: list[str], *, epochs: int | None, seeds: list[int]) -> list[T
     """
     check_inputs()
     params = config.load(config.Train)
-    settings = settings or usual_settings(params, continued=not read_table(paths.BASE / bundle.LINEAGE).empty)
+    settings = settings or usual_settings(params, continued=bundle.has_learnt(paths.BASE))
     always: dict[str, Any] = {} if epochs is None else {"max_epochs": epochs}
     inputs = digest_of(config.dependencies(STAGES))
     trials: dict[str, Trial] = {}

@@ -4,11 +4,14 @@
     classes.txt       one class a line, in the order of the head's outputs
     card.json         what the model is and where it comes from
     lineage.parquet   every image that it or an ancestor has seen, and in which role
+    hub/              the SavedModel of a network built on a TensorFlow Hub module: its graph, whose weights of today
+                      are those in model.keras
 
-A model never travels without the other three. Reading a card or a lineage does not import Keras.
+A model never travels without the others. Reading a card or a lineage does not import Keras.
 """
 
-from dataclasses import asdict, dataclass, field, fields, replace
+import shutil
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 MODEL, CLASSES, CARD, LINEAGE = "model.keras", "classes.txt", "card.json", "lineage.parquet"
 FILES = (MODEL, CLASSES, CARD, LINEAGE)
+HUB = "hub"
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,9 @@ class Card:
       data_digest: SHA-256 of the splits table it was trained on.
       run_id: of its MLflow run.
       training: epochs, seconds and the like, for people.
+      pretrained: what the weights had learnt before round 1 (`imagenet`, `hub:...`, `FILE.safetensors`); empty for
+        nothing. Descendants inherit it.
+      hub_digest: names the SavedModel in `hub/`; empty for a network that needs none.
     """
 
     preset: str
@@ -54,6 +61,8 @@ class Card:
     data_digest: str = ""
     run_id: str = ""
     training: dict[str, Any] = field(default_factory=dict)
+    pretrained: str = ""
+    hub_digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,12 +72,23 @@ class Bundle:
     card: Card
     lineage: pd.DataFrame
 
+    @property
+    def has_learnt(self) -> bool:
+        """Whether its weights know anything that a high learning rate would forget."""
+        return _has_learnt(self.card, self.lineage)
+
 
 def save(bundle: Bundle, folder: Path) -> Card:
-    """Writes the bundle as a whole or not at all; returns its card, the model's digest filled in."""
+    """Writes the bundle as a whole or not at all; returns its card, the digests filled in."""
+    from pipeline.models import hub_layer
+
     with atomic_folder(folder) as new:
         bundle.model.save(new / MODEL)
-        card = replace(bundle.card, model_digest=digest(new / MODEL))
+        hub_digest = hub_layer.module_of(bundle.model)
+        if hub_digest:
+            source = hub_layer.locate(hub_digest)
+            _copy(hub_layer.files(source), source, new / HUB)
+        card = replace(bundle.card, model_digest=digest(new / MODEL), hub_digest=hub_digest)
         write_text("".join(f"{name}\n" for name in bundle.classes), new / CLASSES)
         write_table(bundle.lineage, new / LINEAGE)
         write_json(asdict(card), new / CARD)
@@ -84,8 +104,10 @@ def load(folder: Path) -> Bundle:
     card = check(folder)
     if digest(folder / MODEL) != card.model_digest:
         raise DataError("the model is not the one its card describes", where=folder / MODEL, mend=_mend(folder))
-    from pipeline.models import keras
+    from pipeline.models import hub_layer, keras
 
+    if card.hub_digest and hub_layer.register(folder / HUB) != card.hub_digest:
+        raise DataError("the SavedModel is not the one the card describes", where=folder / HUB, mend=_mend(folder))
     try:
         model = keras.saving.load_model(folder / MODEL, compile=False)
     except (ValueError, TypeError, OSError) as error:
@@ -109,14 +131,9 @@ def check(folder: Path) -> Card:
     if missing:
         raise DataError(f"the bundle is incomplete: {', '.join(missing)} missing", where=folder, mend=_mend(folder))
     values = read_json(folder / CARD)
-    unknown = set(values) ^ {f.name for f in fields(Card)}
-    if unknown:
-        raise DataError(
-            f"the card has other keys than expected: {', '.join(sorted(unknown))}",
-            where=folder / CARD,
-            mend=_mend(folder),
-        )
-    card = Card(**values)
+    card = _card(values, folder)
+    if card.hub_digest and not (folder / HUB / "saved_model.pb").is_file():
+        raise DataError(f"the bundle is incomplete: {HUB}/saved_model.pb missing", where=folder, mend=_mend(folder))
     if card.preprocessing != PREPROCESSING:
         raise DataError(
             f"the model was trained with another reading of pictures, {card.preprocessing} and not {PREPROCESSING}",
@@ -126,8 +143,43 @@ def check(folder: Path) -> Card:
     return card
 
 
+def copy(folder: Path, new: Path) -> None:
+    """Copies a complete bundle's files, and none that lie beside them, into the folder `new`."""
+    _copy([folder / name for name in FILES], folder, new)
+    _copy([path for path in (folder / HUB).rglob("*") if path.is_file()], folder, new)
+
+
+def has_learnt(folder: Path) -> bool:
+    """As `Bundle.has_learnt`, of a bundle whose model is not loaded."""
+    return _has_learnt(check(folder), read_table(folder / LINEAGE))
+
+
+def _has_learnt(card: Card, seen: pd.DataFrame) -> bool:
+    return bool(card.pretrained) or not seen.empty
+
+
 def read_classes(folder: Path) -> list[str]:
     return (folder / CLASSES).read_text(encoding="utf-8").splitlines()
+
+
+def _card(values: dict[str, Any], folder: Path) -> Card:
+    """Keys that have a default may be missing: bundles of earlier years have fewer."""
+    required = {key.name for key in fields(Card) if key.default is MISSING and key.default_factory is MISSING}
+    wrong = set(values) - {key.name for key in fields(Card)} | required - set(values)
+    if wrong:
+        raise DataError(
+            f"the card has other keys than expected: {', '.join(sorted(wrong))}",
+            where=folder / CARD,
+            mend=_mend(folder),
+        )
+    return Card(**values)
+
+
+def _copy(files: list[Path], folder: Path, new: Path) -> None:
+    for file in files:
+        target = new / file.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)  # the bytes alone: DVC's links are read-only
 
 
 def _mend(folder: Path) -> str:

@@ -16,14 +16,14 @@ from pipeline.library import board, history, lineage
 
 
 def init_base(preset_name: str, out: Path, *, seed: int, replace: bool, weights: str = "random") -> bundle.Card:
-    """Writes round 0: a network that has seen nothing of the library. Its one output is popped in round 1.
+    """Writes round 0: a network that has seen none of the library's images. Its one output is popped in round 1.
 
     Args:
-      weights: what it begins with (`presets.build`).
+      weights: where its weights come from: see `presets.build`.
 
     Raises:
-      UsageError: for an unknown preset or unknown weights, or if there is a base and `replace` is not given.
-      DataError: if the file of weights does not fit the network.
+      UsageError: for an unknown preset, weights that do not fit it, or if there is a base and `replace` is not given.
+      DataError: if the weights cannot be read.
     """
     preset = config.load_preset(preset_name)
     if out.exists() and not replace:
@@ -35,7 +35,7 @@ def init_base(preset_name: str, out: Path, *, seed: int, replace: bool, weights:
     from pipeline.models import presets
 
     model = presets.build(preset, num_classes=1, seed=seed, weights=weights)
-    card = bundle.Card(preset=preset_name, image_size=preset.image_size)
+    card = bundle.Card(preset_name, preset.image_size, pretrained=presets.pretrained(weights))
     with atomic_folder(out) as new:
         card = bundle.save(bundle.Bundle(model, [], card, lineage.empty()), new)
         history.write(new, *history.empty())
@@ -75,7 +75,7 @@ def promote(model: Path, base: Path, *, curated: Path, splits: Path) -> bool:
         read_table(curated / "excluded.parquet"),
     )
     with atomic_folder(base) as new:
-        _copy([model / name for name in bundle.FILES], new)
+        bundle.copy(model, new)
         history.write(new, images, boards)
     return True
 
@@ -108,7 +108,8 @@ def release(model: Path, evaluation: Path, gate: Path, released: Path) -> bundle
     if verdict["verdict"] != "pass":
         raise GateError(f"the gate says {verdict['verdict']}: {verdict['reason']}", where=gate / "gate.json")
     with atomic_folder(released) as new:
-        _copy([*(model / name for name in bundle.FILES), scores], new)
+        bundle.copy(model, new)
+        shutil.copyfile(scores, new / scores.name)
     return card
 
 
@@ -132,11 +133,6 @@ def dvc(*arguments: str) -> str:
         lines = result.stderr.strip().splitlines() or ["no reason given"]
         raise WallabyError(f"dvc {arguments[0]}: {lines[-1]}", mend="`dvc doctor` tells about this repository's DVC")
     return result.stdout
-
-
-def _copy(files: list[Path], to: Path) -> None:
-    for file in files:
-        shutil.copyfile(file, to / file.name)
 
 
 def summary(root: Path) -> dict[str, Any]:

@@ -61,10 +61,16 @@ def log_training(run_id: str, history: pd.DataFrame, headline: dict[str, float])
 
 
 def log_model(run_id: str, model: "keras.Model", pixels: np.ndarray, probs: np.ndarray) -> None:
-    """Logs the model with its signature, told from one batch of `pixels` and the `probs` it gave."""
+    """Logs the model with its signature, told from one batch of `pixels` and the `probs` it gave.
+
+    A network that needs a SavedModel gets it logged beside, as the run's artifact `hub`: before
+    `mlflow.keras.load_model`, that folder goes to `hub_layer.register`.
+    """
     import keras
     import mlflow.keras
     import tensorflow as tf
+
+    from pipeline.models import hub_layer
 
     requirements = [f"keras=={keras.__version__}", f"tensorflow=={tf.__version__}"]
     with _resumed(run_id):
@@ -74,6 +80,8 @@ def log_model(run_id: str, model: "keras.Model", pixels: np.ndarray, probs: np.n
             signature=mlflow.models.infer_signature(pixels, probs),
             pip_requirements=requirements,  # inferring them would start a second TensorFlow
         )
+        if module := hub_layer.module_of(model):
+            mlflow.log_artifacts(str(hub_layer.locate(module)), "hub")
 
 
 def log_evaluation(run_id: str, name: str, metrics: dict[str, float], files: list[Path]) -> None:

@@ -4,12 +4,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline import bundle
 from pipeline.errors import DataError
 from pipeline.files import read_json, write_json, write_text
-from tests.networks import coloured, equal, save_bundle
+from pipeline.library import lineage
+from tests.networks import SIDE, coloured, equal, save_bundle
 
 REPOSITORY = Path(__file__).parents[1]
 CLASSES = ["cat", "dög, brown", "owl"]
@@ -98,6 +100,33 @@ def test_a_card_with_other_keys_is_refused(copied, values):
     change_card(copied, **values)
     with pytest.raises(DataError, match=f"other keys than expected: {next(iter(values))}"):
         bundle.check(copied)
+
+
+def test_a_card_of_earlier_years_has_fewer_keys(copied):
+    card = read_json(copied / bundle.CARD)
+    for key in ("pretrained", "hub_digest", "training"):
+        del card[key]
+    write_json(card, copied / bundle.CARD)
+    found = bundle.check(copied)
+    assert (found.pretrained, found.hub_digest, found.training, found.round) == ("", "", {}, 3)
+
+
+@pytest.mark.parametrize("key", ["preset", "image_size"])
+def test_a_card_without_what_no_one_can_guess_is_refused(copied, key):
+    card = read_json(copied / bundle.CARD)
+    del card[key]
+    write_json(card, copied / bundle.CARD)
+    with pytest.raises(DataError, match=f"other keys than expected: {key}"):
+        bundle.check(copied)
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "seen", "learnt"), [("", 0, False), ("imagenet", 0, True), ("", 1, True), ("hub:x", 1, True)]
+)
+def test_a_base_has_learnt_by_its_lineage_or_before_it(pretrained, seen, learnt):
+    rows = pd.DataFrame({name: ["x"] * seen for name in lineage.COLUMNS})
+    made = bundle.Bundle(None, [], bundle.Card("tiny", SIDE, pretrained=pretrained), rows)
+    assert made.has_learnt == learnt
 
 
 def test_a_card_that_is_cut_short_is_named(copied):

@@ -11,15 +11,16 @@ IMAGENET_CLASSES = 1000  # of the papers; the networks are listed with so many b
 
 
 def add(verb: Verb) -> None:
-    command = verb("init-base", init_base, "write round 0: a network that has seen nothing")
+    command = verb("init-base", init_base, "write round 0: a network that has seen none of your pictures")
     command.add_argument(
         "--model", required=True, metavar="PRESET", help="a file of configs/models, without its ending"
     )
     command.add_argument(
         "--weights",
         default="random",
-        metavar="random|imagenet|FILE.safetensors",
-        help="what it begins with: nothing, what Keras has learnt from ImageNet, or timm's inception_v4 in a file",
+        metavar="random|imagenet|FILE.safetensors|hub:HANDLE",
+        help="what it begins with: nothing, what Keras has learnt from ImageNet, timm's inception_v4 in a file, or a"
+        " TensorFlow Hub module (address, folder or .tar.gz)",
     )
     command.add_argument("--seed", type=int, default=0, help="of the random weights")
     command.add_argument("--out", type=Path, default=paths.BASE)

@@ -11,6 +11,7 @@ from pipeline.errors import UsageError
 from pipeline.models import timm_weights
 from pipeline.models.applications import applications
 from pipeline.models.bn_inception import bn_inception
+from pipeline.models.hub import hub
 from pipeline.models.inception_v4 import inception_v4
 from pipeline.models.mobilenet_v2 import mobilenet_v2
 from pipeline.models.resnext import resnext
@@ -20,25 +21,28 @@ from pipeline.models.vgg16 import vgg16
 ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {
     "applications": applications,
     "bn_inception": bn_inception,
+    "hub": hub,
     "inception_v4": inception_v4,
     "mobilenet_v2": mobilenet_v2,
     "resnext": resnext,
     "squeezenet": squeezenet,
     "vgg16": vgg16,
 }
-NOT_IN_A_PRESET = {"image_size", "num_classes", "weights"}
+RANDOM, IMAGENET, HUB, TIMM = "random", "imagenet", "hub:", timm_weights.SUFFIX
+NOT_IN_A_PRESET = {"image_size", "num_classes", "weights", "handle"}
 
 
-def build(preset: Preset, num_classes: int, *, seed: int | None = None, weights: str = "random") -> keras.Model:
-    """Builds the preset's network.
+def build(preset: Preset, num_classes: int, *, seed: int | None = None, weights: str = RANDOM) -> keras.Model:
+    """Builds the preset's network; what is random in it is the same for the same seed.
 
     Args:
-      seed: of random weights, the same for the same seed.
-      weights: random; imagenet, for a network of keras.applications; or a file of timm's, for Inception-V4.
+      weights: random; imagenet, for a network of keras.applications; a file of timm's, for Inception-V4; or
+        `hub:HANDLE`, for the architecture hub (see `hub.fetch`).
 
     Raises:
       UsageError: for an unknown architecture (the nearest is offered), options it does not take, or weights that it
         has not or that do not fit.
+      DataError: if the weights cannot be read.
     """
     if preset.architecture not in ARCHITECTURES:
         raise UsageError(
@@ -52,32 +56,59 @@ def build(preset: Preset, num_classes: int, *, seed: int | None = None, weights:
         if key not in parameters - NOT_IN_A_PRESET:
             mend = nearest(key, parameters - NOT_IN_A_PRESET)
             raise UsageError(f"unknown option '{key}'", where="configs/models", mend=mend)
-    chosen = {"weights": "imagenet"} if weights == "imagenet" and "weights" in parameters else {}
-    if weights not in ("random", *chosen.values()):
-        _check(weights, preset.architecture)
+    _check(weights, preset.architecture)
+    chosen: dict[str, str] = {}
+    if weights == IMAGENET:
+        chosen = {"weights": weights}
+    elif weights.startswith(HUB):
+        chosen = {"handle": weights.removeprefix(HUB)}
     try:
         model = builder(image_size=preset.image_size, num_classes=num_classes, **preset.options, **chosen)
     except (TypeError, ValueError) as error:
         raise UsageError(f"the preset does not fit {preset.architecture}: {error}", where="configs/models") from None
-    if weights.endswith(timm_weights.SUFFIX):
+    if weights.endswith(TIMM):
         timm_weights.load(model, timm_weights.read(Path(weights)), where=weights)
     return model
 
 
+def pretrained(weights: str) -> str:
+    """What a card says of the weights that `build` was given: what they had learnt before round 1, empty for nothing.
+
+    Of a file or folder the name alone: a card travels, and paths of this machine are no use elsewhere.
+    """
+    if weights == RANDOM:
+        return ""
+    kind = HUB if weights.startswith(HUB) else ""
+    source = weights.removeprefix(kind).removeprefix("file://")
+    return kind + (source if "://" in source else Path(source).name)
+
+
 def _check(weights: str, architecture: str) -> None:
     """Refuses weights that the architecture cannot begin with."""
-    if weights == "imagenet":
+    if architecture == "hub" and not weights.startswith(HUB):
+        raise UsageError(
+            "the network is that of a TensorFlow Hub module, which must be named",
+            where="--weights",
+            mend="--weights hub:HANDLE, an address, a folder or a .tar.gz",
+        )
+    if architecture != "hub" and weights.startswith(HUB):
+        raise UsageError(
+            f"a TensorFlow Hub module brings its own network, and is not for {architecture}",
+            where="--weights",
+            mend="take the preset hub",
+        )
+    if weights == IMAGENET and architecture != "applications":
         raise UsageError(
             f"Keras has no ImageNet weights of {architecture}",
             where="--weights",
             mend="take a preset of keras.applications, efficientnet_b0 for one, or --weights FILE.safetensors of timm",
         )
-    if not weights.endswith(timm_weights.SUFFIX):
-        mend = nearest(weights, {"random", "imagenet", f"FILE{timm_weights.SUFFIX}"})
-        raise UsageError(f"unknown weights '{weights}'", where="--weights", mend=mend)
-    if architecture != "inception_v4":
+    if weights.endswith(TIMM) and architecture != "inception_v4":
         raise UsageError(
             f"weights of timm are read for inception_v4, not for {architecture}",
             where=weights,
             mend="take the preset inception_v4",
         )
+    if weights not in (RANDOM, IMAGENET) and not weights.startswith(HUB) and not weights.endswith(TIMM):
+        mend = nearest(weights, {RANDOM, IMAGENET, f"FILE{TIMM}", "hub:HANDLE"})
+        raise UsageError(f"unknown weights '{weights}'", where="--weights", mend=mend)

@@ -50,6 +50,7 @@ def main(splits_table: str, base_folder: str, out: str) -> None:
         throwaway="DVC_EXP_NAME" in os.environ,
         parent_digest=base.card.model_digest,
         data_digest=data_digest,
+        pretrained=base.card.pretrained,
     )
     images = int((measurable["set"] == "train").sum())
     machine = choose_machine(
@@ -81,7 +82,7 @@ def main(splits_table: str, base_folder: str, out: str) -> None:
         tensorboard=config.cache("tensorboard") / run_id if params.tensorboard else None,
         told=lambda history: tracking.log_training(run_id, with_cost(history).tail(1), {}),
         **params.model_dump(include=TRAINING_PARAMS),
-        **starting_point(params, continued=not base.lineage.empty),
+        **starting_point(params, continued=base.has_learnt),
     )
     fitted, history = trained.fitted, with_cost(trained.fitted.history)
     seconds = float(history["seconds"].sum())

@@ -66,7 +66,7 @@ def find(*, steps: int, seed: int | None = None) -> Found:
             no_flip=pd.Index(classes).get_indexer(drawn.loc[~drawn["flip"], "label"].unique()),
             balance=params.imbalance == "sampling",
         )
-        continued = not base.lineage.empty
+        continued = base.has_learnt
         curve, suggestion = find_learning_rate(
             model,
             batches,
