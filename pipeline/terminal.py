@@ -132,6 +132,25 @@ def _passport(told: dict[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
+def findings(found: list[dict[str, str]]) -> None:
+    """What the doctor found, a line a check, and what to do about what did not pass."""
+    shown = Table(title="Before a long run")
+    for column in ("check", "", "measured"):
+        shown.add_column(column, overflow="fold")
+    style = {"pass": "green", "warn": "bold yellow", "FAIL": "bold red"}
+    for finding in found:
+        measured = escape(finding["measured"]) + (
+            f"\n[bold]do:[/bold] {escape(finding['mend'])}" if finding["mend"] else ""
+        )
+        shown.add_row(escape(finding["check"]), f"[{style[finding['verdict']]}]{finding['verdict']}[/]", measured)
+    console = _console()
+    console.print(shown)
+    failed = sum(finding["verdict"] == "FAIL" for finding in found)
+    console.print(
+        f"{failed} of {len(found)} checks failed: do not train yet" if failed else "ready to train: dvc repro"
+    )
+
+
 def runs(table: pd.DataFrame) -> None:
     """The model versions side by side."""
     if table.empty:

@@ -3,8 +3,8 @@
 
     scripts/bench_export.py [BUNDLE]        (default data/model)
 
-Exports the bundle in every format, checked on the workspace's pictures, and runs each on the same pixels: one picture at
-a time, and 32. The rate is the best of several repetitions in one process, with the threads each runtime takes by
+Exports the bundle in every format, checked on the workspace's pictures, and runs each on the same pixels: one picture
+at a time, and 32. The rate is the best of several repetitions in one process, with the threads each runtime takes by
 default.
 """
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pipeline import paths
 from pipeline.cli.common import Verb, answer
+from pipeline.errors import Exit
 
 
 def add(verb: Verb) -> None:
@@ -19,6 +20,9 @@ def add(verb: Verb) -> None:
 
     command = verb("augment-sheet", augment_sheet, "show what training will see, the most endangered pictures first")
     command.add_argument("--out", type=Path, help="the page (default: .wallaby/augment-sheet.html)")
+
+    command = verb("doctor", doctor, "look at data, base and params before a long training")
+    command.add_argument("--quick", action="store_true", help="leave out the two checks that train for a while")
 
 
 def init_base(args: argparse.Namespace) -> int:
@@ -40,3 +44,17 @@ def augment_sheet(args: argparse.Namespace) -> int:
     flagged = sheet.write(out)
     page = out.resolve().as_uri()
     return answer(args, {"page": page, "flagged": flagged}, f"{flagged} training pictures are flagged; look at {page}")
+
+
+def doctor(args: argparse.Namespace) -> int:
+    from pipeline import terminal
+    from pipeline.training import examination
+    from pipeline.training.doctor import FAIL
+
+    findings = [vars(finding) for finding in examination.examine(quick=args.quick)]
+    failed = any(finding["verdict"] == FAIL for finding in findings)
+    if args.json:
+        answer(args, {"passed": not failed, "findings": findings}, "")
+    else:
+        terminal.findings(findings)
+    return Exit.DATA if failed else Exit.DONE

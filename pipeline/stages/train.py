@@ -18,13 +18,9 @@ from pipeline.models.head import freeze, renew_head
 from pipeline.training import checks, hardware, reporting
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.batches import Batches, decode_all
-from pipeline.training.fitting import Fitted, fit, halve_until_it_fits, set_seed
+from pipeline.training.fitting import FIT_PARAMS, Fitted, fit, halve_until_it_fits, set_seed
 from pipeline.training.losses import class_weights
 
-FIT_PARAMS = (
-    *("max_epochs", "optimizer", "warmup_epochs", "decay", "lr_patience", "patience", "min_delta", "weight_decay"),
-    *("ema", "loss", "focal_gamma", "label_smoothing"),
-)
 AUGMENTATION_PARAMS = ("flip", "rotate_degrees", "zoom", "stronger")
 FOR_PEOPLE = {"tensorboard", "cost_per_hour"}  # they change nothing that is learnt
 

@@ -22,6 +22,10 @@ from pipeline.training.reporting import MONITOR, EpochLines
 from pipeline.training.resume import Resume
 from pipeline.training.schedules import Rates
 
+FIT_PARAMS = (  # of section train, as they are
+    *("max_epochs", "optimizer", "warmup_epochs", "decay", "lr_patience", "patience", "min_delta", "weight_decay"),
+    *("ema", "loss", "focal_gamma", "label_smoothing"),
+)
 LR_FACTOR = 0.2
 EXPLODED = 1000.0  # the loss of a network that knows nothing is below 8, for 1,500 classes
 
