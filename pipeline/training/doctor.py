@@ -1,7 +1,7 @@
 """What is worth knowing before a long training: each check says what it measured, and what to do about it.
 
 The list is Karpathy's ("A Recipe for Training Neural Networks", 2019): the loss at the start, one batch overfitted,
-what reaches the network looked at. The network given is left as it is; each check trains a copy.
+what reaches the network looked at. What is trained is a copy, `practising`.
 """
 
 import math
@@ -20,8 +20,8 @@ PASS, WARN, FAIL = "pass", "warn", "FAIL"
 NAMED = 5  # classes or weights in a message
 
 BATCH = 32
-OVERFIT_RATE = 1e-3  # of Adam, whatever the params say: this is about the network and the pictures
-OVERFIT_STEPS = 400
+RATES = (1e-3, 1e-4)  # of Adam, tried in turn; not the params': this is about the network and the pictures
+OVERFIT_STEPS = 200  # at each rate
 LEARNT = 0.98  # share of the pictures that must be right, in the last epoch of the overfitting
 ABOVE, BELOW = 1.0, 0.6  # the loss at the start: at most this much above ln(classes), and at least this share of it
 
@@ -132,12 +132,27 @@ def loss_at_start(model: keras.Model, pixels: np.ndarray, targets: np.ndarray) -
     return verdict("the first loss is near ln(classes)", low <= loss <= high, measured, mend)
 
 
-def weights_move(model: keras.Model, pixels: np.ndarray, targets: np.ndarray) -> Finding:
-    """Whether one step changes every trainable weight; Adam moves one with the least gradient, and no other."""
-    trial = _ready(model)
-    before = [keras.ops.convert_to_numpy(variable) for variable in trial.trainable_variables]
-    trial.train_on_batch(pixels[:BATCH], _one_hot(targets[:BATCH], model))
-    after = [keras.ops.convert_to_numpy(variable) for variable in trial.trainable_variables]
+def practising(model: keras.Model) -> keras.Model:
+    """A copy of `model` to be trained by the next two checks: plain Adam, no dropout, no weight decay."""
+    trial = hardware.twin(model)
+    for layer in _layers(trial):
+        if isinstance(layer, keras.layers.Dropout | keras.layers.SpatialDropout2D):
+            layer.rate = 0
+    loss, optimizer = keras.losses.CategoricalCrossentropy(), keras.optimizers.Adam(RATES[0])
+    trial.compile(optimizer, loss, metrics=["accuracy"], jit_compile=hardware.jit())
+    optimizer.build(trial.trainable_variables)
+    return trial
+
+
+def weights_move(trial: keras.Model, pixels: np.ndarray, targets: np.ndarray) -> Finding:
+    """Whether one step changes every trainable weight; Adam moves one with the least gradient, and no other.
+
+    Args:
+      trial: of `practising`.
+    """
+    before = _values(trial.trainable_variables)
+    trial.train_on_batch(pixels[:BATCH], _one_hot(targets[:BATCH], trial))
+    after = _values(trial.trainable_variables)
     still = [
         variable.path
         for variable, old, new in zip(trial.trainable_variables, before, after, strict=True)
@@ -150,26 +165,35 @@ def weights_move(model: keras.Model, pixels: np.ndarray, targets: np.ndarray) ->
     return verdict("every trainable weight moves in a step", bool(before) and not still, measured, mend)
 
 
-def overfits(model: keras.Model, pixels: np.ndarray, targets: np.ndarray, *, steps: int = OVERFIT_STEPS) -> Finding:
-    """Whether the network can learn a few pictures by heart, without augmentation, dropout or weight decay.
+def overfits(trial: keras.Model, pixels: np.ndarray, targets: np.ndarray, *, steps: int = OVERFIT_STEPS) -> Finding:
+    """Whether the network can learn a few pictures by heart, without augmentation.
 
-    It stops as soon as it has. A network that cannot will learn nothing from many pictures either.
+    A network that cannot will learn nothing from many pictures either. It stops as soon as it has, and starts anew at a
+    lower rate if it has not.
+
+    Args:
+      trial: of `practising`.
+      steps: at each rate.
     """
-    trial = _ready(model, dropout=False)
-    batches = range(0, len(pixels), BATCH)
-    one_hot, right, taken = _one_hot(targets, model), 0.0, 0
-    while taken < steps and right < LEARNT:
-        accuracies = []
-        for first in batches:
-            _, accuracy = trial.train_on_batch(pixels[first : first + BATCH], one_hot[first : first + BATCH])
-            trial.reset_metrics()  # else Keras gives the mean of all steps so far
-            accuracies += [float(accuracy)] * len(pixels[first : first + BATCH])
-        right, taken = float(np.mean(accuracies)), taken + len(batches)
-    measured = f"{right:.0%} of {len(pixels)} right after {taken} steps"
-    mend = (
-        "do not train yet: look at these labels (wallaby augment-sheet shows their pictures), at what is frozen, and at"
-        " the network's file"
-    )
+    state = [*trial.variables, *trial.optimizer.variables]
+    start, one_hot = _values(state), _one_hot(targets, trial)
+    batches = [slice(first, first + BATCH) for first in range(0, len(pixels), BATCH)]
+    for rate in RATES:
+        for variable, value in zip(state, start, strict=True):
+            variable.assign(value)
+        trial.optimizer.learning_rate = rate
+        right, taken = 0.0, 0
+        while taken < steps and right < LEARNT:
+            accuracies = []
+            for batch in batches:
+                accuracies.append(float(trial.train_on_batch(pixels[batch], one_hot[batch])[1]))
+                trial.reset_metrics()  # else Keras tells the mean of all steps so far
+            right = float(np.average(accuracies, weights=[len(pixels[batch]) for batch in batches]))
+            taken += len(batches)
+        if right >= LEARNT:
+            break
+    measured = f"{right:.0%} of {len(pixels)} right after {taken} steps at a rate of {rate:g}"
+    mend = "do not train yet: look at the labels (wallaby board CLASS), at train.freeze, and at the network's file"
     return verdict(f"the network can overfit {len(pixels)} images", right >= LEARNT, measured, mend)
 
 
@@ -189,23 +213,15 @@ def short_run(fit: Callable[[], Fitted]) -> Finding:
     return verdict(check, math.isfinite(last) and last < first, measured, mend)
 
 
-def _ready(model: keras.Model, *, dropout: bool = True) -> keras.Model:
-    """A copy of `model`, compiled."""
-    trial = hardware.twin(model)
-    if not dropout:
-        for layer in _layers(trial):
-            if isinstance(layer, keras.layers.Dropout | keras.layers.SpatialDropout2D):
-                layer.rate = 0
-    loss, optimizer = keras.losses.CategoricalCrossentropy(), keras.optimizers.Adam(OVERFIT_RATE)
-    trial.compile(optimizer, loss, metrics=["accuracy"], jit_compile=hardware.jit())
-    return trial
-
-
 def _layers(model: keras.Model) -> list[keras.layers.Layer]:
     """All layers, those of networks within the network too."""
     return [
         inner for layer in model.layers for inner in (_layers(layer) if isinstance(layer, keras.Model) else [layer])
     ]
+
+
+def _values(variables: list) -> list[np.ndarray]:
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
 def _one_hot(targets: np.ndarray, model: keras.Model) -> np.ndarray:

@@ -25,6 +25,7 @@ from pipeline.training.fitting import FIT_PARAMS, Fitted, fit, set_seed
 IMAGES = 64
 SHORT_RUN_IMAGES = 200
 EPOCHS = 2
+MIN_STEPS = 8  # an epoch; the mean loss of fewer is mostly luck
 TEMPERATURE = 2.0  # of the network that is asked about pictures: at 1, one left out would not show
 CHECKED_PICTURES = 16
 
@@ -61,17 +62,18 @@ def examine(*, quick: bool) -> list[Finding]:
         shown = some_of_each(rows, CHECKED_PICTURES)["image"]
         located = [labels.locate(image, folders) for image in shown]
         asked = Bundle(model, classes, Card("", base.card.image_size, temperature=TEMPERATURE), base.lineage)
+        trial = doctor.practising(model)
         steps: list[Callable[[], Finding]] = [
             lambda: alike.read_alike(asked, located, work),
             lambda: doctor.inputs_scaled(model, pixels),
             lambda: doctor.loss_at_start(model, pixels, targets),
-            lambda: doctor.weights_move(model, pixels, targets),
+            lambda: doctor.weights_move(trial, pixels, targets),
         ]
         if not quick:
             short = pictures("train", SHORT_RUN_IMAGES), pictures("val", IMAGES)
             continued = not base.lineage.empty
             steps += [
-                lambda: doctor.overfits(model, pixels, targets),
+                lambda: doctor.overfits(trial, pixels, targets),
                 lambda: doctor.short_run(lambda: train_shortly(model, params, *short, continued=continued, work=work)),
             ]
         findings = [present]
@@ -106,7 +108,7 @@ def train_shortly(
     settings = params.model_dump()
     num_classes = model.output_shape[-1]
     augmentation = Augmentation(**{key: settings[key] for key in ("flip", "rotate_degrees", "zoom", "stronger")})
-    batch_size = min(params.batch_size or doctor.BATCH, max(len(train[0]) // 4, 1))
+    batch_size = min(params.batch_size or doctor.BATCH, max(len(train[0]) // MIN_STEPS, 1))
     told = {key: settings[key] for key in FIT_PARAMS} | {
         "max_epochs": EPOCHS,
         "warmup_epochs": min(params.warmup_epochs, 1.0),
