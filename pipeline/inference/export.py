@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline import bundle, paths
+from pipeline import bundle, config, paths
 from pipeline.bundle import Bundle, Card
-from pipeline.config import Roots, load
 from pipeline.errors import DataError, UsageError
 from pipeline.evaluation import calibration
 from pipeline.files import atomic_folder, read_json, read_table, write_json, write_text
@@ -143,7 +142,7 @@ def some_pictures(number: int) -> list[Path]:
         rows = None
     if rows is None or rows.empty:
         raise DataError("no picture to check the export with", where="data", mend="run `dvc repro` first")
-    folders = load(Roots).folders
+    folders = config.load(config.Roots).folders
     chosen = rows.drop_duplicates("sha256").sort_values("sha256").head(number)
     return [labels.locate(image, folders) for image in chosen["image"]]
 
@@ -162,6 +161,7 @@ def describe(name: str, card: Card, num_classes: int) -> dict[str, Any]:
         "model_digest": card.model_digest,
         "preset": card.preset,
         "round": card.round,
+        "throwaway": card.throwaway,
         "usage": formats.FORMATS[name].usage.format(path=formats.FORMATS[name].file),
     }
 

@@ -1,5 +1,7 @@
 """Several bundles that speak with one voice, and those that may not."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,12 +10,15 @@ from builders import noise, phash, put, sha
 from pipeline import bundle
 from pipeline.errors import DataError, LeakageError, UsageError
 from pipeline.evaluation import calibration
-from pipeline.inference import ensemble
+from pipeline.files import read_json, write_table
+from pipeline.inference import ensemble, store
 from pipeline.inference.runtime import KerasRuntime, predict_all
 from pipeline.library import lineage, pictures
+from pipeline.stages import identify
 from tests.networks import SIDE, tiny
 
 CLASSES = ["cat", "dog", "owl"]
+PARAMS = Path(__file__).parents[2] / "configs" / "params.yaml"
 
 
 def made(folder, *, classes=CLASSES, side=SIDE, seed=0, seen=None, **card) -> bundle.Bundle:
@@ -126,3 +131,30 @@ def test_a_bundle_that_learnt_from_a_test_image_is_not_measured_on_it(model, tmp
     with pytest.raises(LeakageError, match="1 images changed sides") as refused:
         ensemble.refuse_leakage(rows, [fair, lying], near_duplicate_distance=4, where="evaluate.ensemble")
     assert "library/b.png (train -> test)" in refused.value.where
+
+
+def test_the_stage_identify_asks_the_ensemble_and_starts_anew_when_it_changes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    names = [f"pool/{n}.png" for n in range(3)]
+    for number, name in enumerate(names):
+        put(tmp_path / name, noise(number))
+    write_table(pd.DataFrame({"image": names, "sha256": [sha(n) for n in names], "failure": ""}), tmp_path / "pool.pq")
+    write_table(pd.DataFrame({"image": [], "sha256": [], "reason": []}, dtype="str"), tmp_path / "excluded.pq")
+    one, two = made(tmp_path / "one"), made(tmp_path / "two", side=24, seed=5)
+    params = PARAMS.read_text(encoding="utf-8").replace("    pool: data/demo/pool", "    pool: pool")
+
+    def identified(ensemble: str) -> pd.DataFrame:
+        text = params.replace("ensemble: {}  # as in", f"ensemble: {ensemble}  # as in")
+        put(tmp_path / "configs" / "params.yaml", text.encode())
+        identify.main("one", "pool.pq", "excluded.pq", "out")
+        return store.read(tmp_path / "out")
+
+    alone = identified("{}")
+    together = identified(f'{{two: "{two.card.model_digest[:12]}"}}')
+    assert set(alone["model"]) == {one.card.model_digest}
+    assert set(together["model"]) == {f"{one.card.model_digest}+{two.card.model_digest}"}
+    assert read_json(tmp_path / "out" / "summary.json")["model"] == together["model"][0]
+    assert read_json(tmp_path / "out" / "summary.json")["identified_before"] == 0
+    assert not np.allclose(alone["score"], together["score"], atol=1e-3)
+    pd.testing.assert_frame_equal(identified("{}"), alone)
