@@ -38,7 +38,8 @@ DISTANCE = 4  # bits between near-duplicates, as in configs/params.yaml
 MIN_IMAGES = 40
 BENCHMARK_SHARE, VAL, TEST = 0.2, 0.15, 0.15
 DEMO_IMAGES = 250  # of each animal
-FIRST, LAST = 0.25, 4.0  # exponents of the classes' arrival: share = (round / rounds) ** exponent
+BEFORE = 4  # rounds' worth of pictures that are there before the first
+FIRST, LAST = 0.25, 6.0  # exponents of the classes' arrival: share = ((round + BEFORE) / (rounds + BEFORE)) ** exponent
 
 SETTINGS = {  # of every training; those of `fit`, but for NETWORK and BATCHES
     "dropout": 0.4,
@@ -73,14 +74,15 @@ class Arm:
     continued: dict = field(default_factory=dict)
 
 
-SHORT = {"max_epochs": 15}
+SHORT = {"max_epochs": 20}
 LOW = SHORT | {"learning_rate": 3e-4}
 ARMS = {
     "scratch": Arm(warm=False),
     "continue": Arm(continued=LOW),
     "control": Arm(continued=LOW, fresh_splits=True),
     # What each part gives:
-    "scratch-long": Arm(warm=False, continued={"max_epochs": 120}),
+    "scratch-long": Arm(warm=False, settings={"max_epochs": 120}),
+    "long-base": Arm(settings={"max_epochs": 120}, continued=SHORT),
     "scratch-short": Arm(warm=False, continued=SHORT),
     "same-rate": Arm(continued=SHORT),
     "body-rate": Arm(continued=SHORT | {"body_rate": 0.3}),
@@ -108,17 +110,14 @@ def read(names: str, out: Path) -> Library:
     table = pd.concat(rows, ignore_index=True).reindex(columns=labels.COLUMNS, fill_value="")
     scanned = index.scan(folders, out / "index.parquet", max_megapixels=pictures.MAX_MEGAPIXELS)
     scanned = scanned[scanned["failure"] == ""].reset_index(drop=True)
-    cache = out / "pixels.npy"
-    if not cache.exists():
-        paths = [labels.locate(image, folders) for image in scanned["image"]]
-        decode_all(paths, config.load_preset(PRESET).image_size, out / "pixels.tmp.npy")
-        (out / "pixels.tmp.npy").rename(cache)
+    paths = [labels.locate(image, folders) for image in scanned["image"]]
+    pixels = decode_all(paths, config.load_preset(PRESET).image_size, out / "pixels.npy")
     whole = _curated(table, scanned, table[:0], lineage.empty(), min_images=1)
     apart = splits.assign(
         whole, lineage.empty(), val=0.0, test=BENCHMARK_SHARE, salt="benchmark", near_duplicate_distance=DISTANCE
     ).images
     benchmark = apart[apart["set"] == "test"].assign(set=PREFIX + BENCHMARK)
-    return Library(scanned, table, np.load(cache), benchmark.reset_index(drop=True))
+    return Library(scanned, table, pixels, benchmark.reset_index(drop=True))
 
 
 def _curated(
@@ -148,7 +147,7 @@ def arrived(library: Library, number: int, rounds: int, seed: int) -> pd.DataFra
     rows = library.labels[~library.labels["image"].isin(library.benchmark["image"])]
     order = sorted(rows["label"].unique(), key=lambda label: _position(seed, label))
     exponents = dict(zip(order, np.geomspace(FIRST, LAST, len(order)), strict=True))
-    share = (number / rounds) ** rows["label"].map(exponents)
+    share = ((number + BEFORE) / (rounds + BEFORE)) ** rows["label"].map(exponents)
     position = rows["image"].map(lambda image: _position(seed, image))
     return rows[position.groupby(rows["label"]).rank(pct=True) <= share + 1e-9]
 

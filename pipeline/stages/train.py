@@ -5,23 +5,21 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import filelock
-import keras
 import pandas as pd
 
 from pipeline import bundle, config, errors, tracking
 from pipeline.evaluation import calibration
 from pipeline.files import digest, read_json, read_table, write_csv, write_json
-from pipeline.library import labels, lineage
+from pipeline.library import lineage
 from pipeline.models.head import freeze, renew_head
-from pipeline.training import checks, hardware, reporting
+from pipeline.training import checks, reporting
 from pipeline.training.augmentation import Augmentation
-from pipeline.training.batches import Batches, decode_all
-from pipeline.training.fitting import FIT_PARAMS, Fitted, fit, halve_until_it_fits, set_seed
-from pipeline.training.losses import class_weights
+from pipeline.training.fitting import set_seed
+from pipeline.training.trainer import AUGMENTATION_PARAMS, TRAINING_PARAMS, choose_machine, train
 
-AUGMENTATION_PARAMS = ("flip", "rotate_degrees", "zoom", "stronger")
 FOR_PEOPLE = {"tensorboard", "cost_per_hour"}  # they change nothing that is learnt
 
 
@@ -37,8 +35,8 @@ def main(splits_table: str, base_folder: str, out: str) -> None:
     measurable = rows[rows["label"].isin(classes)]  # of some classes, only val images may be left
     checks.name_classes_without_validation(measurable, where=splits_table)
 
-    settings = params.model_dump()
-    augmentation = Augmentation(**{key: settings[key] for key in AUGMENTATION_PARAMS})
+    model = renew_head(base.model, classes, old_classes=base.classes, mode=params.head, seed=params.seed)
+    freeze(model, params.freeze)
     data_digest = digest(Path(splits_table))
     work = work_folder(data_digest, base.card.model_digest, params.model_dump(exclude=FOR_PEOPLE))
     card = bundle.Card(
@@ -49,77 +47,61 @@ def main(splits_table: str, base_folder: str, out: str) -> None:
         parent_digest=base.card.model_digest,
         data_digest=data_digest,
     )
-    model = renew_head(base.model, classes, old_classes=base.classes, mode=params.head, seed=params.seed)
-    freeze(model, params.freeze)
-    gpus = hardware.devices(params.gpus)
     images = int((measurable["set"] == "train").sum())
-    machine = choose_machine(work / "machine.json", model, params, images, gpus)
-    chosen = {key: machine[key] for key in ("batch_size", "precision")}
-    run_id = start_run(work, card, base, rows, settings | chosen | {"classes": len(classes), "gpus": len(gpus)})
+    machine = choose_machine(
+        model,
+        batch_size=params.batch_size,
+        precision=params.precision,
+        gpus=params.gpus,
+        images=images,
+        note=work / "machine.json",
+    )
+    run_id = start_run(work, card, base, rows, params.model_dump() | vars(machine) | {"classes": len(classes)})
     print(
-        f"train: round {card.round}, {len(classes)} classes, {images} images,"
-        f" {chosen['batch_size']} a step, {chosen['precision']}, {len(gpus)} GPUs",
+        f"train: round {card.round}, {len(classes)} classes, {images} images, {machine.batch_size} a step,"
+        f" {machine.precision}, {len(machine.gpus)} GPUs",
         flush=True,
     )
 
-    decoded = {name: decode(measurable, name, card.image_size, work) for name in ("train", "val")}
-    targets = {
-        name: pd.Index(classes).get_indexer(measurable.loc[measurable["set"] == name, "label"]) for name in decoded
-    }
-
-    def batches(name: str, batch_size: int) -> Batches:
-        training = name == "train"
-        return Batches(
-            decoded[name],
-            targets[name],
-            num_classes=len(classes),
-            batch_size=batch_size,
-            seed=params.seed,
-            augment=augmentation if training else None,
-            no_flip=pd.Index(classes).get_indexer(measurable.loc[~measurable["flip"], "label"].unique()),
-            balance=training and params.imbalance == "sampling",
-        )
-
-    def attempt(batch_size: int) -> Fitted:
-        write_json(machine | {"fits": batch_size}, work / "machine.json")  # a resumed training need not try again
-        weighted = params.imbalance == "weights"
-        continued = not base.lineage.empty
-        return fit(
-            model,
-            batches("train", batch_size),
-            batches("val", batch_size),
-            folder=work,
-            learning_rate=params.continued_learning_rate if continued else params.learning_rate,
-            head_warmup_epochs=params.head_warmup_epochs if continued else 0,
-            body_rate=params.body_rate if continued else 1.0,
-            class_weights=class_weights(targets["train"], len(classes), cap=params.max_class_weight)
-            if weighted
-            else None,
-            precision=machine["precision"],
-            devices=gpus,
-            tensorboard=config.cache("tensorboard") / run_id if params.tensorboard else None,
-            told=lambda history: tracking.log_training(run_id, cost_so_far(history).tail(1), {}),
-            **{key: settings[key] for key in FIT_PARAMS},
-        )
-
-    def cost_so_far(history: pd.DataFrame) -> pd.DataFrame:
+    def with_cost(history: pd.DataFrame) -> pd.DataFrame:
         return reporting.with_cost(history, per_hour=params.cost_per_hour)
 
-    fitted, batch_size = halve_until_it_fits(attempt, machine.get("fits", machine["batch_size"]))
-    history = cost_so_far(fitted.history)
-    val = batches("val", batch_size)
-    probs = model.predict(val, verbose=0)
-    temperature = round(calibration.fit_temperature(probs, targets["val"]), 4)
+    trained = train(
+        model,
+        measurable,
+        classes,
+        folders=config.load(config.Roots).folders,
+        work=work,
+        machine=machine,
+        augmentation=Augmentation(**params.model_dump(include=AUGMENTATION_PARAMS)),
+        tensorboard=config.cache("tensorboard") / run_id if params.tensorboard else None,
+        told=lambda history: tracking.log_training(run_id, with_cost(history).tail(1), {}),
+        **params.model_dump(include=TRAINING_PARAMS),
+        **starting_point(params, continued=not base.lineage.empty),
+    )
+    fitted, history = trained.fitted, with_cost(trained.fitted.history)
     seconds = float(history["seconds"].sum())
     training = {"epochs": len(history), "best_epoch": fitted.best_epoch, "seconds": round(seconds, 1)}
     tracking.log_training(run_id, history, {f"training/{key}": value for key, value in training.items()})
-    tracking.log_model(run_id, model, val[0][0].astype("float32"), probs[: len(val[0][0])])
+    tracking.log_model(run_id, model, trained.example, trained.val_probs[: len(trained.example)])
 
+    temperature = round(calibration.fit_temperature(trained.val_probs, trained.val_targets), 4)
     card = bundle.replace(card, temperature=temperature, run_id=run_id, training=training)
     bundle.save(bundle.Bundle(model, classes, card, lineage.extend(base.lineage, rows, round_=card.round)), Path(out))
     write_csv(history, Path(out) / "history.csv")
     shutil.rmtree(work)
     print(f"train: plateau at epoch {fitted.best_epoch}, {len(history)} epochs in {seconds / 60:.1f} min")
+
+
+def starting_point(params: config.Train, *, continued: bool) -> dict[str, Any]:
+    """What depends on whether the base has learnt already."""
+    if not continued:
+        return {"learning_rate": params.learning_rate}
+    return {
+        "learning_rate": params.continued_learning_rate,
+        "head_warmup_epochs": params.head_warmup_epochs,
+        "body_rate": params.body_rate,
+    }
 
 
 def work_folder(*inputs: object) -> Path:
@@ -131,26 +113,6 @@ def work_folder(*inputs: object) -> Path:
             shutil.rmtree(other)
     work.mkdir(parents=True, exist_ok=True)
     return work
-
-
-def choose_machine(note: Path, model: keras.Model, params: config.Train, images: int, gpus: list[str]) -> dict:
-    """Batch size and precision, measured where they are left to it; once, so that a resumed training has the same."""
-    if not note.exists():
-        precision: str = params.precision
-        batch_size = params.batch_size
-        if precision == "auto":
-            precision = hardware.fastest_precision(model, batch_size=batch_size or 32)
-        if batch_size is None:
-            most = images // 20  # an epoch of fewer steps would learn little
-            batch_size = hardware.best_batch_size(model, most=most, precision=precision, devices=gpus)
-        write_json({"batch_size": batch_size, "precision": precision}, note)
-    return read_json(note)
-
-
-def decode(rows: pd.DataFrame, name: str, image_size: int, work: Path):
-    folders = config.load(config.Roots).folders
-    paths = [labels.locate(image, folders) for image in rows.loc[rows["set"] == name, "image"]]
-    return decode_all(paths, image_size, work / f"{name}.npy")
 
 
 def start_run(work: Path, card: bundle.Card, base: bundle.Bundle, rows: pd.DataFrame, settings: dict) -> str:

@@ -19,6 +19,8 @@ from pipeline.training.augmentation import Augmentation
 def decode_all(paths: list[Path], image_size: int, out: Path) -> np.ndarray:
     """Reads every picture into one array on disk: uint8 (N, image_size, image_size, 3), in the order of `paths`.
 
+    Once it is whole, it is not read again: `out` belongs to these very pictures.
+
     Raises:
       DataError: if a picture can no longer be read.
     """
@@ -32,20 +34,25 @@ def decode_all(paths: list[Path], image_size: int, out: Path) -> np.ndarray:
                 f"a picture changed since it was indexed: {reason}", where=path, mend="run `dvc repro` again"
             ) from None
 
+    if out.exists():
+        return np.load(out, mmap_mode="r")
     shape = (len(paths), image_size, image_size, 3)
     out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_suffix(".part")
     try:
         if hasattr(os, "posix_fallocate"):  # else a full disk would end the process when a page is written
-            with out.open("wb") as file:
+            with partial.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, 128 + int(np.prod(shape)))
-        decoded = open_memmap(out, mode="w+", dtype=np.uint8, shape=shape)
+        decoded = open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
     except OSError as error:
-        out.unlink(missing_ok=True)
-        error.filename = str(out)
+        partial.unlink(missing_ok=True)
+        error.filename = str(partial)
         raise from_os_error(error) from error
     with ThreadPoolExecutor(os.cpu_count()) as workers:
         for _ in track("decode", workers.map(read, enumerate(paths)), len(paths)):
             pass
+    decoded.flush()
+    partial.replace(out)
     return decoded
 
 
@@ -88,12 +95,15 @@ class Batches(keras.utils.PyDataset):
         self._batch_size, self._seed, self._augment = batch_size, seed, augment
         self._may_flip = ~np.isin(self._targets, list(no_flip))
         self._balance = balance
-        self.start_at(0)
+        self._epoch = -1
+        self.of_epoch(0)
 
-    def start_at(self, epoch: int) -> None:
-        """Makes `epoch`, counted from 0, the next one."""
-        self._epoch = epoch
-        self._order = self._draw_order()
+    def of_epoch(self, epoch: int) -> "Batches":
+        """These batches in the order and augmentation of `epoch`, counted from 0."""
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._order = self._draw_order()
+        return self
 
     def __len__(self) -> int:
         return math.ceil(len(self._decoded) / self._batch_size)
@@ -105,9 +115,6 @@ class Batches(keras.utils.PyDataset):
         for place, position in enumerate(chosen):
             pixels[place] = self._picture(position, start + place)
         return pixels, self._one_hot[self._targets[chosen]]
-
-    def on_epoch_end(self) -> None:
-        self.start_at(self._epoch + 1)
 
     def _draw_order(self) -> np.ndarray:
         """The positions of the pictures in the epoch's order."""

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import keras
-import numpy as np
 import pandas as pd
 
 from pipeline import bundle, config, paths
@@ -16,16 +15,17 @@ from pipeline.files import read_table
 from pipeline.library import labels
 from pipeline.models.head import freeze, renew_head
 from pipeline.progress import bar
-from pipeline.training import alike, checks, doctor, hardware
+from pipeline.training import alike, checks, doctor, hardware, trainer
 from pipeline.training.augmentation import Augmentation
-from pipeline.training.batches import Batches, decode_all
+from pipeline.training.batches import decode_all
 from pipeline.training.doctor import Finding
-from pipeline.training.fitting import FIT_PARAMS, Fitted, fit, set_seed
+from pipeline.training.fitting import Fitted, set_seed
+from pipeline.training.trainer import AUGMENTATION_PARAMS, TRAINING_PARAMS, Machine
 
 IMAGES = 64
-SHORT_RUN_IMAGES = 200
+SHORT_RUN_IMAGES = {"train": 200, "val": 64}
 EPOCHS = 2
-MIN_STEPS = 8  # an epoch; the mean loss of fewer is mostly luck
+STEPS = 8  # an epoch; the mean loss of fewer is mostly luck
 TEMPERATURE = 2.0  # of the network that is asked about pictures: at 1, one left out would not show
 CHECKED_PICTURES = 16
 
@@ -51,14 +51,11 @@ def examine(*, quick: bool) -> list[Finding]:
     work = config.cache("doctor")
     shutil.rmtree(work, ignore_errors=True)
 
-    def pictures(name: str, number: int) -> tuple[np.ndarray, np.ndarray]:
-        chosen = some_of_each(rows[(rows["set"] == name) & rows["label"].isin(classes)], number)
-        located = [labels.locate(image, folders) for image in chosen["image"]]
-        decoded = decode_all(located, base.card.image_size, work / f"{name}-{number}.npy")
-        return decoded, pd.Index(classes).get_indexer(chosen["label"])
-
     try:
-        pixels, targets = pictures("train", IMAGES)
+        few = some_of_each(rows[rows["set"] == "train"], IMAGES)
+        located = [labels.locate(image, folders) for image in few["image"]]
+        pixels = decode_all(located, base.card.image_size, work / "few.npy")
+        targets = pd.Index(classes).get_indexer(few["label"])
         shown = some_of_each(rows, CHECKED_PICTURES)["image"]
         located = [labels.locate(image, folders) for image in shown]
         asked = Bundle(model, classes, Card("", base.card.image_size, temperature=TEMPERATURE), base.lineage)
@@ -70,11 +67,14 @@ def examine(*, quick: bool) -> list[Finding]:
             lambda: doctor.weights_move(trial, pixels, targets),
         ]
         if not quick:
-            short = pictures("train", SHORT_RUN_IMAGES), pictures("val", IMAGES)
-            continued = not base.lineage.empty
+            known, continued = rows[rows["label"].isin(classes)], not base.lineage.empty
             steps += [
                 lambda: doctor.overfits(trial, pixels, targets),
-                lambda: doctor.short_run(lambda: train_shortly(model, params, *short, continued=continued, work=work)),
+                lambda: doctor.short_run(
+                    lambda: train_shortly(
+                        model, params, known, classes, folders=folders, continued=continued, work=work / "short"
+                    )
+                ),
             ]
         findings = [present]
         with bar("doctor", len(steps), unit=" checks") as progress, contextlib.redirect_stdout(sys.stderr):
@@ -95,31 +95,34 @@ def some_of_each(rows: pd.DataFrame, number: int) -> pd.DataFrame:
 def train_shortly(
     model: keras.Model,
     params: config.Train,
-    train: tuple[np.ndarray, np.ndarray],
-    val: tuple[np.ndarray, np.ndarray],
+    rows: pd.DataFrame,
+    classes: list[str],
     *,
+    folders: dict[str, Path],
     continued: bool,
     work: Path,
 ) -> Fitted:
-    """Two epochs of the stage's own training, with the params' optimiser, rate, loss and augmentation.
+    """Two epochs of the stage's own training on a few pictures, with the params' optimiser, rate, loss and augmentation.
 
-    Measures of a whole run are left out: warm-up ends with the first epoch, and no head is trained alone.
+    What only a whole run needs is left out: warm-up ends with the first epoch, and no head is trained alone.
     """
-    settings = params.model_dump()
-    num_classes = model.output_shape[-1]
-    augmentation = Augmentation(**{key: settings[key] for key in ("flip", "rotate_degrees", "zoom", "stronger")})
-    batch_size = min(params.batch_size or doctor.BATCH, max(len(train[0]) // MIN_STEPS, 1))
-    told = {key: settings[key] for key in FIT_PARAMS} | {
+    train, val = (some_of_each(rows[rows["set"] == name], number) for name, number in SHORT_RUN_IMAGES.items())
+    settings = params.model_dump(include=TRAINING_PARAMS) | {
         "max_epochs": EPOCHS,
         "warmup_epochs": min(params.warmup_epochs, 1.0),
     }
-    return fit(
+    return trainer.train(
         hardware.twin(model),
-        Batches(*train, num_classes=num_classes, batch_size=batch_size, seed=params.seed, augment=augmentation),
-        Batches(*val, num_classes=num_classes, batch_size=batch_size),
-        folder=work / "fit",
+        pd.concat([train, val]),
+        classes,
+        folders=folders,
+        work=work,
+        machine=Machine(
+            batch_size=min(params.batch_size or doctor.BATCH, max(len(train) // STEPS, 1)),
+            precision="float32" if params.precision == "auto" else params.precision,
+        ),
+        augmentation=Augmentation(**params.model_dump(include=AUGMENTATION_PARAMS)),
         learning_rate=params.continued_learning_rate if continued else params.learning_rate,
         body_rate=params.body_rate if continued else 1.0,
-        precision="float32" if params.precision == "auto" else params.precision,
-        **told,
-    )
+        **settings,
+    ).fitted

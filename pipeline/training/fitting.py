@@ -22,10 +22,6 @@ from pipeline.training.reporting import MONITOR, EpochLines
 from pipeline.training.resume import Resume
 from pipeline.training.schedules import Rates
 
-FIT_PARAMS = (  # of section train, as they are
-    *("max_epochs", "optimizer", "warmup_epochs", "decay", "lr_patience", "patience", "min_delta", "weight_decay"),
-    *("ema", "loss", "focal_gamma", "label_smoothing"),
-)
 LR_FACTOR = 0.2
 EXPLODED = 1000.0  # the loss of a network that knows nothing is below 8, for 1,500 classes
 
@@ -141,12 +137,13 @@ def fit(
         if ema:
             callbacks.append(ValidateAverages())
         callbacks += [EpochLines(train, max_epochs, stopping), *_tensorboard(tensorboard), resume]
-        train.start_at(resume.next_epoch)
-        guarded, guarded_val = Remembering(train), Remembering(val)
-        with _faults_named(guarded, guarded_val):
+        endless, endless_val = Endless(train, resume.next_epoch), Endless(val)
+        with _faults_named(endless, endless_val):
             trained.fit(
-                guarded,
-                validation_data=guarded_val,
+                endless,
+                steps_per_epoch=len(train),
+                validation_data=endless_val,
+                validation_steps=len(val),
                 initial_epoch=resume.next_epoch,
                 epochs=until,
                 shuffle=False,  # the batches draw their own order
@@ -198,30 +195,30 @@ def _tensorboard(folder: Path | None) -> list[keras.callbacks.Callback]:
     return [keras.callbacks.TensorBoard(str(folder), write_graph=False)]
 
 
-class Remembering(keras.utils.PyDataset):
-    """Batches that remember the error they met: of one in the input, TensorFlow hands on a text only."""
+class Endless(keras.utils.PyDataset):
+    """Epoch after epoch of batches as one row: with an end, Keras would set up its input twice in every epoch.
 
-    def __init__(self, batches: Batches):
-        super().__init__(batches.workers, batches.use_multiprocessing, batches.max_queue_size)
-        self._batches = batches
+    It remembers the error it met: of one in the input, TensorFlow hands on a text only.
+    """
+
+    num_batches = None
+
+    def __init__(self, batches: Batches, first_epoch: int = 0):
+        super().__init__(workers=batches.workers)
+        self._batches, self._first_epoch = batches, first_epoch
         self.error: BaseException | None = None
 
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def __getitem__(self, number: int):
+    def __getitem__(self, turn: int):
+        epoch, number = divmod(turn, len(self._batches))
         try:
-            return self._batches[number]
+            return self._batches.of_epoch(self._first_epoch + epoch)[number]
         except BaseException as error:
             self.error = error
             raise
 
-    def on_epoch_end(self) -> None:
-        self._batches.on_epoch_end()
-
 
 @contextmanager
-def _faults_named(*inputs: Remembering) -> Iterator[None]:
+def _faults_named(*inputs: Endless) -> Iterator[None]:
     """Turns what the backend makes of a fault into the fault."""
     try:
         yield

@@ -123,6 +123,12 @@ def test_an_export_that_says_otherwise_than_keras_is_not_written(instant, model,
     assert list(tmp_path.iterdir()) == []
 
 
+def test_another_class_is_a_fault_however_near_the_scores(instant, model, shots, tmp_path):
+    instant(spoilt(bundle.load(model), lambda probs: probs[:, ::-1]))
+    with pytest.raises(DataError, match="led by another class"):
+        export.export("instant", model, tmp_path / "out", pictures=shots, limit=1.0)
+
+
 def test_a_temperature_left_out_is_found(instant, model, shots, tmp_path):
     plain = bundle.load(model)
     instant(spoilt(bundle.replace(plain, card=bundle.replace(plain.card, temperature=1.0)), lambda probs: probs))

@@ -47,14 +47,14 @@ def test_each_epoch_has_every_picture_once_with_its_own_class():
 
 def test_validation_keeps_the_order_of_the_table_in_every_epoch():
     batches = numbered(10, augment=False)
-    batches.start_at(3)
+    batches.of_epoch(3)
     assert order(batches) == list(range(10))
 
 
 def test_each_epoch_and_each_seed_have_an_order_of_their_own():
     batches = numbered(10)
     first = order(batches)
-    batches.on_epoch_end()
+    batches.of_epoch(1)
     assert order(batches) != first
     assert order(numbered(10, seed=1)) != first
     assert order(numbered(10)) == first
@@ -62,10 +62,9 @@ def test_each_epoch_and_each_seed_have_an_order_of_their_own():
 
 def test_training_resumed_at_an_epoch_sees_what_it_would_have_seen():
     steady, resumed = noisy(), noisy()
-    for _ in range(3):
-        pixels(steady)
-        steady.on_epoch_end()
-    resumed.start_at(3)
+    for epoch in range(4):
+        pixels(steady.of_epoch(epoch))
+    resumed.of_epoch(3)
     assert order(steady) == order(resumed)
     assert np.array_equal(pixels(steady), pixels(resumed))
 
@@ -82,7 +81,7 @@ def test_a_picture_is_augmented_anew_each_epoch_and_by_each_seed():
         return pixels(batches)[order(batches).index(0)].tobytes()
 
     later = noisy()
-    later.start_at(1)
+    later.of_epoch(1)
     assert len({of_class_0(noisy()), of_class_0(later), of_class_0(noisy(seed=1))}) == 3
 
 
@@ -106,7 +105,7 @@ def test_pictures_of_a_class_not_safe_to_flip_are_never_mirrored():
     batches = Batches(half, np.array([0, 1]), num_classes=2, batch_size=2, augment=steps, no_flip={1})
     mirrored = {0: 0, 1: 0}
     for epoch in range(40):
-        batches.start_at(epoch)
+        batches.of_epoch(epoch)
         for picture, target in zip(*batches[0], strict=True):
             mirrored[int(target.argmax())] += int(picture[0, 0, 0] == 255)
     assert mirrored[1] == 0
@@ -134,9 +133,10 @@ def uneven(*, seed: int = 0) -> Batches:
 
 
 def test_a_balanced_epoch_is_a_function_of_the_seed_and_the_epoch():
-    steady, resumed = uneven(), uneven()
-    steady.on_epoch_end()
-    resumed.start_at(1)
+    steady, resumed = uneven().of_epoch(0), uneven()
+    pixels(steady)
+    steady.of_epoch(1)
+    resumed.of_epoch(1)
     assert np.array_equal(pixels(steady), pixels(resumed))
     assert not np.array_equal(pixels(uneven()), pixels(resumed))
     assert not np.array_equal(pixels(uneven()), pixels(uneven(seed=1)))
@@ -175,7 +175,7 @@ def test_a_picture_that_changed_since_it_was_indexed_is_named(tmp_path, spoil, r
 
 
 def test_a_disk_too_small_for_the_pictures_says_so_before_they_are_decoded(tmp_path):
-    (tmp_path / "train.npy").symlink_to("/dev/full")
+    (tmp_path / "train.part").symlink_to("/dev/full")
     with pytest.raises(ResumableError):
         decode_all([put(tmp_path / "a.jpg", encoded(noise(1), "JPEG"))], 8, tmp_path / "train.npy")
-    assert not (tmp_path / "train.npy").is_symlink()
+    assert not (tmp_path / "train.part").is_symlink()

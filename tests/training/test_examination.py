@@ -110,6 +110,7 @@ def workspace(tmp_path, monkeypatch):
         put(tmp_path / "shots" / Path(name).name, Image.fromarray(picture))
     rows = pd.DataFrame({"image": names, "label": [LABELS[target] for target in targets]})
     rows["sha256"], rows["phash"] = [sha(name) for name in names], [phash(name) for name in names]
+    rows["flip"] = True
     rows["set"] = ["val" if n % 10 > 7 else "test" if n % 10 > 6 else "train" for n in range(40)]
     write_table(rows, paths.SPLITS / "splits.parquet")
     save_bundle(paths.BASE, classes=[])

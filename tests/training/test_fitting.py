@@ -8,7 +8,7 @@ from pipeline.errors import DataError, UsageError
 from pipeline.models.head import HEAD
 from pipeline.training import fitting
 from pipeline.training.batches import Batches
-from pipeline.training.fitting import Fitted, OutOfMemoryError, StopAtNaN, halve_until_it_fits
+from pipeline.training.fitting import Endless, Fitted, OutOfMemoryError, StopAtNaN, halve_until_it_fits
 from pipeline.training.resume import Resume
 from tests.networks import FIT, batches, coloured, equal, tiny, train, weights
 
@@ -139,19 +139,20 @@ def test_a_loss_that_explodes_ends_training(tmp_path, loss, said):
 
 
 class Failing(Batches):
-    """Meets a fault in the second batch of the second epoch."""
+    """Meets a fault in the second batch of an epoch."""
 
     fault: Exception = DataError("a picture cannot be read", where="library/cat/7.jpg")
+    epoch = 1  # counted from 0
 
     def __getitem__(self, number: int):
-        if self._epoch >= 2 and number == 1:  # Keras counts once more before it begins
+        if self._epoch == self.epoch and number == 1:
             raise self.fault
         return super().__getitem__(number)
 
 
-def failing(fault: Exception) -> Failing:
+def failing(fault: Exception, *, epoch: int = 1) -> Failing:
     found = Failing(*coloured(24), num_classes=3, batch_size=8)
-    found.fault = fault
+    found.fault, found.epoch = fault, epoch
     return found
 
 
@@ -166,7 +167,7 @@ def test_a_picture_that_fails_in_the_middle_of_an_epoch_is_named(tmp_path):
 def test_a_picture_that_fails_in_validation_is_named(tmp_path):
     fault = DataError("a picture cannot be read", where="library/cat/7.jpg")
     with pytest.raises(DataError) as refused:
-        fitting.fit(tiny(), batches(24), failing(fault), folder=tmp_path, **FIT)
+        fitting.fit(tiny(), batches(24), failing(fault, epoch=0), folder=tmp_path, **FIT)  # each starts anew
     assert refused.value is fault
 
 
@@ -200,3 +201,11 @@ def test_tensorboard_that_is_not_installed_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "tensorboard", None)
     with pytest.raises(UsageError, match="TensorBoard is not installed"):
         train(tmp_path, max_epochs=1, tensorboard=tmp_path / "curves")
+
+
+def test_epochs_follow_each_other_in_one_row_and_each_has_its_own_order():
+    data = batches(24, augment=True)
+    turns = [Endless(data, first_epoch=2)[turn][0] for turn in range(6)]
+    for place, epoch in enumerate((2, 3)):
+        expected = [data.of_epoch(epoch)[number][0] for number in range(3)]
+        assert equal(turns[3 * place : 3 * place + 3], expected)
