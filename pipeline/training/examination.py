@@ -102,7 +102,7 @@ def train_shortly(
     continued: bool,
     work: Path,
 ) -> Fitted:
-    """Two epochs of the stage's own training on a few pictures, with the params' optimiser, rate, loss and augmentation.
+    """Two epochs of the stage's own training on a few pictures, with the params' optimiser, rate and loss.
 
     What only a whole run needs is left out: warm-up ends with the first epoch, and no head is trained alone.
     """
