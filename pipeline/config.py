@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pipeline.errors import UsageError
 
@@ -151,7 +151,21 @@ class Train(Section):
         return self
 
 
+def _digests(bundles: Any) -> Any:
+    """A digest that is left out is empty here, and asked for where the bundle is read."""
+    if not isinstance(bundles, dict):
+        return bundles or {}
+    for folder, digest in bundles.items():
+        if isinstance(digest, int | float):  # what YAML makes of one without a letter
+            raise ValueError(f"put the digest of {folder} in quotes")
+    return {folder: digest or "" for folder, digest in bundles.items()}
+
+
+Bundles = Annotated[dict[str, Annotated[str, Field(pattern="^([0-9a-f]{8,64})?$")]], BeforeValidator(_digests)]
+
+
 class Evaluate(Section):
+    ensemble: Bundles
     batch_size: Positive
     worst_mistakes: Annotated[int, Field(ge=0)]
 
@@ -163,6 +177,7 @@ class Gate(Section):
 
 
 class Identify(Section):
+    ensemble: Bundles
     batch_size: Positive
     shard_rows: Positive
     top_k: Positive

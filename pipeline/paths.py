@@ -19,3 +19,5 @@ EVALUATION = Path("data/evaluation")
 GATE = Path("data/gate")
 PREDICTIONS = Path("data/predictions")
 QUEUE = Path("data/queue")
+
+EXPORT = Path("data/export")

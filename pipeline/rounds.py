@@ -102,7 +102,9 @@ def release(model: Path, evaluation: Path, gate: Path, released: Path) -> bundle
     if digest(model / bundle.MODEL) != card.model_digest:
         raise DataError(f"{model} is not what the last round made", where=model / bundle.MODEL, mend="`dvc checkout`")
     if set(read_table(scores, ["model"])["model"]) != {card.model_digest}:
-        raise GateError("the scores are those of another model", where=scores, mend="run `dvc repro`")
+        raise GateError(
+            "the scores are those of another model", where=scores, mend="empty evaluate.ensemble, and run `dvc repro`"
+        )
     if verdict.get("model") != card.model_digest:
         raise GateError("the verdict is that on another model", where=gate / "gate.json", mend="run `dvc repro`")
     if verdict["verdict"] != "pass":

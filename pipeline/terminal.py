@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.evaluation.ensembling import short
+
 WIDTH = 124
 
 
@@ -90,13 +92,13 @@ def _passport(told: dict[str, Any]) -> list[tuple[str, str]]:
         said = f"{named}, {label['origin']}, {label['status']}"
         by = f"; by {label['by']}" if label["by"] else ""
         by += f" at {label['at']}" if label["at"] else ""
-        by += f", as model {label['model'][:12]} suggested" if label["model"] else ""
+        by += f", as model {short(label['model'])} suggested" if label["model"] else ""
         today = f"; today it counts as {label['class']}" if label["class"] != label["label"] else ""
         lines.append(("label", said + by + today + (f"; {label['note']}" if label["note"] else "")))
     else:
         lines.append(("label", "none"))
     for row in told["history"]:
-        suggested = f", suggested {row['suggested']} by {row['model'][:12]}" if row["suggested"] else ""
+        suggested = f", suggested {row['suggested']} by {short(row['model'])}" if row["suggested"] else ""
         lines.append(
             ("decided", f"{row['at']} {row['by']}: {row['decision']} {row['label']} ({row['recipe']}{suggested})")
         )
@@ -126,8 +128,27 @@ def _passport(told: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("group", f"{row['image']}: {row['label']}, {row['state']}"))
     for row in told["predictions"]:
         score = f" {row['score']:.1%}" if not pd.isna(row["score"]) else f" failed: {row.get('failure', '')}"
-        lines.append(("prediction", f"{row['label']}{score} by model {row['model'][:12]} ({row['from']})"))
+        lines.append(("prediction", f"{row['label']}{score} by model {short(row['model'])} ({row['from']})"))
     return lines
+
+
+def findings(found: list[dict[str, str]]) -> None:
+    """What the doctor found, a line a check, and what to do about what did not pass."""
+    shown = Table(title="Before a long run")
+    for column in ("check", "", "measured"):
+        shown.add_column(column, overflow="fold")
+    style = {"pass": "green", "warn": "bold yellow", "FAIL": "bold red"}
+    for finding in found:
+        measured = escape(finding["measured"]) + (
+            f"\n[bold]do:[/bold] {escape(finding['mend'])}" if finding["mend"] else ""
+        )
+        shown.add_row(escape(finding["check"]), f"[{style[finding['verdict']]}]{finding['verdict']}[/]", measured)
+    console = _console()
+    console.print(shown)
+    failed = sum(finding["verdict"] == "FAIL" for finding in found)
+    console.print(
+        f"{failed} of {len(found)} checks failed: do not train yet" if failed else "ready to train: dvc repro"
+    )
 
 
 def runs(table: pd.DataFrame) -> None:

@@ -242,3 +242,15 @@ def test_a_section_cannot_be_changed_after_it_was_read():
     section = config.load(config.Split, REAL)
     with pytest.raises(Exception, match="frozen"):
         section.val = 0.5
+
+
+def test_a_digest_that_yaml_takes_for_a_number_is_to_be_quoted(params):
+    line = "ensemble: {data/released: 123456789012}"
+    assert "put the digest of data/released in quotes" in refusal(config.Evaluate, params("ensemble", line))
+
+
+@pytest.mark.parametrize(
+    ("line", "read"), [("", {}), ("{data/a:}", {"data/a": ""}), ("{a: 0123abcd}", {"a": "0123abcd"})]
+)
+def test_further_bundles_are_named_with_the_digest_of_their_model(params, line, read):
+    assert config.load(config.Evaluate, params("ensemble", f"ensemble: {line}")).ensemble == read

@@ -43,6 +43,9 @@ def add(verb: Verb) -> None:
     command = verb("find-rate", find_rate, "try ever higher learning rates for a few steps, and suggest one")
     command.add_argument("--steps", type=int, default=100, metavar="N", help="of a batch each (default: 100)")
 
+    command = verb("doctor", doctor, "look at data, base and params before a long training")
+    command.add_argument("--quick", action="store_true", help="leave out the two checks that train for a while")
+
 
 def seeds(text: str) -> list[int]:
     return [int(seed) for seed in text.split(",")]
@@ -127,3 +130,17 @@ def find_rate(args: argparse.Namespace) -> int:
     print(f"suggestion for train.{found.key}, which applies to this base: {found.suggestion:.2g} (now {found.now:.2g})")
     print(f"the whole curve: {table}")
     return Exit.DONE
+
+
+def doctor(args: argparse.Namespace) -> int:
+    from pipeline import terminal
+    from pipeline.training import examination
+    from pipeline.training.doctor import FAIL
+
+    findings = [vars(finding) for finding in examination.examine(quick=args.quick)]
+    failed = any(finding["verdict"] == FAIL for finding in findings)
+    if args.json:
+        answer(args, {"passed": not failed, "findings": findings}, "")
+    else:
+        terminal.findings(findings)
+    return Exit.DATA if failed else Exit.DONE

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.evaluation import paired
+from pipeline.evaluation.ensembling import is_ensemble
 from pipeline.library.benchmarks import PREFIX
 from pipeline.library.classes import Classes
 
@@ -31,17 +32,22 @@ def decide(
     has an interval for paired proportions (`paired.mean_difference`).
 
     Rules, the first that holds:
-      1. pass         there is no champion
-      2. investigate  there is no benchmark to decide on: none at all, or each has fewer than `min_images` in common
-      3. fail         on a benchmark the candidate is worse by more than `tolerance`: the whole interval says so
-      4. investigate  on a benchmark it may be worse by more than `tolerance`: the interval does not exclude it, and
+      1. investigate  the scores are those of an ensemble: they say nothing of the model that would be released
+      2. pass         there is no champion
+      3. investigate  there is no benchmark to decide on: none at all, or each has fewer than `min_images` in common
+      4. fail         on a benchmark the candidate is worse by more than `tolerance`: the whole interval says so
+      5. investigate  on a benchmark it may be worse by more than `tolerance`: the interval does not exclude it, and
                       its accuracy is lower
-      5. pass         otherwise
+      6. pass         otherwise
 
     Args:
       candidate, champion: scores of all sets; columns `sha256`, `set`, `label`, `label_rank`, `model`.
     """
     model = " ".join(sorted(candidate["model"].unique()))
+    if is_ensemble(model):
+        return Verdict(
+            INVESTIGATE, "the scores are those of an ensemble; empty evaluate.ensemble to judge the model", {}, model
+        )
     if champion is None:
         return Verdict(PASS, "there is no champion yet: the first model has nothing to be held against", {}, model)
     names = sorted(name for name in candidate["set"].unique() if name.startswith(PREFIX))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.evaluation import scores
 from pipeline.inference import store
-from pipeline.inference.runtime import KerasRuntime, predict_all
+from pipeline.inference.runtime import Runtime, predict_all
 from pipeline.library import labels
 from pipeline.progress import bar
 
@@ -27,12 +27,9 @@ def identify(
     pieces: Iterable[pd.DataFrame],
     total: int,
     *,
-    runtime: KerasRuntime,
-    classes: list[str],
-    image_size: int,
+    runtime: Runtime,
     folders: dict[str, Path],
     out: store.Store,
-    model_digest: str,
     batch_size: int,
     shard_rows: int,
     top_k: int,
@@ -50,8 +47,8 @@ def identify(
 
     def commit(rows: pd.DataFrame) -> None:
         nonlocal identified, failed
-        predicted = _predict(rows, runtime, classes, image_size, folders, batch_size, top_k, progress)
-        out.append(predicted.assign(model=model_digest))
+        predicted = _predict(rows, runtime, folders, batch_size, top_k, progress)
+        out.append(predicted.assign(model=runtime.model))
         failures = int((predicted["failure"] != "").sum())
         identified, failed = identified + len(rows) - failures, failed + failures
 
@@ -70,12 +67,13 @@ def identify(
     return Counts(identified, failed, total - identified - failed)
 
 
-def _predict(rows, runtime, classes, image_size, folders, batch_size, top_k, progress) -> pd.DataFrame:
+def _predict(rows, runtime, folders, batch_size, top_k, progress) -> pd.DataFrame:
     rows = rows.reset_index(drop=True)
     readable = rows.index[rows["failure"] == ""]
     paths = [labels.locate(image, folders) for image in rows.loc[readable, "image"]]
+    classes = runtime.classes
     tables, reasons = [scores.describe(np.ones((0, len(classes))), classes, top_k=top_k)], []
-    for probs, failures in predict_all(runtime, paths, image_size, batch_size):
+    for probs, failures in predict_all(runtime, paths, batch_size):
         reasons += failures
         progress.update(len(failures))
         if len(probs):

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -15,32 +16,59 @@ from pipeline.library import pictures
 AHEAD = 4  # batches decoded while one is in the network
 
 
+class Runtime(Protocol):
+    """One model, or several that speak with one voice.
+
+    Attributes:
+      classes: in the order of the probabilities.
+      image_sizes: the sizes at which a picture is read, in pixels.
+      model: what the column `model` of a table says: the digest of the model, or of all.
+      key: names all that the probabilities depend on; predictions of different keys are never mixed.
+    """
+
+    classes: list[str]
+    image_sizes: tuple[int, ...]
+    model: str
+    key: str
+
+    def predict(self, *pixels: np.ndarray) -> np.ndarray:
+        """Returns calibrated probabilities (N, C) for the pictures at each of `image_sizes`, uint8 (N, S, S, 3)."""
+        ...
+
+
 class KerasRuntime:
     """Runs a bundle's model with Keras, a constant batch at a time."""
 
     def __init__(self, bundle: Bundle, batch_size: int):
         self._model, self._batch_size, self._temperature = bundle.model, batch_size, bundle.card.temperature
+        self.classes = bundle.classes
+        self.image_sizes: tuple[int, ...] = (bundle.card.image_size,)
+        self.model = bundle.card.model_digest
+        self.key = f"{self.model} at {self._temperature}"
 
-    def predict(self, pixels: np.ndarray) -> np.ndarray:
-        """Returns calibrated probabilities (N, C) for `pixels`, uint8 (N, S, S, 3), N at most the batch size."""
-        number = len(pixels)
+    def predict(self, *pixels: np.ndarray) -> np.ndarray:
+        """Returns calibrated probabilities (N, C) for one array of pixels, uint8 (N, S, S, 3), at most a batch."""
+        (batch,) = pixels
+        number = len(batch)
         if number < self._batch_size:  # one shape only: another would be compiled anew
-            pixels = np.concatenate([pixels, np.zeros((self._batch_size - number, *pixels.shape[1:]), pixels.dtype)])
-        probs = np.asarray(self._model.predict_on_batch(pixels.astype(np.float32)))
+            batch = np.concatenate([batch, np.zeros((self._batch_size - number, *batch.shape[1:]), batch.dtype)])
+        probs = np.asarray(self._model.predict_on_batch(batch.astype(np.float32)))
         return calibration.scale(probs[:number], self._temperature)
 
 
-def read_batches(paths: list[Path], image_size: int, batch_size: int) -> Iterator[tuple[np.ndarray, list[str]]]:
+def read_batches(
+    paths: list[Path], image_sizes: tuple[int, ...], batch_size: int
+) -> Iterator[tuple[list[np.ndarray], list[str]]]:
     """Reads pictures in order, a few batches ahead of the one yielded.
 
     Yields:
-      Pixels of the readable pictures of the batch, uint8 (M, S, S, 3), and for each of its pictures the reason why it
-      could not be read, or "".
+      At each of `image_sizes` the pixels of the readable pictures of the batch, uint8 (M, S, S, 3); and for each of its
+      pictures the reason why it could not be read, or "".
     """
 
-    def read(path: Path) -> "np.ndarray | str":
+    def read(path: Path) -> "list[np.ndarray] | str":
         try:
-            return pictures.read(path, image_size)
+            return [pictures.read(path, size) for size in image_sizes]
         except pictures.PictureError as reason:
             return str(reason)
 
@@ -50,21 +78,21 @@ def read_batches(paths: list[Path], image_size: int, batch_size: int) -> Iterato
         for batch in batches:
             waiting.append([workers.submit(read, path) for path in batch])
             if len(waiting) > AHEAD:
-                yield _collect(waiting.popleft(), image_size)
+                yield _collect(waiting.popleft(), image_sizes)
         while waiting:
-            yield _collect(waiting.popleft(), image_size)
+            yield _collect(waiting.popleft(), image_sizes)
 
 
-def predict_all(
-    runtime: KerasRuntime, paths: list[Path], image_size: int, batch_size: int
-) -> Iterator[tuple[np.ndarray, list[str]]]:
+def predict_all(runtime: Runtime, paths: list[Path], batch_size: int) -> Iterator[tuple[np.ndarray, list[str]]]:
     """As `read_batches`, with probabilities (M, C) in the place of pixels."""
-    for pixels, failures in read_batches(paths, image_size, batch_size):
-        yield (runtime.predict(pixels) if len(pixels) else np.empty((0, 0))), failures
+    for pixels, failures in read_batches(paths, runtime.image_sizes, batch_size):
+        yield (runtime.predict(*pixels) if len(pixels[0]) else np.empty((0, 0))), failures
 
 
-def _collect(futures: list[Future], image_size: int) -> tuple[np.ndarray, list[str]]:
+def _collect(futures: list[Future], image_sizes: tuple[int, ...]) -> tuple[list[np.ndarray], list[str]]:
     results = [future.result() for future in futures]
-    pixels = [result for result in results if not isinstance(result, str)]
+    readable = [result for result in results if not isinstance(result, str)]
     failures = [result if isinstance(result, str) else "" for result in results]
-    return np.stack(pixels) if pixels else np.empty((0, image_size, image_size, 3), np.uint8), failures
+    if not readable:
+        return [np.empty((0, size, size, 3), np.uint8) for size in image_sizes], failures
+    return [np.stack(at_one_size) for at_one_size in zip(*readable, strict=True)], failures

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline import bundle, config, errors, pages, tracking
-from pipeline.evaluation import scores
+from pipeline.evaluation import ensembling, scores
 from pipeline.files import read_table, write_csv, write_json, write_table, write_text
-from pipeline.inference.runtime import KerasRuntime, predict_all
+from pipeline.inference import ensemble
+from pipeline.inference.runtime import Runtime, predict_all
 from pipeline.library import labels
 from pipeline.progress import bar
 
@@ -20,14 +21,18 @@ def main(splits_table: str, model_folder: str, out: str) -> None:
     params, folders = config.load(config.Evaluate), config.load(config.Roots).folders
     rows = read_table(Path(splits_table))
     model = bundle.load(Path(model_folder))
+    further = ensemble.load_further(params.ensemble, model, where="evaluate.ensemble")
+    distance = config.load(config.Curate).near_duplicate_distance
+    ensemble.refuse_leakage(rows, further, near_duplicate_distance=distance, where="evaluate.ensemble")
+    runtime = ensemble.load(model, further, params.batch_size)
 
-    probs = predict(rows, model, folders, params.batch_size)
-    scored = scores.score(rows, probs, model.classes, top_k=TOP_K).assign(model=model.card.model_digest)
+    probs = predict(rows, runtime, folders, params.batch_size)
+    scored = scores.score(rows, probs, runtime.classes, top_k=TOP_K).assign(model=runtime.model)
     metrics, per_class, confusions = scores.by_set(scored), scores.by_class(scored), scores.confusions(scored)
     mistakes = worst_mistakes(scored, params.worst_mistakes)
     report = pages.report(
         title=f"Round {model.card.round}",
-        facts=facts(model),
+        facts=facts(model) | ({"Ensemble": ensembling.short(runtime.model)} if further else {}),
         sets=pd.DataFrame([{"set": name} | values for name, values in metrics.items()]),
         per_class=per_class,
         confusions=confusions,
@@ -54,14 +59,14 @@ def main(splits_table: str, model_folder: str, out: str) -> None:
             print(f"evaluate: {name}: {values['top1']:.1%} of {values['n']} right, macro F1 {values['macro_f1']:.3f}")
 
 
-def predict(rows: pd.DataFrame, model: bundle.Bundle, folders: dict[str, Path], batch_size: int) -> np.ndarray:
+def predict(rows: pd.DataFrame, runtime: Runtime, folders: dict[str, Path], batch_size: int) -> np.ndarray:
     """Calibrated probabilities (N, C) of every row.
 
     Raises:
       DataError: if a picture can no longer be read: a score of fewer images than the split has would not be its score.
     """
     paths = [labels.locate(image, folders) for image in rows["image"]]
-    batches = predict_all(KerasRuntime(model, batch_size), paths, model.card.image_size, batch_size)
+    batches = predict_all(runtime, paths, batch_size)
     found: list[np.ndarray] = []
     read = 0
     with bar("evaluate", len(paths)) as progress:

@@ -1,4 +1,4 @@
-"""Stage identify: the model names every image of the pool, and the library's unknown ones."""
+"""Stage identify: the model, or an ensemble with it, names every image of the pool, and the library's unknown ones."""
 
 import itertools
 import sys
@@ -10,8 +10,7 @@ import pyarrow.parquet as pq
 
 from pipeline import bundle, config, errors
 from pipeline.files import read_table, write_json
-from pipeline.inference import local, store
-from pipeline.inference.runtime import KerasRuntime
+from pipeline.inference import ensemble, local, store
 
 COLUMNS = ["image", "sha256", "failure"]
 
@@ -19,6 +18,8 @@ COLUMNS = ["image", "sha256", "failure"]
 def main(model_folder: str, pool_table: str, excluded_table: str, out: str) -> None:
     params, roots = config.load(config.Identify), config.load(config.Roots)
     model = bundle.load(Path(model_folder))
+    further = ensemble.load_further(params.ensemble, model, where="identify.ensemble")
+    runtime = ensemble.load(model, further, params.batch_size)
     excluded = read_table(Path(excluded_table))
     unknown = excluded.loc[excluded["reason"] == "unknown", ["image", "sha256"]].assign(failure="")
     total = pq.read_metadata(pool_table).num_rows + len(unknown)
@@ -28,13 +29,10 @@ def main(model_folder: str, pool_table: str, excluded_table: str, out: str) -> N
     counts = local.identify(
         pieces,
         total,
-        runtime=KerasRuntime(model, params.batch_size),
-        classes=model.classes,
-        image_size=model.card.image_size,
+        runtime=runtime,
         folders=roots.folders,
-        out=store.Store(Path(out), model.card.model_digest),
-        model_digest=model.card.model_digest,
-        **params.model_dump(),
+        out=store.Store(Path(out), runtime.key),
+        **params.model_dump(exclude={"ensemble"}),
     )
     seconds = time.perf_counter() - started
 
@@ -43,7 +41,7 @@ def main(model_folder: str, pool_table: str, excluded_table: str, out: str) -> N
     rate = round((counts.identified + counts.failed) / seconds, 1)
     write_json(
         {
-            "model": model.card.model_digest,
+            "model": runtime.model,
             "pool": total,
             "identified": total - failed,
             "failed": failed,

@@ -18,13 +18,7 @@ from pipeline.models.head import freeze, renew_head
 from pipeline.training import checks, reporting
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.fitting import set_seed
-from pipeline.training.trainer import choose_machine, train
-
-AUGMENTATION_PARAMS = {"flip", "rotate_degrees", "zoom", "stronger"}
-TRAINING_PARAMS = {
-    *("seed", "max_epochs", "optimizer", "warmup_epochs", "decay", "lr_patience", "patience", "min_delta"),
-    *("weight_decay", "ema", "loss", "focal_gamma", "label_smoothing", "imbalance", "max_class_weight"),
-}
+from pipeline.training.trainer import AUGMENTATION_PARAMS, TRAINING_PARAMS, choose_machine, train
 
 
 def main(splits_table: str, base_folder: str, out: str) -> None:

@@ -157,3 +157,9 @@ def test_a_model_that_is_as_good_hardly_ever_fails_and_a_better_one_passes():
     assert as_good[FAIL] < 0.02
     assert as_good[PASS] > 0.5
     assert verdicts(-0.03)[PASS] > 0.9
+
+
+def test_an_ensemble_s_scores_judge_no_model():
+    verdict = decide(scores(some(200, 200), model="a+b"), None)
+    assert verdict.verdict == INVESTIGATE
+    assert "those of an ensemble" in verdict.reason

@@ -20,7 +20,10 @@ class Killed(BaseException):
 class Shade:
     """A runtime that tells light pictures from dark ones, counts what it sees, and can be killed after some batches."""
 
-    def __init__(self, die_after: int = 1000):
+    classes, image_sizes = CLASSES, (8,)
+
+    def __init__(self, die_after: int = 1000, model: str = "m"):
+        self.model = self.key = model
         self.seen, self.calls, self._die_after = 0, 0, die_after
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
@@ -45,17 +48,14 @@ def pool(tmp_path):
 
 @pytest.fixture
 def identify(tmp_path):
-    def call(table: pd.DataFrame, runtime: Shade, *, out: str = "out", model: str = "m", pieces: int = 3) -> Counts:
+    def call(table: pd.DataFrame, runtime: Shade, *, out: str = "out", pieces: int = 3) -> Counts:
         size = -(-len(table) // pieces) or 1
         return local.identify(
             [table[first : first + size] for first in range(0, len(table), size)],
             len(table),
             runtime=runtime,
-            classes=CLASSES,
-            image_size=8,
             folders={"pool": tmp_path / "pool"},
-            out=store.Store(tmp_path / out, model),
-            model_digest=model,
+            out=store.Store(tmp_path / out, runtime.key),
             batch_size=BATCH,
             shard_rows=SHARD,
             top_k=2,
@@ -141,7 +141,7 @@ def test_an_image_whose_content_changed_is_identified_anew_and_stands_once(pool,
 
 def test_another_model_identifies_the_whole_pool_anew(pool, identify, tmp_path):
     identify(pool, Shade())
-    assert identify(pool, Shade(), model="next") == Counts(identified=9, failed=2, before=0)
+    assert identify(pool, Shade(model="next")) == Counts(identified=9, failed=2, before=0)
     assert set(store.read(tmp_path / "out")["model"]) == {"next"}
 
 

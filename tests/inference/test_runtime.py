@@ -46,28 +46,43 @@ def many(tmp_path):
 
 
 def test_pictures_come_in_the_order_of_their_names_and_failures_with_their_reasons(many):
-    found = list(read_batches(many, 8, batch_size=3))
+    found = list(read_batches(many, (8,), batch_size=3))
     failures = [failure for _, reasons in found for failure in reasons]
     assert {number: failure for number, failure in enumerate(failures) if failure} == {3: "missing", 5: "not a picture"}
     assert [len(reasons) for _, reasons in found] == [3] * (AHEAD + 2) + [1]
     readable = [path for path, failure in zip(many, failures, strict=True) if not failure]
     expected = np.stack([pictures.read(path, 8) for path in readable])
-    assert np.array_equal(np.concatenate([pixels for pixels, _ in found]), expected)
+    assert np.array_equal(np.concatenate([pixels for (pixels,), _ in found]), expected)
 
 
 def test_a_batch_without_a_readable_picture_does_not_reach_the_network(tmp_path):
     class Unasked:
-        def predict(self, pixels):
+        image_sizes = (8,)
+
+        def predict(self, *pixels):
             raise AssertionError
 
-    found = list(predict_all(Unasked(), [tmp_path / "a.png", tmp_path / "b.png"], 8, batch_size=2))
+    found = list(predict_all(Unasked(), [tmp_path / "a.png", tmp_path / "b.png"], batch_size=2))
     assert [(len(probs), reasons) for probs, reasons in found] == [(0, ["missing", "missing"])]
 
 
+def test_a_picture_is_read_once_at_each_size_and_fails_at_all_of_them(many):
+    pixels, reasons = next(read_batches(many, (4, 8), batch_size=5))
+    assert [array.shape for array in pixels] == [(4, 4, 4, 3), (4, 8, 8, 3)]
+    assert reasons == ["", "", "", "missing", ""]
+    for size, array in zip((4, 8), pixels, strict=True):
+        assert np.array_equal(array[-1], pictures.read(many[4], size))
+
+
+def test_predictions_of_another_temperature_are_another_runtime_s():
+    warm, cold = (bundle.Bundle(None, [], bundle.Card("tiny", SIDE, temperature=t), None) for t in (2.0, 1.0))
+    assert KerasRuntime(warm, 1).key != KerasRuntime(cold, 1).key
+
+
 def test_no_picture_gives_no_batch():
-    assert list(read_batches([], 8, batch_size=2)) == []
+    assert list(read_batches([], (8,), batch_size=2)) == []
 
 
 def test_a_reader_that_stops_early_is_not_kept_waiting(many):
-    for _ in read_batches(many, 8, batch_size=3):
+    for _ in read_batches(many, (8,), batch_size=3):
         break

@@ -1,0 +1,92 @@
+"""Ensembles: further bundles whose calibrated probabilities are averaged with the model's."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline import bundle
+from pipeline.bundle import Bundle
+from pipeline.config import workspace
+from pipeline.errors import DataError, LeakageError, UsageError
+from pipeline.evaluation import ensembling
+from pipeline.inference.runtime import KerasRuntime, Runtime
+from pipeline.library import lineage
+
+SHARED = 2  # classes that a further bundle must share with the model to have a say
+DIGITS = 12  # of a digest in an advice
+
+
+class Ensemble:
+    """Runs several bundles, each on pictures of its own size; the classes are those of the first."""
+
+    def __init__(self, bundles: list[Bundle], batch_size: int):
+        self._members = [KerasRuntime(member, batch_size) for member in bundles]
+        self.classes = self._members[0].classes
+        self.image_sizes = tuple(sorted({size for member in self._members for size in member.image_sizes}))
+        self.model = ensembling.AND.join(member.model for member in self._members)
+        self.key = ensembling.AND.join(member.key for member in self._members)
+
+    def predict(self, *pixels: np.ndarray) -> np.ndarray:
+        """Returns the mean (N, C) of the members' calibrated probabilities, see `ensembling.average`."""
+        at = dict(zip(self.image_sizes, pixels, strict=True))
+        probs = [member.predict(*(at[size] for size in member.image_sizes)) for member in self._members]
+        return ensembling.average(probs, [member.classes for member in self._members])
+
+
+def load(model: Bundle, further: list[Bundle], batch_size: int) -> Runtime:
+    """The model's own runtime, or that of the ensemble with `further`."""
+    return Ensemble([model, *further], batch_size) if further else KerasRuntime(model, batch_size)
+
+
+def load_further(named: Mapping[str, str], model: Bundle, *, where: str) -> list[Bundle]:
+    """Reads the bundles that are to speak beside `model`.
+
+    Args:
+      named: the digest of its model, or the beginning of it, by a bundle's folder. The digest is what DVC sees: a
+        folder of another content would else pass for the old one.
+      where: the key of the params.
+
+    Raises:
+      UsageError: if a folder holds another model than named, or one that is in the ensemble already.
+      LeakageError: if a bundle comes from a throw-away run.
+      DataError: if a bundle is incomplete, or shares no classes with `model`.
+    """
+    found: list[Bundle] = []
+    for name, digest in sorted(named.items()):
+        folder = workspace() / Path(name).expanduser()
+        card = bundle.check(folder)
+        mend = f'write {where}: {{{name}: "{card.model_digest[:DIGITS]}"}}'
+        if not digest:
+            raise UsageError("the digest of the bundle's model is missing", where=f"{where}, {name}", mend=mend)
+        if not card.model_digest.startswith(digest):
+            raise UsageError(f"{name} holds another model than {digest}", where=where, mend=f"if it is meant, {mend}")
+        if card.model_digest in {other.card.model_digest for other in [model, *found]}:
+            raise UsageError(f"the model of {name} is in the ensemble already", where=where, mend="take it out")
+        if card.throwaway:
+            raise LeakageError("a throw-away model is in no ensemble", where=f"{where}, {name}", mend="take it out")
+        member = bundle.load(folder)
+        shared = set(member.classes) & set(model.classes)
+        if len(shared) < SHARED:
+            raise DataError(
+                f"{name} shares {len(shared)} of its {len(member.classes)} classes with the model: it has no say",
+                where=where,
+                mend="take it out",
+            )
+        found.append(member)
+    return found
+
+
+def refuse_leakage(rows: pd.DataFrame, further: list[Bundle], *, near_duplicate_distance: int, where: str) -> None:
+    """Raises LeakageError if a further bundle has learnt from an image that today's `rows` measure, or the reverse."""
+    for member in further:
+        found = lineage.overlaps(rows, member.lineage, near_duplicate_distance=near_duplicate_distance)
+        if len(found):
+            some = "; ".join(f"{row.image} ({row.role} -> {row.set})" for row in found.head(3).itertuples())
+            raise LeakageError(
+                f"{found['image'].nunique()} images changed sides since model {member.card.model_digest[:DIGITS]} saw"
+                " them: the ensemble's scores would lie",
+                where=some,
+                mend=f"take it out of {where}; only models of one lineage can be measured together",
+            )

@@ -1,0 +1,128 @@
+"""The examination before a long run: the workspace's own data, base and params go through the doctor's checks."""
+
+import contextlib
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import pandas as pd
+
+from pipeline import bundle, config, paths
+from pipeline.bundle import Bundle, Card
+from pipeline.files import read_table
+from pipeline.library import labels
+from pipeline.models.head import freeze, renew_head
+from pipeline.progress import bar
+from pipeline.training import alike, checks, doctor, hardware, trainer
+from pipeline.training.augmentation import Augmentation
+from pipeline.training.batches import decode_all
+from pipeline.training.doctor import Finding
+from pipeline.training.fitting import Fitted, set_seed
+from pipeline.training.trainer import AUGMENTATION_PARAMS, TRAINING_PARAMS, Machine
+
+IMAGES = 64
+SHORT_RUN_IMAGES = {"train": 200, "val": 64}
+EPOCHS = 2
+STEPS = 8  # an epoch; the mean loss of fewer is mostly luck
+TEMPERATURE = 2.0  # of the network that is asked about pictures: at 1, one left out would not show
+CHECKED_PICTURES = 16
+
+
+def examine(*, quick: bool) -> list[Finding]:
+    """Runs every check; `quick` leaves out the two that train for a while.
+
+    Raises:
+      DataError: if the data sets or the base are missing, or the base does not fit its card.
+    """
+    params, folders = config.load(config.Train), config.load(config.Roots).folders
+    rows = read_table(paths.SPLITS / "splits.parquet")
+    set_seed(params.seed)
+    base = bundle.load(paths.BASE)
+    checks.refuse_another_image_size(base.model, base.card, where=paths.BASE)
+    present = doctor.classes_present(rows)
+    classes = sorted(rows.loc[rows["set"] == "train", "label"].unique())
+    if len(classes) < 2:
+        return [present]
+
+    model = renew_head(base.model, classes, old_classes=base.classes, mode="reset", seed=params.seed)
+    freeze(model, params.freeze)
+    work = config.cache("doctor")
+    shutil.rmtree(work, ignore_errors=True)
+
+    try:
+        few = some_of_each(rows[rows["set"] == "train"], IMAGES)
+        located = [labels.locate(image, folders) for image in few["image"]]
+        pixels = decode_all(located, base.card.image_size, work / "few.npy")
+        targets = pd.Index(classes).get_indexer(few["label"])
+        shown = some_of_each(rows, CHECKED_PICTURES)["image"]
+        located = [labels.locate(image, folders) for image in shown]
+        asked = Bundle(model, classes, Card("", base.card.image_size, temperature=TEMPERATURE), base.lineage)
+        trial = doctor.practising(model)
+        steps: list[Callable[[], Finding]] = [
+            lambda: alike.read_alike(asked, located, work),
+            lambda: doctor.inputs_scaled(model, pixels),
+            lambda: doctor.loss_at_start(model, pixels, targets),
+            lambda: doctor.weights_move(trial, pixels, targets),
+        ]
+        if not quick:
+            known, continued = rows[rows["label"].isin(classes)], not base.lineage.empty
+            steps += [
+                lambda: doctor.overfits(trial, pixels, targets),
+                lambda: doctor.short_run(
+                    lambda: train_shortly(
+                        model, params, known, classes, folders=folders, continued=continued, work=work / "short"
+                    )
+                ),
+            ]
+        findings = [present]
+        with bar("doctor", len(steps), unit=" checks") as progress, contextlib.redirect_stdout(sys.stderr):
+            for step in steps:
+                findings.append(step())
+                progress.update()
+        return findings
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def some_of_each(rows: pd.DataFrame, number: int) -> pd.DataFrame:
+    """At most `number` of the rows, of each class as many as there are of others, as their hashes fall."""
+    turn = rows.sort_values("sha256").groupby("label").cumcount()
+    return rows.assign(turn=turn).sort_values(["turn", "sha256"]).drop(columns="turn").head(number)
+
+
+def train_shortly(
+    model: keras.Model,
+    params: config.Train,
+    rows: pd.DataFrame,
+    classes: list[str],
+    *,
+    folders: dict[str, Path],
+    continued: bool,
+    work: Path,
+) -> Fitted:
+    """Two epochs of the stage's own training on a few pictures, with the params' optimiser, rate and loss.
+
+    What only a whole run needs is left out: warm-up ends with the first epoch, and no head is trained alone.
+    """
+    train, val = (some_of_each(rows[rows["set"] == name], number) for name, number in SHORT_RUN_IMAGES.items())
+    settings = params.model_dump(include=TRAINING_PARAMS) | {
+        "max_epochs": EPOCHS,
+        "warmup_epochs": min(params.warmup_epochs, 1.0),
+    }
+    return trainer.train(
+        hardware.twin(model),
+        pd.concat([train, val]),
+        classes,
+        folders=folders,
+        work=work,
+        machine=Machine(
+            batch_size=min(params.batch_size or doctor.BATCH, max(len(train) // STEPS, 1)),
+            precision="float32" if params.precision == "auto" else params.precision,
+        ),
+        augmentation=Augmentation(**params.model_dump(include=AUGMENTATION_PARAMS)),
+        learning_rate=params.continued_learning_rate if continued else params.learning_rate,
+        body_rate=params.body_rate if continued else 1.0,
+        **settings,
+    ).fitted

@@ -1,0 +1,253 @@
+"""Exports say what Keras says of real pictures, or are not written."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from builders import noise, put
+from PIL import Image
+
+from pipeline import bundle, cli, config, paths
+from pipeline.errors import DataError, UsageError
+from pipeline.files import read_json, write_table
+from pipeline.inference import export, formats
+from pipeline.inference.runtime import KerasRuntime
+from pipeline.library import lineage, pictures
+from tests.networks import SIDE, save_bundle, tiny, train
+
+CLASSES = ["cat", "dög", "owl"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A bundle whose network was trained in half precision, with a temperature that matters."""
+    folder = tmp_path_factory.mktemp("trained")
+    network, _ = train(folder / "state", precision="mixed_bfloat16", max_epochs=2)
+    card = bundle.Card("tiny", SIDE, temperature=0.4, round=3)
+    bundle.save(bundle.Bundle(network, CLASSES, card, lineage.empty()), folder / "model")
+    return folder / "model"
+
+
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory):
+    """Eleven pictures, one on its side and one on a transparent ground."""
+    folder = tmp_path_factory.mktemp("shots")
+    found = [put(folder / f"{n:02d}.png", noise(n)) for n in range(9)]
+    turned, exif = noise(9).crop((0, 0, 64, 40)), Image.Exif()
+    exif[pictures.ORIENTATION_TAG] = 6
+    turned.save(folder / "09.jpg", exif=exif)
+    clear = noise(10)
+    clear.putalpha(90)
+    return [*found, folder / "09.jpg", put(folder / "10.png", clear)]
+
+
+@pytest.fixture(scope="module", params=sorted(formats.FORMATS))
+def exported(request, model, shots, tmp_path_factory):
+    out = tmp_path_factory.mktemp("exports") / request.param
+    export.export(request.param, model, out, pictures=shots)
+    return request.param, out
+
+
+def run(name: str, folder) -> formats.Predict:
+    return formats.FORMATS[name].load(folder / formats.FORMATS[name].file)
+
+
+def pixels_of(shots) -> np.ndarray:
+    return np.stack([pictures.read(path, SIDE) for path in shots])
+
+
+def test_an_export_gives_the_calibrated_scores_that_identify_gives(exported, model, shots):
+    expected = KerasRuntime(bundle.load(model), 11).predict(pixels_of(shots))
+    np.testing.assert_allclose(run(*exported)(pixels_of(shots)), expected, atol=1e-5)
+    assert np.ptp(expected, axis=0).max() > 0.05  # or a constant would do
+
+
+def test_an_export_takes_any_number_of_pictures(exported, shots):
+    predict = run(*exported)
+    whole = predict(pixels_of(shots))
+    for number in (1, 3):
+        np.testing.assert_allclose(predict(pixels_of(shots)[:number]), whole[:number], atol=1e-6)
+
+
+def test_class_list_and_card_are_inside_and_beside(exported, model):
+    name, folder = exported
+    written = folder / formats.FORMATS[name].file
+    if name == "onnx":
+        import onnx
+
+        inside = {item.key: item.value for item in onnx.load(written).metadata_props}
+    elif name == "litert":
+        with zipfile.ZipFile(written) as archive:
+            inside = {file: archive.read(file).decode() for file in archive.namelist()}
+    else:
+        inside = {file.name: file.read_text() for file in (written / "assets.extra").iterdir()}
+    card = read_json(folder / "card.json")
+    assert inside["classes.txt"] == (folder / "classes.txt").read_text() == "cat\ndög\nowl\n"
+    assert json.loads(inside["card.json"]).items() <= card.items()
+    assert card["model_digest"] == bundle.check(model).model_digest
+    assert (card["image_size"], card["temperature"], card["preprocessing"]) == (SIDE, 0.4, pictures.PREPROCESSING)
+    assert card["check"]["pictures"] == 11
+    assert card["check"]["agreement"] == 1
+    assert card["check"]["max_difference"] <= export.LIMIT
+
+
+@pytest.fixture
+def instant(monkeypatch):
+    """A format whose files are written at once, and whose answers a test gives."""
+
+    def plant(predict, write=lambda model, path: path.write_text("a model")):
+        made = formats.Format("Instant", "model", (), write, lambda path, texts: None, lambda path: predict, "{path}")
+        monkeypatch.setitem(formats.FORMATS, "instant", made)
+
+    return plant
+
+
+def spoilt(source: bundle.Bundle, change) -> formats.Predict:
+    return lambda pixels: change(KerasRuntime(source, 8).predict(pixels))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda probs: probs + 0.01, "11 of 11 pictures get other scores than from Keras: the worst differ by 0.01"),
+        (lambda probs: probs[:, ::-1], "led by another class"),
+        (lambda probs: probs * np.nan, "11 of 11 pictures"),
+    ],
+)
+def test_an_export_that_says_otherwise_than_keras_is_not_written(instant, model, shots, tmp_path, change, says):
+    instant(spoilt(bundle.load(model), change))
+    with pytest.raises(DataError, match=says) as refused:
+        export.export("instant", model, tmp_path / "out", pictures=shots)
+    assert refused.value.where in map(str, shots)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_class_is_a_fault_however_near_the_scores(instant, model, shots, tmp_path):
+    instant(spoilt(bundle.load(model), lambda probs: probs[:, ::-1]))
+    with pytest.raises(DataError, match="led by another class"):
+        export.export("instant", model, tmp_path / "out", pictures=shots, limit=1.0)
+
+
+def test_a_temperature_left_out_is_found(instant, model, shots, tmp_path):
+    plain = bundle.load(model)
+    instant(spoilt(bundle.replace(plain, card=bundle.replace(plain.card, temperature=1.0)), lambda probs: probs))
+    with pytest.raises(DataError, match="get other scores than from Keras"):
+        export.export("instant", model, tmp_path / "out", pictures=shots)
+
+
+def test_one_weight_that_differs_is_found_and_the_last_export_stays(instant, model, shots, tmp_path):
+    instant(spoilt(bundle.load(model), lambda probs: probs))
+    export.export("instant", model, tmp_path / "out", pictures=shots)
+    other = bundle.load(model)
+    kernel = other.model.get_layer("head").kernel
+    kernel.assign(kernel + 0.01 * np.eye(*kernel.shape, dtype=np.float32))
+    instant(spoilt(other, lambda probs: probs))
+    with pytest.raises(DataError, match="pictures get other scores"):
+        export.export("instant", model, tmp_path / "out", pictures=shots)
+    assert read_json(tmp_path / "out" / "card.json")["check"]["agreement"] == 1
+
+
+def test_the_picture_that_differs_most_is_named(instant, model, shots, tmp_path):
+    calls = []
+
+    def change(probs):
+        calls.append(len(probs))
+        probs = probs.copy()
+        if len(calls) == 2:  # the second batch of eight: pictures 9 to 11
+            probs[1, 0] += 0.5
+        return probs
+
+    instant(spoilt(bundle.load(model), change))
+    with pytest.raises(DataError, match="1 of 11 pictures") as refused:
+        export.export("instant", model, tmp_path / "out", pictures=shots)
+    assert refused.value.where == str(shots[9])
+
+
+def test_pictures_that_can_no_longer_be_read_are_left_out_of_the_check(instant, model, shots, tmp_path):
+    instant(spoilt(bundle.load(model), lambda probs: probs))
+    gone = tmp_path / "gone.png"
+    card = export.export("instant", model, tmp_path / "out", pictures=[gone, *shots[:3]])
+    assert card["check"]["pictures"] == 3
+    with pytest.raises(DataError, match="not one of 1 pictures to check with can be read: missing"):
+        export.export("instant", model, tmp_path / "out", pictures=[gone])
+
+
+def test_a_network_that_a_converter_cannot_hold_is_one_clear_error(instant, model, shots, tmp_path):
+    def refuse(network, path):
+        raise NotImplementedError("no such operation\nand a page of context")
+
+    instant(None, write=refuse)
+    with pytest.raises(DataError, match="Instant cannot hold this network: no such operation\\n"):
+        export.export("instant", model, tmp_path / "out", pictures=shots)
+
+
+def test_a_folder_that_holds_something_else_is_never_replaced(instant, model, shots, tmp_path):
+    instant(spoilt(bundle.load(model), lambda probs: probs))
+    (tmp_path / "thesis.txt").write_text("ten years")
+    for folder in (tmp_path, model):  # a bundle has a card too
+        with pytest.raises(UsageError, match="something else than an export"):
+            export.export("instant", model, folder, pictures=shots)
+    assert (tmp_path / "thesis.txt").exists()
+    for _ in range(2):  # an export is
+        export.export("instant", model, tmp_path / "out", pictures=shots)
+
+
+def test_a_base_that_has_seen_nothing_is_not_exported(instant, shots, tmp_path):
+    save_bundle(tmp_path / "base", classes=[])
+    instant(None)
+    with pytest.raises(DataError, match="no classes to tell"):
+        export.export("instant", tmp_path / "base", tmp_path / "out", pictures=shots)
+
+
+def test_an_unknown_format_offers_the_nearest():
+    with pytest.raises(UsageError, match="unknown format 'savdmodel'") as refused:
+        formats.find("savdmodel")
+    assert refused.value.mend == "did you mean 'savedmodel'?"
+
+
+def test_what_is_not_installed_is_named_with_the_command_that_installs_it(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="ONNX needs tf2onnx, onnx, onnxruntime, not installed here") as refused:
+        formats.find("onnx")
+    assert "'.[export]'" in refused.value.mend
+
+
+def test_pictures_to_check_with_are_those_of_the_data_sets_else_of_the_pool(tmp_path, monkeypatch):
+    import pandas as pd
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(config, "load", lambda section: config.Roots(library={"library": "l"}, pool={"pool": "p"}))
+    with pytest.raises(DataError, match="no picture to check the export with"):
+        export.some_pictures(2)
+    for table, root in ((paths.INDEX / "pool.parquet", "pool"), (paths.SPLITS / "splits.parquet", "library")):
+        rows = pd.DataFrame({"image": [f"{root}/{n}.png" for n in range(4)], "sha256": list("dbca")})
+        write_table(rows, table)
+        assert [path.name for path in export.some_pictures(2)] == ["3.png", "1.png"]
+        assert export.some_pictures(1)[0].parent == tmp_path / root[0]
+
+
+def test_the_calibrated_network_keeps_small_probabilities(tmp_path):
+    """As the runtime, which takes the logarithm of what the head says: a temperature acts on it alike."""
+    source = bundle.Bundle(tiny(), CLASSES, bundle.Card("tiny", SIDE, temperature=0.1), lineage.empty())
+    pixels = np.random.default_rng(0).integers(0, 256, (4, SIDE, SIDE, 3), dtype=np.uint8)
+    found = export.calibrated(source).predict(pixels, verbose=0)["probs"]
+    np.testing.assert_allclose(found, KerasRuntime(source, 4).predict(pixels), atol=1e-6)
+
+
+def test_a_dry_run_writes_nothing_and_the_command_tells_what_it_did(model, shots, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(export, "some_pictures", lambda number: shots[:number])
+    out = tmp_path / "out"
+
+    def told(*options: str) -> dict:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["export", "savedmodel", "--model", str(model), "--out", str(out), "--json", *options])
+        assert ended.value.code == 0
+        return json.loads(capsys.readouterr().out)
+
+    planned = told("--dry-run")
+    assert not out.exists()
+    done = told("--check", "5")
+    assert planned.items() <= done.items()
+    assert done["check"]["pictures"] == 5
+    assert read_json(out / "card.json").items() <= done.items()
