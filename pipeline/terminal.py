@@ -164,6 +164,42 @@ def runs(table: pd.DataFrame) -> None:
     _console().print(shown)
 
 
+def comparison(rows: list[dict[str, Any]], failed: dict[str, str]) -> None:
+    """Networks trained for the same time; those on the Pareto front stand out."""
+    shown = Table(title="Networks on your data, the most accurate first; in bold, those that none beats in both")
+    shown.add_column("network", overflow="fold")
+    for name in (
+        "accuracy",
+        "95 % interval",
+        "macro F1",
+        "images/s",
+        "latency",
+        "epochs",
+        "training",
+        "memory",
+        "file",
+    ):
+        shown.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        shown.add_row(
+            escape(row["name"]),
+            f"{row['accuracy']:.1%} of {row['n']}",
+            f"{row['low']:.1%} to {row['high']:.1%}",
+            f"{row['macro_f1']:.3f}",
+            f"{row['images_per_second']:.0f}",
+            f"{row['latency_ms']:.1f} ms",
+            f"{row['epochs']}",
+            f"{row['train_seconds'] / 60:.1f} min",
+            f"{row['memory_mb']:.0f} MB",
+            f"{row['size_mb']:.1f} MB",
+            style="bold" if row["pareto"] else "",
+        )
+    console = _console()
+    console.print(shown)
+    for name, reason in failed.items():
+        console.print(f"not measured: {name}: {reason}", markup=False, soft_wrap=True)
+
+
 def ablation(table: pd.DataFrame, failed: list[str], *, confidence: float) -> None:
     """What each setting is worth: its accuracies beside the baseline's, and by how much it differs."""
     console = _console()

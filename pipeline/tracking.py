@@ -96,6 +96,24 @@ def log_evaluation(run_id: str, name: str, metrics: dict[str, float], files: lis
     client.set_terminated(run_id)
 
 
+def log_comparison(rows: pd.DataFrame, files: list[Path]) -> None:
+    """A run of its own for networks side by side: a child a network, with its figures; and whole files."""
+    client = _client()
+    experiment = _experiment(client)
+    parent = client.create_run(experiment, run_name="comparison", tags={"comparison": "true"}).info.run_id
+    for row in rows.to_dict("records"):
+        tags = {"mlflow.parentRunId": parent, "comparison": "true"}
+        run_id = client.create_run(experiment, run_name=row["name"], tags=tags).info.run_id
+        numbers = {key: value for key, value in row.items() if isinstance(value, int | float)}
+        client.log_batch(
+            run_id, metrics=[Metric(f"comparison/{key}", float(value), 0, 0) for key, value in numbers.items()]
+        )
+        client.set_terminated(run_id)
+    for file in files:
+        client.log_artifact(parent, str(file))
+    client.set_terminated(parent)
+
+
 def runs() -> pd.DataFrame:
     """Every run, oldest first: columns `run_id`, `start_time`, `metrics.NAME`, `params.NAME`, `tags.NAME`."""
     client = _client()

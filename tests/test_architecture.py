@@ -24,7 +24,7 @@ LAYERS = [
     {"bundle"},
     {"training", "inference"},
     {"tracking"},
-    {"review", "demo", "terminal", "rounds", "passport", "experiments", "ablation"},
+    {"review", "demo", "terminal", "rounds", "passport", "experiments", "ablation", "comparing"},
     {"stages"},
     {"cli"},
 ]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline import paths
 from pipeline.cli.common import Verb, answer
-from pipeline.errors import Exit
+from pipeline.errors import Exit, UsageError
 
 IMAGENET_CLASSES = 1000  # of the papers; the networks are listed with so many before there are classes of one's own
 
@@ -26,8 +26,16 @@ def add(verb: Verb) -> None:
     command.add_argument("--out", type=Path, default=paths.BASE)
     command.add_argument("--replace", action="store_true", help="replace a base; what it has learnt is forgotten")
 
-    command = verb("models", models, "list the networks: parameters, arithmetic, size")
-    command.add_argument("preset", nargs="?", metavar="PRESET", help="show this one in detail")
+    command = verb("models", models, "list the networks: parameters, arithmetic, size; or compare some on your data")
+    command.add_argument(
+        "names",
+        nargs="*",
+        metavar="PRESET",
+        help="show this one in detail; `compare A B C`: train each for the same time and measure it. A contender is"
+        " PRESET, PRESET=WEIGHTS as of init-base, either with +frozen behind it, or base",
+    )
+    command.add_argument("--minutes", type=float, default=5.0, help="with compare: of training, each (default: 5)")
+    command.add_argument("--seed", type=int, default=0, help="with compare: of random weights and order")
 
     command = verb("augment-sheet", augment_sheet, "show what training will see, the most endangered pictures first")
     command.add_argument("--out", type=Path, help="the page (default: .wallaby/augment-sheet.html)")
@@ -66,18 +74,34 @@ def models(args: argparse.Namespace) -> int:
     from pipeline import bundle, config, terminal
     from pipeline.models import catalogue
 
-    names = [args.preset] if args.preset else config.presets()
+    if args.names[:1] == ["compare"]:
+        return _compare(args)
+    if len(args.names) > 1:
+        mend = f"wallaby models compare {' '.join(args.names)}"
+        raise UsageError("one network is shown in detail", where=f"wallaby models {' '.join(args.names)}", mend=mend)
     curated = paths.CURATED / bundle.CLASSES
     classes = len(bundle.read_classes(paths.CURATED)) if curated.exists() else IMAGENET_CLASSES
-    table = catalogue.listing(names, num_classes=classes, cache=config.cache("models.json"))
+    table = catalogue.listing(args.names or config.presets(), num_classes=classes, cache=config.cache("models.json"))
     rows = table.astype("object").where(table.notna(), None).to_dict("records")
     if args.json:
         return answer(args, rows, "")
-    if args.preset:
-        terminal.model(rows[0], config.load_preset(args.preset).options)
+    if args.names:
+        terminal.model(rows[0], config.load_preset(args.names[0]).options)
     else:
         terminal.models(table, classes)
     return Exit.DONE
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from pipeline import comparing, terminal
+
+    found = comparing.compare(args.names[1:], seconds=args.minutes * 60, seed=args.seed)
+    if args.json:
+        answer(args, found, "")
+    else:
+        terminal.comparison(found["rows"], found["failed"])
+        print(f"{found['advice']}\nlook at {found['page']}")
+    return Exit.SOME_FAILED if found["failed"] else Exit.DONE
 
 
 def augment_sheet(args: argparse.Namespace) -> int:
@@ -114,7 +138,6 @@ def ablate(args: argparse.Namespace) -> int:
 
 def find_rate(args: argparse.Namespace) -> int:
     from pipeline import config, terminal
-    from pipeline.errors import UsageError
     from pipeline.files import write_csv
     from pipeline.training import rate_finder
 

@@ -1,0 +1,185 @@
+"""`wallaby models compare`: networks trained for the same time on the user's own splits, side by side."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pipeline import config, paths, tracking
+from pipeline.errors import DataError, UsageError, WallabyError
+from pipeline.evaluation import comparison as networks
+from pipeline.files import digest, read_json, read_table, write_csv, write_json, write_text
+from pipeline.pages.comparison import comparison
+
+BASE = "base"  # the contender that is data/base, weights and all
+FROZEN = "+frozen"
+RANDOM = "random"
+FIT = {"optimizer", "weight_decay", "min_delta", "label_smoothing"}
+AUGMENTATION = {"flip", "rotate_degrees", "zoom", "stronger"}
+
+
+@dataclass(frozen=True)
+class Contender:
+    """`preset` with `weights` as `presets.build` takes them; `frozen`: only its head is trained."""
+
+    preset: str
+    weights: str
+    frozen: bool
+
+    @property
+    def name(self) -> str:
+        """How it is called in the table: of weights in a file or folder, the last part."""
+        weights = "" if self.weights == RANDOM else f" {self.weights.rstrip('/').rpartition('/')[2]}"
+        return f"{self.preset}{weights}{' frozen' if self.frozen else ''}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Contender":
+        """PRESET, PRESET=WEIGHTS, either with +frozen behind it, or base.
+
+        Raises:
+          UsageError: if there is no such preset; the nearest is offered.
+        """
+        preset, _, weights = text.removesuffix(FROZEN).partition("=")
+        if preset != BASE:
+            config.load_preset(preset)
+        return cls(preset, weights or RANDOM, text.endswith(FROZEN))
+
+
+def compare(names: list[str], *, seconds: float, seed: int) -> dict[str, Any]:
+    """Trains and measures each contender in a process of its own; a table and a page lie in .wallaby/compare.
+
+    What was measured before, on the same splits for the same time, is not measured again.
+
+    Returns:
+      `rows` (a record a network), `failed` (name and reason of those that could not be measured), `advice`, `page`.
+
+    Raises:
+      DataError: if there are no splits yet, or none of the contenders could be measured.
+      UsageError: for no contender, one named twice, an unknown preset, or no time.
+    """
+    if not names or seconds <= 0:
+        raise UsageError("name the networks to compare, and some minutes", where="wallaby models compare")
+    out, splits = config.cache("compare"), paths.SPLITS / "splits.parquet"
+    if not splits.exists():
+        raise DataError("there are no data sets yet", where=splits, mend="run `dvc repro split`")
+    contenders = [Contender.parse(name) for name in names]
+    shown = [contender.name for contender in contenders]
+    twice = sorted({name for name in shown if shown.count(name) > 1})
+    if twice:
+        raise UsageError(f"named twice: {', '.join(twice)}", where="wallaby models compare")
+    measured, failed = [], {}
+    for contender in contenders:
+        result = _measured(contender, splits, seconds=seconds, seed=seed)
+        if "failure" in result:
+            failed[contender.name] = result["failure"]
+            print(f"compare: {contender.name} could not be measured: {result['failure']}", flush=True)
+        else:
+            measured.append({"name": contender.name, "reported": _reported(contender)} | result)
+    if not measured:
+        raise DataError("none of the networks could be measured", where=", ".join(names))
+    table = networks.compare(measured)
+    rows = read_table(splits)
+    per_class = float(rows.loc[rows["set"] == "train", "label"].value_counts().median())
+    advice = networks.advice(table, per_class)
+    page = comparison(
+        table,
+        title="Which network fits",
+        advice=advice,
+        facts={
+            "Training": f"{seconds / 60:g} minutes each",
+            "Training set": f"{(rows['set'] == 'train').sum():,} images, {per_class:.0f} a class in the middle",
+            "Validation set": f"{table['n'].iloc[0]:,} images",
+            "Machine": f"{os.cpu_count()} cores",
+        },
+        failed=failed,
+    )
+    write_csv(table, out / "comparison.csv")
+    write_text(page, out / "index.html")
+    tracking.log_comparison(table, [out / "comparison.csv", out / "index.html"])
+    return {
+        "rows": table.to_dict("records"),
+        "failed": failed,
+        "advice": advice,
+        "page": (out / "index.html").resolve().as_uri(),
+    }
+
+
+def _measured(contender: Contender, splits: Path, *, seconds: float, seed: int) -> dict[str, Any]:
+    params = config.load(config.Train)
+    settings = params.model_dump(include=FIT | AUGMENTATION)
+    preset = None if contender.preset == BASE else config.load_preset(contender.preset).model_dump()
+    base = read_json(paths.BASE / "card.json")["model_digest"] if contender.preset == BASE else ""
+    inputs = [asdict(contender), preset, base, digest(splits), seconds, seed, settings]
+    key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+    note = config.cache("compare") / f"{key}.json"
+    if note.exists():
+        print(f"compare: {contender.name} was measured before", flush=True)
+        return read_json(note)
+    print(f"compare: {contender.name}", flush=True)
+    context = multiprocessing.get_context("spawn")  # one process a network: its memory is its own
+    with ProcessPoolExecutor(1, mp_context=context) as executor:
+        try:
+            result = executor.submit(_trial, contender, splits, seconds, seed).result()
+        except BrokenProcessPool:
+            return {"failure": "its process was killed; memory was too small, most likely"}
+    if "failure" not in result:
+        write_json(result, note)
+    return result
+
+
+def _trial(contender: Contender, splits: Path, seconds: float, seed: int) -> dict[str, Any]:
+    from pipeline import bundle
+    from pipeline.models import presets
+    from pipeline.models.head import renew_head
+    from pipeline.training import trial
+    from pipeline.training.augmentation import Augmentation
+    from pipeline.training.fitting import set_seed
+
+    params = config.load(config.Train)
+    rows = read_table(splits)
+    rows = rows[rows["set"].isin(["train", "val"])]
+    classes = sorted(rows.loc[rows["set"] == "train", "label"].unique())
+    rows = rows[rows["label"].isin(classes)].reset_index(drop=True)
+    set_seed(seed)
+    try:
+        if contender.preset == BASE:
+            base = bundle.load(paths.BASE)
+            model = renew_head(base.model, classes, old_classes=base.classes, seed=seed)
+            learnt = base.has_learnt
+        else:
+            preset = config.load_preset(contender.preset)
+            model = presets.build(preset, len(classes), seed=seed, weights=contender.weights)
+            learnt = contender.weights != RANDOM
+        with TemporaryDirectory() as work:
+            return trial.run(
+                model,
+                rows,
+                classes,
+                folders=config.load(config.Roots).folders,
+                work=Path(work),
+                seconds=seconds,
+                frozen=contender.frozen,
+                batch_size=params.batch_size or 32,
+                seed=seed,
+                augmentation=Augmentation(**params.model_dump(include=AUGMENTATION)),
+                learning_rate=params.continued_learning_rate
+                if learnt and not contender.frozen
+                else params.learning_rate,
+                **params.model_dump(include=FIT),
+            )
+    except WallabyError as error:
+        return {"failure": str(error)}
+
+
+def _reported(contender: Contender) -> str:
+    """What a paper says of it on ImageNet: never to be mixed with what is measured."""
+    if contender.preset == BASE:
+        return ""
+    reported = config.load_preset(contender.preset).reported
+    return f"{reported.top1:.1%} ({reported.source})" if reported else ""

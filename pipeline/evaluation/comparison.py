@@ -1,0 +1,77 @@
+"""Networks side by side: which are not beaten in both accuracy and speed, and which fits the data at hand."""
+
+import pandas as pd
+from scipy.stats import binomtest
+
+HANDFUL, MANY = 50, 1000  # training images a class
+SIGNIFICANT = 0.05
+
+
+def compare(measured: list[dict]) -> pd.DataFrame:
+    """A row a network, the most accurate first.
+
+    Args:
+      measured: `name`, `accuracy`, `images_per_second` and `right` (of each val image, in the same order) of each.
+
+    Returns:
+      The same, without `right`, with the Wilson interval of the accuracy, `low` and `high`; `p_best`, of the exact
+      McNemar test against the most accurate; `pareto`: no other network is better in one and as good in the other.
+    """
+    rows = pd.DataFrame(measured).sort_values(["accuracy", "images_per_second", "name"], ascending=[False, False, True])
+    best = rows["right"].iloc[0]
+    intervals = [binomtest(sum(right), len(right)).proportion_ci(method="wilson") for right in rows["right"]]
+    return rows.assign(
+        n=[len(right) for right in rows["right"]],
+        low=[found.low for found in intervals],
+        high=[found.high for found in intervals],
+        p_best=[mcnemar(best, right) for right in rows["right"]],
+        pareto=pareto(rows),
+    ).drop(columns="right")
+
+
+def mcnemar(some: list[int], others: list[int]) -> float:
+    """The exact two-sided p of as many disagreements falling so unevenly (McNemar 1947)."""
+    gained = sum(a > b for a, b in zip(some, others, strict=True))
+    lost = sum(a < b for a, b in zip(some, others, strict=True))
+    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+
+
+def pareto(rows: pd.DataFrame) -> list[bool]:
+    """Whether no other row has both measures at least as high, and one of them higher."""
+    points = list(zip(rows["accuracy"], rows["images_per_second"], strict=True))
+    return [not any(b[0] >= a[0] and b[1] >= a[1] and b != a for b in points) for a in points]
+
+
+def fitting(rows: pd.DataFrame) -> pd.Series:
+    """The fastest of those that the val images cannot tell from the most accurate."""
+    equal = rows[rows["p_best"] > SIGNIFICANT]
+    return equal.sort_values(["images_per_second", "accuracy"], ascending=False).iloc[0]
+
+
+def advice(rows: pd.DataFrame, images_per_class: float) -> str:
+    """Says in two sentences which network fits, and why.
+
+    The amount of data says what to expect: the fewer pictures, the more pretrained weights help (Kornblith, Shlens,
+    Le 2019, "Do Better ImageNet Models Transfer Better?"). The measured accuracies decide.
+
+    Args:
+      rows: as `compare` gives them.
+      images_per_class: the median of the training set.
+    """
+    if images_per_class < HANDFUL:
+        amount = "a handful: pretrained and frozen weights are the safe choice"
+    elif images_per_class < MANY:
+        amount = "some: pretrained weights that are trained on usually win"
+    else:
+        amount = "a lot: random weights can catch up with pretrained ones"
+    best, fits = rows.iloc[0], fitting(rows)
+    named = f"{fits['name']} fits ({fits['accuracy']:.1%} of {fits['n']}, {fits['images_per_second']:.0f} images/s)"
+    if fits["name"] == best["name"]:
+        reason = "it is the most accurate" + (" and none is as good and faster" if len(rows) > 1 else "")
+    else:
+        times = fits["images_per_second"] / best["images_per_second"]
+        reason = (
+            f"{best['name']} has {best['accuracy']:.1%}, which so few images cannot tell from it"
+            f" (McNemar p {fits['p_best']:.2f}), and {fits['name']} is {times:.1f} times faster"
+        )
+    return f"With {images_per_class:.0f} training images a class you have {amount}. Measured here, {named}: {reason}."

@@ -1,0 +1,121 @@
+"""One network on trial: trained for a while on the user's own data, and measured."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+from sklearn.metrics import f1_score
+
+from pipeline import bundle
+from pipeline.inference.runtime import KerasRuntime
+from pipeline.library import lineage
+from pipeline.models.head import HEAD
+from pipeline.training import hardware
+from pipeline.training.augmentation import Augmentation
+from pipeline.training.trainer import Machine, train
+
+VALIDATION_COST = 1 / 3  # of a training step, for the same pictures: only the forward pass
+LATENCY_RUNS, RATE_RUNS = 20, 3
+
+
+def run(
+    model: keras.Model,
+    rows: pd.DataFrame,
+    classes: list[str],
+    *,
+    folders: dict[str, Path],
+    work: Path,
+    seconds: float,
+    frozen: bool,
+    batch_size: int,
+    seed: int,
+    augmentation: Augmentation,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Trains `model` for about `seconds`, measured beforehand, and measures what came out.
+
+    Where the time is too short for one epoch, it is trained on a part of the pictures, of every class the same share.
+    The learning rate falls as a cosine to 0 at the end of that time.
+
+    Args:
+      rows: those of train and val; see `trainer.train`.
+      frozen: only the head is trained.
+      settings: others of `fit`.
+
+    Returns:
+      `epochs`, `images` (trained on, each once an epoch), `train_seconds`, `right` (of each val image, in order),
+      `accuracy`, `macro_f1`, `latency_ms` (of one picture), `images_per_second` (of a batch of 32), `memory_mb` (the
+      most that the process held), `size_mb` (of the file), `parameters`.
+    """
+    if frozen:
+        for layer in model.layers:
+            layer.trainable = layer.name == HEAD
+    rate = hardware.images_per_second(model, batch_size=batch_size)
+    chosen, epochs = within(rows, rate * seconds, seed=seed)
+    started = time.perf_counter()
+    trained = train(
+        model,
+        chosen,
+        classes,
+        folders=folders,
+        work=work,
+        machine=Machine(batch_size, "float32"),
+        augmentation=augmentation,
+        seed=seed,
+        **(settings | {"max_epochs": epochs, "patience": epochs, "lr_patience": epochs, "decay": "cosine"}),
+    )
+    train_seconds = time.perf_counter() - started
+    right = trained.val_probs.argmax(axis=1) == trained.val_targets
+    macro = f1_score(trained.val_targets, trained.val_probs.argmax(axis=1), average="macro", zero_division=0.0)
+    memory = hardware.resident() / 1e6
+    model.save(work / bundle.MODEL)
+    return {
+        "parameters": model.count_params(),
+        "image_size": model.input_shape[1],
+        "epochs": epochs,
+        "images": int((chosen["set"] == "train").sum()),
+        "train_seconds": round(train_seconds, 1),
+        "accuracy": float(right.mean()),
+        "macro_f1": float(macro),
+        "right": right.astype(int).tolist(),
+        **speed(model, classes),
+        "memory_mb": round(memory),
+        "size_mb": round((work / bundle.MODEL).stat().st_size / 1e6, 2),
+    }
+
+
+def within(rows: pd.DataFrame, images: float, *, seed: int) -> tuple[pd.DataFrame, int]:
+    """The rows and the number of epochs that a budget of `images` training steps' worth of pictures allows."""
+    train = rows["set"] == "train"
+    epoch = train.sum() + VALIDATION_COST * (rows["set"] == "val").sum()
+    if images >= epoch:
+        return rows, int(images // epoch)
+    share = max(0.0, images - VALIDATION_COST * (rows["set"] == "val").sum()) / train.sum()
+    least = rows[train].groupby("label").head(1)  # every class has one at least
+    part = rows[train].drop(least.index).groupby("label").sample(frac=share, random_state=seed)
+    return rows[~train | rows.index.isin([*least.index, *part.index])], 1
+
+
+def speed(model: keras.Model, classes: list[str]) -> dict[str, float]:
+    """Median latency of one picture, and the best rate of batches of 32, through the runtime that serves."""
+    card = bundle.Card("", model.input_shape[1])
+    made = bundle.Bundle(model, classes, card, lineage.empty())
+    pixels = np.random.default_rng(0).integers(0, 256, (32, *model.input_shape[1:]), dtype=np.uint8)
+    one, many = KerasRuntime(made, 1), KerasRuntime(made, len(pixels))
+    alone = [_seconds(one, pixels[:1]) for _ in range(LATENCY_RUNS + 1)][1:]  # the first traces the graph
+    together = [_seconds(many, pixels) for _ in range(RATE_RUNS + 1)][1:]
+    return {
+        "latency_ms": round(float(np.median(alone)) * 1e3, 2),
+        "images_per_second": round(len(pixels) / min(together), 1),
+        "threads": os.cpu_count() or 1,
+    }
+
+
+def _seconds(runtime: KerasRuntime, pixels: np.ndarray) -> float:
+    start = time.perf_counter()
+    runtime.predict(pixels)
+    return time.perf_counter() - start
