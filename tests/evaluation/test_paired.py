@@ -72,7 +72,7 @@ def test_the_interval_is_that_of_two_paired_proportions(change, confidence):
     assert (low, high) == pytest.approx((mean - half, mean + half), abs=1e-9)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=60), st.data())
 def test_who_is_the_baseline_changes_the_sign_alone(first, data):
     second = data.draw(st.lists(st.booleans(), min_size=len(first), max_size=len(first)))

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.training.schedules import SMOOTHING, find_learning_rate, share, suggest
@@ -40,6 +40,7 @@ def test_a_loss_that_only_rises_suggests_the_lowest_rate():
     assert suggest(pd.DataFrame({"rate": [0.1, 1.0], "loss": [1.0, 2.0]})) == 0.1
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(-0.3, 0.3), st.sampled_from([60, 100, 200]))
 def test_the_luck_of_the_first_batches_suggests_nothing(seed, first, steps):
     """A level loss with noise, smoothed as the test does it, that falls from a rate of 1e-4 on and rises again."""
