@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline import config, paths, tracking
 from pipeline.errors import DataError, UsageError, WallabyError
-from pipeline.evaluation import comparison as networks
+from pipeline.evaluation import contenders as networks
 from pipeline.files import digest, read_json, read_table, write_csv, write_json, write_text
 from pipeline.pages.comparison import comparison
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pandas as pd
 
-from pipeline.evaluation.comparison import compare
+from pipeline.evaluation.contenders import compare
 from pipeline.pages.comparison import comparison, scatter
 
 

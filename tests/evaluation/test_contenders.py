@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.evaluation.comparison import advice, compare, fitting, mcnemar, pareto
+from pipeline.evaluation.contenders import advice, compare, fitting, mcnemar, pareto
 
 
 def network(name: str, right: int, *, of: int = 100, rate: float = 100.0) -> dict:
