@@ -133,6 +133,8 @@ class HubLayer(keras.layers.Layer):
             )
             for number, value in enumerate(self._saved.variables)
         ]
+        for variable in self._learnt:  # a clone is frozen before it has variables
+            variable.trainable = variable.trainable and self.trainable
 
     def call(self, pixels, training=None):
         features = self._saved(pixels, training=bool(training) and self.trainable)
