@@ -149,6 +149,11 @@ class Train(Section):
 
 class Evaluate(Section):
     batch_size: Positive
+    confidence: Annotated[float, Field(ge=0.6, lt=1)]
+    precision: Share
+    min_class_images: Positive
+    audit_max_share: Annotated[float, Field(ge=0, le=1)]
+    audit_ask_again_after: Positive
     worst_mistakes: Annotated[int, Field(ge=0)]
 
 

@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import numpy as np
 from pipeline.bundle import Bundle
 from pipeline.evaluation import calibration
 from pipeline.library import pictures
+from pipeline.models import keras
+from pipeline.models.head import FEATURES
 
 AHEAD = 4  # batches decoded while one is in the network
 
@@ -23,11 +26,25 @@ class KerasRuntime:
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
         """Returns calibrated probabilities (N, C) for `pixels`, uint8 (N, S, S, 3), N at most the batch size."""
+        probs = np.asarray(self._model.predict_on_batch(self._whole_batch(pixels)))
+        return calibration.scale(probs[: len(pixels)], self._temperature)
+
+    def predict_with_features(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `predict`, and beside them what the head gets, float16 (N, F), from the same forward pass."""
+        probs, features = self._with_features.predict_on_batch(self._whole_batch(pixels))
         number = len(pixels)
-        if number < self._batch_size:  # one shape only: another would be compiled anew
-            pixels = np.concatenate([pixels, np.zeros((self._batch_size - number, *pixels.shape[1:]), pixels.dtype)])
-        probs = np.asarray(self._model.predict_on_batch(pixels.astype(np.float32)))
-        return calibration.scale(probs[:number], self._temperature)
+        scaled = calibration.scale(np.asarray(probs)[:number], self._temperature)
+        return scaled, np.asarray(features)[:number].astype(np.float16)
+
+    @cached_property
+    def _with_features(self):
+        return keras.Model(self._model.input, [self._model.output, self._model.get_layer(FEATURES).output])
+
+    def _whole_batch(self, pixels: np.ndarray) -> np.ndarray:
+        missing = self._batch_size - len(pixels)
+        if missing:  # one shape only: another would be compiled anew
+            pixels = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), pixels.dtype)])
+        return pixels.astype(np.float32)
 
 
 def read_batches(paths: list[Path], image_size: int, batch_size: int) -> Iterator[tuple[np.ndarray, list[str]]]:
