@@ -106,10 +106,12 @@ def _remember(suspects: pd.DataFrame, verdicts: pd.DataFrame, before: pd.DataFra
         latest.rename(columns={"label": "decided", "model": "beside"}), on="image", how="left"
     )
     stands = said["at"].notna() & ((said["decided"] == "") | (said["decided"] == said["label"]))
-    at = said["at"].where(stands, "").fillna("").to_numpy()
+    at = said["at"].where(stands).astype("str").fillna("").to_numpy()
     earlier = before.drop_duplicates("image").set_index("image")
-    counted = suspects["image"].map(earlier["contradicted"]).fillna(0).to_numpy(int)
-    since = suspects["image"].map(earlier["verdict_at"]).fillna("").to_numpy() == at  # not an older verdict's count
+    counted = suspects["image"].map(earlier["contradicted"]).astype(float).fillna(0).to_numpy(int)
+    since = (
+        suspects["image"].map(earlier["verdict_at"]).astype("str").fillna("").to_numpy() == at
+    )  # not an older verdict's count
     once_more = 1 - (said["beside"] == said["model"]).to_numpy(int)
     contradicted = np.where(at == "", 0, np.where(since, counted, 0) + once_more)
     return suspects.assign(verdict_at=at, contradicted=contradicted)

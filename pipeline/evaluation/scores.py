@@ -39,7 +39,7 @@ def describe(probs: np.ndarray, classes: list[str], *, top_k: int) -> pd.DataFra
         {
             "label": names[order[:, 0]],
             "score": best[:, 0],
-            "margin": best[:, 0] - best[:, 1],
+            "margin": best[:, 0] - (best[:, 1] if len(classes) > 1 else 0.0),
             "entropy": -(probs * np.log(np.maximum(probs, TINY))).sum(axis=1, dtype=np.float64),
             "top_labels": list(names[order[:, :top_k]]),
             "top_scores": list(best[:, :top_k]),
@@ -57,13 +57,11 @@ def score(rows: pd.DataFrame, probs: np.ndarray, classes: list[str], *, top_k: i
     said = describe(probs, classes, top_k=top_k).rename(columns={"label": "predicted"})
     targets = pd.Index(classes).get_indexer(rows["label"])
     known = targets >= 0
-    own = np.full(len(rows), np.nan)
-    own[known] = probs[known, targets[known]]
-    threshold = own[:, None].astype(probs.dtype)
-    ahead = (probs > threshold) | ((probs == threshold) & (np.arange(len(classes)) < targets[:, None]))
+    own = np.where(known, probs[np.arange(len(rows)), np.where(known, targets, 0)], 0).astype(probs.dtype)[:, None]
+    ahead = (probs > own) | ((probs == own) & (np.arange(len(classes)) < targets[:, None]))
     rank = np.where(known, 1 + ahead.sum(axis=1), OUT_OF_CLASS)
     scored = pd.concat([rows.reset_index(drop=True), said], axis=1)
-    return scored.assign(label_score=own, label_rank=rank)
+    return scored.assign(label_score=np.where(known, own[:, 0], np.nan), label_rank=rank)
 
 
 def from_log_probs(rows: pd.DataFrame, log_probs: np.ndarray, classes: list[str], *, top_k: int) -> pd.DataFrame:
