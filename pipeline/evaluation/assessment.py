@@ -11,7 +11,7 @@ from pipeline.evaluation import audit, calibration, metrics, scores, thresholds
 from pipeline.files import write_csv, write_json, write_table
 
 TOP_K = 5
-SCORES, AUDIT, METRICS = "scores.parquet", "audit.parquet", "metrics.json"
+SCORES, METRICS = "scores.parquet", "metrics.json"
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def assess(
 def write(assessment: Assessment, folder: Path) -> list[Path]:
     """Writes its tables; returns those that people read."""
     write_table(assessment.scores, folder / SCORES)
-    write_table(assessment.audit, folder / AUDIT)
+    write_table(assessment.audit, folder / audit.FILE)
     write_json(assessment.metrics, folder / METRICS)
     thresholds.write(assessment.thresholds, folder / thresholds.FILE)
     for name, table in assessment.tables.items():

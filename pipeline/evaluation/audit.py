@@ -10,6 +10,7 @@ import pandas as pd
 from pipeline.evaluation.scores import BLOCK, known, probs_of
 from pipeline.library.benchmarks import PREFIX
 
+FILE = "audit.parquet"
 COLUMNS = [
     "image", "sha256", "group", "set", "label", "predicted", "score", "label_score", "trained", "frozen", "verdict_at",
     "contradicted", "asked", "rank", "reason", "model",

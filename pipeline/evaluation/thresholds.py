@@ -116,9 +116,9 @@ def outcome(scores: pd.DataFrame, *, confidence: float) -> dict[str, dict[str, A
       scores: columns `set`, `label_rank`, `shown`.
 
     Returns:
-      For each set `shown` (share of its images with an answer); of these answers, the share right, `shown_precision`,
-      if there are any; and `refused` (share of the images of unknown classes without an answer), if it has such; each
-      with its interval.
+      For each set `shown` (share of its images with an answer); `shown_precision` (share right of these answers), if
+      there are any, and images of known classes; and `refused` (share of the images of unknown classes without an
+      answer), if it has such; each with its interval.
     """
     found = {}
     for name, rows in scores[["set", "label_rank", "shown"]].groupby("set"):
@@ -126,7 +126,7 @@ def outcome(scores: pd.DataFrame, *, confidence: float) -> dict[str, dict[str, A
         right = int((rows["shown"] & (rows["label_rank"] == 1)).sum())
         shares = {
             "shown": (int(rows["shown"].sum()), len(rows)),
-            "shown_precision": (right, int(rows["shown"].sum())),
+            "shown_precision": (right, 0 if outside.all() else int(rows["shown"].sum())),
             "refused": (int((outside & ~rows["shown"]).sum()), int(outside.sum())),
         }
         figures: dict[str, Any] = {}

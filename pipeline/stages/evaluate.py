@@ -42,7 +42,7 @@ def main(
         model=card.model_digest,
         temperature=card.temperature,
         verdicts=decisions.verdicts(decisions.read_all(Path(reviews), list(folders))),
-        audited_before=_table(Path(base) / assessment.AUDIT, audit.nothing()),
+        audited_before=_table(Path(base) / audit.FILE, audit.nothing()),
         **params.model_dump(exclude={"batch_size", "worst_mistakes"}),
     )
     champion = _table(Path(released) / assessment.SCORES, assessed.scores.head(0))
