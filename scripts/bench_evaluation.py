@@ -101,10 +101,10 @@ def load(folder: Path) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
 
 @contextmanager
 def timed(what: str, times: dict[str, float]) -> Iterator[None]:
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), time.process_time()
     yield
-    times[what] = time.perf_counter() - start
-    print(f"  {what:<58}{times[what]:>7.1f} s   peak {peak():.1f} GiB", flush=True)
+    times[what], busy = time.perf_counter() - start, time.process_time() - busy
+    print(f"  {what:<58}{times[what]:>7.1f} s  ({busy:.1f} s of CPU)   peak {peak():.1f} GiB", flush=True)
 
 
 def peak() -> float:

@@ -19,6 +19,7 @@ PAGE, PICTURES = "report.html", "pictures"
 MAX_CONFUSIONS = 1000  # pairs on the page; the rest is in confusions.csv
 MAX_PICTURED = 100  # of these, pairs with pictures
 IN_A_PAIR = 12  # pictures of a pair
+MAX_SLICES = 1000  # parts of sets
 MAX_CHANGED = 20  # classes that lost most, and that gained most
 MAX_NAMED = 200  # classes that the model does not know, by name
 SIDE = 160  # of a picture, in pixels
@@ -102,7 +103,8 @@ def write(
         columns=[column for column in classes.columns if not column[1].endswith(INTERVALS)],
         classes=[(label, _cells(row)) for label, row in zip(classes.index, classes.to_dict("records"), strict=True)],
         wholly_staged=wholly_staged,
-        slices=_records(slices),
+        slices=_records(_weakest_slices(slices)),
+        slices_left_out=max(0, len(slices) - MAX_SLICES),
         confusions=pairs,
         confusions_left_out=max(0, len(confusions) - MAX_CONFUSIONS),
         pictured=pictured,
@@ -133,9 +135,13 @@ def write(
 def _examples(pairs: list[Row], confused: pd.DataFrame) -> list[Row]:
     """The first pairs, each with its surest mistakes."""
     keys = ["set", "label", "predicted"]
-    images = {key: rows.head(IN_A_PAIR) for key, rows in confused.groupby(keys, sort=False)} if len(confused) else {}
-    nothing = confused.head(0)
-    return [pair | {"images": _records(images.get(tuple(pair[key] for key in keys), nothing))} for pair in pairs]
+    if not pairs:
+        return []
+    shown = confused.merge(pd.DataFrame(pairs)[keys].assign(pair=range(len(pairs))), on=keys)
+    images: list[list[Row]] = [[] for _ in pairs]
+    for row in _records(shown.groupby("pair").head(IN_A_PAIR)):
+        images[row["pair"]].append(row)
+    return [pair | {"images": found} for pair, found in zip(pairs, images, strict=True)]
 
 
 def _mistakes(mistakes: pd.DataFrame, neighbours: pd.DataFrame) -> list[Row]:
@@ -205,6 +211,13 @@ def _weakest(classes: pd.DataFrame) -> list[tuple[str, float]]:
         return []
     recall = classes[(MAIN_SET, "recall")].dropna().head(3)
     return list(zip(recall.index, recall, strict=True))
+
+
+def _weakest_slices(slices: pd.DataFrame) -> pd.DataFrame:
+    """By origin all, by sub-class the weakest, those of the training set last."""
+    order = slices.assign(fine=slices["slice"] == "subclass", trained=slices["set"] == "train")
+    order = order.sort_values(["fine", "trained", "top1", "set", "label", "value"], kind="stable")
+    return order.head(MAX_SLICES)[list(slices)]
 
 
 def _most_changed(classes: pd.DataFrame) -> list[Row]:
