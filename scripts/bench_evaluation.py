@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,7 @@ SETS = {
     "open:below-cutoff": 0.01,
 }
 WRONG_LABELS = 0.03
-PARAMS = {
+PARAMS: dict[str, Any] = {
     "confidence": 0.95,
     "precision": 0.95,
     "min_class_images": 50,
@@ -72,6 +73,7 @@ def make(folder: Path, images: int, classes: int) -> None:
     truth = random.integers(0, classes, images)
     label = np.where(random.random(images) < WRONG_LABELS, random.integers(0, classes, images), truth)
     sets = random.choice(list(SETS), images, p=list(SETS.values()))
+    means, spread = (random.normal(size=(number, FEATURES)).astype(np.float16) for number in (classes, 4096))
     noise = random.normal(size=(512, classes)).astype(np.float32)
     log_probs = np.lib.format.open_memmap(folder / "log_probs.npy", "w+", np.float16, (images, classes))
     embeddings = np.lib.format.open_memmap(folder / "embeddings.npy", "w+", np.float16, (images, FEATURES))
@@ -83,7 +85,7 @@ def make(folder: Path, images: int, classes: int) -> None:
         logits[rows, (truth[some] // 4 * 4 + random.integers(0, 4, len(logits))) % classes] += 3  # look-alikes
         logits[sets[some] == "open:below-cutoff"] *= 0.8
         log_probs[some] = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-        embeddings[some] = random.normal(size=(len(logits), FEATURES))
+        embeddings[some] = means[truth[some]] + 2.5 * spread[random.integers(0, len(spread), len(logits))]
     labels = np.where(sets == "open:below-cutoff", "rare_" + names[label], names[label])
     image = [f"library/{number // 1000}/{number}.jpg" for number in range(images)]
     table = pd.DataFrame({"image": image, "sha256": image, "group": image, "label": labels, "set": sets})
@@ -122,6 +124,7 @@ def proof(folder: Path) -> None:
         assessed = assessment.assess(
             rows,
             log_probs,
+            np.load(folder / "embeddings.npy", mmap_mode="r"),
             classes,
             model="m",
             temperature=1.0,

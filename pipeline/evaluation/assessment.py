@@ -39,6 +39,7 @@ class Assessment:
 def assess(
     rows: pd.DataFrame,
     log_probs: np.ndarray,
+    embeddings: np.ndarray,
     classes: list[str],
     *,
     model: str,
@@ -54,8 +55,8 @@ def assess(
     """Assesses a model; nothing here needs the model itself.
 
     Args:
-      rows: images of all sets, in the order of `log_probs` (N, C); columns `image`, `sha256`, `group`, `set`, `label`,
-        `subclass`, `origin`.
+      rows: images of all sets, in the order of `log_probs` (N, C) and of `embeddings` (N, F); columns `image`, `sha256`,
+        `group`, `set`, `label`, `subclass`, `origin`.
       model: its digest.
       verdicts, audited_before: see `audit.find`.
     """
@@ -67,6 +68,7 @@ def assess(
     suspects = audit.find(
         scored,
         log_probs,
+        embeddings,
         classes,
         verdicts,
         audited_before,

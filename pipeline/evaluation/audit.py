@@ -1,12 +1,15 @@
 """The label audit: images whose label the model contradicts with confidence, ranked (Northcutt, Jiang, Chuang 2021).
 
-A model does not contradict what it has learnt by heart: images it was trained on are ranked apart, after the others,
-and say so.
+A model does not contradict what it has learnt by heart. Images it was trained on are held against the others of their
+class instead (`prototypes`); they are ranked apart, after the others, and say so.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 
+from pipeline.evaluation.prototypes import Prototypes
 from pipeline.evaluation.scores import BLOCK, known, probs_of
 from pipeline.library.benchmarks import PREFIX
 
@@ -23,6 +26,7 @@ NOT_RANKED = 0
 def find(
     scores: pd.DataFrame,
     log_probs: np.ndarray,
+    embeddings: np.ndarray,
     classes: list[str],
     verdicts: pd.DataFrame,
     before: pd.DataFrame,
@@ -42,21 +46,21 @@ def find(
       3. Of each part at most `max_share` of its images are asked, the most confident first.
 
     Args:
-      scores: a row an image, in the order of `log_probs` (N, C).
+      scores: a row an image, in the order of `log_probs` (N, C) and of `embeddings` (N, F).
       verdicts: columns `image`, `at`, `model` and `label` (what was decided; "" for: as it is).
       before: the audit that came with the base (`COLUMNS`), or an empty table.
 
     Returns:
-      `COLUMNS`: `frozen`, corrected by a person in a new version of the set only; `contradicted`, by how many models in
-      a row since the verdict; `asked`, or silenced by rule 2 or 3; `rank` from 1 among those asked of a part, else 0.
+      `COLUMNS`: `predicted`, `score` and `label_score` are the model's, or the class means' where `trained`; `frozen`,
+      corrected by a person in a new version of the set only; `contradicted`, by how many models in a row since the
+      verdict; `asked`, or silenced by rule 2 or 3; `rank` from 1 among those asked of a part, else 0.
     """
     judged = known(scores)
     frozen = judged["set"].str.startswith(FROZEN)
     trained = judged["set"].isin(TRAINED)
     found = []
     for part in (judged[~frozen & ~trained], judged[~frozen & trained], judged[frozen]):
-        suspects = part.loc[_suspects(part, log_probs, classes)]
-        suspects = suspects[suspects["label_rank"] != 1]
+        suspects = _suspects(part, log_probs, embeddings, classes) if len(part) else part
         suspects = suspects.assign(trained=suspects["set"].isin(TRAINED), frozen=suspects["set"].str.startswith(FROZEN))
         suspects = _remember(suspects, verdicts, before)
         asked = (suspects["verdict_at"] == "") | (suspects["contradicted"] >= ask_again_after)
@@ -86,19 +90,30 @@ def figures(scores: pd.DataFrame, audit: pd.DataFrame) -> dict[str, dict[str, fl
     }
 
 
-def _suspects(rows: pd.DataFrame, log_probs: np.ndarray, classes: list[str]) -> pd.Index:
-    """The index of rows whose labels are likely wrong, the likeliest first."""
-    if rows.empty:
-        return rows.index
+def _suspects(rows: pd.DataFrame, log_probs: np.ndarray, embeddings: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    """The rows whose labels are likely wrong, the likeliest first, with what speaks against them."""
     from cleanlab.experimental.label_issues_batched import LabelInspector
 
     places, targets = rows.index.to_numpy(), pd.Index(classes).get_indexer(rows["label"])
+    opinion: Callable[[slice | np.ndarray], np.ndarray]
+    if rows["set"].isin(TRAINED).all():
+        opinion = Prototypes(embeddings, places, targets, num_classes=len(classes)).probs
+    else:
+        opinion = lambda some: probs_of(log_probs[places[some]])  # noqa: E731
     inspector = LabelInspector(num_class=len(classes), verbose=False, n_jobs=1)
     for judge in (inspector.update_confident_thresholds, inspector.score_label_quality):
         for start in range(0, len(rows), BLOCK):
             some = slice(start, start + BLOCK)
-            judge(targets[some], probs_of(log_probs[places[some]]))
-    return rows.index[inspector.get_label_issues()]
+            judge(targets[some], opinion(some))
+    found = inspector.get_label_issues()
+    probs = opinion(found)
+    best = probs.argmax(axis=1)
+    suspects = rows.iloc[found].assign(
+        predicted=np.asarray(classes, dtype=object)[best],
+        score=probs.max(axis=1).astype(float),
+        label_score=probs[np.arange(len(found)), targets[found]].astype(float),
+    )
+    return suspects[best != targets[found]]
 
 
 def _remember(suspects: pd.DataFrame, verdicts: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
@@ -121,6 +136,6 @@ def _remember(suspects: pd.DataFrame, verdicts: pd.DataFrame, before: pd.DataFra
 def _reasons(suspects: pd.DataFrame) -> list[str]:
     said = []
     for row in suspects.itertuples():
-        text = f"labelled {row.label} ({row.label_score:.0%}); the model sees {row.predicted} ({row.score:.0%})"
-        said.append(text + (", although it was trained on it" if row.trained else ""))
+        who = "the model was trained on it; the others of these classes say" if row.trained else "the model sees"
+        said.append(f"labelled {row.label} ({row.label_score:.0%}); {who} {row.predicted} ({row.score:.0%})")
     return said

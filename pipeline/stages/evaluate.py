@@ -38,6 +38,7 @@ def main(
     assessed = assessment.assess(
         rows,
         stored.log_probs,
+        stored.embeddings,
         model.classes,
         model=card.model_digest,
         temperature=card.temperature,

@@ -31,6 +31,7 @@ def assess(rows: pd.DataFrame, probs: np.ndarray, classes: list[str]) -> Assessm
     return assessment.assess(
         rows,
         scores.to_log_probs(probs),
+        features(probs),
         classes,
         model="m",
         temperature=1.0,
@@ -38,6 +39,10 @@ def assess(rows: pd.DataFrame, probs: np.ndarray, classes: list[str]) -> Assessm
         audited_before=audit.nothing(),
         **PARAMS,
     )
+
+
+def features(probs: np.ndarray) -> np.ndarray:
+    return np.log(probs).astype(np.float16)
 
 
 def made_up(number: int = 600) -> tuple[pd.DataFrame, np.ndarray, list[str]]:

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from made_up_models import guesses, images
 
-from pipeline.evaluation import audit, scores
+from pipeline.evaluation import audit, prototypes, scores
+from pipeline.evaluation.prototypes import Prototypes
 
 CLASSES = [f"class {n}" for n in range(6)]
 RULES = {"max_share": 0.2, "ask_again_after": 2}
@@ -28,7 +29,7 @@ def planted(
 def find(table: pd.DataFrame, log_probs: np.ndarray, *, verdicts: list = [], before=None, **rules) -> pd.DataFrame:  # noqa: B006
     said = pd.DataFrame(verdicts, columns=["image", "at", "model", "label"])
     known = audit.nothing() if before is None else before
-    return audit.find(table, log_probs, CLASSES, said, known, **(RULES | rules))
+    return audit.find(table, log_probs, log_probs, CLASSES, said, known, **(RULES | rules))  # features: what was said
 
 
 def first_asked(found: pd.DataFrame) -> pd.Series:
@@ -50,7 +51,7 @@ def test_what_the_model_was_trained_on_comes_after_what_it_was_not_and_frozen_se
     assert parts == [[False, False], [True, False], [False, True]]
     assert set(found.loc[found["trained"], "set"]) == {"train"}
     assert set(found.loc[found["frozen"], "set"]) == {"test", "benchmark:field"}
-    assert found.loc[found["trained"], "reason"].str.contains("trained on it").all()
+    assert found.loc[found["trained"], "reason"].str.contains("was trained on it; the others").all()
     for _, part in found[found["asked"]].groupby(["trained", "frozen"]):
         assert part["rank"].tolist() == list(range(1, len(part) + 1))
 
@@ -147,3 +148,44 @@ def test_the_page_shows_the_first_of_each_part():
     some = audit.first(found, number=3)
     assert len(some) == 9
     assert some["asked"].all()
+
+
+def learnt_by_heart() -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray]:
+    """Training images with wrong labels that the model repeats, log probabilities, features, and which are wrong."""
+    random = np.random.default_rng(0)
+    truth = np.arange(600) % 6
+    wrong = random.random(600) < 0.05
+    given = np.where(wrong, (truth + 1) % 6, truth)
+    features = (np.eye(6)[truth] + random.normal(scale=0.2, size=(600, 6))).astype(np.float16)
+    log_probs = scores.to_log_probs(0.9 * np.eye(6)[given] + 0.1 / 6)
+    table = images([CLASSES[n] for n in given], "train")
+    return scores.from_log_probs(table, log_probs, CLASSES, top_k=2).assign(model="m"), log_probs, features, wrong
+
+
+def test_wrong_labels_that_the_model_has_learnt_by_heart_are_found_by_the_others_of_their_class():
+    table, log_probs, features, wrong = learnt_by_heart()
+    nobody = pd.DataFrame(columns=["image", "at", "model", "label"])
+    found = audit.find(table, log_probs, features, CLASSES, nobody, audit.nothing(), **RULES)
+    hits = found["image"].isin(table.loc[wrong, "image"])
+    assert hits.mean() > 0.9
+    assert hits.sum() > 0.9 * wrong.sum()
+    assert (found["label"] != found["predicted"]).all()
+
+
+def test_a_class_mean_leaves_the_image_itself_out():
+    features = np.array([[1, 0], [1, 0.1], [0, 1], [0.1, 1], [1, 0]], np.float16)
+    targets = np.array([0, 0, 1, 1, 2])  # the last is the only one of its class
+    opinion = Prototypes(features, np.arange(5), targets, num_classes=4).probs(np.arange(5))
+    np.testing.assert_allclose(opinion.sum(axis=1), 1, rtol=1e-5)
+    assert opinion.argmax(axis=1)[[2, 3]].tolist() == [1, 1]
+    assert opinion[4].argmax() == 0  # not the class whose mean it is itself
+    assert opinion[:, 3].max() < 0.2  # a class without any image
+
+
+def test_blocks_of_class_means_are_those_of_all_at_once(monkeypatch):
+    _, _, features, _ = learnt_by_heart()
+    targets = np.arange(600) % 6
+    whole = Prototypes(features, np.arange(600), targets, num_classes=6).probs(slice(0, 600))
+    monkeypatch.setattr(prototypes, "BLOCK", 7)
+    parts = Prototypes(features, np.arange(600), targets, num_classes=6)
+    np.testing.assert_allclose(parts.probs(slice(100, 110)), whole[100:110], rtol=1e-3)
