@@ -55,7 +55,7 @@ def assess(
     """Assesses a model; nothing here needs the model itself.
 
     Args:
-      rows: images of all sets, in the order of `log_probs` (N, C) and of `embeddings` (N, F); columns `image`, `sha256`,
+      rows: images of all sets, in the order of `log_probs` (N, C) and `embeddings` (N, F); columns `image`, `sha256`,
         `group`, `set`, `label`, `subclass`, `origin`.
       model: its digest.
       verdicts, audited_before: see `audit.find`.
