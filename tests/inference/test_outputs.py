@@ -94,6 +94,7 @@ def test_another_model_says_everything_anew(tmp_path, files):
         complete(tmp_path, files, Counting(stop=4), model="other")
     complete(tmp_path, files, runtime := Counting(), model="third")
     assert runtime.seen == 9
+    assert not list((tmp_path / "work").iterdir())
     complete(tmp_path, files, runtime := Counting(), model="third")
     assert runtime.seen == 0
 
