@@ -167,6 +167,11 @@ Bundles = Annotated[dict[str, Annotated[str, Field(pattern="^([0-9a-f]{8,64})?$"
 class Evaluate(Section):
     ensemble: Bundles
     batch_size: Positive
+    confidence: Annotated[float, Field(ge=0.6, lt=1)]
+    precision: Share
+    min_class_images: Positive
+    audit_max_share: Annotated[float, Field(ge=0, le=1)]
+    audit_ask_again_after: Positive
     worst_mistakes: Annotated[int, Field(ge=0)]
 
 

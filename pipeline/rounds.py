@@ -11,6 +11,7 @@ import pandas as pd
 
 from pipeline import bundle, config
 from pipeline.errors import DataError, GateError, LeakageError, UsageError, WallabyError
+from pipeline.evaluation import audit
 from pipeline.files import atomic_folder, digest, read_json, read_table, write_text
 from pipeline.library import board, history, lineage
 
@@ -42,13 +43,14 @@ def init_base(preset_name: str, out: Path, *, seed: int, replace: bool, weights:
     return card
 
 
-def promote(model: Path, base: Path, *, curated: Path, splits: Path) -> bool:
+def promote(model: Path, base: Path, *, curated: Path, splits: Path, evaluation: Path) -> bool:
     """Makes the model the next round's base; returns whether it was not so already.
 
-    The base also keeps what the round had (`history`), so that the next one can say what has changed.
+    The base also keeps what the round had (`history`), so that the next one can say what has changed, and which labels
+    its model contradicted (`evaluation.audit`).
 
     Args:
-      curated, splits: the round's tables.
+      curated, splits, evaluation: the round's tables.
 
     Raises:
       LeakageError: if the model comes from a throw-away run.
@@ -77,6 +79,8 @@ def promote(model: Path, base: Path, *, curated: Path, splits: Path) -> bool:
     with atomic_folder(base) as new:
         bundle.copy(model, new)
         history.write(new, images, boards)
+        if (evaluation / audit.FILE).exists():
+            shutil.copyfile(evaluation / audit.FILE, new / audit.FILE)
     return True
 
 

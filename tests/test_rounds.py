@@ -9,6 +9,7 @@ import pytest
 
 from pipeline import bundle, rounds
 from pipeline.errors import DataError, Exit, GateError, LeakageError, UsageError, WallabyError
+from pipeline.evaluation import audit
 from pipeline.files import read_json, read_table, write_csv, write_json, write_table, write_text
 from pipeline.library import board, history
 from tests.networks import save_bundle
@@ -33,7 +34,8 @@ def release(folder: Path) -> bundle.Card:
 
 
 def promote(folder: Path) -> bool:
-    return rounds.promote(folder / "model", folder / "base", curated=folder / "curated", splits=folder / "splits")
+    tables = {name: folder / name for name in ("curated", "splits", "evaluation")}
+    return rounds.promote(folder / "model", folder / "base", **tables)
 
 
 def finish_round(
@@ -43,6 +45,7 @@ def finish_round(
     made = save_bundle(folder / "model", **card)
     scores = pd.DataFrame({"image": ["library/a.jpg"], "model": scores_of or made.model_digest})
     write_table(scores, folder / "evaluation/scores.parquet")
+    write_table(audit.nothing(), folder / "evaluation" / audit.FILE)
     said = {"verdict": verdict, "reason": "so it is", "model": verdict_on or made.model_digest}
     write_json(said, folder / "gate/gate.json")
     images = pd.DataFrame(
@@ -98,7 +101,7 @@ def test_a_model_is_promoted_once_and_only_as_the_round_made_it(workspace):
         subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=workspace, check=True, capture_output=True)
     assert promote(workspace)
     assert bundle.check(workspace / "base") == card
-    assert names(workspace / "base") == sorted([*bundle.FILES, history.IMAGES, history.BOARDS])
+    assert names(workspace / "base") == sorted([*bundle.FILES, history.IMAGES, history.BOARDS, audit.FILE])
     assert read_table(workspace / "base" / history.IMAGES)["set"].tolist() == ["train"]
     assert read_table(workspace / "base" / history.BOARDS)[["round", "label", "groups"]].to_numpy().tolist() == [
         [3, "lion", 1]

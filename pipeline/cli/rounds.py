@@ -34,7 +34,9 @@ def promote(args: argparse.Namespace) -> int:
     card = bundle.check(paths.MODEL)
     if args.dry_run:
         return answer(args, vars(card), f"would make the model of round {card.round} the base")
-    new = rounds.promote(paths.MODEL, paths.BASE, curated=paths.CURATED, splits=paths.SPLITS)
+    new = rounds.promote(
+        paths.MODEL, paths.BASE, curated=paths.CURATED, splits=paths.SPLITS, evaluation=paths.EVALUATION
+    )
     rounds.track_with_dvc(paths.BASE)
     text = (
         f"the base is now the model of round {card.round}; next: dvc repro" if new else "the base is this model already"

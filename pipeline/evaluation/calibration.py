@@ -1,10 +1,14 @@
-"""Calibration: one temperature that makes scores honest (Guo, Pleiss, Sun, Weinberger 2017, section 4.2)."""
+"""Calibration: one temperature makes scores honest, and how honest they are (Guo, Pleiss, Sun, Weinberger 2017)."""
 
 import numpy as np
+import pandas as pd
 from scipy.optimize import minimize_scalar
+
+from pipeline.evaluation import intervals
 
 TINY = 1e-12
 BOUNDS = (0.05, 20.0)
+BINS = 15  # of equal width
 
 
 def scale(probs: np.ndarray, temperature: float) -> np.ndarray:
@@ -27,3 +31,41 @@ def fit_temperature(probs: np.ndarray, targets: np.ndarray) -> float:
 
     found = minimize_scalar(log_loss, bounds=tuple(np.log(BOUNDS)), method="bounded")
     return float(np.exp(found.x))
+
+
+def reliability(scores: pd.Series, right: pd.Series, *, confidence: float, bins: int = BINS) -> pd.DataFrame:
+    """The reliability diagram (Guo et al. 2017, figure 1): how often scores of a bin are right.
+
+    Args:
+      scores, right: of each image, its score and whether the class said is its own (N,).
+
+    Returns:
+      A row a bin that is not empty: `low` and `high` (low < score <= high), `n`, `mean_score`, `accuracy` and its
+      interval `accuracy_low`, `accuracy_high`.
+    """
+    place = np.clip(np.ceil(np.asarray(scores, float) * bins).astype(int) - 1, 0, bins - 1)
+    n = np.bincount(place, minlength=bins)
+    hits = np.bincount(place, np.asarray(right, float), minlength=bins)
+    total = np.bincount(place, np.asarray(scores, float), minlength=bins)
+    low, high = intervals.wilson(hits, n, confidence=confidence)
+    with np.errstate(invalid="ignore"):
+        table = pd.DataFrame(
+            {
+                "low": np.arange(bins) / bins,
+                "high": np.arange(1, bins + 1) / bins,
+                "n": n,
+                "mean_score": total / n,
+                "accuracy": hits / n,
+                "accuracy_low": low,
+                "accuracy_high": high,
+            }
+        )
+    return table[n > 0].reset_index(drop=True)
+
+
+def expected_error(reliability: pd.DataFrame) -> float:
+    """The expected calibration error (Guo et al. 2017, equation 3): the mean gap of score and accuracy, by images."""
+    if reliability.empty:
+        return np.nan
+    gaps = (reliability["accuracy"] - reliability["mean_score"]).abs()
+    return float(np.average(gaps, weights=reliability["n"]))

@@ -1,11 +1,27 @@
-"""From probabilities to tables: what a model says of each image, and how often it is right."""
+"""From probabilities to tables: what a model says of each image, held against its label."""
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 TINY = 1e-12
 OUT_OF_CLASS = -1  # rank of a label that the model does not know
+OPEN_SETS = {"below the cutoff": "open:below-cutoff", "unknown": "open:unknown"}  # by the reason of their exclusion
+BLOCK = 4096  # rows of probabilities in memory at once
+
+
+def with_open_sets(rows: pd.DataFrame, excluded: pd.DataFrame) -> pd.DataFrame:
+    """Adds to the images of all sets those that curation left out because the model has no class for them.
+
+    They test for nothing what the model does with a picture that it cannot know: `open:below-cutoff` has the classes
+    below the cutoff, `open:unknown` good pictures that nobody can name, among which there may be some it does know.
+
+    Args:
+      rows: columns `image`, `sha256`, `set`, `label` and more.
+      excluded: with `reason`; those in no set for other reasons are passed over.
+    """
+    extra = excluded.assign(set=excluded["reason"].map(OPEN_SETS)).dropna(subset="set")
+    extra = extra.assign(label=extra["label"].mask(extra["set"] == OPEN_SETS["unknown"], ""))
+    return pd.concat([rows, extra[[column for column in rows if column in extra]]], ignore_index=True)
 
 
 def describe(probs: np.ndarray, classes: list[str], *, top_k: int) -> pd.DataFrame:
@@ -13,17 +29,17 @@ def describe(probs: np.ndarray, classes: list[str], *, top_k: int) -> pd.DataFra
 
     Returns:
       `label` (the predicted class), `score` (its probability), `margin` (to the second), `entropy` (nats),
-      `top_labels` and `top_scores` (lists, the best first).
+      `top_labels` and `top_scores` (lists, the best first; of equal probabilities, the first class).
     """
     top_k = min(top_k, len(classes))
     names = np.asarray(classes, dtype=object)
-    order = np.argsort(-probs, axis=1, kind="stable")[:, : max(top_k, 2)]
+    order = _best(probs, max(top_k, 2))
     best = np.take_along_axis(probs, order, axis=1).astype(np.float64)
     return pd.DataFrame(
         {
             "label": names[order[:, 0]],
             "score": best[:, 0],
-            "margin": best[:, 0] - best[:, 1],
+            "margin": best[:, 0] - (best[:, 1] if len(classes) > 1 else 0.0),
             "entropy": -(probs * np.log(np.maximum(probs, TINY))).sum(axis=1, dtype=np.float64),
             "top_labels": list(names[order[:, :top_k]]),
             "top_scores": list(best[:, :top_k]),
@@ -41,70 +57,48 @@ def score(rows: pd.DataFrame, probs: np.ndarray, classes: list[str], *, top_k: i
     said = describe(probs, classes, top_k=top_k).rename(columns={"label": "predicted"})
     targets = pd.Index(classes).get_indexer(rows["label"])
     known = targets >= 0
-    own = np.full(len(rows), np.nan)
-    own[known] = probs[known, targets[known]]
-    order = np.argsort(-probs, axis=1, kind="stable")  # as `describe`: of equal probabilities the first class is said
-    rank = np.where(known, 1 + (order == targets[:, None]).argmax(axis=1), OUT_OF_CLASS)
+    own = np.where(known, probs[np.arange(len(rows)), np.where(known, targets, 0)], 0).astype(probs.dtype)[:, None]
+    ahead = (probs > own) | ((probs == own) & (np.arange(len(classes)) < targets[:, None]))
+    rank = np.where(known, 1 + ahead.sum(axis=1), OUT_OF_CLASS)
     scored = pd.concat([rows.reset_index(drop=True), said], axis=1)
-    return scored.assign(label_score=own, label_rank=rank)
+    return scored.assign(label_score=np.where(known, own[:, 0], np.nan), label_rank=rank)
 
 
-def by_set(scores: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """The headline metrics of each set, over the images whose class the model knows.
+def from_log_probs(rows: pd.DataFrame, log_probs: np.ndarray, classes: list[str], *, top_k: int) -> pd.DataFrame:
+    """As `score`, from stored log probabilities (N, C), a block at a time: they may lie in a file."""
+    blocks = [
+        score(rows.iloc[start : start + BLOCK], probs_of(log_probs[start : start + BLOCK]), classes, top_k=top_k)
+        for start in range(0, max(len(rows), 1), BLOCK)
+    ]
+    return pd.concat(blocks, ignore_index=True)
 
-    Returns:
-      For each set `n`, `out_of_class` (images whose class the model does not know), `top1`, `top5`, `macro_f1`
-      (over the classes the set has) and `log_loss`.
+
+def to_log_probs(probs: np.ndarray) -> np.ndarray:
+    """Log probabilities as they are stored, float16 (N, C): 1,500 classes and 500,000 images are 1.5 GB.
+
+    The logarithm keeps 3 digits of the smallest probabilities, which a change of temperature brings back to life;
+    in float16 itself they would be 0.
     """
-    return {name: _metrics(rows) for name, rows in scores.groupby("set")}
+    return np.log(np.maximum(probs, TINY)).astype(np.float16)
 
 
-def by_class(scores: pd.DataFrame) -> pd.DataFrame:
-    """Columns set, label, n, precision, recall, f1, mean_score (of the true class): a row a set and class."""
-    tables = []
-    for name, rows in _known(scores).groupby("set"):
-        names = sorted(rows["label"].unique())
-        precision, recall, f1, n = precision_recall_fscore_support(
-            rows["label"], rows["predicted"], labels=names, zero_division=0.0
-        )
-        own = rows.groupby("label")["label_score"].mean()[names].to_numpy()
-        measures = {"label": names, "n": n, "precision": precision, "recall": recall, "f1": f1, "mean_score": own}
-        tables.append(pd.DataFrame(measures).assign(set=name))
-    columns = ["set", "label", "n", "precision", "recall", "f1", "mean_score"]
-    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+def probs_of(log_probs: np.ndarray) -> np.ndarray:
+    """Probabilities, float32 (N, C), of stored log probabilities."""
+    probs = np.exp(log_probs.astype(np.float32))
+    return probs / probs.sum(axis=1, keepdims=True)
 
 
-def confusions(scores: pd.DataFrame) -> pd.DataFrame:
-    """Columns set, label, predicted, n, share (of the class's images in that set): wrong pairs, most frequent first."""
-    known = _known(scores)
-    sizes = known.groupby(["set", "label"]).size().rename("of")
-    wrong = known[known["label"] != known["predicted"]]
-    pairs = wrong.groupby(["set", "label", "predicted"]).size().rename("n").reset_index()
-    pairs = pairs.merge(sizes, on=["set", "label"])
-    pairs["share"] = pairs["n"] / pairs["of"]
-    pairs = pairs.sort_values(["n", "share", "set", "label", "predicted"], ascending=[False, False, True, True, True])
-    return pairs[["set", "label", "predicted", "n", "share"]].reset_index(drop=True)
-
-
-def _known(scores: pd.DataFrame) -> pd.DataFrame:
+def known(scores: pd.DataFrame) -> pd.DataFrame:
+    """The images whose class the model knows."""
     return scores[scores["label_rank"] != OUT_OF_CLASS]
 
 
-def _metrics(rows: pd.DataFrame) -> dict[str, float]:
-    known = _known(rows)
-    metrics: dict[str, float] = {"n": len(known), "out_of_class": len(rows) - len(known)}
-    if len(known):
-        macro = f1_score(
-            known["label"],
-            known["predicted"],
-            labels=sorted(known["label"].unique()),
-            average="macro",
-            zero_division=0.0,
-        )
-        metrics |= {
-            "top1": float((known["label_rank"] == 1).mean()),
-            "top5": float((known["label_rank"] <= 5).mean()),
-            "macro_f1": float(macro),
-            "log_loss": float(-np.log(np.maximum(known["label_score"], TINY)).mean()),
-        }
-    return {key: value if isinstance(value, int) else round(value, 6) for key, value in metrics.items()}
+def _best(probs: np.ndarray, number: int) -> np.ndarray:
+    """Columns (N, number) of the highest values, highest first, without sorting all of them."""
+    number = min(number, probs.shape[1])
+    rest, rows = probs.copy(), np.arange(len(probs))
+    order = np.empty((len(probs), number), int)
+    for place in range(number):
+        order[:, place] = rest.argmax(axis=1)
+        rest[rows, order[:, place]] = -1.0
+    return order

@@ -30,8 +30,19 @@ class Ensemble:
 
     def predict(self, *pixels: np.ndarray) -> np.ndarray:
         """Returns the mean (N, C) of the members' calibrated probabilities, see `ensembling.average`."""
+        return self._average([member.predict(*self._own(member, pixels)) for member in self._members])
+
+    def predict_with_features(self, *pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `predict`, and the first member's features (N, F)."""
+        first, *others = self._members
+        probs, features = first.predict_with_features(*self._own(first, pixels))
+        return self._average([probs, *(member.predict(*self._own(member, pixels)) for member in others)]), features
+
+    def _own(self, member: KerasRuntime, pixels: tuple[np.ndarray, ...]) -> list[np.ndarray]:
         at = dict(zip(self.image_sizes, pixels, strict=True))
-        probs = [member.predict(*(at[size] for size in member.image_sizes)) for member in self._members]
+        return [at[size] for size in member.image_sizes]
+
+    def _average(self, probs: list[np.ndarray]) -> np.ndarray:
         return ensembling.average(probs, [member.classes for member in self._members])
 
 

@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +13,8 @@ import numpy as np
 from pipeline.bundle import Bundle
 from pipeline.evaluation import calibration
 from pipeline.library import pictures
+from pipeline.models import keras
+from pipeline.models.head import FEATURES
 
 AHEAD = 4  # batches decoded while one is in the network
 
@@ -35,6 +38,10 @@ class Runtime(Protocol):
         """Returns calibrated probabilities (N, C) for the pictures at each of `image_sizes`, uint8 (N, S, S, 3)."""
         ...
 
+    def predict_with_features(self, *pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `predict`, and beside them what the (first) head gets, float16 (N, F), from the same forward pass."""
+        ...
+
 
 class KerasRuntime:
     """Runs a bundle's model with Keras, a constant batch at a time."""
@@ -49,11 +56,24 @@ class KerasRuntime:
     def predict(self, *pixels: np.ndarray) -> np.ndarray:
         """Returns calibrated probabilities (N, C) for one array of pixels, uint8 (N, S, S, 3), at most a batch."""
         (batch,) = pixels
-        number = len(batch)
-        if number < self._batch_size:  # one shape only: another would be compiled anew
-            batch = np.concatenate([batch, np.zeros((self._batch_size - number, *batch.shape[1:]), batch.dtype)])
-        probs = np.asarray(self._model.predict_on_batch(batch.astype(np.float32)))
-        return calibration.scale(probs[:number], self._temperature)
+        probs = np.asarray(self._model.predict_on_batch(self._whole_batch(batch)))
+        return calibration.scale(probs[: len(batch)], self._temperature)
+
+    def predict_with_features(self, *pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        (batch,) = pixels
+        probs, features = self._with_features.predict_on_batch(self._whole_batch(batch))
+        scaled = calibration.scale(np.asarray(probs)[: len(batch)], self._temperature)
+        return scaled, np.asarray(features)[: len(batch)].astype(np.float16)
+
+    @cached_property
+    def _with_features(self):
+        return keras.Model(self._model.input, [self._model.output, self._model.get_layer(FEATURES).output])
+
+    def _whole_batch(self, pixels: np.ndarray) -> np.ndarray:
+        missing = self._batch_size - len(pixels)
+        if missing:  # one shape only: another would be compiled anew
+            pixels = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), pixels.dtype)])
+        return pixels.astype(np.float32)
 
 
 def read_batches(

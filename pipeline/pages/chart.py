@@ -47,14 +47,14 @@ def panels(history: pd.DataFrame, best_epoch: int | None = None) -> list[Panel]:
 
 def _panel(title: str, history: pd.DataFrame, best_epoch: int | None) -> Panel:
     values = {name: history[prefix + MEASURES[title]].astype(float) for name, prefix in LINES.items()}
-    grid = ticks(min(v.min() for v in values.values()), max(v.max() for v in values.values()))
+    ticks = round_numbers(min(v.min() for v in values.values()), max(v.max() for v in values.values()))
     first, last = history["epoch"].min(), history["epoch"].max()
 
     def x(epoch: float) -> float:
         return round(LEFT + (RIGHT - LEFT) * ((epoch - first) / (last - first) if last > first else 0.5), 1)
 
     def y(value: float) -> float:
-        return round(BOTTOM - (BOTTOM - TOP) * (value - grid[0]) / (grid[-1] - grid[0]), 1)
+        return round(BOTTOM - (BOTTOM - TOP) * (value - ticks[0]) / (ticks[-1] - ticks[0]), 1)
 
     xs = [x(epoch) for epoch in history["epoch"]]
     lines = [
@@ -68,7 +68,7 @@ def _panel(title: str, history: pd.DataFrame, best_epoch: int | None) -> Panel:
         title=title,
         lines=_apart(lines),
         x_ticks=[(x(epoch), str(epoch)) for epoch in _epochs(int(first), int(last))],
-        y_ticks=[(y(tick), f"{tick * 100:g}%" if title == "Accuracy" else f"{tick:g}") for tick in grid],
+        y_ticks=[(y(tick), f"{tick * 100:g}%" if title == "Accuracy" else f"{tick:g}") for tick in ticks],
         best=(x(best_epoch), y(best.iloc[0]), best_epoch) if best_epoch is not None and len(best) else None,
         slower=[x(epoch) for epoch in history.loc[rate < rate.shift(), "epoch"]],
     )
@@ -96,7 +96,7 @@ def _apart(lines: list[Line]) -> list[Line]:
     return sorted(moved, key=lambda line: line.name)  # validation is drawn last, on top
 
 
-def ticks(low: float, high: float) -> list[float]:
+def round_numbers(low: float, high: float) -> list[float]:
     """About five round numbers that enclose `low` and `high`."""
     if high - low < 1e-9:
         low, high = low - 0.05, high + 0.05

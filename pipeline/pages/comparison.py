@@ -62,7 +62,7 @@ def comparison(rows: pd.DataFrame, *, title: str, advice: str, facts: dict[str, 
 
 def scatter(rows: pd.DataFrame) -> Scatter:
     """Accuracy over images a second; the latter on a logarithmic scale."""
-    grid = chart.ticks(rows["low"].min(), min(1.0, rows["high"].max()))
+    grid = chart.round_numbers(rows["low"].min(), min(1.0, rows["high"].max()))
     speeds = rows["images_per_second"].astype(float)
     first, last = math.log10(speeds.min()) - 0.1, math.log10(speeds.max()) + 0.1
 

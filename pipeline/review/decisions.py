@@ -11,8 +11,8 @@ from pipeline.errors import DataError
 from pipeline.files import write_csv
 from pipeline.library import labels
 
-LABEL, UNKNOWN, BAD = "label", "unknown", "bad"
-DECISIONS = [LABEL, UNKNOWN, BAD]
+LABEL, UNKNOWN, BAD, KEEP = "label", "unknown", "bad", "keep"
+DECISIONS = [LABEL, UNKNOWN, BAD, KEEP]
 COLUMNS = ["image", "sha256", "decision", "label", "by", "at", "model", "suggested", "recipe"]
 SHEET_COLUMNS = ["decision", "image", "recipe", "group", "rank", "label", "score", "reason", "sha256"]
 ACCEPT, SKIP = "yes", ""
@@ -69,6 +69,15 @@ def settled(decisions: pd.DataFrame) -> frozenset[str]:
     return frozenset(decisions.loc[decisions["recipe"] == CONFLICT_RECIPE, "image"])
 
 
+def verdicts(decisions: pd.DataFrame) -> pd.DataFrame:
+    """What people last said of each image's label: columns `image`, `at`, `model` and `label`, "" to keep what it has.
+
+    The label audit does not ask them the same again (`evaluation.audit`).
+    """
+    said = decisions[decisions["decision"].isin([LABEL, KEEP])]
+    return said.drop_duplicates("image", keep="last")[["image", "at", "model", "label"]].reset_index(drop=True)
+
+
 def write(decisions: pd.DataFrame, folder: Path, name: str) -> Path:
     """Writes one session's decisions as a new file; never adds to or replaces an old one."""
     number, path = 1, folder / f"{name}.csv"
@@ -83,7 +92,8 @@ def apply(table: pd.DataFrame, decisions: pd.DataFrame, benchmark_images: pd.Ser
     """Brings decisions into the label table; doing so twice changes nothing.
 
     Each reviewer's latest decision on an image counts. Where reviewers differ, nothing is changed and the image is
-    named. A decision is applied if it is newer than the row it meets. A benchmark image is never touched.
+    named. A decision is applied if it is newer than the row it meets. A benchmark image is never touched, and to keep
+    a label changes nothing.
 
     Args:
       table: the label table.
@@ -93,6 +103,7 @@ def apply(table: pd.DataFrame, decisions: pd.DataFrame, benchmark_images: pd.Ser
     said = (latest["decision"] + " " + latest["label"]).groupby(latest["image"]).nunique()
     conflicts = sorted(said.index[said > 1])
     latest = latest[~latest["image"].isin(conflicts)].drop_duplicates("image", keep="last")
+    latest = latest[latest["decision"] != KEEP]
     refused = latest["image"].isin(benchmark_images)
     ours = latest[~refused].set_index("image")
 
@@ -123,7 +134,7 @@ def to_sheet(queues: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def from_sheet(sheet: pd.DataFrame, source: object, *, by: str, at: str, model: str) -> pd.DataFrame:
-    """Decisions from a filled sheet: `yes` accepts the suggestion, a class names another, `unknown` and `bad` say so.
+    """Decisions from a filled sheet: `yes` accepts the suggestion, a class names another; `unknown`, `bad`, `keep`.
 
     Raises:
       DataError: if the sheet lacks a column.
@@ -137,7 +148,7 @@ def from_sheet(sheet: pd.DataFrame, source: object, *, by: str, at: str, model: 
     filled = sheet.assign(answer=answer)  # before the rows are chosen: a table without any would take those of `answer`
     filled = filled[answer != SKIP]
     lower = filled["answer"].str.lower()
-    decision = lower.where(lower.isin([UNKNOWN, BAD]), LABEL)
+    decision = lower.where(lower.isin([UNKNOWN, BAD, KEEP]), LABEL)
     label = filled["answer"].mask(lower == ACCEPT, filled["label"]).where(decision == LABEL, "")
     return filled.assign(decision=decision, suggested=filled["label"], label=label, by=by, at=at, model=model)[COLUMNS]
 

@@ -1,95 +1,88 @@
 """Stage evaluate: the saved bundle scores every image of every set; no metric comes from a model in memory."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from pipeline import bundle, config, errors, pages, tracking
-from pipeline.evaluation import ensembling, scores
-from pipeline.files import read_table, write_csv, write_json, write_table, write_text
-from pipeline.inference import ensemble
-from pipeline.inference.runtime import Runtime, predict_all
-from pipeline.library import labels
-from pipeline.progress import bar
+from pipeline import bundle, config, errors, tracking
+from pipeline.evaluation import assessment, audit, comparison, ensembling, mistakes, scores
+from pipeline.files import read_table
+from pipeline.inference import ensemble, outputs
+from pipeline.library import board, classes, labels, pictures
+from pipeline.pages import report
+from pipeline.review import decisions
 
-TOP_K = 5
+SUSPECTS = 48  # suspect labels of each kind on the page
 
 
-def main(splits_table: str, model_folder: str, out: str) -> None:
-    params, folders = config.load(config.Evaluate), config.load(config.Roots).folders
-    rows = read_table(Path(splits_table))
+def main(
+    splits_table: str, curated: str, model_folder: str, base: str, released: str, events: str, reviews: str, out: str
+) -> None:
+    params, folders, folder = config.load(config.Evaluate), config.load(config.Roots).folders, Path(out)
     model = bundle.load(Path(model_folder))
+    card = model.card
     further = ensemble.load_further(params.ensemble, model, where="evaluate.ensemble")
+    runtime = ensemble.load(model, further, params.batch_size)
+    rows = scores.with_open_sets(read_table(Path(splits_table)), read_table(Path(curated) / "excluded.parquet"))
     distance = config.load(config.Curate).near_duplicate_distance
     ensemble.refuse_leakage(rows, further, near_duplicate_distance=distance, where="evaluate.ensemble")
-    runtime = ensemble.load(model, further, params.batch_size)
-
-    probs = predict(rows, runtime, folders, params.batch_size)
-    scored = scores.score(rows, probs, runtime.classes, top_k=TOP_K).assign(model=runtime.model)
-    metrics, per_class, confusions = scores.by_set(scored), scores.by_class(scored), scores.confusions(scored)
-    mistakes = worst_mistakes(scored, params.worst_mistakes)
-    report = pages.report(
-        title=f"Round {model.card.round}",
+    stored = outputs.complete(
+        folder / "outputs",
+        config.cache("evaluate"),
+        rows["sha256"],
+        [labels.locate(image, folders) for image in rows["image"]],
+        runtime=runtime,
+        batch_size=params.batch_size,
+    )
+    assessed = assessment.assess(
+        rows,
+        stored.log_probs,
+        stored.embeddings,
+        model.classes,
+        model=runtime.model,
+        temperature=1.0 if further else card.temperature,  # of an ensemble, each member has its own
+        verdicts=decisions.verdicts(decisions.read_all(Path(reviews), list(folders))),
+        audited_before=_table(Path(base) / audit.FILE, audit.nothing()),
+        **params.model_dump(exclude={"batch_size", "worst_mistakes", "ensemble"}),
+    )
+    champion = _table(Path(released) / assessment.SCORES, assessed.scores.head(0))
+    named = classes.read(Path(events)).names
+    standing = board.read(Path(curated) / "board.csv")
+    files = assessment.write(assessed, folder)
+    report.write(
+        folder,
+        title=f"Round {card.round}",
         facts=facts(model) | ({"Ensemble": ensembling.short(runtime.model)} if further else {}),
-        sets=pd.DataFrame([{"set": name} | values for name, values in metrics.items()]),
-        per_class=per_class,
-        confusions=confusions,
+        sets=pd.DataFrame([{"set": name} | values for name, values in assessed.metrics.items()]),
+        threshold=asdict(assessed.thresholds) | assessed.overall,
+        **assessed.tables,
+        **mistakes.gather(assessed.scores, stored.embeddings, worst_mistakes=params.worst_mistakes),
+        **comparison.against(
+            assessed.scores, champion.assign(**{name: named(champion[name]) for name in ("label", "predicted")})
+        ),
+        audit=audit.first(assessed.audit, number=SUSPECTS),
+        wholly_staged=list(standing.loc[standing["wholly_staged"] & standing["label"].isin(model.classes), "label"]),
         history=pd.read_csv(Path(model_folder) / "history.csv"),
-        mistakes=mistakes,
-        best_epoch=model.card.training["best_epoch"],
-        picture=lambda image: pages.picture_uri(labels.locate(image, folders)),
+        best_epoch=card.training["best_epoch"],
+        picture=lambda image: _thumbnail(labels.locate(image, folders)),
     )
-
-    folder = Path(out)
-    write_table(scored, folder / "scores.parquet")
-    write_json(metrics, folder / "metrics.json")
-    write_csv(per_class, folder / "per_class.csv")
-    write_csv(confusions, folder / "confusions.csv")
-    write_text(report, folder / "report.html")
     tracking.log_evaluation(
-        model.card.run_id,
-        f"round-{model.card.round}",
-        {f"{name.replace(':', '/')}/{key}": value for name, values in metrics.items() for key, value in values.items()},
-        [folder / "report.html", folder / "per_class.csv", folder / "confusions.csv", folder / "metrics.json"],
+        card.run_id,
+        f"round-{card.round}",
+        {
+            f"{name.replace(':', '/')}/{key}": x
+            for name, figures in assessed.metrics.items()
+            for key, x in figures.items()
+        },
+        [*files, folder / report.PAGE, folder / report.PICTURES],
     )
-    for name, values in metrics.items():
-        if values["n"]:
-            print(f"evaluate: {name}: {values['top1']:.1%} of {values['n']} right, macro F1 {values['macro_f1']:.3f}")
-
-
-def predict(rows: pd.DataFrame, runtime: Runtime, folders: dict[str, Path], batch_size: int) -> np.ndarray:
-    """Calibrated probabilities (N, C) of every row.
-
-    Raises:
-      DataError: if a picture can no longer be read: a score of fewer images than the split has would not be its score.
-    """
-    paths = [labels.locate(image, folders) for image in rows["image"]]
-    batches = predict_all(runtime, paths, batch_size)
-    found: list[np.ndarray] = []
-    read = 0
-    with bar("evaluate", len(paths)) as progress:
-        for probs, failures in batches:
-            for position, failure in enumerate(failures):
-                if failure:
-                    raise errors.DataError(
-                        f"a picture changed since it was indexed: {failure}",
-                        where=paths[read + position],
-                        mend="run `dvc repro` again",
-                    )
-            found.append(probs)
-            read += len(failures)
-            progress.update(len(failures))
-    return np.concatenate(found)
-
-
-def worst_mistakes(scored: pd.DataFrame, number: int) -> pd.DataFrame:
-    """The most confident mistakes outside the training set first, then those within."""
-    wrong = scored[scored["label_rank"] > 1]
-    wrong = wrong.assign(trained=wrong["set"] == "train")
-    order = wrong.sort_values(["trained", "score", "image"], ascending=[True, False, True])
-    return order.head(number)[["image", "set", "label", "predicted", "score", "label_score"]].reset_index(drop=True)
+    for name, figures in assessed.metrics.items():
+        if figures["n"]:
+            interval = f"{figures['top1_low']:.1%} to {figures['top1_high']:.1%}"
+            print(f"evaluate: {name}: {figures['top1']:.1%} of {figures['n']} right ({interval})")
+    print(f"evaluate: {assessed.thresholds}; {assessed.audit['asked'].sum()} labels to look at again")
 
 
 def facts(model: bundle.Bundle) -> dict[str, str]:
@@ -103,6 +96,17 @@ def facts(model: bundle.Bundle) -> dict[str, str]:
         "Trained in": f"{card.training['seconds'] / 60:.1f} minutes",
         "Temperature": f"{card.temperature:.2f}",
     }
+
+
+def _table(path: Path, otherwise: pd.DataFrame) -> pd.DataFrame:
+    return read_table(path) if path.exists() else otherwise
+
+
+def _thumbnail(path: Path) -> bytes:
+    try:
+        return pictures.thumbnail(path, report.SIDE)
+    except pictures.PictureError:
+        return b""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -55,3 +56,37 @@ def test_scaling_keeps_the_order_and_the_sum(rows, temperature):
 def test_a_higher_temperature_brings_the_scores_together():
     highest = [calibration.scale(np.array([[0.7, 0.2, 0.1]]), t).max() for t in (0.5, 1, 2, 20)]
     assert highest == sorted(highest, reverse=True)
+
+
+def diagram(scores: list[float], right: list[bool]) -> pd.DataFrame:
+    return calibration.reliability(pd.Series(scores), pd.Series(right), confidence=0.95)
+
+
+def test_a_score_on_the_edge_of_two_bins_belongs_to_the_lower_one():
+    found = diagram([1 / 15, 1.0, 0.0], [True, True, False])
+    assert found["n"].tolist() == [2, 1]
+    assert found["high"].tolist() == pytest.approx([1 / 15, 1.0])
+
+
+def test_the_expected_error_can_be_counted_by_hand():
+    found = diagram([0.9, 0.9, 0.9, 0.9, 0.3], [True, True, False, True, True])
+    assert found["accuracy"].tolist() == pytest.approx([1.0, 0.75])
+    assert calibration.expected_error(found) == pytest.approx((4 * 0.15 + 1 * 0.7) / 5)
+
+
+def test_every_image_stands_in_one_bin():
+    scores = np.random.default_rng(0).random(1000)
+    assert diagram(list(scores), list(scores > 0.5))["n"].sum() == 1000
+
+
+def test_honest_scores_have_hardly_an_error_and_their_bins_hold_the_diagonal():
+    random = np.random.default_rng(0)
+    scores = random.random(40_000)
+    found = diagram(list(scores), list(random.random(40_000) < scores))
+    assert calibration.expected_error(found) < 0.012
+    inside = found["mean_score"].between(found["accuracy_low"], found["accuracy_high"])
+    assert inside.mean() > 0.7
+
+
+def test_no_image_has_no_error():
+    assert np.isnan(calibration.expected_error(diagram([], [])))

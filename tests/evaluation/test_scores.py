@@ -1,91 +1,20 @@
-"""Scores, against scikit-learn on the same arrays and against counting on the fingers."""
+"""What a model says of an image, counted on the fingers."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn import metrics
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_up_models import CLASSES, guesses, images, scored
 
-from pipeline.evaluation import scores
-
-CLASSES = ["cat", "dog", "owl"]
-
-
-def scored(*rows: tuple) -> pd.DataFrame:
-    """Rows (label, probabilities) or (label, probabilities, set)."""
-    table = pd.DataFrame(
-        {"label": [row[0] for row in rows], "set": [row[2] if len(row) > 2 else "test" for row in rows]}
-    )
-    return scores.score(table, np.array([row[1] for row in rows]), CLASSES, top_k=2)
-
-
-@pytest.fixture(scope="module")
-def made_up() -> tuple[pd.DataFrame, np.ndarray, list[str]]:
-    """400 images of 6 classes in two sets, named right somewhat more often than not."""
-    random = np.random.default_rng(0)
-    classes = list("abcdef")
-    targets = random.choice(6, 400, p=[0.4, 0.3, 0.1, 0.1, 0.05, 0.05])
-    logits = random.normal(size=(400, 6)) + 1.5 * np.eye(6)[targets]
-    probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    table = pd.DataFrame({"label": np.array(classes)[targets], "set": random.choice(["test", "benchmark:field"], 400)})
-    return scores.score(table, probs, classes, top_k=3), probs, classes
-
-
-def test_the_headline_metrics_are_scikit_learn_s(made_up):
-    table, probs, classes = made_up
-    for name, found in scores.by_set(table).items():
-        chosen = (table["set"] == name).to_numpy()
-        true, said = table.loc[chosen, "label"], table.loc[chosen, "predicted"]
-        assert found["n"] == chosen.sum()
-        assert found["top1"] == pytest.approx(metrics.accuracy_score(true, said), abs=1e-6)
-        assert found["top5"] == pytest.approx(
-            metrics.top_k_accuracy_score(true, probs[chosen], k=5, labels=classes), abs=1e-6
-        )
-        assert found["macro_f1"] == pytest.approx(metrics.f1_score(true, said, average="macro"), abs=1e-6)
-        assert found["log_loss"] == pytest.approx(metrics.log_loss(true, probs[chosen], labels=classes), abs=1e-6)
-
-
-def test_precision_and_recall_of_each_class_are_scikit_learn_s(made_up):
-    table, _, classes = made_up
-    field = table[table["set"] == "benchmark:field"]
-    report = metrics.classification_report(field["label"], field["predicted"], output_dict=True)
-    found = scores.by_class(table).query("set == 'benchmark:field'").set_index("label")
-    assert list(found.index) == classes
-    for ours, theirs in {"precision": "precision", "recall": "recall", "f1": "f1-score", "n": "support"}.items():
-        assert found[ours].tolist() == pytest.approx([report[name][theirs] for name in classes])
-
-
-def test_wrong_pairs_and_right_ones_add_up_to_all_images(made_up):
-    table, _, _ = made_up
-    right = (table["label"] == table["predicted"]).sum()
-    assert right + scores.confusions(table)["n"].sum() == len(table) == scores.by_class(table)["n"].sum()
-
-
-def test_a_metric_that_scikit_learn_gives_too_survives_a_set_of_one_image():
-    assert scores.by_set(scored(("cat", [1, 0, 0])))["test"] == {
-        "n": 1, "out_of_class": 0, "top1": 1.0, "top5": 1.0, "macro_f1": 1.0, "log_loss": 0.0,
-    }  # fmt: skip
+from pipeline.evaluation import calibration, scores
 
 
 def test_an_image_of_a_class_the_model_does_not_know_is_counted_apart():
     table = scored(("cat", [0.9, 0.1, 0]), ("emu", [0, 1, 0]), ("", [0, 0, 1]))
     assert table["label_rank"].tolist() == [1, scores.OUT_OF_CLASS, scores.OUT_OF_CLASS]
     assert table["label_score"].isna().tolist() == [False, True, True]
-    found = scores.by_set(table)["test"]
-    assert (found["n"], found["out_of_class"], found["top1"]) == (1, 2, 1.0)
-    assert scores.by_class(table)["label"].tolist() == ["cat"]
-    assert scores.confusions(table).empty
-
-
-def test_a_set_of_unknown_classes_alone_has_counts_and_no_metrics():
-    table = scored(("emu", [0, 1, 0]))
-    assert scores.by_set(table) == {"test": {"n": 0, "out_of_class": 1}}
-    assert list(scores.by_class(table)) == ["set", "label", "n", "precision", "recall", "f1", "mean_score"]
-    assert list(scores.confusions(table)) == ["set", "label", "predicted", "n", "share"]
-
-
-def test_macro_f1_is_over_the_classes_that_the_set_has():
-    table = scored(("cat", [1, 0, 0]), ("dog", [0, 0, 1]))
-    assert scores.by_set(table)["test"]["macro_f1"] == 0.5  # owl, predicted once, is not in the set
+    assert scores.known(table)["label"].tolist() == ["cat"]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +35,7 @@ def test_an_image_is_right_exactly_when_its_class_is_the_one_said():
     """A network that says the same of everything must not look perfect."""
     table = scored(*[(label, [1 / 3] * 3) for label in CLASSES])
     assert ((table["label_rank"] == 1) == (table["label"] == table["predicted"])).all()
-    assert scores.by_set(table)["test"]["top1"] == pytest.approx(1 / 3, abs=1e-6)
+    assert (table["label_rank"] == 1).sum() == 1
 
 
 def test_an_image_is_described_by_its_best_classes():
@@ -131,18 +60,6 @@ def test_no_image_gives_an_empty_table():
     assert len(scores.describe(np.empty((0, 3)), CLASSES, top_k=2)) == 0
 
 
-def test_the_most_frequent_confusion_stands_first_with_its_share_of_the_class():
-    cat_as_dog, cat_as_owl, owl_as_cat = ("cat", [0, 1, 0]), ("cat", [0, 0, 1]), ("owl", [1, 0, 0])
-    table = scored(cat_as_owl, owl_as_cat, cat_as_dog, cat_as_dog, ("cat", [1, 0, 0]), ("dog", [1, 0, 0], "val"))
-    found = scores.confusions(table)
-    assert found.to_dict("split")["data"] == [
-        ["test", "cat", "dog", 2, 0.5],
-        ["test", "owl", "cat", 1, 1.0],
-        ["val", "dog", "cat", 1, 1.0],
-        ["test", "cat", "owl", 1, 0.25],
-    ]
-
-
 def test_the_images_keep_their_order_and_their_columns():
     table = pd.DataFrame({"label": ["owl", "cat"], "set": "test", "origin": ["real", "staged"]}, index=[7, 3])
     found = scores.score(table, np.array([[0, 0, 1], [0, 0, 1.0]]), CLASSES, top_k=1)
@@ -150,3 +67,47 @@ def test_the_images_keep_their_order_and_their_columns():
         ["owl", "real", "owl", 1],
         ["cat", "staged", "owl", 2],
     ]  # of two classes without any probability, cat is the first
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 7))
+@settings(deadline=None, max_examples=50)
+def test_the_best_classes_are_those_of_a_whole_sort_also_where_scores_are_equal(seed, classes, top_k):
+    random = np.random.default_rng(seed)
+    probs = random.integers(1, 4, (6, classes)) / 10
+    order = np.argsort(-probs, axis=1, kind="stable")
+    names = [str(number) for number in range(classes)]
+    labels = random.integers(0, classes, 6)
+    found = scores.score(images([names[label] for label in labels]), probs, names, top_k=top_k)
+    assert [list(best) for best in found["top_labels"]] == [[names[n] for n in row[:top_k]] for row in order]
+    assert found["label_rank"].tolist() == [1 + list(row).index(n) for row, n in zip(order, labels, strict=True)]
+
+
+def test_stored_log_probabilities_say_what_the_model_said():
+    probs, targets = guesses(9000, classes=40)
+    table = images([str(target) for target in targets])
+    names = [str(number) for number in range(40)]
+    exact = scores.score(table, probs, names, top_k=5)
+    stored = scores.from_log_probs(table, scores.to_log_probs(probs), names, top_k=5)
+    np.testing.assert_allclose(stored["score"], exact["score"], rtol=5e-3)
+    np.testing.assert_allclose(stored["label_score"], exact["label_score"], rtol=1e-2)
+    assert (stored["predicted"] == exact["predicted"]).mean() > 0.999  # all but what is as good as equal
+    assert stored["image"].tolist() == table["image"].tolist()
+
+
+def test_what_float16_would_call_nothing_comes_back_with_another_temperature():
+    probs = np.array([[1 - 3e-9, 2e-9, 1e-9]])
+    stored = scores.probs_of(scores.to_log_probs(probs))
+    assert probs.astype(np.float16)[0, 1] == 0
+    np.testing.assert_allclose(calibration.scale(stored, 4.0), calibration.scale(probs, 4.0), rtol=0.02)
+
+
+def test_images_that_curation_left_out_for_their_class_are_an_open_set():
+    excluded = images(["emu", "kiwi", "cat", "dog"]).drop(columns="set")
+    reasons = ["below the cutoff", "unknown", "duplicate", "benchmark"]
+    found = scores.with_open_sets(images(["cat"], "test"), excluded.assign(reason=reasons, detail=""))
+    assert found[["label", "set"]].to_numpy().tolist() == [
+        ["cat", "test"],
+        ["emu", "open:below-cutoff"],
+        ["", "open:unknown"],
+    ]
+    assert list(found) == list(images(["cat"]))

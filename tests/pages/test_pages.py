@@ -2,6 +2,7 @@ import io
 import re
 import shutil
 import subprocess
+import tempfile
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from pipeline import pages
+from pipeline.pages import report as report_page
 
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 NASTY = "pool/<script>document.title='owned'</script>\"><img src=x onerror=alert(1)>.jpg"
@@ -21,9 +23,16 @@ def uri(image: str) -> str:
     """A painted picture, a colour an image name length; none for an image called broken."""
     if "broken" in image:
         return ""
+    return "data:image/png;hex," + picture(image).hex()
+
+
+def picture(image: str) -> bytes:
+    """As `uri`, encoded."""
+    if "broken" in image:
+        return b""
     buffer = io.BytesIO()
     Image.new("RGB", (8, 6), (len(image) * 7 % 256, 90, 120)).save(buffer, "PNG")
-    return "data:image/png;hex," + buffer.getvalue().hex()
+    return buffer.getvalue()
 
 
 def sets(top1: float = 0.9) -> pd.DataFrame:
@@ -36,7 +45,8 @@ def sets(top1: float = 0.9) -> pd.DataFrame:
 def per_class(**recalls: float) -> pd.DataFrame:
     """Test and val rows of classes with these test recalls."""
     rows = [(name, label, 10, 0.5, recall, 0.5, 0.5) for label, recall in recalls.items() for name in ("val", "test")]
-    return pd.DataFrame(rows, columns=["set", "label", "n", "precision", "recall", "f1", "mean_score"])
+    table = pd.DataFrame(rows, columns=["set", "label", "n", "precision", "recall", "f1", "mean_score"])
+    return table.assign(recall_low=table["recall"] - 0.1, recall_high=table["recall"] + 0.05)
 
 
 def confusions(*rows: tuple) -> pd.DataFrame:
@@ -61,7 +71,38 @@ def mistakes(*rows: tuple) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=["image", "set", "label", "predicted", "score", "label_score"])
 
 
-def report(**changed: object) -> str:
+def unknown_classes(*rows: tuple) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=["set", "label", "n", "refused"])
+
+
+def suspects(*rows: tuple) -> pd.DataFrame:
+    columns = ["image", "set", "label", "predicted", "score", "trained", "frozen", "rank"]
+    return pd.DataFrame(list(rows), columns=columns)
+
+
+def changes(*rows: tuple) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=["set", "label", "n", "before", "now", "gained", "lost"])
+
+
+def reliability(*accuracies: float) -> pd.DataFrame:
+    columns = ["low", "high", "n", "mean_score", "accuracy", "accuracy_low", "accuracy_high"]
+    rows = [(n / 15, (n + 1) / 15, 40, n / 15 + 0.02, a, a - 0.1, min(a + 0.1, 1)) for n, a in enumerate(accuracies)]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def coverage(*precisions: float) -> pd.DataFrame:
+    shown = np.linspace(0.1, 1, len(precisions))
+    table = pd.DataFrame({"threshold": 1 - shown, "shown": shown, "precision": precisions})
+    return table.assign(low=table["precision"] - 0.05, high=np.minimum(table["precision"] + 0.03, 1))
+
+
+THRESHOLD = {
+    "rule": "assured", "precision": 0.95, "threshold": 0.62, "chosen_on": ["benchmark:field"], "n": 900, "classes": {},
+    "unreached_classes": [], "shown": 0.71, "shown_precision": 0.96, "ece": 0.021,
+}  # fmt: skip
+
+
+def written(folder: Path, **changed: object) -> str:
     values: dict = {
         "title": "Round 12",
         "facts": {"model": "3f9a1c", "network": "Inception-v4"},
@@ -70,9 +111,27 @@ def report(**changed: object) -> str:
         "confusions": confusions(("test", "gnu", "lion", 6, 0.6)),
         "history": history(1.9, 1.2, 1.4),
         "mistakes": mistakes(("library/gnu/a.jpg", "test", "gnu", "lion", 0.97, 0.02)),
-        "picture": uri,
+        "neighbours": pd.DataFrame(columns=["of", "image", "label", "cosine"]),
+        "confused": mistakes(("library/gnu/a.jpg", "test", "gnu", "lion", 0.97, 0.02)),
+        "slices": pd.DataFrame(columns=["set", "slice", "label", "value", "n", "top1", "top1_low", "top1_high"]),
+        "reliability": reliability(0.1, 0.3, 0.9),
+        "coverage": coverage(1.0, 0.97, 0.8),
+        "threshold": THRESHOLD,
+        "outside": unknown_classes(("open:below-cutoff", "emu", 12, 0.75)),
+        "outside_shown": mistakes(("library/emu/a.jpg", "open:below-cutoff", "emu", "lion", 0.97, np.nan)),
+        "changed_sets": changes(("test", "", 100, 0.9, 0.88, 3, 5)).drop(columns="label"),
+        "changed_classes": changes(("test", "gnu", 10, 0.9, 0.4, 0, 5)),
+        "audit": suspects(("library/gnu/b.jpg", "val", "gnu", "lion", 0.99, False, False, 1)),
+        "wholly_staged": ["tapir"],
+        "picture": picture,
     }
-    return pages.report(**(values | changed))
+    report_page.write(folder, **(values | changed))
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def report(**changed: object) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        return written(Path(folder), **changed)
 
 
 def cards(*rows: tuple) -> pd.DataFrame:
@@ -109,7 +168,9 @@ class _Elements(HTMLParser):
 
 
 def classes_in_order(page: str) -> list[str]:
-    return re.findall(r'<tr><th scope="row" class="key">(\w+)</th>', page.split('id="confusions"')[0])
+    return re.findall(
+        r'<tr><th scope="row" class="key">(\w+)</th>', page.split('id="confusions"')[0].split('id="classes"')[1]
+    )
 
 
 def test_a_file_name_with_html_in_it_is_shown_as_text():
@@ -119,7 +180,7 @@ def test_a_file_name_with_html_in_it_is_shown_as_text():
     ):
         elements = _Elements(page)
         assert NASTY in elements.text
-        assert len(elements.all("script")) == 1
+        assert len(elements.all("script")) <= 2  # the template's own
         assert [image for image in elements.all("img") if "onerror" in image] == []
 
 
@@ -135,7 +196,7 @@ def test_a_page_fetches_nothing():
         elements = _Elements(page)
         assert elements.all("link") == []
         assert all("src" not in script for script in elements.all("script"))
-        assert all(image["src"].startswith("data:") for image in elements.all("img"))
+        assert all(image["src"].startswith(("data:", "pictures/")) for image in elements.all("img"))
         assert "default-src 'none'" in page
         assert not re.search(r"https?://|@import|url\(", page)
 
@@ -163,7 +224,7 @@ def test_the_weakest_class_by_test_recall_comes_first_and_an_unknown_recall_last
 def test_a_number_that_is_not_known_is_a_dash():
     assert "nan" not in _Elements(report(per_class=per_class(okapi=np.nan))).text.lower()
     assert "nan" not in _Elements(queue(("pool/a.jpg", "g", 1, np.nan, np.nan, np.nan))).text.lower()
-    assert '<td class="num">12</td><td class="num">12</td><td class="num">–</td>' in report()
+    assert '<td class="num">12</td><td class="num">12</td><td class="num">–' in report()
 
 
 def test_every_picture_has_an_alternative_text_and_a_size():
@@ -175,23 +236,75 @@ def test_every_picture_has_an_alternative_text_and_a_size():
 
 def test_every_table_has_a_caption_and_scoped_headers():
     elements = _Elements(report())
-    assert len(elements.all("caption")) == len(elements.all("table")) == 4
+    assert len(elements.all("caption")) == len(elements.all("table")) == 7
     assert all("scope" in header for header in elements.all("th"))
 
 
 def test_a_picture_that_cannot_be_read_is_a_box_that_says_so():
     for page in (
-        report(mistakes=mistakes(("library/broken.jpg", "test", "gnu", "lion", 0.9, 0.1))),
+        report(
+            mistakes=mistakes(("library/broken.jpg", "test", "gnu", "lion", 0.9, 0.1)),
+            confused=mistakes(),
+            outside_shown=mistakes(),
+            audit=suspects(),
+        ),
         queue(("pool/broken.jpg", "g", 1, "gnu", 0.9, "short")),
     ):
         assert _Elements(page).all("img") == []
         assert "The picture cannot be read" in _Elements(page).text
 
 
-def test_the_most_confident_mistake_comes_first():
-    rows = [(f"library/{score}.jpg", "test", "gnu", "lion", score, 0.1) for score in (0.6, 0.99, 0.8)]
-    text = _Elements(report(mistakes=mistakes(*rows))).text
-    assert text.index("0.99.jpg") < text.index("0.8.jpg") < text.index("0.6.jpg")
+def test_the_mistakes_keep_their_order_and_stand_beside_the_training_images_they_look_like():
+    rows = [(f"library/{score}.jpg", "test", "gnu", "lion", score, 0.1) for score in (0.99, 0.6, 0.8)]
+    near = pd.DataFrame(
+        [("library/0.6.jpg", "library/near.jpg", "okapi", 0.91)], columns=["of", "image", "label", "cosine"]
+    )
+    page = report(mistakes=mistakes(*rows), neighbours=near, confused=mistakes())
+    text = _Elements(page).text
+    assert text.index("0.99.jpg") < text.index("0.6.jpg") < text.index("okapi") < text.index("0.8.jpg")
+    assert "library/near.jpg: cosine 0.91" in page
+
+
+def test_a_pair_of_classes_opens_its_pictures(tmp_path):
+    confused = [(f"library/{n}.jpg", "test", "gnu", "lion", 0.9, 0.1) for n in range(40)]
+    page = written(tmp_path, confusions=confusions(("test", "gnu", "lion", 40, 0.6)), confused=mistakes(*confused))
+    elements = _Elements(page)
+    assert {"href": "#pair-0"} in elements.all("a")
+    assert [image["src"] for image in elements.all("img")].count("pictures/pair-0.jpg") == report_page.IN_A_PAIR
+    assert "and 28 more" in elements.text
+    files = {path.name for path in (tmp_path / "pictures").iterdir()}
+    assert files == {"pair-0.jpg", "mistake-0.jpg", "outside-0.jpg", "audit-0.jpg"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({}, "shown from a score of 62.0% on: 71.0% of the images of benchmark:field get one, and 96.0% of these"),
+        ({"rule": "estimated"}, "too few images to be sure"),
+        ({"rule": "unreached", "threshold": np.inf}, "at no score are 95% of the answers right on benchmark:field"),
+        ({"rule": "unreached", "chosen_on": []}, "neither a benchmark nor a test set"),
+        ({"chosen_on": ["test"]}, "There is no benchmark"),
+        ({"classes": {"gnu": np.inf}, "unreached_classes": ["gnu"]}, "right often enough: gnu"),
+    ],
+)
+def test_the_report_says_from_which_score_answers_are_shown_and_why(changed, sentence):
+    assert sentence in " ".join(_Elements(report(threshold=THRESHOLD | changed)).text.split())
+
+
+def test_what_the_champion_knew_and_this_model_does_not_is_told():
+    text = " ".join(_Elements(report()).text.split())
+    assert "Against the champion" in text
+    assert "Against the champion" not in report(changed_sets=pd.DataFrame(), changed_classes=pd.DataFrame())
+
+
+def test_an_interval_stands_below_its_figure():
+    row = sets().assign(top1_low=0.88, top1_high=0.92)
+    assert re.search(r'90.0%<small class="interval">88.0 to 92.0</small>', report(sets=row))
+
+
+def test_classes_without_a_real_picture_are_named():
+    assert "says how they fare outside: tapir." in _Elements(report()).text
+    assert "how they fare outside" not in report(wholly_staged=[])
 
 
 def test_a_mistake_on_an_image_of_no_class_says_so():
@@ -200,12 +313,20 @@ def test_a_mistake_on_an_image_of_no_class_says_so():
 
 def test_empty_tables_are_explained():
     text = _Elements(
-        report(per_class=per_class(), confusions=confusions(), history=history(), mistakes=mistakes())
+        report(
+            per_class=per_class(),
+            confusions=confusions(),
+            history=history(),
+            mistakes=mistakes(),
+            outside=unknown_classes(),
+            audit=suspects(),
+        )
     ).text
-    for sentence in ("No class has been scored", "No image was taken", "no training history", "made no mistake"):
+    sentences = ["No class has been scored", "No image was taken", "no training history", "made no mistake"]
+    for sentence in [*sentences, "no picture of a class that the model does not know", "contradicts no label"]:
         assert sentence in text
     nothing = pd.DataFrame()
-    page = report(sets=nothing, per_class=nothing, confusions=nothing, history=nothing, mistakes=nothing, facts={})
+    page = report(sets=nothing, per_class=nothing, confusions=nothing, history=nothing, reliability=nothing, facts={})
     assert "No set has been scored" in page
 
 
@@ -242,19 +363,19 @@ def test_the_best_epoch_is_the_one_of_the_lowest_validation_loss_or_the_one_give
 def test_a_chart_survives_one_epoch_gaps_and_a_loss_that_blew_up():
     for losses in [(1.0,), (1.0, np.nan, 0.8), (np.inf, 1.0), (np.nan, np.nan), (0.0, 0.0), (5e-7, 3e9)]:
         charts = re.findall(r"<svg.*?</svg>", report(history=history(*losses)), re.DOTALL)
-        assert len(charts) == 2
+        assert len(charts) == 4
         assert not re.search(r"nan|inf\b", "".join(charts))
 
 
-def test_1500_classes_take_less_than_a_second_and_two_megabytes():
+def test_1500_classes_take_less_than_two_seconds_and_little_space():
     recalls = {f"species_{number:04}": number / 1500 for number in range(1500)}
     tables = [per_class(**recalls).replace({"set": {"val": f"benchmark:{name}"}}) for name in "abc"]
     wide = pd.concat([per_class(**recalls), *(table[table["set"] != "test"] for table in tables)])
     pairs = confusions(*[("test", f"species_{n:04}", "gnu", 1, 0.1) for n in range(1500)])
     start = time.process_time()
     page = report(per_class=wide, confusions=pairs)
-    assert time.process_time() - start < 1
-    assert len(page) < 2e6
+    assert time.process_time() - start < 2
+    assert len(page) < 2.5e6
     assert "Show all 1,500" in page
     assert "The 500 rarer pairs are in" in _Elements(page).text
 

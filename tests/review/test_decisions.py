@@ -262,3 +262,30 @@ def test_a_sheet_without_a_column_is_refused():
         decisions.from_sheet(
             pd.DataFrame(columns=["decision", "image", "label", "recipe"]), "s", by="a", at="", model=""
         )
+
+
+def test_to_keep_a_label_changes_nothing_and_is_remembered(library):
+    kept = said("library/a.jpg", decision="keep", model="m1", recipe="suspect-label")
+    assert apply(library, kept).table.equals(library)
+    assert decisions.verdicts(table(kept)).to_numpy().tolist() == [["library/a.jpg", "2026-03-01T12:00:00", "m1", ""]]
+
+
+def test_who_keeps_a_label_and_who_corrects_it_differ(library):
+    applied = apply(library, said("library/a.jpg", decision="keep", by="bob"), said("library/a.jpg", "dog", day=2))
+    assert applied.conflicts == ["library/a.jpg"]
+    assert applied.table.equals(library)
+
+
+def test_the_last_verdict_on_a_label_is_remembered_and_what_says_nothing_of_it_is_not():
+    rows = [said("library/a.jpg", "dog"), said("library/a.jpg", decision="keep", day=2)]
+    verdicts = decisions.verdicts(table(*rows, said("library/b.jpg", decision="bad"), said("library/c.jpg", "cat")))
+    assert dict(zip(verdicts["image"], verdicts["label"], strict=True)) == {"library/a.jpg": "", "library/c.jpg": "cat"}
+
+
+def test_a_sheet_can_say_keep():
+    sheet = pd.DataFrame(
+        [["keep", "library/a.jpg", "suspect-label", "dog", "ff"]],
+        columns=["decision", "image", "recipe", "label", "sha256"],
+    )
+    found = decisions.from_sheet(sheet, "sheet.csv", by="ann", at="2026-03-01T12:00:00", model="m1")
+    assert found[["decision", "label", "suggested"]].to_numpy().tolist() == [["keep", "", "dog"]]

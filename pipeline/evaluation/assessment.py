@@ -1,0 +1,105 @@
+"""All that is told of a model from its stored outputs alone: scores, thresholds, metrics, and the labels it doubts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.evaluation import audit, calibration, metrics, scores, thresholds
+from pipeline.files import write_csv, write_json, write_table
+
+TOP_K = 5
+SCORES, METRICS = "scores.parquet", "metrics.json"
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What a model is worth.
+
+    Attributes:
+      scores: a row an image of every set, in the order of the stored outputs.
+      thresholds: from which score on its answers are shown.
+      audit: the labels it contradicts.
+      metrics: the figures of each set.
+      tables: `per_class`, `slices`, `confusions` of all sets; `reliability` and `coverage` of those that the thresholds
+        were chosen on.
+      overall: `shown`, `shown_precision` and `ece` of these sets together, where they are known.
+    """
+
+    scores: pd.DataFrame
+    thresholds: thresholds.Thresholds
+    audit: pd.DataFrame
+    metrics: dict[str, dict[str, Any]]
+    tables: dict[str, pd.DataFrame]
+    overall: dict[str, Any]
+
+
+def assess(
+    rows: pd.DataFrame,
+    log_probs: np.ndarray,
+    embeddings: np.ndarray,
+    classes: list[str],
+    *,
+    model: str,
+    temperature: float,
+    verdicts: pd.DataFrame,
+    audited_before: pd.DataFrame,
+    confidence: float,
+    precision: float,
+    min_class_images: int,
+    audit_max_share: float,
+    audit_ask_again_after: int,
+) -> Assessment:
+    """Assesses a model; nothing here needs the model itself.
+
+    Args:
+      rows: images of all sets, in the order of `log_probs` (N, C) and `embeddings` (N, F); columns `image`, `sha256`,
+        `group`, `set`, `label`, `subclass`, `origin`.
+      model: its digest.
+      verdicts, audited_before: see `audit.find`.
+    """
+    scored = scores.from_log_probs(rows, log_probs, classes, top_k=TOP_K).assign(model=model)
+    limits = thresholds.choose(
+        scored, precision=precision, confidence=confidence, min_images=min_class_images, temperature=temperature
+    )
+    scored["shown"] = limits.shown(scored["predicted"], scored["score"])
+    suspects = audit.find(
+        scored,
+        log_probs,
+        embeddings,
+        classes,
+        verdicts,
+        audited_before,
+        max_share=audit_max_share,
+        ask_again_after=audit_ask_again_after,
+    )
+    figures = metrics.merged(
+        metrics.by_set(scored, confidence=confidence),
+        thresholds.outcome(scored, confidence=confidence),
+        audit.figures(scored, suspects),
+    )
+    on = scored[scored["set"].isin(limits.chosen_on)]
+    inside = scores.known(on)
+    tables = {
+        "per_class": metrics.by_class(scored, confidence=confidence),
+        "slices": metrics.slices(scored, confidence=confidence),
+        "confusions": metrics.confusions(scored),
+        "reliability": calibration.reliability(inside["score"], inside["label_rank"] == 1, confidence=confidence),
+        "coverage": thresholds.curve(on, confidence=confidence),
+    }
+    overall = thresholds.outcome(on.assign(set="all"), confidence=confidence).get("all", {})
+    overall["ece"] = calibration.expected_error(tables["reliability"])
+    return Assessment(scored, limits, suspects, figures, tables, overall)
+
+
+def write(assessment: Assessment, folder: Path) -> list[Path]:
+    """Writes its tables; returns those that people read."""
+    write_table(assessment.scores, folder / SCORES)
+    write_table(assessment.audit, folder / audit.FILE)
+    write_json(assessment.metrics, folder / METRICS)
+    thresholds.write(assessment.thresholds, folder / thresholds.FILE)
+    for name, table in assessment.tables.items():
+        write_csv(table, folder / f"{name}.csv")
+    return [folder / name for name in (METRICS, thresholds.FILE, *(f"{name}.csv" for name in assessment.tables))]

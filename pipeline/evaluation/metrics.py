@@ -1,0 +1,143 @@
+"""How often a model is right: in each set, class, sub-class and origin, with intervals and sample sizes."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import precision_recall_fscore_support
+
+from pipeline.evaluation import calibration, intervals
+from pipeline.evaluation.scores import OUT_OF_CLASS, TINY, known
+
+BY_CLASS = [
+    "set", "label", "n", "precision", "recall", "f1", "mean_score", "recall_low", "recall_high", "said",
+    "precision_low", "precision_high",
+]  # fmt: skip
+SLICES = ["set", "slice", "label", "value", "n", "top1", "top1_low", "top1_high"]
+CONFUSIONS = ["set", "label", "predicted", "n", "share"]
+
+
+def by_set(scores: pd.DataFrame, *, confidence: float) -> dict[str, dict[str, Any]]:
+    """The headline metrics of each set, over the images whose class the model knows.
+
+    Returns:
+      For each set `n`, `out_of_class` (images whose class the model does not know) and, if `n` is not 0, `top1`,
+      `top5`, `macro_f1` and `weighted_f1` (over the classes the set has) and `log_loss`, each with its interval as
+      `NAME_low` and `NAME_high` (which F1 and log loss of one image have not), and `ece` (`calibration`).
+    """
+    return {str(name): _metrics(rows, confidence) for name, rows in scores.groupby("set")}
+
+
+def by_class(scores: pd.DataFrame, *, confidence: float) -> pd.DataFrame:
+    """A row a set and class, columns `BY_CLASS`: `n` images, `said` of so many; `mean_score` is of the true class."""
+    tables = [pd.DataFrame(columns=BY_CLASS)]
+    for name, rows in known(scores).groupby("set"):
+        targets, predicted, names = _codes(rows)
+        present = np.unique(targets)
+        precision, recall, f1, n = precision_recall_fscore_support(
+            targets, predicted, labels=present, zero_division=0.0
+        )
+        said = np.bincount(predicted, minlength=len(names))[present]
+        own = np.bincount(targets, rows["label_score"], minlength=len(names))[present] / n
+        table = pd.DataFrame(
+            {
+                "set": name,
+                "label": names[present],
+                "n": n,
+                "precision": precision,
+                "recall": recall,
+                "f1": f1,
+                "mean_score": own,
+                "said": said,
+            }
+        )
+        right = np.rint(recall * n)
+        table["recall_low"], table["recall_high"] = intervals.wilson(right, n, confidence=confidence)
+        table["precision_low"], table["precision_high"] = intervals.wilson(right, said, confidence=confidence)
+        tables.append(table)
+    return pd.concat(tables[1:] or tables, ignore_index=True)[BY_CLASS]
+
+
+def slices(scores: pd.DataFrame, *, confidence: float) -> pd.DataFrame:
+    """Accuracy of parts of a set, columns `SLICES`: by origin (`label` is empty), and by sub-class within a class."""
+    rows = known(scores).assign(right=known(scores)["label_rank"] == 1)
+    by_origin = rows.assign(slice="origin", value=rows["origin"], label="")
+    by_subclass = rows[rows["subclass"] != ""].assign(slice="subclass")
+    both = pd.concat([by_origin, by_subclass.assign(value=by_subclass["subclass"])])
+    table = both.groupby(SLICES[:4])["right"].agg(n="size", top1="mean").reset_index()
+    low, high = intervals.wilson(np.rint(table["top1"] * table["n"]), table["n"], confidence=confidence)
+    return table.assign(top1_low=low, top1_high=high)[SLICES]
+
+
+def confusions(scores: pd.DataFrame) -> pd.DataFrame:
+    """Wrong pairs, columns `CONFUSIONS`, most frequent first; `share` is of the class's images in that set."""
+    rows = known(scores)
+    sizes = rows.groupby(["set", "label"]).size().rename("of")
+    wrong = rows[rows["label_rank"] != 1]
+    pairs = wrong.groupby(["set", "label", "predicted"]).size().rename("n").reset_index()
+    pairs = pairs.merge(sizes, on=["set", "label"])
+    pairs["share"] = pairs["n"] / pairs["of"]
+    pairs = pairs.sort_values(["n", "share", "set", "label", "predicted"], ascending=[False, False, True, True, True])
+    return pairs[CONFUSIONS].reset_index(drop=True)
+
+
+def unknown_classes(scores: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """For each set, the classes that the model does not know and how many images they have; "" has no class."""
+    outside = scores[scores["label_rank"] == OUT_OF_CLASS]
+    return {
+        str(name): {str(label): int(n) for label, n in rows["label"].value_counts().sort_index().items()}
+        for name, rows in outside.groupby("set")
+    }
+
+
+def merged(*figures: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """All figures of each set of the first, without those not known, floats to 6 places."""
+    return {
+        name: _rounded({key: value for part in figures for key, value in part.get(name, {}).items()})
+        for name in figures[0]
+    }
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    told = {key: value.item() if isinstance(value, np.generic) else value for key, value in values.items()}
+    return {
+        key: round(value, 6) if isinstance(value, float) else value
+        for key, value in told.items()
+        if not (isinstance(value, float) and np.isnan(value))
+    }
+
+
+def _metrics(rows: pd.DataFrame, confidence: float) -> dict[str, Any]:
+    inside = known(rows)
+    n = len(inside)
+    metrics: dict[str, Any] = {"n": n, "out_of_class": len(rows) - n}
+    if not n:
+        return metrics
+    for name, k in {"top1": 1, "top5": 5}.items():
+        right = int((inside["label_rank"] <= k).sum())
+        low, high = intervals.wilson(right, n, confidence=confidence)
+        metrics |= {name: right / n, f"{name}_low": low, f"{name}_high": high}
+
+    targets, predicted, _ = _codes(inside)
+    _, _, f1, sizes = precision_recall_fscore_support(targets, predicted, labels=np.unique(targets), zero_division=0.0)
+    log_losses = -np.log(np.maximum(inside["label_score"].to_numpy(), TINY))
+    bounds = intervals.f1(targets, predicted, confidence=confidence)
+    bounds["log_loss"] = intervals.mean(log_losses, confidence=confidence)
+    metrics |= {
+        "macro_f1": f1.mean(),
+        "weighted_f1": np.average(f1, weights=sizes),
+        "log_loss": log_losses.mean() + 0.0,  # a zero without a sign
+    }
+    metrics |= {
+        f"{name}_{end}": value
+        for name, pair in bounds.items()
+        for end, value in zip(("low", "high"), pair, strict=True)
+    }
+    bins = calibration.reliability(inside["score"], inside["label_rank"] == 1, confidence=confidence)
+    return _rounded(metrics | {"ece": calibration.expected_error(bins)})
+
+
+def _codes(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels and predictions as numbers, and the sorted names that they stand for."""
+    codes, names = pd.factorize(pd.concat([rows["label"], rows["predicted"]]), sort=True)
+    return codes[: len(rows)], codes[len(rows) :], np.asarray(names, dtype=object)

@@ -1,0 +1,221 @@
+#!/usr/bin/env python
+"""The evaluation at the size it is designed for: 500,000 images x 1,500 classes, from stored outputs, beside its peers.
+
+    scripts/bench_evaluation.py [PART ...] [--images N] [--classes N]
+
+PART: proof (scores, thresholds, audit, metrics, page), peers (the same arrays in scikit-learn and cleanlab), promise
+(how often a threshold keeps its promise, by its rule). Default: all. Each part runs in a process of its own, so that
+its memory is its own.
+"""
+
+import argparse
+import io
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from pipeline.evaluation import assessment, audit, comparison, mistakes, scores, thresholds
+from pipeline.files import write_table
+from pipeline.pages import report
+
+BLOCK = 4096
+FEATURES = 512
+SETS = {
+    "train": 0.7,
+    "val": 0.12,
+    "test": 0.12,
+    "benchmark:real": 0.04,
+    "benchmark:messy": 0.01,
+    "open:below-cutoff": 0.01,
+}
+WRONG_LABELS = 0.03
+PARAMS: dict[str, Any] = {
+    "confidence": 0.95,
+    "precision": 0.95,
+    "min_class_images": 50,
+    "audit_max_share": 0.05,
+    "audit_ask_again_after": 2,
+}
+PEER_IMAGES = 50_000  # cleanlab's own function holds everything as float64, several times over
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", nargs="*", choices=[*PARTS, []], help=f"{', '.join(PARTS)}; default all")
+    parser.add_argument("--images", type=int, default=500_000)
+    parser.add_argument("--classes", type=int, default=1500)
+    parser.add_argument("--folder", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.folder:
+        PARTS[args.part[0]](Path(args.folder))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        make(Path(name), args.images, args.classes)
+        print(f"{args.images:,} images x {args.classes:,} classes")
+        for part in args.part or PARTS:
+            subprocess.run([sys.executable, __file__, part, "--folder", name], check=True)
+
+
+def make(folder: Path, images: int, classes: int) -> None:
+    """Made-up outputs of a good model, its images, and an older model's scores; about 80 % right, 3 % wrong labels."""
+    random = np.random.default_rng(0)
+    names = np.array([f"species_{number:04}" for number in range(classes)], dtype=object)
+    truth = random.integers(0, classes, images)
+    label = np.where(random.random(images) < WRONG_LABELS, random.integers(0, classes, images), truth)
+    sets = random.choice(list(SETS), images, p=list(SETS.values()))
+    means, spread = (random.normal(size=(number, FEATURES)).astype(np.float16) for number in (classes, 4096))
+    noise = random.normal(size=(512, classes)).astype(np.float32)
+    log_probs = np.lib.format.open_memmap(folder / "log_probs.npy", "w+", np.float16, (images, classes))
+    embeddings = np.lib.format.open_memmap(folder / "embeddings.npy", "w+", np.float16, (images, FEATURES))
+    for start in range(0, images, BLOCK):
+        some = slice(start, start + BLOCK)
+        logits = noise[random.integers(0, len(noise), len(truth[some]))]
+        rows = np.arange(len(logits))
+        logits[rows, truth[some]] += random.normal(8, 4.5, len(logits))
+        logits[rows, (truth[some] // 4 * 4 + random.integers(0, 4, len(logits))) % classes] += 3  # look-alikes
+        logits[sets[some] == "open:below-cutoff"] *= 0.8
+        log_probs[some] = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        embeddings[some] = means[truth[some]] + 2.5 * spread[random.integers(0, len(spread), len(logits))]
+    labels = np.where(sets == "open:below-cutoff", "rare_" + names[label], names[label])
+    image = [f"library/{number // 1000}/{number}.jpg" for number in range(images)]
+    table = pd.DataFrame({"image": image, "sha256": image, "group": image, "label": labels, "set": sets})
+    table["subclass"] = np.where(random.random(images) < 0.3, "juvenile", "")
+    table["origin"] = np.where(random.random(images) < 0.1, "staged", "real")
+    table["wrong"] = label != truth
+    write_table(table, folder / "images.parquet")
+    pd.Series(names).to_csv(folder / "classes.txt", index=False, header=False)
+
+
+def load(folder: Path) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
+    classes = (folder / "classes.txt").read_text().splitlines()
+    return pd.read_parquet(folder / "images.parquet"), np.load(folder / "log_probs.npy", mmap_mode="r"), classes
+
+
+@contextmanager
+def timed(what: str, times: dict[str, float]) -> Iterator[None]:
+    start, busy = time.perf_counter(), time.process_time()
+    yield
+    times[what], busy = time.perf_counter() - start, time.process_time() - busy
+    print(f"  {what:<58}{times[what]:>7.1f} s  ({busy:.1f} s of CPU)   peak {peak():.1f} GiB", flush=True)
+
+
+def peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def proof(folder: Path) -> None:
+    """What stage evaluate does once the outputs are stored, and how well the audit finds what was planted."""
+    rows, log_probs, classes = load(folder)
+    times: dict[str, float] = {}
+    buffer = io.BytesIO()
+    Image.new("RGB", (160, 120), "teal").save(buffer, "JPEG")
+    print("proof")
+    with timed("scores, thresholds, metrics, audit", times):
+        assessed = assessment.assess(
+            rows,
+            log_probs,
+            np.load(folder / "embeddings.npy", mmap_mode="r"),
+            classes,
+            model="m",
+            temperature=1.0,
+            verdicts=pd.DataFrame(columns=["image", "at", "model", "label"], dtype=str),
+            audited_before=audit.nothing(),
+            **PARAMS,
+        )
+    with timed("tables written", times):
+        assessment.write(assessed, folder / "out")
+    with timed("mistakes with their nearest training images", times):
+        shown = mistakes.gather(assessed.scores, np.load(folder / "embeddings.npy", mmap_mode="r"), worst_mistakes=48)
+    with timed("against an older model's scores", times):
+        older = assessed.scores.assign(predicted=assessed.scores["predicted"].sample(frac=1, random_state=0).to_numpy())
+        changed = comparison.against(assessed.scores, older)
+    with timed("report page", times):
+        report.write(
+            folder / "out",
+            title="Round 12",
+            facts={},
+            sets=pd.DataFrame([{"set": name} | values for name, values in assessed.metrics.items()]),
+            threshold=vars(assessed.thresholds) | assessed.overall,
+            **assessed.tables,
+            **shown,
+            **changed,
+            audit=audit.first(assessed.audit, number=48),
+            wholly_staged=[],
+            history=pd.DataFrame(columns=["epoch", "loss", "val_loss", "accuracy", "val_accuracy", "learning_rate"]),
+            picture=lambda _: buffer.getvalue(),
+        )
+    wrong = int((assessed.scores["label_rank"] > 1).sum())
+    size = (folder / "out" / report.PAGE).stat().st_size / 2**20
+    print(f"  {'in all':<58}{sum(times.values()):>7.1f} s   peak {peak():.1f} GiB")
+    print(f"  page: {size:.1f} MiB, {wrong:,} errors, {len(assessed.tables['confusions']):,} confused pairs")
+    asked = assessed.audit[assessed.audit["asked"]]
+    hits = asked["image"].isin(rows.loc[rows["wrong"], "image"])
+    found, planted = int(hits.sum()), int((rows["wrong"] & (rows["set"] != "open:below-cutoff")).sum())
+    print(
+        f"  audit: {len(asked):,} asked, {hits.mean():.1%} of them planted; {found / planted:.1%} of {planted:,} found"
+    )
+
+
+def peers(folder: Path) -> None:
+    """The same arrays in scikit-learn and in cleanlab's own function."""
+    from cleanlab.filter import find_label_issues
+    from sklearn.metrics import classification_report
+
+    rows, log_probs, classes = load(folder)
+    times: dict[str, float] = {}
+    print("peers")
+    known = rows["label"].isin(classes).to_numpy()
+    predicted = np.asarray(classes, dtype=object)[
+        np.concatenate([log_probs[n : n + BLOCK].argmax(axis=1) for n in range(0, len(rows), BLOCK)])
+    ]
+    with timed(f"scikit-learn, classification_report, {known.sum():,} images", times):
+        classification_report(rows.loc[known, "label"], predicted[known], output_dict=True, zero_division=0.0)
+    some = np.flatnonzero(known)[:PEER_IMAGES]
+    targets = pd.Index(classes).get_indexer(rows["label"].iloc[some])
+    with timed(f"cleanlab, find_label_issues, {len(some):,} images", times):
+        probs = scores.probs_of(log_probs[some])
+        find_label_issues(targets, probs, return_indices_ranked_by="self_confidence", n_jobs=1)
+
+
+def promise(folder: Path) -> None:
+    """Thresholds chosen on few images, held against many: how often 95 % of the answers shown are right indeed."""
+    print("promise: of 100 thresholds for 95 %, how many keep it on other images")
+    fresh = honest(200_000, seed=10**6)
+    for number in (300, 1000, 3000, 10_000):
+        kept: dict[str, list[float]] = {"lower bound": [], "share itself": []}
+        for seed in range(100):
+            sample = honest(number, seed)
+            for rule, confidence in {"lower bound": 0.95, "share itself": 0.5}.items():
+                chosen = thresholds.choose(
+                    sample, precision=0.95, confidence=confidence, min_images=10**9, temperature=1.0
+                )
+                shown = fresh[fresh["score"] >= chosen.threshold]
+                kept[rule].append(float((shown["label_rank"] == 1).mean()) if len(shown) else 1.0)
+        told = "; ".join(
+            f"{rule}: {np.mean(np.array(values) >= 0.95):.0%}, worst {min(values):.1%}" for rule, values in kept.items()
+        )
+        print(f"  {number:>6,} images   {told}")
+
+
+def honest(number: int, seed: int) -> pd.DataFrame:
+    """Calibrated scores of a model that is right in four of five."""
+    random = np.random.default_rng(seed)
+    score = random.beta(3, 0.75, number)
+    rank = np.where(random.random(number) < score, 1, 2)
+    return pd.DataFrame({"set": "benchmark:b", "predicted": "a", "score": score, "label_rank": rank, "model": "m"})
+
+
+PARTS = {"proof": proof, "peers": peers, "promise": promise}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""What the error report shows, and the training images nearest to a mistake."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up_models import made_up, scored
+
+from pipeline.evaluation import comparison, mistakes, neighbours
+
+
+def brute_force(embeddings: np.ndarray, of: np.ndarray, among: np.ndarray, number: int) -> list[list[int]]:
+    unit = embeddings.astype(float) / np.linalg.norm(embeddings.astype(float), axis=1, keepdims=True)
+    cosines = unit[of] @ unit[among].T
+    return [[int(among[n]) for n in np.argsort(-row)[:number]] for row in cosines]
+
+
+def test_the_nearest_are_those_of_a_whole_search_also_over_many_blocks(monkeypatch):
+    monkeypatch.setattr(neighbours, "BLOCK", 7)
+    embeddings = np.random.default_rng(0).normal(size=(100, 5))
+    of, among = np.arange(10), np.arange(10, 100)
+    rows, cosines = neighbours.nearest(embeddings, of, among, number=3)
+    assert rows.tolist() == brute_force(embeddings, of, among, 3)
+    assert (np.diff(cosines, axis=1) <= 0).all()
+
+
+def test_an_image_is_no_neighbour_of_itself():
+    embeddings = np.random.default_rng(0).normal(size=(20, 4))
+    rows, _ = neighbours.nearest(embeddings, np.arange(20), np.arange(20), number=2)
+    assert not (rows == np.arange(20)[:, None]).any()
+
+
+def test_a_mistake_stands_beside_the_training_images_it_looks_like():
+    table = scored(
+        ("cat", [0, 1, 0]), ("dog", [0, 1, 0], "train"), ("owl", [0, 0, 1], "train"), ("dog", [0, 1, 0], "val")
+    )
+    features = np.array([[1, 0.1], [1, 0], [0, 1], [1, 0.1]], np.float16)
+    found = mistakes.gather(table.assign(shown=False), features, worst_mistakes=5)
+    assert found["mistakes"]["label"].tolist() == ["cat"]
+    assert found["neighbours"][["of", "label"]].to_numpy().tolist() == [
+        ["library/0.jpg", "dog"],
+        ["library/0.jpg", "owl"],
+    ]
+
+
+def test_without_a_training_set_a_mistake_stands_alone():
+    table = scored(("cat", [0, 1, 0])).assign(shown=True)
+    assert mistakes.gather(table, np.ones((1, 2)), worst_mistakes=5)["neighbours"].empty
+
+
+def test_the_surest_mistakes_stand_first_and_those_in_training_last():
+    table = scored(("cat", [0.1, 0.9, 0], "train"), ("cat", [0.4, 0.6, 0]), ("cat", [0.2, 0.8, 0]), ("cat", [1, 0, 0]))
+    found = mistakes.worst(table, number=3)
+    assert found["score"].tolist() == pytest.approx([0.8, 0.6, 0.9])
+    assert len(mistakes.worst(table, number=1)) == 1
+
+
+def test_a_pair_of_classes_shows_its_surest_mistakes():
+    table, _, _ = made_up(600)
+    found = mistakes.of_pairs(table, number=2)
+    sizes = found.groupby(["set", "label", "predicted"])["score"]
+    assert sizes.size().max() == 2
+    best = table[table["label_rank"] > 1].groupby(["set", "label", "predicted"])["score"].max()
+    assert sizes.max().to_dict() == best.to_dict()
+
+
+def test_unknown_classes_are_counted_with_how_often_they_are_refused():
+    table = scored(("emu", [0.9, 0.1, 0]), ("emu", [0.4, 0.3, 0.3]), ("", [0.4, 0.3, 0.3]), ("cat", [1, 0, 0]))
+    table["shown"] = table["score"] > 0.5
+    assert mistakes.outside(table).to_numpy().tolist() == [["test", "emu", 2, 0.5], ["test", "", 1, 1.0]]
+    assert mistakes.outside_shown(table, number=9)["label"].tolist() == ["emu"]
+
+
+def test_against_the_champion_gained_and_lost_images_are_counted_where_both_know_the_class():
+    ours = scored(
+        ("cat", [1, 0, 0]), ("cat", [0, 1, 0]), ("dog", [0, 1, 0]), ("emu", [1, 0, 0]), ("cat", [1, 0, 0], "train")
+    )
+    theirs = ours.assign(predicted=["dog", "cat", "dog", "emu", "dog"], label_rank=[2, 1, 1, 1, 2])
+    found = comparison.against(ours, theirs)
+    assert found["changed_sets"].to_numpy().tolist() == [["test", 3, 2 / 3, 2 / 3, 1, 1]]
+    assert found["changed_classes"][["label", "gained", "lost"]].to_numpy().tolist() == [["cat", 1, 1], ["dog", 0, 0]]
+
+
+def test_without_a_champion_nothing_has_changed():
+    ours = scored(("cat", [1, 0, 0]))
+    found = comparison.against(ours, ours.head(0))
+    assert all(table.empty for table in found.values())
+    assert isinstance(found["changed_sets"], pd.DataFrame)
