@@ -24,7 +24,7 @@ LAYERS = [
     {"bundle"},
     {"training", "inference"},
     {"tracking"},
-    {"review", "demo", "terminal", "rounds", "passport"},
+    {"review", "demo", "terminal", "rounds", "champion", "versions", "chronicle", "passport"},
     {"stages"},
     {"cli"},
 ]

@@ -22,12 +22,12 @@ def add(verb: Verb) -> None:
 
 
 def init_base(args: argparse.Namespace) -> int:
-    from pipeline import rounds
+    from pipeline import champion, rounds
 
     card = rounds.init_base(args.model, args.out, seed=args.seed, replace=args.replace)
     if args.out == paths.BASE:
         rounds.track_with_dvc(paths.BASE)
-        if rounds.open_released(paths.RELEASED):
+        if champion.open_released(paths.RELEASED):
             rounds.track_with_dvc(paths.RELEASED)
     return answer(args, vars(card), f"{args.out}: {card.preset}, {card.image_size} pixels, {args.weights} weights")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import bundle, config, errors, pages, tracking
-from pipeline.evaluation import scores
+from pipeline.evaluation import scores, versions
 from pipeline.files import read_table, write_csv, write_json, write_table, write_text
 from pipeline.inference.runtime import KerasRuntime, predict_all
 from pipeline.library import labels
@@ -48,6 +48,9 @@ def main(splits_table: str, model_folder: str, out: str) -> None:
         f"round-{model.card.round}",
         {f"{name.replace(':', '/')}/{key}": value for name, values in metrics.items() for key, value in values.items()},
         [folder / "report.html", folder / "per_class.csv", folder / "confusions.csv", folder / "metrics.json"],
+        tables={"scores": versions.compact(scored), "bands": versions.by_band(scored)},
+        tags={"model_digest": model.card.model_digest}
+        | {f"version.{name.replace(':', '/')}": version for name, version in versions.set_versions(scored).items()},
     )
     for name, values in metrics.items():
         if values["n"]:
