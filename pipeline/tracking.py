@@ -29,6 +29,7 @@ MODEL_NAME = "model"
 REGISTERED, CHAMPION = "wallaby", "champion"  # the registered model and the alias of its version that serves
 UNNAMEABLE = re.compile(r"[^\w\-. :/]")  # a benchmark may be called so, a metric may not
 
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for each small table
 logging.getLogger("alembic").setLevel(logging.WARNING)  # it narrates the making of a new store
 logging.getLogger("mlflow").setLevel(logging.ERROR)
 

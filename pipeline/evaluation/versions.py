@@ -108,12 +108,12 @@ def ledger(rounds: pd.DataFrame, sets: pd.DataFrame, reviewed: pd.DataFrame) -> 
 
     Returns:
       Columns `set`, `round`, `labelled` (images more than in the round before), `minutes`, `gain` (of top-1, against
-      the round before), `per_100_images`, `per_hour` (both of gain; NaN where nothing was labelled or timed), `exact`
-      (the set is the same version in both).
+      the round before), `per_100_images`, `per_hour` (both of gain; NaN where nothing was labelled, or less than a
+      minute timed), `exact` (both were measured on the very same images, those of new classes not among them).
     """
     table = sets.merge(rounds[["round", "images"]], on="round").merge(reviewed, on="round", how="left")
     table = table.sort_values(["set", "round"], ignore_index=True)
-    earlier = table.groupby("set")[["images", "top1", "version"]].shift()
+    earlier = table.groupby("set")[["images", "n", "top1", "version"]].shift()
     labelled, gain = table["images"] - earlier["images"], table["top1"] - earlier["top1"]
     return pd.DataFrame(
         {
@@ -123,8 +123,8 @@ def ledger(rounds: pd.DataFrame, sets: pd.DataFrame, reviewed: pd.DataFrame) -> 
             "minutes": table["minutes"],
             "gain": gain,
             "per_100_images": 100 * gain / labelled.where(labelled > 0),
-            "per_hour": 60 * gain / table["minutes"].where(table["minutes"] > 0),
-            "exact": (table["version"] == earlier["version"]) & (table["version"] != ""),
+            "per_hour": 60 * gain / table["minutes"].where(table["minutes"] >= 1),
+            "exact": (table["version"] == earlier["version"]) & (table["version"] != "") & (table["n"] == earlier["n"]),
         }
     )
 
@@ -177,7 +177,9 @@ def worth_labelling(
     tested = per_class[~per_class["set"].isin([TRAIN, "val"])]
     tested = tested.assign(right=tested["recall"] * tested["n"]).groupby(["round", "label"])[["n", "right"]].sum()
     trained = per_class[per_class["set"] == TRAIN].groupby(["round", "label"])["n"].sum()
-    found = tested.loc[last].join(tested.loc[then], rsuffix="_before", how="left")
+    found = tested.loc[last].merge(
+        tested.loc[then], how="left", left_index=True, right_index=True, suffixes=("", "_before")
+    )
     found["grew"] = trained.get(last, pd.Series(dtype=float)).sub(trained.get(then, pd.Series(dtype=float)))
     low, top = intervals.wilson(found["right"], found["n"], confidence=confidence)
     found = found.assign(

@@ -47,7 +47,7 @@ def panels(history: pd.DataFrame, best_epoch: int | None = None) -> list[Panel]:
 
 def _panel(title: str, history: pd.DataFrame, best_epoch: int | None) -> Panel:
     values = {name: history[prefix + MEASURES[title]].astype(float) for name, prefix in LINES.items()}
-    ticks = _ticks(min(v.min() for v in values.values()), max(v.max() for v in values.values()))
+    ticks = round_numbers(min(v.min() for v in values.values()), max(v.max() for v in values.values()))
     first, last = history["epoch"].min(), history["epoch"].max()
 
     def x(epoch: float) -> float:
@@ -96,7 +96,7 @@ def _apart(lines: list[Line]) -> list[Line]:
     return sorted(moved, key=lambda line: line.name)  # validation is drawn last, on top
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def round_numbers(low: float, high: float) -> list[float]:
     """About five round numbers that enclose `low` and `high`."""
     if high - low < 1e-9:
         low, high = low - 0.05, high + 0.05

@@ -5,11 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.pages import rendering
+from pipeline.pages import chart, rendering
 
 WIDTH, HEIGHT = 540, 240  # of a curve, in SVG units
 LEFT, RIGHT, TOP, BOTTOM = 54, 510, 18, 200
-TICKS = 5
 LAST = 12  # rounds in the table of classes
 NOT_SHOWN = ("train", "val")
 MADE_OF = ["round", "started", "model", "parent", "classes", "new classes", "train", "images", "new images", "epochs"]
@@ -80,8 +79,8 @@ def _plain(name: str) -> str:
 
 def _curve(title: str, rows: pd.DataFrame) -> Curve:
     rows = rows.assign(number=pd.to_numeric(rows["round"])).sort_values("number", ignore_index=True)
-    bottom, top = float(rows["low"].min()), float(rows["high"].max())
-    bottom, top = max(bottom - 0.01, 0.0), min(top + 0.01, 1.0)
+    ticks = chart.round_numbers(float(rows["low"].min()), float(rows["high"].max()))
+    bottom, top = ticks[0], ticks[-1]
     first, last = rows["number"].min(), rows["number"].max()
 
     def x(number: float) -> float:
@@ -99,14 +98,13 @@ def _curve(title: str, rows: pd.DataFrame) -> Curve:
     ]
     other = rows["version"] != rows["version"].shift().fillna(rows["version"])
     step = max(len(rows) // 10, 1)
-    ticks = [bottom + (top - bottom) * number / (TICKS - 1) for number in range(TICKS)]
     return Curve(
         title=title,
         line="M" + "L".join(f"{a} {b}" for a, b, _ in dots),
         interval="M" + "L".join([*upper, *reversed(lower)]) + "Z",
         dots=dots,
         x_ticks=[(a, str(name)) for a, name in zip(xs[::step], rows["round"][::step], strict=True)],
-        y_ticks=[(y(share), f"{share:.0%}" if top - bottom > 0.1 else f"{share:.1%}") for share in ticks],
+        y_ticks=[(y(share), f"{share * 100:g}%") for share in ticks],
         breaks=[a for a, new in zip(xs, other, strict=True) if new],
     )
 
