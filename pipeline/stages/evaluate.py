@@ -9,6 +9,7 @@ import pandas as pd
 from pipeline import bundle, config, errors, pages, tracking
 from pipeline.evaluation import scores, versions
 from pipeline.files import read_table, write_csv, write_json, write_table, write_text
+from pipeline.inference import latency
 from pipeline.inference.runtime import KerasRuntime, predict_all
 from pipeline.library import labels
 from pipeline.progress import bar
@@ -40,6 +41,7 @@ def main(splits_table: str, model_folder: str, out: str) -> None:
     folder = Path(out)
     write_table(scored, folder / "scores.parquet")
     write_json(metrics, folder / "metrics.json")
+    write_json(latency.measure(model), folder / "latency.json")
     write_csv(per_class, folder / "per_class.csv")
     write_csv(confusions, folder / "confusions.csv")
     write_text(report, folder / "report.html")

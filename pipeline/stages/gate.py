@@ -28,6 +28,8 @@ def main(evaluation_folder: str, model_folder: str, class_events: str, released_
     scores = evaluation / SCORES
     candidate = pairing.check(read_table(scores, COMPARED), scores, mend=AGAIN)
     digest = bundle.check(model).model_digest
+    if set(candidate["model"]) - {digest}:
+        raise errors.DataError("the scores are those of another model", where=scores, mend=AGAIN)
 
     comparison, scores_missing = None, bool(champion) and not (released / SCORES).exists()
     lineage.refuse_overlaps(candidate, read_table(model / bundle.LINEAGE), near_duplicate_distance=distance)

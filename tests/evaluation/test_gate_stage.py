@@ -65,8 +65,8 @@ def scores(right: int, of: int, *, label: str = "cat", said: str = "dog", model:
 
 def run(candidate: pd.DataFrame, champion: pd.DataFrame | None, **bundles) -> dict:
     """Lays out a round, runs the stage and returns `gate.json`."""
-    save_bundle(Path("model"), "new", **bundles)
-    write_table(candidate, Path("evaluation/scores.parquet"))
+    made = save_bundle(Path("model"), "new", **bundles)
+    write_table(candidate.assign(model=made), Path("evaluation/scores.parquet"))
     Path("released").mkdir(exist_ok=True)
     if champion is not None:
         save_bundle(Path("released"), "old")
@@ -113,8 +113,16 @@ def test_a_champion_without_scores_is_named():
 
 def test_the_champion_itself_passes():
     run(scores(90, 100), scores(90, 100))
-    save_bundle(Path("model"), "old")
+    same = save_bundle(Path("model"), "old")
+    write_table(scores(20, 100, model=same), Path("evaluation/scores.parquet"))
     assert again()["verdict"] == "pass"
+
+
+def test_scores_of_another_model_are_refused():
+    run(scores(90, 100), None)
+    save_bundle(Path("model"), "newer")
+    with pytest.raises(DataError, match="the scores are those of another model"):
+        again()
 
 
 def test_a_corrected_label_is_held_against_the_champions_stored_prediction():
