@@ -119,7 +119,7 @@ def _bands(bands: pd.DataFrame) -> list[dict[str, Any]]:
         edges = sorted(set(rows["band"]), reverse=True)
         found.append(
             {
-                "set": name,
+                "set": str(name).replace(":", "/"),
                 "rounds": numbers,
                 "rows": [
                     (edge, [(wide.loc[edge, ("share", number)], wide.loc[edge, ("n", number)]) for number in numbers])
