@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.evaluation import paired, pairing
+from pipeline.evaluation import noninferiority, pairing
 from pipeline.library import benchmarks
 from pipeline.library.benchmarks import PREFIX
 
@@ -21,7 +21,7 @@ class Comparison:
     Attributes:
       pairs: as `pairing.pair` gives them.
       overall: `FIGURES` of all shared images; of none of them, `n` alone.
-      benchmarks, classes: as `paired.by_group` gives them, over the shared images.
+      benchmarks, classes: as `noninferiority.by_group` gives them, over the shared images.
       versions: the version of each benchmark, and whether both models were scored on it.
     """
 
@@ -72,7 +72,7 @@ def compare(
     shared = shared.assign(set=shared["set"].str.removeprefix(PREFIX))
     overall: dict[str, Any] = {"n": len(shared)}
     if len(shared):
-        together = paired.by_group(shared.assign(all="all"), "all", confidence=confidence, min_images=1)
+        together = noninferiority.by_group(shared.assign(all="all"), "all", confidence=confidence, min_images=1)
         overall = together[FIGURES].astype(object).iloc[0].to_dict()
     alone = pairs["standing"].isin([pairing.CANDIDATES, pairing.CHAMPIONS])
     versions = {
@@ -82,8 +82,8 @@ def compare(
     return Comparison(
         pairs,
         overall,
-        paired.by_group(shared, "set", confidence=confidence, min_images=min_images),
-        paired.by_group(shared, "label", confidence=confidence, min_images=min_class_images),
+        noninferiority.by_group(shared, "set", confidence=confidence, min_images=min_images),
+        noninferiority.by_group(shared, "label", confidence=confidence, min_images=min_class_images),
         versions,
     )
 
@@ -101,7 +101,7 @@ def decide(
 ) -> Verdict:
     """Decides whether the candidate may replace the champion.
 
-    A loss is sure where an interval or a corrected test excludes chance (`paired`). The first rule that holds:
+    A loss is sure where an interval or a corrected test excludes chance (`noninferiority`). The first rule that holds:
       1. fail         the candidate is larger, or slower, than the limits
       2. investigate  there is a limit to its latency, and nobody has measured it
       3. pass         there is no champion, or the candidate is the champion
@@ -157,16 +157,16 @@ def decide(
             return say(INVESTIGATE, f"surely worse than the champion on {_named(lost, kind)}, by how much is not sure")
     if overall["low"] <= -tolerance:
         counts = [int(overall[name]) for name in ("gained", "lost", "n")]
-        enough = paired.needed(*counts, tolerance=tolerance, confidence=confidence)
+        enough = noninferiority.needed(*counts, tolerance=tolerance, confidence=confidence)
         hint = f"; about {enough:,} images would tell" if enough and enough > overall["n"] else ""
         return say(INVESTIGATE, f"a loss of more than {tolerance:.1%} is not excluded: {_told(overall)}{hint}")
     return say(PASS, f"not worse than the champion by more than {tolerance:.1%}: {_told(overall)}")
 
 
 def class_table(comparison: Comparison | None) -> pd.DataFrame:
-    """Columns `label` and those of `paired.by_group`, a row a shared class, the greatest loss first."""
+    """Columns `label` and those of `noninferiority.by_group`, a row a shared class, the greatest loss first."""
     if comparison is None:
-        return pd.DataFrame(columns=["label", *paired.COLUMNS])
+        return pd.DataFrame(columns=["label", *noninferiority.COLUMNS])
     table = comparison.classes.rename_axis("label").reset_index()
     return table.sort_values(["difference", "label"], ignore_index=True)
 

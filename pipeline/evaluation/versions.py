@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.evaluation import intervals, paired
+from pipeline.evaluation import intervals, noninferiority
 from pipeline.library import benchmarks
 
 KEPT = ["content", "set", "label", "predicted", "score", "label_rank"]
@@ -20,8 +20,8 @@ class Differences:
     """What differs between two versions, the older called `before`.
 
     Attributes:
-      classes: as `paired.by_group` gives them, over the images that both were scored on and whose class both know,
-        the greatest loss first.
+      classes: as `noninferiority.by_group` gives them, over the images that both were scored on and whose class both
+        know, the greatest loss first.
       flips: columns `content`, `set`, `label`, `before`, `after` (what they said): one was right, the other wrong.
       sets: columns `set`, `before`, `after`, `added`, `removed`, `relabelled`: images, a row a set.
       entered, left: classes of one training set and not of the other.
@@ -71,7 +71,7 @@ def differences(before: pd.DataFrame, after: pd.DataFrame, *, confidence: float,
     both = tested[0].merge(tested[1], on=key, suffixes=("", "_champion"))
     both = both[(both["label_rank"] > 0) & (both["label_rank_champion"] > 0)]
     both = both.assign(right=both["label_rank"] == 1, right_champion=both["label_rank_champion"] == 1)
-    classes = paired.by_group(both, "label", confidence=confidence, min_images=min_images)
+    classes = noninferiority.by_group(both, "label", confidence=confidence, min_images=min_images)
     flipped = both[both["right"] != both["right_champion"]]
     flips = flipped.rename(columns={"predicted_champion": "before", "predicted": "after"})
     trained = [set(rows.loc[rows["set"] == TRAIN, "label"]) for rows in (before, after)]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from pipeline.evaluation import paired
+from pipeline.evaluation import noninferiority
 
 TOLERANCE, CONFIDENCE = 0.02, 0.95
 SIMULATED = 4000
@@ -31,7 +31,7 @@ def score_by_search(gained: int, lost: int, n: int, supposed: float) -> float:
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 300), st.floats(-0.4, 0.4))
 def test_the_closed_form_agrees_with_a_search_for_the_likeliest_shares(gained, lost, same, supposed):
     n = gained + lost + same + 1
-    found = paired.score(*(np.float64(number) for number in (gained, lost, n, supposed)))
+    found = noninferiority.score(*(np.float64(number) for number in (gained, lost, n, supposed)))
     expected = score_by_search(gained, lost, n, supposed)
     assert found == pytest.approx(expected, rel=1e-3, abs=1e-3)
 
@@ -40,14 +40,14 @@ def test_the_closed_form_agrees_with_a_search_for_the_likeliest_shares(gained, l
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 400))
 def test_an_interval_holds_its_difference_and_turns_round_with_the_models(gained, lost, same):
     n = gained + lost + same
-    low, high = paired.interval(gained, lost, n, confidence=0.9)
+    low, high = noninferiority.interval(gained, lost, n, confidence=0.9)
     assert -1 <= low <= (gained - lost) / n <= high <= 1
-    other_low, other_high = paired.interval(lost, gained, n, confidence=0.9)
+    other_low, other_high = noninferiority.interval(lost, gained, n, confidence=0.9)
     assert (other_low, other_high) == (pytest.approx(-high, abs=1e-6), pytest.approx(-low, abs=1e-6))
 
 
 def test_images_that_are_all_named_alike_do_not_prove_that_nothing_is_lost():
-    low, high = paired.interval(0, 0, 100, confidence=0.95)
+    low, high = noninferiority.interval(0, 0, 100, confidence=0.95)
     assert high == pytest.approx(1.959964**2 / (100 + 1.959964**2), abs=1e-6)
     assert low == -high
 
@@ -64,7 +64,7 @@ def simulate(
 @pytest.mark.parametrize("churn", [0.0, 0.01, 0.05, 0.2])
 def test_a_model_truly_worse_by_the_tolerance_passes_at_most_at_the_stated_rate(n, churn):
     """`churn`: the share of images that either model alone names by chance. The bound is on the rate itself."""
-    low, _ = paired.interval(*simulate(n, gained=churn, lost=churn + TOLERANCE), n, confidence=CONFIDENCE)
+    low, _ = noninferiority.interval(*simulate(n, gained=churn, lost=churn + TOLERANCE), n, confidence=CONFIDENCE)
     passed = int((low > -TOLERANCE).sum())
     surely_at_most = stats.binomtest(passed, SIMULATED).proportion_ci(0.999).high
     assert surely_at_most <= 1 - CONFIDENCE
@@ -72,17 +72,17 @@ def test_a_model_truly_worse_by_the_tolerance_passes_at_most_at_the_stated_rate(
 
 @pytest.mark.parametrize(("n", "churn", "least"), [(200, 0.0, 0.99), (800, 0.01, 0.85), (3000, 0.05, 0.9)])
 def test_a_model_that_is_as_good_passes_where_the_benchmark_is_large_enough(n, churn, least):
-    low, _ = paired.interval(*simulate(n, gained=churn, lost=churn), n, confidence=CONFIDENCE)
+    low, _ = noninferiority.interval(*simulate(n, gained=churn, lost=churn), n, confidence=CONFIDENCE)
     assert (low > -TOLERANCE).mean() > least
 
 
 def test_the_number_of_images_that_is_asked_for_is_enough():
-    enough = paired.needed(4, 6, 100, tolerance=0.05, confidence=0.95)
+    enough = noninferiority.needed(4, 6, 100, tolerance=0.05, confidence=0.95)
     factor = enough / 100
-    low, _ = paired.interval(4 * factor, 6 * factor, enough, confidence=0.95)
+    low, _ = noninferiority.interval(4 * factor, 6 * factor, enough, confidence=0.95)
     assert low == pytest.approx(-0.05, abs=0.002)
-    assert paired.needed(0, 0, 100, tolerance=0.02, confidence=0.95) == 189
-    assert paired.needed(0, 2, 100, tolerance=0.02, confidence=0.95) is None
+    assert noninferiority.needed(0, 0, 100, tolerance=0.02, confidence=0.95) == 189
+    assert noninferiority.needed(0, 2, 100, tolerance=0.02, confidence=0.95) is None
 
 
 def pairs(gained: np.ndarray, lost: np.ndarray, n: int) -> pd.DataFrame:
@@ -96,14 +96,14 @@ def pairs(gained: np.ndarray, lost: np.ndarray, n: int) -> pd.DataFrame:
 
 
 def lost_classes(images: pd.DataFrame, **more) -> list[str]:
-    found = paired.by_group(images, "label", **({"confidence": CONFIDENCE, "min_images": 10} | more))
+    found = noninferiority.by_group(images, "label", **({"confidence": CONFIDENCE, "min_images": 10} | more))
     return list(found.index[found["lost_for_sure"]])
 
 
 def lost_by_counts(gained: np.ndarray, lost: np.ndarray, n: int) -> np.ndarray:
     """Which classes of `n` images have surely lost."""
     table = pd.DataFrame({"n": n, "champion": 0.8, "gained": gained, "lost": lost})
-    return paired.judge(table, confidence=CONFIDENCE, min_images=10)["lost_for_sure"].to_numpy()
+    return noninferiority.judge(table, confidence=CONFIDENCE, min_images=10)["lost_for_sure"].to_numpy()
 
 
 def share_found(n: int, *, planted: float, churn: float, times: int = 100) -> float:
@@ -150,7 +150,7 @@ def test_many_classes_ask_for_more_proof_than_one():
 
 
 def test_the_p_value_is_mcnemars_exact_one():
-    found = paired.by_group(pairs([2], [9], 40), "label", confidence=CONFIDENCE, min_images=10).iloc[0]
+    found = noninferiority.by_group(pairs([2], [9], 40), "label", confidence=CONFIDENCE, min_images=10).iloc[0]
     assert found["p"] == pytest.approx(stats.binomtest(9, 11, alternative="greater").pvalue)
     assert (found["gained"], found["lost"], found["n"]) == (2, 9, 40)
     assert found["difference"] == pytest.approx(found["candidate"] - found["champion"])
@@ -158,7 +158,7 @@ def test_the_p_value_is_mcnemars_exact_one():
 
 def test_a_class_with_too_few_images_is_shown_and_not_judged():
     images = pd.concat([pairs([0], [1], 1), pairs([0, 0], [0, 20], 30).iloc[30:]])
-    found = paired.by_group(images, "label", confidence=CONFIDENCE, min_images=10)
+    found = noninferiority.by_group(images, "label", confidence=CONFIDENCE, min_images=10)
     assert list(found["judged"]) == [False, True]
     assert list(found["lost_for_sure"]) == [False, True]
     assert found.loc["class 0000", ["p", "low", "high"]].isna().all()
@@ -166,4 +166,7 @@ def test_a_class_with_too_few_images_is_shown_and_not_judged():
 
 
 def test_no_class_at_all_makes_an_empty_table():
-    assert list(paired.by_group(pairs([], [], 0), "label", confidence=0.9, min_images=1).columns) == paired.COLUMNS
+    assert (
+        list(noninferiority.by_group(pairs([], [], 0), "label", confidence=0.9, min_images=1).columns)
+        == noninferiority.COLUMNS
+    )
