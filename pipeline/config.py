@@ -179,6 +179,10 @@ class Gate(Section):
     tolerance: Annotated[float, Field(ge=0, lt=1)]
     confidence: Annotated[float, Field(ge=0.5, lt=1)]
     min_images: Positive
+    min_class_images: Positive
+    max_latency_ms: Annotated[float, Field(ge=0)]
+    max_size_mb: Annotated[float, Field(ge=0)]
+    flips_shown: Annotated[int, Field(ge=0)]
 
 
 class Identify(Section):

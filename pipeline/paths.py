@@ -8,6 +8,7 @@ BENCHMARKS = Path("data/benchmarks")
 REVIEWS = Path("data/reviews")
 BASE = Path("data/base")
 RELEASED = Path("data/released")
+CHAMPIONS = Path("data/champions")
 DEMO = Path("data/demo")
 
 INDEX = Path("data/index")

@@ -1,4 +1,4 @@
-"""What turns the wheel from round to round: the first base, promoting, releasing, and a round in a few words."""
+"""What turns the wheel from round to round: the first base, promoting, and a round in a few words."""
 
 import json
 import shutil
@@ -7,12 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from pipeline import bundle, config
-from pipeline.errors import DataError, GateError, LeakageError, UsageError, WallabyError
+from pipeline.errors import DataError, LeakageError, UsageError, WallabyError
 from pipeline.evaluation import audit
-from pipeline.files import atomic_folder, digest, read_json, read_table, write_text
+from pipeline.files import atomic_folder, digest, read_json, read_table
 from pipeline.library import board, history, lineage
 
 
@@ -84,41 +82,6 @@ def promote(model: Path, base: Path, *, curated: Path, splits: Path, evaluation:
     return True
 
 
-def open_released(released: Path) -> bool:
-    """Makes the champion's folder, without a champion; returns False if it is there already."""
-    if released.exists():
-        return False
-    write_text("No model has been released yet: `wallaby release` makes the first champion.\n", released / "README.txt")
-    return True
-
-
-def release(model: Path, evaluation: Path, gate: Path, released: Path) -> bundle.Card:
-    """Makes a model that passed the gate the champion: its bundle, and its scores for later candidates.
-
-    Raises:
-      GateError: if the gate did not pass this very model, or the model comes from a throw-away run.
-    """
-    card = bundle.check(model)
-    verdict = read_json(gate / "gate.json")
-    scores = evaluation / "scores.parquet"
-    if card.throwaway:
-        raise GateError("a throw-away model is never a champion", where=model, mend="run `dvc repro --force train`")
-    if digest(model / bundle.MODEL) != card.model_digest:
-        raise DataError(f"{model} is not what the last round made", where=model / bundle.MODEL, mend="`dvc checkout`")
-    if set(read_table(scores, ["model"])["model"]) != {card.model_digest}:
-        raise GateError(
-            "the scores are those of another model", where=scores, mend="empty evaluate.ensemble, and run `dvc repro`"
-        )
-    if verdict.get("model") != card.model_digest:
-        raise GateError("the verdict is that on another model", where=gate / "gate.json", mend="run `dvc repro`")
-    if verdict["verdict"] != "pass":
-        raise GateError(f"the gate says {verdict['verdict']}: {verdict['reason']}", where=gate / "gate.json")
-    with atomic_folder(released) as new:
-        bundle.copy(model, new)
-        shutil.copyfile(scores, new / scores.name)
-    return card
-
-
 def track_with_dvc(folder: Path) -> None:
     """Puts a source folder under DVC, so that a commit says what the round started from.
 
@@ -139,6 +102,22 @@ def dvc(*arguments: str) -> str:
         lines = result.stderr.strip().splitlines() or ["no reason given"]
         raise WallabyError(f"dvc {arguments[0]}: {lines[-1]}", mend="`dvc doctor` tells about this repository's DVC")
     return result.stdout
+
+
+def record_verdict(model: Path, gate: Path) -> bool:
+    """Tells MLflow the gate's verdict on the last round's model, which the stage, being light, could not.
+
+    Returns:
+      False where there is nothing to tell: no verdict on this model, or a run that the store does not have.
+    """
+    if not (gate / "gate.json").exists() or not (model / bundle.CARD).exists():
+        return False
+    said, card = read_json(gate / "gate.json"), bundle.check(model)
+    if said.get("model") != card.model_digest:
+        return False
+    from pipeline import tracking
+
+    return tracking.tag(card.run_id, {"gate": said["verdict"], "gate_reason": said["reason"]})
 
 
 def summary(root: Path) -> dict[str, Any]:
@@ -164,33 +143,6 @@ def summary(root: Path) -> dict[str, Any]:
             for rows in [read_table(path, ["group"])]
         },
     }
-
-
-def versions(runs: pd.DataFrame) -> pd.DataFrame:
-    """MLflow's runs as a table to read: a row a round, oldest first."""
-    if runs.empty:
-        return pd.DataFrame()
-    known = ["tags.round", "tags.base_run_id", "tags.throwaway", "params.classes", "params.images_train"]
-    known += ["metrics.training/best_epoch", "metrics.training/seconds"]
-    runs = runs.reindex(columns=[*runs.columns, *(column for column in known if column not in runs)])
-    table = pd.DataFrame(
-        {
-            "round": runs["tags.round"],
-            "started": pd.to_datetime(runs["start_time"]).dt.strftime("%Y-%m-%d"),
-            "run": runs["run_id"].str[:8],
-            "base run": runs["tags.base_run_id"].astype("str").fillna("").str[:8],
-            "classes": runs["params.classes"],
-            "train": runs["params.images_train"],
-            "plateau": runs["metrics.training/best_epoch"].astype("Int64"),
-            "minutes": (runs["metrics.training/seconds"] / 60).map("{:.1f}".format, na_action="ignore"),
-        }
-    )
-    named = {column.removeprefix("metrics."): column for column in runs if column.startswith("metrics.")}
-    for name, column in named.items():
-        if name.endswith("/top1") and not name.startswith(("train/", "val/")):
-            table[name.removesuffix("/top1")] = runs[column]
-    table["throw-away"] = runs["tags.throwaway"]
-    return table
 
 
 def as_json(value: Any) -> str:

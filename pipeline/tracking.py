@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,14 +18,18 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from pipeline.config import workspace
+from pipeline.errors import WallabyError
+from pipeline.files import read_table, write_table
 
 if TYPE_CHECKING:
     import keras
 
-EXPERIMENT = "wallaby"
+EXPERIMENT, COMPARISONS = "wallaby", "wallaby-comparisons"
 MODEL_NAME = "model"
+REGISTERED, CHAMPION = "wallaby", "champion"  # the registered model and the alias of its version that serves
 UNNAMEABLE = re.compile(r"[^\w\-. :/]")  # a benchmark may be called so, a metric may not
 
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for each small table
 logging.getLogger("alembic").setLevel(logging.WARNING)  # it narrates the making of a new store
 logging.getLogger("mlflow").setLevel(logging.ERROR)
 
@@ -84,25 +89,41 @@ def log_model(run_id: str, model: "keras.Model", pixels: np.ndarray, probs: np.n
             mlflow.log_artifacts(str(hub_layer.locate(module)), "hub")
 
 
-def log_evaluation(run_id: str, name: str, metrics: dict[str, float], files: list[Path]) -> None:
-    """Adds headline metrics and whole files to the run, or to a new one where the store does not have it."""
+def log_evaluation(
+    run_id: str,
+    name: str,
+    metrics: dict[str, float],
+    files: list[Path],
+    *,
+    tables: dict[str, pd.DataFrame] | None = None,
+    tags: dict[str, str] | None = None,
+) -> None:
+    """Adds headline metrics, whole files, tables (as NAME.parquet) and tags to the run, or to a new one where the
+    store does not have it."""
     client = _client()
     if not _exists(client, run_id):
         run_id = client.create_run(_experiment(client), run_name=name).info.run_id
     named = {UNNAMEABLE.sub("_", key): value for key, value in metrics.items()}
-    client.log_batch(run_id, metrics=[Metric(key, value, 0, 0) for key, value in named.items()])
-    for file in files:
-        client.log_artifact(run_id, str(file))
+    client.log_batch(
+        run_id,
+        metrics=[Metric(key, value, 0, 0) for key, value in named.items()],
+        tags=[RunTag(UNNAMEABLE.sub("_", key), value) for key, value in (tags or {}).items()],
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        for table_name, table in (tables or {}).items():
+            write_table(table, Path(folder) / f"{table_name}.parquet")
+        for file in [*files, *sorted(Path(folder).iterdir())]:
+            client.log_artifact(run_id, str(file))
     client.set_terminated(run_id)
 
 
 def log_comparison(rows: pd.DataFrame, files: list[Path]) -> None:
-    """A run of its own for networks side by side: a child a network, with its figures; and whole files."""
+    """Networks side by side, in an experiment of their own: a child run a network, and whole files."""
     client = _client()
-    experiment = _experiment(client)
-    parent = client.create_run(experiment, run_name="comparison", tags={"comparison": "true"}).info.run_id
+    experiment = _experiment(client, COMPARISONS)
+    parent = client.create_run(experiment, run_name="comparison").info.run_id
     for row in rows.to_dict("records"):
-        tags = {"mlflow.parentRunId": parent, "comparison": "true"}
+        tags = {"mlflow.parentRunId": parent}
         run_id = client.create_run(experiment, run_name=row["name"], tags=tags).info.run_id
         numbers = {key: value for key, value in row.items() if isinstance(value, int | float)}
         client.log_batch(
@@ -112,6 +133,58 @@ def log_comparison(rows: pd.DataFrame, files: list[Path]) -> None:
     for file in files:
         client.log_artifact(parent, str(file))
     client.set_terminated(parent)
+
+
+def tag(run_id: str, tags: dict[str, str]) -> bool:
+    """Adds tags to a run; returns False where the store does not have it."""
+    client = _client()
+    if not _exists(client, run_id):
+        return False
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    return True
+
+
+def set_champion(run_id: str, name: str, tags: dict[str, str]) -> str:
+    """Gives the alias `champion` to the registered version whose `model_digest` is that of `tags`; returns its number.
+
+    The version is made if there is none, and so is a run called `name` where the store does not have it.
+
+    Raises:
+      WallabyError: in MLflow's words, if it refuses.
+    """
+    client = _client()
+    try:
+        if not _exists(client, run_id):
+            run_id = client.create_run(_experiment(client), run_name=name).info.run_id
+            client.set_terminated(run_id)
+        if not client.search_registered_models(f"name = '{REGISTERED}'"):
+            client.create_registered_model(REGISTERED)
+        known = client.search_model_versions(f"name = '{REGISTERED}'")
+        same = [version for version in known if version.tags.get("model_digest") == tags["model_digest"]]
+        found = same[0] if same else client.create_model_version(REGISTERED, f"runs:/{run_id}/{MODEL_NAME}", run_id)
+        number = str(found.version)
+        for key, value in tags.items():
+            client.set_model_version_tag(REGISTERED, number, key, value)
+        client.set_registered_model_alias(REGISTERED, CHAMPION, number)
+        for run in mlflow.search_runs([_experiment(client)], "tags.champion = 'yes'", output_format="list"):
+            client.set_tag(run.info.run_id, "champion", "no")
+        client.log_batch(run_id, tags=[RunTag("champion", "yes"), *(RunTag(*item) for item in tags.items())])
+    except MlflowException as error:
+        raise WallabyError(
+            f"MLflow refused: {str(error).splitlines()[0]}",
+            where=uri(),
+            mend="the champion itself is in place; the same command tells MLflow again",
+        ) from error
+    return number
+
+
+def table(run_id: str, name: str) -> pd.DataFrame | None:
+    """A table that was logged with the run, as CSV or Parquet; None where it was deleted or never there."""
+    try:
+        path = Path(_client().download_artifacts(run_id, name))
+        return pd.read_csv(path) if path.suffix == ".csv" else read_table(path)
+    except (MlflowException, OSError, WallabyError, pd.errors.ParserError, pd.errors.EmptyDataError):
+        return None
 
 
 def runs() -> pd.DataFrame:
@@ -130,13 +203,13 @@ def _client() -> MlflowClient:
     return MlflowClient(uri())
 
 
-def _experiment(client: MlflowClient) -> str:
-    found = client.get_experiment_by_name(EXPERIMENT)
+def _experiment(client: MlflowClient, name: str = EXPERIMENT) -> str:
+    found = client.get_experiment_by_name(name)
     if found:
         return found.experiment_id
     # Not told by the variable being there: `set_tracking_uri` sets it itself.
     artifacts = (workspace() / "mlruns").as_uri() if uri() == _own_store() else None
-    return client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+    return client.create_experiment(name, artifact_location=artifacts)
 
 
 def _exists(client: MlflowClient, run_id: str) -> bool:

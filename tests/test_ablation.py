@@ -13,6 +13,7 @@ from pipeline.ablation import BASELINE, Trial
 from pipeline.errors import DataError, Exit, ResumableError, UsageError, WallabyError
 from pipeline.files import write_json, write_table
 from pipeline.library import lineage
+from tests.networks import save_bundle
 
 ROOT = Path(__file__).parent.parent
 
@@ -24,8 +25,7 @@ def workspace(tmp_path, monkeypatch) -> Path:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "dvc.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
-    write_table(lineage.empty(), paths.BASE / bundle.LINEAGE)
-    (paths.BASE / bundle.CLASSES).write_text("")
+    save_bundle(paths.BASE, classes=[])
     paths.SPLITS.mkdir()
     (paths.SPLITS / "splits.parquet").write_bytes(b"a split")
     return tmp_path

@@ -24,7 +24,10 @@ LAYERS = [
     {"bundle"},
     {"training", "inference"},
     {"tracking"},
-    {"review", "demo", "terminal", "rounds", "passport", "experiments", "ablation", "comparing"},
+    {
+        *("review", "demo", "terminal", "rounds", "champion", "versions", "chronicle", "passport"),
+        *("experiments", "ablation", "comparing"),
+    },
     {"stages"},
     {"cli"},
 ]

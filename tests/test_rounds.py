@@ -1,4 +1,4 @@
-"""Turning the wheel: what may become a base, and what a champion."""
+"""Turning the wheel: what may become a base."""
 
 import subprocess
 import sys
@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from pipeline import bundle, rounds
-from pipeline.errors import DataError, Exit, GateError, LeakageError, UsageError, WallabyError
+from pipeline.errors import DataError, Exit, LeakageError, UsageError, WallabyError
 from pipeline.evaluation import audit
-from pipeline.files import read_json, read_table, write_csv, write_json, write_table, write_text
+from pipeline.files import read_table, write_csv, write_table, write_text
 from pipeline.library import board, history
 from tests.networks import save_bundle
 
@@ -29,25 +29,15 @@ def workspace(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def release(folder: Path) -> bundle.Card:
-    return rounds.release(folder / "model", folder / "evaluation", folder / "gate", folder / "released")
-
-
 def promote(folder: Path) -> bool:
     tables = {name: folder / name for name in ("curated", "splits", "evaluation")}
     return rounds.promote(folder / "model", folder / "base", **tables)
 
 
-def finish_round(
-    folder: Path, *, verdict: str = "pass", scores_of: str = "", verdict_on: str = "", **card
-) -> bundle.Card:
-    """A round's model, scores and verdict."""
+def finish_round(folder: Path, **card) -> bundle.Card:
+    """A round's model and data sets."""
     made = save_bundle(folder / "model", **card)
-    scores = pd.DataFrame({"image": ["library/a.jpg"], "model": scores_of or made.model_digest})
-    write_table(scores, folder / "evaluation/scores.parquet")
     write_table(audit.nothing(), folder / "evaluation" / audit.FILE)
-    said = {"verdict": verdict, "reason": "so it is", "model": verdict_on or made.model_digest}
-    write_json(said, folder / "gate/gate.json")
     images = pd.DataFrame(
         {"image": ["library/a.jpg"], "sha256": "a", "label": "lion", "subclass": "", "origin": "real"}
     )
@@ -119,48 +109,6 @@ def test_an_incomplete_model_is_not_promoted(workspace):
     (workspace / "model" / bundle.LINEAGE).unlink()
     with pytest.raises(DataError, match=r"lineage\.parquet missing"):
         promote(workspace)
-
-
-def test_a_released_model_takes_its_scores_along(workspace):
-    save_bundle(workspace / "released", seed=5)
-    card = finish_round(workspace)
-    assert release(workspace) == card
-    assert names(workspace / "released") == sorted([*bundle.FILES, "scores.parquet"])
-    assert bundle.check(workspace / "released") == card
-
-
-@pytest.mark.parametrize(
-    ("fault", "message"),
-    [
-        ({"throwaway": True}, "a throw-away model is never a champion"),
-        ({"verdict": "fail"}, "the gate says fail: so it is"),
-        ({"verdict": "investigate"}, "the gate says investigate"),
-        ({"scores_of": "another"}, "the scores are those of another model"),
-        ({"verdict_on": "another"}, "the verdict is that on another model"),
-    ],
-)
-def test_only_the_very_model_that_passed_the_gate_becomes_the_champion(workspace, fault, message):
-    before = save_bundle(workspace / "released", seed=5)
-    finish_round(workspace, **fault)
-    with pytest.raises(GateError, match=message) as refused:
-        release(workspace)
-    assert refused.value.code == Exit.GATE_FAILED
-    assert bundle.check(workspace / "released") == before
-
-
-def test_a_model_that_was_changed_after_the_gate_is_not_released(workspace):
-    finish_round(workspace)
-    write_text("x", workspace / "model" / bundle.MODEL)
-    with pytest.raises(DataError, match="not what the last round made"):
-        release(workspace)
-
-
-def test_a_verdict_without_a_model_is_none(workspace):
-    finish_round(workspace)
-    said = read_json(workspace / "gate/gate.json")
-    write_json({key: said[key] for key in ("verdict", "reason")}, workspace / "gate/gate.json")
-    with pytest.raises(GateError, match="another model"):
-        release(workspace)
 
 
 def test_what_dvc_refuses_is_said_in_its_own_words(workspace):

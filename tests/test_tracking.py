@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-from pipeline import rounds, tracking
+from pipeline import tracking, versions
 from tests.networks import SIDE, tiny
 
 CURVES = pd.DataFrame({"epoch": [1, 2, 3], "loss": [1.5, 1.0, 0.5], "val_loss": [2.0, 1.0, 1.5]})
@@ -96,10 +96,51 @@ def test_versions_stand_side_by_side_also_where_a_run_has_no_round():
     run_id = start("round-2")
     tracking.log_evaluation(run_id, "round-2", {"benchmark/field/top1": 0.75, "val/top1": 1.0}, [])
     tracking.log_evaluation("", "round-3", {"benchmark/field/top1": 0.5}, [])
-    table = rounds.versions(tracking.runs())
+    table = versions.table(tracking.runs())
     assert table["benchmark/field"].tolist()[-2:] == [0.75, 0.5]
     assert "val" not in table
     assert table["round"].tolist()[-2] == "1"
     nameless = tracking.runs().filter(regex="^(run_id|start_time|metrics.*)$")
-    assert len(rounds.versions(nameless)) == len(nameless)
-    assert rounds.versions(pd.DataFrame()).empty
+    assert len(versions.table(nameless)) == len(nameless)
+
+
+def champions() -> dict[str, str]:
+    """The digest of each version that has the alias, and of each run that is tagged so."""
+    version = client().get_model_version_by_alias(tracking.REGISTERED, tracking.CHAMPION)
+    runs = tracking.runs()
+    tagged = runs.loc[runs["tags.champion"] == "yes", "tags.model_digest"]
+    return {"alias": version.tags["model_digest"], "runs": ", ".join(tagged)}
+
+
+def test_one_model_at_a_time_is_the_champion_and_none_is_registered_twice():
+    tags = {digest: {"model_digest": digest, "released_for": "it passed"} for digest in ("a" * 64, "b" * 64)}
+    runs = {digest: start() for digest in tags}
+    first, second = tags
+    assert tracking.set_champion(runs[first], "round-1", tags[first]) == "1"
+    assert tracking.set_champion(runs[second], "round-2", tags[second]) == "2"
+    assert champions() == {"alias": second, "runs": second}
+    assert tracking.set_champion(runs[first], "round-1", tags[first]) == "1"  # rolled back
+    assert champions() == {"alias": first, "runs": first}
+
+
+def test_a_champion_whose_run_the_store_does_not_have_is_registered_all_the_same():
+    digest = "c" * 64
+    tracking.set_champion("0123456789abcdef0123456789abcdef", "round-7", {"model_digest": digest})
+    assert champions() == {"alias": digest, "runs": digest}
+
+
+def test_a_table_that_was_logged_is_read_again_and_one_that_was_deleted_is_none(store):
+    run_id = start()
+    table = pd.DataFrame({"band": [0.5], "n": [3]})
+    tracking.log_evaluation(run_id, "", {}, [], tables={"bands": table}, tags={"version.hö": "a"})
+    pd.testing.assert_frame_equal(tracking.table(run_id, "bands.parquet"), table)
+    assert tracking.table(run_id, "scores.parquet") is None
+    assert tracking.table("0123456789abcdef0123456789abcdef", "bands.parquet") is None
+    [file] = store.rglob("bands.parquet")
+    file.unlink()
+    assert tracking.table(run_id, "bands.parquet") is None
+
+
+def test_a_run_that_is_not_there_takes_no_tags():
+    assert not tracking.tag("", {"gate": "pass"})
+    assert tracking.tag(start(), {"gate": "pass"})

@@ -31,3 +31,18 @@ def existing(path: Path) -> Path:
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def user() -> str:
+    """Whom git takes for the author.
+
+    Raises:
+      UsageError: if git does not know.
+    """
+    import subprocess
+
+    result = subprocess.run(["git", "config", "user.name"], capture_output=True, text=True, check=False)
+    name = result.stdout.strip()
+    if not name:
+        raise errors.UsageError("nobody knows who you are", where="git config user.name", mend="say --by YOUR-NAME")
+    return name

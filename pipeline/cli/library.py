@@ -111,8 +111,8 @@ def import_(args: argparse.Namespace) -> int:
 
 
 def board(args: argparse.Namespace) -> int:
-    from pipeline import terminal
     from pipeline.library import board
+    from pipeline.terminal import library as terminal
 
     if args.html:
         page = existing(paths.DATASET / "index.html").resolve().as_uri()
@@ -128,7 +128,8 @@ def board(args: argparse.Namespace) -> int:
 
 
 def _board_of_class(args: argparse.Namespace) -> int:
-    from pipeline import passport, terminal
+    from pipeline import passport
+    from pipeline.terminal import library as terminal
 
     standing, images = passport.of_class(args.label)
     if args.json:
@@ -138,8 +139,8 @@ def _board_of_class(args: argparse.Namespace) -> int:
 
 
 def classes(args: argparse.Namespace) -> int:
-    from pipeline import terminal
     from pipeline.review import events
+    from pipeline.terminal import library as terminal
 
     if args.event is None:
         table = events.listed()
@@ -158,7 +159,8 @@ def classes(args: argparse.Namespace) -> int:
 
 
 def why(args: argparse.Namespace) -> int:
-    from pipeline import passport, terminal
+    from pipeline import passport
+    from pipeline.terminal import library as terminal
 
     told = passport.of_image(args.image)
     if args.json:

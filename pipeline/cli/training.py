@@ -60,19 +60,20 @@ def seeds(text: str) -> list[int]:
 
 
 def init_base(args: argparse.Namespace) -> int:
-    from pipeline import rounds
+    from pipeline import champion, rounds
 
     card = rounds.init_base(args.model, args.out, seed=args.seed, replace=args.replace, weights=args.weights)
     if args.out == paths.BASE:
         rounds.track_with_dvc(paths.BASE)
-        if rounds.open_released(paths.RELEASED):
+        if champion.open_released(paths.RELEASED):
             rounds.track_with_dvc(paths.RELEASED)
     return answer(args, vars(card), f"{args.out}: {card.preset}, {card.image_size} pixels, {args.weights} weights")
 
 
 def models(args: argparse.Namespace) -> int:
-    from pipeline import bundle, config, terminal
+    from pipeline import bundle, config
     from pipeline.models import catalogue
+    from pipeline.terminal import training as terminal
 
     if args.names[:1] == ["compare"]:
         return _compare(args)
@@ -93,7 +94,8 @@ def models(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace) -> int:
-    from pipeline import comparing, terminal
+    from pipeline import comparing
+    from pipeline.terminal import training as terminal
 
     found = comparing.compare(args.names[1:], seconds=args.minutes * 60, seed=args.seed)
     if args.json:
@@ -117,7 +119,8 @@ def augment_sheet(args: argparse.Namespace) -> int:
 def ablate(args: argparse.Namespace) -> int:
     import sys
 
-    from pipeline import ablation, terminal
+    from pipeline import ablation
+    from pipeline.terminal import training as terminal
 
     trials = ablation.plan(args.settings, epochs=args.epochs, seeds=args.seeds)
     if args.dry_run:
@@ -137,8 +140,9 @@ def ablate(args: argparse.Namespace) -> int:
 
 
 def find_rate(args: argparse.Namespace) -> int:
-    from pipeline import config, terminal
+    from pipeline import config
     from pipeline.files import write_csv
+    from pipeline.terminal import training as terminal
     from pipeline.training import rate_finder
 
     if args.steps < 10:
@@ -156,7 +160,7 @@ def find_rate(args: argparse.Namespace) -> int:
 
 
 def doctor(args: argparse.Namespace) -> int:
-    from pipeline import terminal
+    from pipeline.terminal import training as terminal
     from pipeline.training import examination
     from pipeline.training.doctor import FAIL
 

@@ -45,8 +45,10 @@ def versions(rows: pd.DataFrame) -> dict[str, str]:
       rows: columns `set` (`benchmark:NAME`), `sha256`, `label`.
     """
     rows = rows[rows["set"].str.startswith(PREFIX)].sort_values(["sha256", "label"])
-    lines = (rows["sha256"] + " " + rows["label"] + "\n").groupby(rows["set"]).sum()
-    return {str(name): hashlib.sha256(text.encode()).hexdigest()[:12] for name, text in lines.items()}
+    lines = rows["sha256"] + " " + rows["label"] + "\n"
+    return {
+        str(name): hashlib.sha256("".join(some).encode()).hexdigest()[:12] for name, some in lines.groupby(rows["set"])
+    }
 
 
 def resolve(listed: pd.DataFrame, library: pd.DataFrame, source: object) -> pd.DataFrame:

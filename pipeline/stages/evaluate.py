@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline import bundle, config, errors, tracking
-from pipeline.evaluation import assessment, audit, comparison, ensembling, mistakes, scores
-from pipeline.files import read_table
-from pipeline.inference import ensemble, outputs
+from pipeline.evaluation import assessment, audit, comparison, ensembling, mistakes, scores, versions
+from pipeline.files import read_table, write_json
+from pipeline.inference import ensemble, latency, outputs
 from pipeline.library import board, classes, labels, pictures
 from pipeline.pages import report
 from pipeline.review import decisions
@@ -51,6 +51,7 @@ def main(
     named = classes.read(Path(events)).names
     standing = board.read(Path(curated) / "board.csv")
     files = assessment.write(assessed, folder)
+    write_json(latency.measure(model), folder / "latency.json")
     report.write(
         folder,
         title=f"Round {card.round}",
@@ -77,6 +78,9 @@ def main(
             for key, x in figures.items()
         },
         [*files, folder / report.PAGE, folder / report.PICTURES],
+        tables={"scores": versions.compact(assessed.scores), "bands": versions.by_band(assessed.scores)},
+        tags={"model_digest": card.model_digest}
+        | {f"version.{name.replace(':', '/')}": x for name, x in versions.set_versions(assessed.scores).items()},
     )
     for name, figures in assessed.metrics.items():
         if figures["n"]:

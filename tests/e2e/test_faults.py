@@ -1,16 +1,18 @@
 """What goes wrong, goes wrong by the book: one clear error, the documented exit code, and nothing lost."""
 
+import hashlib
 import json
 import shutil
 import signal
 import subprocess
 import time
+import zipfile
 
 import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 
-from pipeline.files import read_table, write_table
+from pipeline.files import read_table, write_json, write_table
 
 FIRST_BIRD = "library/bird/0000.jpg"
 MEASURED = ["seconds", "images_per_second", "minutes"]  # differ from run to run
@@ -222,16 +224,66 @@ def test_dvc_has_nothing_to_do_after_a_round(workspace):
     assert "Running stage 'curate'" not in workspace.run("dvc", "repro").stdout
 
 
+def another_model(workspace) -> str:
+    """Makes the candidate another model than it was, which says the very same; returns its digest."""
+    model, scores = workspace.path / "data/model", workspace.path / "data/evaluation/scores.parquet"
+    card, network = workspace.json("data/model/card.json"), (model / "model.keras").read_bytes()
+    for name in ("card.json", "model.keras"):  # they may be links into DVC's cache
+        (model / name).unlink()
+    (model / "model.keras").write_bytes(network)
+    with zipfile.ZipFile(model / "model.keras", "a") as archive:
+        archive.writestr("notes.txt", "another model")
+    digest = hashlib.sha256((model / "model.keras").read_bytes()).hexdigest()
+    write_json(card | {"model_digest": digest}, model / "card.json")
+    write_table(read_table(scores).assign(model=digest), scores)
+    workspace.stage("gate")
+    return digest
+
+
 def test_a_candidate_worse_than_the_champion_fails_the_gate(workspace):
     workspace.run("wallaby", "release")
     workspace.stage("gate")
-    assert workspace.run("wallaby", "gate").stdout.startswith("pass: not worse")
+    assert workspace.run("wallaby", "gate").stdout.startswith("pass: the candidate is the champion")
     champion = workspace.path / "data/released/scores.parquet"
     scores = read_table(champion)
     write_table(scores.assign(label_rank=scores["label_rank"].clip(upper=1)), champion)
-    workspace.stage("gate")
+    another_model(workspace)
     assert workspace.run("wallaby", "gate", code=4).stdout.startswith("fail: worse than the champion")
-    workspace.run("wallaby", "release", code=4)
+    assert (workspace.path / "data/gate/index.html").stat().st_size > 10_000
+    says(workspace.run("wallaby", "release", code=4), "the gate says fail", '--force "WHY"')
+
+
+def test_a_forced_release_keeps_its_reason_and_can_be_rolled_back(workspace):
+    workspace.run("wallaby", "release", "--by", "Ada")
+    first = workspace.json("data/released/card.json")["model_digest"]
+    second = another_model(workspace)
+    says(workspace.run("wallaby", "release", code=4), "the gate says investigate")
+    workspace.run("wallaby", "release", "--force", "the field team waits", "--dry-run")
+    assert workspace.json("data/released/card.json")["model_digest"] == first
+    workspace.run("wallaby", "release", "--force", "the field team waits")
+    assert workspace.json("data/released/card.json")["model_digest"] == second
+    workspace.run("wallaby", "release", "--rollback", "--why", "it was a mistake")
+    assert workspace.json("data/released/card.json")["model_digest"] == first
+    told = workspace.table("data/released/history.csv")
+    assert told["action"].tolist() == ["released", "forced", "rolled back"]
+    assert told["reason"].tolist()[1:] == ["the field team waits", "it was a mistake"]
+    assert len(list((workspace.path / "data/champions").glob("*.dvc"))) == 2
+
+
+def test_a_champion_without_scores_is_scored_anew(workspace):
+    workspace.run("wallaby", "release")
+    scores = workspace.path / "data/released/scores.parquet"
+    before = read_table(scores)
+    scores.unlink()
+    another_model(workspace)
+    assert "--rescore" in workspace.run("wallaby", "gate", code=7).stdout
+    workspace.run("wallaby", "gate", "--rescore")
+    after = read_table(scores)
+    both = before[before["set"] != "train"].merge(after, on=["set", "image"])
+    assert len(both) == len(after) == (before["set"] != "train").sum()
+    assert (both["predicted_x"] == both["predicted_y"]).all()
+    workspace.stage("gate")
+    assert workspace.json("data/gate/gate.json")["overall"]["difference"] == 0
 
 
 def test_the_demo_leaves_another_library_alone(workspace):

@@ -114,7 +114,7 @@ def round_(tmp_path, monkeypatch) -> Path:
     from tests.networks import save_bundle
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tracking, "log_evaluation", lambda *_: None)
+    monkeypatch.setattr(tracking, "log_evaluation", lambda *_, **__: None)
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     names = [f"library/{n}.png" for n in range(24)]
     for number, name in enumerate(names):

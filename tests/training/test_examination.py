@@ -155,7 +155,7 @@ def test_a_fault_ends_with_exit_code_3_and_what_to_do(workspace, tmp_path, capsy
 
 
 def test_the_table_says_what_to_do(capsys):
-    from pipeline import terminal
+    from pipeline.terminal import training as terminal
 
     findings = [doctor.Finding("one", PASS, "fine"), doctor.Finding("two", FAIL, "9 [of] 10", "mend it")]
     terminal.findings([vars(finding) for finding in findings])

@@ -1,0 +1,113 @@
+"""Two models' stored scores of the benchmarks, image by image: what they have in common, and what only one knows."""
+
+import numpy as np
+import pandas as pd
+
+from pipeline.errors import DataError
+from pipeline.evaluation.scores import OUT_OF_CLASS
+from pipeline.library.benchmarks import PREFIX
+from pipeline.library.classes import Classes
+
+KEY = ["set", "sha256", "label"]
+SHARED, NEW, RETIRED = "shared", "new class", "retired class"
+OUTSIDE, CANDIDATES, CHAMPIONS = "no known class", "only the candidate's", "only the champion's"
+STANDINGS = [SHARED, NEW, RETIRED, OUTSIDE, CANDIDATES, CHAMPIONS]
+
+
+def check(scores: pd.DataFrame, source: object, *, mend: str) -> pd.DataFrame:
+    """Returns the benchmarks' rows of `scores`, of one model's, each picture of a set once.
+
+    Raises:
+      DataError: if a score is missing or no probability, a rank is none, or the rows are of several models; it names
+        the first image.
+    """
+    rows = scores[scores["set"].str.startswith(PREFIX)]
+    if scores["model"].nunique() > 1:
+        raise DataError("the scores are of several models", where=source, mend=mend)
+    faults = {
+        "a score is no probability": ~rows["score"].between(0, 1),
+        "a rank is missing": ~((rows["label_rank"] >= 1) | (rows["label_rank"] == OUT_OF_CLASS)),
+        "a prediction is missing": rows["predicted"].isna() | (rows["predicted"] == ""),
+    }
+    for what, wrong in faults.items():
+        if wrong.any():
+            first = rows[wrong].iloc[0]
+            raise DataError(
+                f"{what}: {int(wrong.sum())} images, first {first['image']}",
+                where=f"{source}, {first['set']}",
+                mend=mend,
+            )
+    return rows.drop_duplicates(KEY)
+
+
+def by_todays_names(scores: pd.DataFrame, classes: Classes) -> pd.DataFrame:
+    """An older model's scores by today's names: where two classes were merged since then, it was right within them."""
+    named = scores.assign(label=classes.names(scores["label"]), predicted=classes.names(scores["predicted"]))
+    right = (named["label"] == named["predicted"]) & (named["label_rank"] > 0)
+    return named.assign(label_rank=named["label_rank"].mask(right, 1))
+
+
+def relabel(scores: pd.DataFrame, truth: pd.DataFrame, known: set[str], classes: Classes) -> pd.DataFrame:
+    """Stored scores under the labels that people have corrected since: no picture is looked at again.
+
+    Rank and score of a new label come from the stored best classes. A class that the model knows but that is not
+    among them has the next rank, which it has at best, and no score.
+
+    Args:
+      scores: of an older model, by today's names; columns `set`, `sha256`, `label`, `predicted`, `top_labels`,
+        `top_scores`, `label_rank` and `label_score`.
+      truth: columns `set`, `sha256`, `label`: the benchmarks as they are today.
+      known: the classes of the older model, by today's names.
+      classes: the class events, for the names in `top_labels`.
+    """
+    today = truth.drop_duplicates(["set", "sha256"]).set_index(["set", "sha256"])["label"]
+    label = today.reindex(pd.MultiIndex.from_frame(scores[["set", "sha256"]])).set_axis(scores.index)
+    corrected = label.notna() & (label != scores["label"])
+    if not corrected.any():
+        return scores
+    rows = scores[corrected]
+    said = pd.Series(rows["top_labels"].explode().unique(), dtype=str)
+    today_of = dict(zip(said, classes.names(said), strict=True))
+    ranks, own = [], []
+    for new, top, top_scores in zip(label[corrected], rows["top_labels"], rows["top_scores"], strict=True):
+        names = [today_of[name] for name in top]
+        if new in names:
+            ranks.append(names.index(new) + 1)
+            own.append(float(sum(part for name, part in zip(names, top_scores, strict=True) if name == new)))
+        else:
+            ranks.append(len(names) + 1 if new in known else OUT_OF_CLASS)
+            own.append(np.nan)
+    changed = scores.assign(label=label.where(corrected, scores["label"]))
+    changed.loc[corrected, "label_rank"] = ranks
+    changed.loc[corrected, "label_score"] = own
+    return changed
+
+
+def pair(candidate: pd.DataFrame, champion: pd.DataFrame) -> pd.DataFrame:
+    """Puts what two models say of each benchmark image side by side.
+
+    Args:
+      candidate, champion: as `check` returns them, both by today's names.
+
+    Returns:
+      A row for each image and label that either has: `set`, `sha256`, `label`, `image`, `standing` (of `STANDINGS`),
+      `right`, `right_champion`, `predicted`, `predicted_champion`, `score`, `score_champion`. Images are shared if
+      both models know their class; of others, one model's accuracy says nothing about the other's.
+    """
+    columns = ["image", "predicted", "score", "label_rank"]
+    pairs = candidate[[*KEY, *columns]].merge(
+        champion[[*KEY, *columns]], on=KEY, how="outer", suffixes=("", "_champion"), indicator="found"
+    )
+    knows, knew = pairs["label_rank"] > 0, pairs["label_rank_champion"] > 0
+    standing = np.select(
+        [pairs["found"] == "left_only", pairs["found"] == "right_only", knows & knew, knows, knew],
+        [CANDIDATES, CHAMPIONS, SHARED, NEW, RETIRED],
+        OUTSIDE,
+    )
+    pairs = pairs.assign(
+        standing=standing,
+        right=pairs["label_rank"] == 1,
+        right_champion=pairs["label_rank_champion"] == 1,
+        image=pairs["image"].fillna(pairs["image_champion"]),
+    )
+    return pairs.drop(columns=["found", "label_rank", "label_rank_champion", "image_champion"])

@@ -1,0 +1,206 @@
+"""Model versions side by side: what is kept of each one's scores, and what differs between two."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.evaluation import intervals, noninferiority
+from pipeline.library import benchmarks
+
+KEPT = ["content", "set", "label", "predicted", "score", "label_rank"]
+CONTENT_DIGITS = 16  # of a picture's digest: among a million pictures two share them once in 4e7 times
+BANDS = [0.0, 0.5, 0.7, 0.9, 0.95, 0.99]  # lower ends
+TRAIN = "train"
+NOT_SHOWN = ("train", "val", "open:below-cutoff", "open:unknown")  # sets that say little of how good a version is
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What differs between two versions, the older called `before`.
+
+    Attributes:
+      classes: as `noninferiority.by_group` gives them, over the images that both were scored on and whose class both
+        know, the greatest loss first.
+      flips: columns `content`, `set`, `label`, `before`, `after` (what they said): one was right, the other wrong.
+      sets: columns `set`, `before`, `after`, `added`, `removed`, `relabelled`: images, a row a set.
+      entered, left: classes of one training set and not of the other.
+    """
+
+    classes: pd.DataFrame
+    flips: pd.DataFrame
+    sets: pd.DataFrame
+    entered: list[str]
+    left: list[str]
+
+
+def compact(scores: pd.DataFrame) -> pd.DataFrame:
+    """Columns `KEPT`: what is kept of a version's scores for all later comparisons, some 10 bytes an image."""
+    kept = scores.assign(
+        content=scores["sha256"].str[:CONTENT_DIGITS],
+        score=scores["score"].astype(np.float32),
+        label_rank=scores["label_rank"].astype(np.int16),
+    )
+    return kept[KEPT].sort_values(["set", "content", "label"], ignore_index=True)
+
+
+def by_band(scores: pd.DataFrame) -> pd.DataFrame:
+    """Columns `set`, `band` (its lower end), `n`, `right`, `mean_score`: how often the model is right where it is how
+    sure. An image of no known class is never right."""
+    band = np.asarray(BANDS)[np.searchsorted(BANDS, scores["score"], side="right") - 1]
+    rows = scores.assign(band=band, right=scores["label_rank"] == 1).groupby(["set", "band"])
+    return rows.agg(n=("right", "size"), right=("right", "sum"), mean_score=("score", "mean")).reset_index()
+
+
+def set_versions(scores: pd.DataFrame) -> dict[str, str]:
+    """The version of each set that was scored, but train: a short digest of its contents and labels."""
+    rows = scores[scores["set"] != TRAIN]
+    found = benchmarks.versions(rows.assign(set=benchmarks.PREFIX + rows["set"])).items()
+    return {name.removeprefix(benchmarks.PREFIX): version for name, version in found}
+
+
+def differences(before: pd.DataFrame, after: pd.DataFrame, *, confidence: float, min_images: int) -> Differences:
+    """What differs between two versions.
+
+    Args:
+      before, after: columns `KEPT`, labels by today's names.
+      min_images: a class with fewer images in common is shown, not judged.
+    """
+    key = ["content", "set", "label"]
+    tested = [rows[rows["set"] != TRAIN].drop_duplicates(key) for rows in (after, before)]
+    both = tested[0].merge(tested[1], on=key, suffixes=("", "_champion"))
+    both = both[(both["label_rank"] > 0) & (both["label_rank_champion"] > 0)]
+    both = both.assign(right=both["label_rank"] == 1, right_champion=both["label_rank_champion"] == 1)
+    classes = noninferiority.by_group(both, "label", confidence=confidence, min_images=min_images)
+    flipped = both[both["right"] != both["right_champion"]]
+    flips = flipped.rename(columns={"predicted_champion": "before", "predicted": "after"})
+    trained = [set(rows.loc[rows["set"] == TRAIN, "label"]) for rows in (before, after)]
+    return Differences(
+        classes.rename_axis("label").reset_index().sort_values(["difference", "label"], ignore_index=True),
+        flips[[*key, "before", "after"]].sort_values(key, ignore_index=True),
+        _sets(before, after),
+        sorted(trained[1] - trained[0]),
+        sorted(trained[0] - trained[1]),
+    )
+
+
+def _sets(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    images = ["set", "content"]
+    older, newer = (rows.drop_duplicates(images)[[*images, "label"]] for rows in (before, after))
+    both = older.merge(newer, on=images, how="outer", suffixes=("_before", "_after"), indicator="found")
+    counts = {
+        "before": both["found"] != "right_only",
+        "after": both["found"] != "left_only",
+        "added": both["found"] == "right_only",
+        "removed": both["found"] == "left_only",
+        "relabelled": (both["found"] == "both") & (both["label_before"] != both["label_after"]),
+    }
+    return both[["set"]].assign(**counts).groupby("set").sum().reset_index()
+
+
+def ledger(rounds: pd.DataFrame, sets: pd.DataFrame, reviewed: pd.DataFrame) -> pd.DataFrame:
+    """What each round cost in labels and minutes, and what accuracy it brought.
+
+    Args:
+      rounds: columns `round`, `images` (in train, val and test), oldest first; no throw-aways.
+      sets: columns `round`, `set`, `n`, `top1`, `version`.
+      reviewed: columns `round`, `minutes` (NaN if unknown): the reviewing that opened the round.
+
+    Returns:
+      Columns `set`, `round`, `labelled` (images more than in the round before), `minutes`, `gain` (of top-1, against
+      the round before), `per_100_images`, `per_hour` (both of gain; NaN where nothing was labelled, or less than a
+      minute timed), `exact` (both were measured on the very same images, those of new classes not among them).
+    """
+    table = sets.merge(rounds[["round", "images"]], on="round").merge(reviewed, on="round", how="left")
+    table = table.sort_values(["set", "round"], ignore_index=True)
+    earlier = table.groupby("set")[["images", "n", "top1", "version"]].shift()
+    labelled, gain = table["images"] - earlier["images"], table["top1"] - earlier["top1"]
+    return pd.DataFrame(
+        {
+            "set": table["set"],
+            "round": table["round"],
+            "labelled": labelled,
+            "minutes": table["minutes"],
+            "gain": gain,
+            "per_100_images": 100 * gain / labelled.where(labelled > 0),
+            "per_hour": 60 * gain / table["minutes"].where(table["minutes"] >= 1),
+            "exact": (table["version"] == earlier["version"]) & (table["version"] != "") & (table["n"] == earlier["n"]),
+        }
+    )
+
+
+def minutes(decisions: pd.DataFrame, *, most: float = 2.0) -> pd.DataFrame:
+    """How long each decision took: the time since the same person's one before, at most `most` minutes.
+
+    A longer gap was a pause. Decisions with the very same time were taken from a spreadsheet at once, and say nothing.
+
+    Args:
+      decisions: columns `by` and `at` (ISO 8601).
+
+    Returns:
+      Columns `at` (UTC) and `minutes`, NaN for what says nothing.
+    """
+    timed = decisions.assign(at=pd.to_datetime(decisions["at"], utc=True, format="ISO8601")).sort_values(["by", "at"])
+    gaps = timed.groupby("by")["at"].diff().dt.total_seconds() / 60
+    known = gaps.where(~timed.duplicated(["by", "at"], keep=False))
+    return pd.DataFrame({"at": timed["at"], "minutes": known.clip(upper=most)}).reset_index(drop=True)
+
+
+def worth_labelling(
+    per_class: pd.DataFrame,
+    *,
+    rounds: int = 2,
+    grown: int = 20,
+    measured: int = 20,
+    high: float = 0.95,
+    confidence: float,
+) -> pd.DataFrame:
+    """Classes for which more labels no longer pay, by two plain rules, the first that holds:
+
+      1. saturated   the interval of its recall lies above `high`: there is little left to gain
+      2. no gain     it grew by `grown` training images or more over the last `rounds` rounds, and its recall did not
+
+    Recall is that of all sets but train and val, over at least `measured` images. A hint, no proof: the images of the
+    sets may have changed, and a class of few test images may rise unseen.
+
+    Args:
+      per_class: columns `round`, `set`, `label`, `n`, `recall`, labels by today's names.
+
+    Returns:
+      Columns `label`, `hint`, `grew`, `before`, `now`, `low`, `high`, `n`, sorted by label.
+    """
+    columns = ["label", "hint", "grew", "before", "now", "low", "high", "n"]
+    numbers = sorted(per_class["round"].unique())
+    if not numbers:
+        return pd.DataFrame(columns=columns)
+    last, then = numbers[-1], numbers[max(len(numbers) - 1 - rounds, 0)]
+    tested = per_class[~per_class["set"].isin([TRAIN, "val"])]
+    tested = tested.assign(right=tested["recall"] * tested["n"]).groupby(["round", "label"])[["n", "right"]].sum()
+    trained = per_class[per_class["set"] == TRAIN].groupby(["round", "label"])["n"].sum()
+    found = tested.loc[last].merge(
+        tested.loc[then], how="left", left_index=True, right_index=True, suffixes=("", "_before")
+    )
+    found["grew"] = trained.get(last, pd.Series(dtype=float)).sub(trained.get(then, pd.Series(dtype=float)))
+    low, top = intervals.wilson(found["right"], found["n"], confidence=confidence)
+    found = found.assign(
+        now=found["right"] / found["n"], before=found["right_before"] / found["n_before"], low=low, high=top
+    )
+    saturated = found["low"] > high
+    no_gain = (found["grew"] >= grown) & (found["now"] <= found["before"]) & (then != last)
+    found["hint"] = np.select([saturated, no_gain], ["saturated", "no gain"], "")
+    found = found[(found["n"] >= measured) & (found["hint"] != "")]
+    return found.rename_axis("label").reset_index()[columns].sort_values("label", ignore_index=True)
+
+
+def with_intervals(sets: pd.DataFrame, *, confidence: float) -> pd.DataFrame:
+    """Adds `low` and `high` (Wilson) to rows with `top1` and `n`."""
+    low, high = intervals.wilson((sets["top1"] * sets["n"]).round(), sets["n"], confidence=confidence)
+    return sets.assign(low=low, high=high)
+
+
+def as_records(differences: Differences) -> dict[str, Any]:
+    """For JSON."""
+    tables = {name: getattr(differences, name) for name in ("classes", "flips", "sets")}
+    plain = {name: table.astype(object).where(table.notna(), None).to_dict("records") for name, table in tables.items()}
+    return plain | {"entered": differences.entered, "left": differences.left}

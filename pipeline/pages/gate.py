@@ -1,0 +1,86 @@
+"""The gate's page: the verdict, what it rests on, and the pictures that only the champion names."""
+
+from typing import Any
+
+import pandas as pd
+
+from pipeline.pages import Picture, rendering
+
+WIDTH = 180  # of the bar that shows an interval, in pixels
+LEAST_SPAN = 0.05  # of that bar, to either side of no difference
+LEADS = {
+    "pass": "The candidate may replace the champion",
+    "fail": "The candidate must not replace the champion",
+    "investigate": "Nobody can tell yet whether the candidate may replace the champion",
+}
+STANDINGS = {
+    "shared": "both models know the class: the images that decide",
+    "new class": "the candidate knows the class, the champion does not",
+    "retired class": "the champion knew the class, the candidate does not",
+    "no known class": "neither model knows the class",
+    "only the candidate's": "the champion has no stored score: the set was changed",
+    "only the champion's": "the candidate has no score: the set was changed",
+}
+
+
+def page(
+    *,
+    said: dict[str, Any],
+    classes: pd.DataFrame,
+    flips: pd.DataFrame,
+    picture: Picture,
+    pictures: int,
+    tolerance: float,
+) -> str:
+    """Returns the page.
+
+    Args:
+      said: what `gate.json` holds.
+      classes: columns `label`, `n`, `champion`, `candidate`, `difference`, `low`, `high`, `gained`, `lost`,
+        `adjusted_p`, `judged`, `lost_for_sure`, the greatest loss first.
+      flips: columns `image`, `set`, `label`, `predicted`, `score`, `score_champion`, the surest mistake first.
+      picture: gives the data URI of an image, "" if it cannot be read.
+      pictures: flips shown; the table beside the page has all.
+      tolerance: the loss that must be excluded.
+    """
+    overall = said.get("overall", {"n": 0})
+    rows = [{"name": name} | row for name, row in said.get("benchmarks", {}).items()]
+    if overall["n"]:
+        rows = [{"name": "all together"} | overall, *rows]
+    limits = [abs(row[end]) for row in rows for end in ("low", "high") if row[end] is not None]
+    span = max([LEAST_SPAN, 2 * tolerance, *limits])
+    shown = flips.head(pictures)
+    return rendering.render(
+        "gate.html",
+        title="The gate",
+        lead=LEADS[said["verdict"]],
+        said=said,
+        rows=[row | {"bar": _bar(row, span)} for row in rows],
+        span=span,
+        width=WIDTH,
+        tolerance=tolerance,
+        tolerance_x=_x(-tolerance, span),
+        standings=[(name, said["images"][name], why) for name, why in STANDINGS.items()] if "images" in said else [],
+        classes=classes.to_dict("records"),
+        alone=[
+            {"label": label, "standing": standing} | counts
+            for key, standing in (("new_classes", "new"), ("retired_classes", "retired"))
+            for label, counts in said.get(key, {}).items()
+        ],
+        flips=[
+            {str(key): value for key, value in row.items()} | {"uri": picture(row["image"])}
+            for row in shown.to_dict("records")
+        ],
+        flips_in_all=len(flips),
+    )
+
+
+def _bar(row: dict[str, Any], span: float) -> dict[str, float] | None:
+    """Where an interval and its middle lie, in pixels."""
+    if row["low"] is None:
+        return None
+    return {name: _x(row[name], span) for name in ("low", "difference", "high")}
+
+
+def _x(value: float, span: float) -> float:
+    return round(WIDTH * (value + span) / (2 * span), 1)

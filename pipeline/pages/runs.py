@@ -1,0 +1,149 @@
+"""All versions side by side on a page: what each was made of, curves over the rounds, classes, bands, the ledger."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from pipeline.evaluation.versions import NOT_SHOWN
+from pipeline.pages import chart, rendering
+
+WIDTH, HEIGHT = 540, 240  # of a curve, in SVG units
+LEFT, RIGHT, TOP, BOTTOM = 54, 510, 18, 200
+LAST = 12  # rounds in the table of classes
+MADE_OF = ["round", "started", "model", "parent", "classes", "new classes", "train", "images", "new images", "epochs"]
+MADE_OF += ["minutes", "gate", "reason", "champion", "run"]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A set's accuracy over the rounds: an SVG path, its interval as a filled one, dots (x, y, text), ticks.
+
+    `breaks` are where the set became another version: (x).
+    """
+
+    title: str
+    line: str
+    interval: str
+    dots: list[tuple[float, float, str]]
+    x_ticks: list[tuple[float, str]]
+    y_ticks: list[tuple[float, str]]
+    breaks: list[float]
+
+
+def write(
+    *,
+    table: pd.DataFrame,
+    sets: pd.DataFrame,
+    bands: pd.DataFrame,
+    per_class: pd.DataFrame,
+    ledger: list[dict[str, Any]],
+    hints: list[dict[str, Any]],
+) -> str:
+    """Returns the page.
+
+    Args:
+      table: a row a run: `MADE_OF`, `throw-away` and `run_id`.
+      sets: a row a run and set: `run_id`, `round`, `throwaway`, `set`, `version`, `n`, `top1`, `low`, `high`,
+        `macro_f1`, `log_loss`, `ece`.
+      bands: columns `round`, `set`, `band`, `n`, `right`, `mean_score`.
+      per_class: columns `round`, `set`, `label`, `n`, `recall`.
+      ledger: rows with `set`, `round`, `labelled`, `minutes`, `gain`, `per_100_images`, `per_hour`, `exact`.
+      hints: rows with `label`, `hint`, `grew`, `before`, `now`, `low`, `n`.
+    """
+    empty = table.empty
+    shown = sets[~sets["set"].isin(NOT_SHOWN)]
+    rounds = shown[~shown["throwaway"]].drop_duplicates(["round", "set"], keep="last") if len(shown) else shown
+    rows = [] if empty else table[[*MADE_OF, "throw-away", "run_id"]].rename(columns=_plain).to_dict("records")
+    classes, numbers = _classes(per_class)
+    return rendering.render(
+        "runs.html",
+        title="Model versions",
+        rounds=[row for row in rows if not row["throw_away"]],
+        throwaways=[row for row in rows if row["throw_away"]],
+        champion=next((row for row in rows if row["champion"] == "yes"), None),
+        sets=shown.to_dict("records"),
+        curves=[_curve(str(name), some) for name, some in rounds.groupby("set") if len(some) > 1],
+        geometry={"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM},
+        bands=_bands(bands),
+        classes=classes,
+        class_rounds=numbers,
+        ledger=ledger,
+        hints=hints,
+    )
+
+
+def _plain(name: str) -> str:
+    return name.replace(" ", "_").replace("-", "_")
+
+
+def _curve(title: str, rows: pd.DataFrame) -> Curve:
+    rows = rows.assign(number=pd.to_numeric(rows["round"])).sort_values("number", ignore_index=True)
+    ticks = chart.round_numbers(float(rows["low"].min()), float(rows["high"].max()))
+    bottom, top = ticks[0], ticks[-1]
+    first, last = rows["number"].min(), rows["number"].max()
+
+    def x(number: float) -> float:
+        return round(LEFT + (RIGHT - LEFT) * (number - first) / max(last - first, 1), 1)
+
+    def y(share: float) -> float:
+        return round(BOTTOM - (BOTTOM - TOP) * (share - bottom) / (top - bottom), 1)
+
+    xs = [x(number) for number in rows["number"]]
+    upper = [f"{a} {y(share)}" for a, share in zip(xs, rows["high"], strict=True)]
+    lower = [f"{a} {y(share)}" for a, share in zip(xs, rows["low"], strict=True)]
+    dots = [
+        (a, y(row.top1), f"round {row.round}: {row.top1:.1%} of {row.n:,.0f}, {row.low:.1%} to {row.high:.1%}")
+        for a, row in zip(xs, rows.itertuples(), strict=True)
+    ]
+    other = rows["version"] != rows["version"].shift().fillna(rows["version"])
+    step = max(len(rows) // 10, 1)
+    return Curve(
+        title=title,
+        line="M" + "L".join(f"{a} {b}" for a, b, _ in dots),
+        interval="M" + "L".join([*upper, *reversed(lower)]) + "Z",
+        dots=dots,
+        x_ticks=[(a, str(name)) for a, name in zip(xs[::step], rows["round"][::step], strict=True)],
+        y_ticks=[(y(share), f"{share * 100:g}%") for share in ticks],
+        breaks=[a for a, new in zip(xs, other, strict=True) if new],
+    )
+
+
+def _bands(bands: pd.DataFrame) -> list[dict[str, Any]]:
+    """For each set, its bands and each round's accuracy in them, an accuracy and a number of images a cell."""
+    found = []
+    for name, rows in bands[~bands["set"].isin(NOT_SHOWN)].groupby("set"):
+        cells = rows.assign(share=rows["right"].astype(float) / rows["n"].astype(float))
+        wide = cells.pivot(index="band", columns="round", values=["share", "n"]).sort_index(ascending=False)
+        numbers = sorted(set(rows["round"]))[-LAST:]
+        edges = sorted(set(rows["band"]), reverse=True)
+        found.append(
+            {
+                "set": str(name).replace(":", "/"),
+                "rounds": numbers,
+                "rows": [
+                    (edge, [(wide.loc[edge, ("share", number)], wide.loc[edge, ("n", number)]) for number in numbers])
+                    for edge in edges
+                ],
+            }
+        )
+    return found
+
+
+def _classes(per_class: pd.DataFrame) -> tuple[list[dict[str, Any]], list[int]]:
+    """A row a class: its recall in each of the last rounds over all sets but train and val; the greatest fall first."""
+    rows = per_class[~per_class["set"].isin(NOT_SHOWN)]
+    if rows.empty:
+        return [], []
+    counts = rows.assign(right=rows["recall"].astype(float) * rows["n"].astype(float))
+    counts = counts.groupby(["label", "round"])[["right", "n"]].sum()
+    wide = (counts["right"] / counts["n"].astype(float)).unstack()
+    images = counts["n"].unstack()
+    numbers = sorted(wide.columns)[-LAST:]
+    wide = wide[numbers]
+    change = wide[numbers[-1]] - wide[numbers[-2]] if len(numbers) > 1 else wide[numbers[-1]] * float("nan")
+    order = pd.DataFrame({"change": change, "now": wide[numbers[-1]]}).sort_values(["change", "now"]).index
+    return [
+        {"label": label, "recalls": list(wide.loc[label]), "change": change[label], "n": images.loc[label, numbers[-1]]}
+        for label in order
+    ], [int(number) for number in numbers]

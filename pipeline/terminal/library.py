@@ -1,0 +1,130 @@
+"""What the commands about pictures, labels and classes show on a terminal."""
+
+from typing import Any
+
+import pandas as pd
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.evaluation.ensembling import short
+from pipeline.terminal import console
+
+
+def board(table: pd.DataFrame, classes: int) -> None:
+    """The cutoff board, near-cutoff classes first and standing out."""
+    shown = Table(title=f"Board: {classes} classes, lower cutoff {table['cutoff'].iloc[0] if len(table) else '-'}")
+    shown.add_column("class")
+    for name in ("images", "groups", "staged share", "cutoff", "short by", "grew"):
+        shown.add_column(name, justify="right")
+    shown.add_column("standing")
+    style = {"near": "bold yellow", "below": "dim", "in": ""}
+    for row in table.itertuples():
+        short = str(row.short_by) if row.short_by else ""
+        share = "all" if row.wholly_staged else f"{row.staged_share:.0%}" if row.staged_share else ""
+        grew = "now" if row.grew == 0 else f"{row.grew} round{'s' if row.grew > 1 else ''} ago"
+        cells = [escape(row.label), str(row.images), str(row.groups), share, str(row.cutoff), short, grew, row.standing]
+        shown.add_row(*cells, style=style[row.standing])
+    console().print(shown)
+    if len(table) < classes:
+        console().print(f"{classes - len(table)} more with --all")
+
+
+def class_images(standing: dict[str, Any], images: pd.DataFrame, *, limit: int | None) -> None:
+    """One class: where it stands, what became of its images, and each of them."""
+    screen = console()
+    screen.rule(standing["label"])
+    if "groups" in standing:
+        origins = ", ".join(f"{name} {standing[name]}" for name in ("real", "staged", "synthetic"))
+        short = f", short by {standing['short_by']}" if standing["short_by"] else ""
+        screen.print(f"{standing['groups']} groups of {standing['images']} images ({origins})")
+        screen.print(f"lower cutoff {standing['cutoff']}{short}")
+    screen.print(", ".join(f"{number} {state}" for state, number in images["state"].value_counts().items()))
+    shown = Table()
+    for column in images.columns:
+        shown.add_column(column, overflow="fold")
+    for row in images.head(limit if limit is not None else len(images)).itertuples(index=False):
+        shown.add_row(*(escape(str(value)) for value in row))
+    screen.print(shown)
+    if limit is not None and len(images) > limit:
+        screen.print(f"{len(images) - limit} more with --all")
+
+
+def events(table: pd.DataFrame) -> None:
+    """The class events, oldest first."""
+    if table.empty:
+        console().print("no class events: every class is called as the label table calls it")
+        return
+    shown = Table(title="Class events")
+    for column in table.columns:
+        shown.add_column(column)
+    for row in table.itertuples(index=False):
+        shown.add_row(*(escape(str(value)) for value in row))
+    console().print(shown)
+
+
+def why(told: dict[str, Any]) -> None:
+    """All that is known of one image."""
+    screen = console()
+    if "near" in told:
+        screen.print(f"{told['image']} is not indexed (content {told['sha256'][:16]})", markup=False)
+        for row in told["near"]:
+            screen.print(f"  near-duplicate, {row['bits']} bits apart: {row['image']}", markup=False)
+        if not told["near"]:
+            screen.print("  and no image of the library is near it")
+        return
+    screen.rule(escape(told["image"]))
+    for name, text in _passport(told):
+        screen.print(f"{name:>14}  {text}", markup=False, soft_wrap=True)
+
+
+def _passport(told: dict[str, Any]) -> list[tuple[str, str]]:
+    quality = ", ".join(f"{name} {value:g}" for name, value in told["quality"].items())
+    lines = [
+        ("file", told["file"]),
+        ("content", f"{told['sha256'][:16] or 'unread'}, perceptual hash {told['phash'] or 'none'}"),
+        ("picture", told["failure"] or f"{told['width']} x {told['height']} {told['format']}; {quality}"),
+    ]
+    label = told["label"]
+    if label:
+        named = " / ".join(name for name in (label["label"], label["subclass"]) if name) or "none"
+        said = f"{named}, {label['origin']}, {label['status']}"
+        by = f"; by {label['by']}" if label["by"] else ""
+        by += f" at {label['at']}" if label["at"] else ""
+        by += f", as model {short(label['model'])} suggested" if label["model"] else ""
+        today = f"; today it counts as {label['class']}" if label["class"] != label["label"] else ""
+        lines.append(("label", said + by + today + (f"; {label['note']}" if label["note"] else "")))
+    else:
+        lines.append(("label", "none"))
+    for row in told["history"]:
+        suggested = f", suggested {row['suggested']} by {short(row['model'])}" if row["suggested"] else ""
+        lines.append(
+            ("decided", f"{row['at']} {row['by']}: {row['decision']} {row['label']} ({row['recipe']}{suggested})")
+        )
+    today = told["today"]
+    if today is None:
+        lines.append(("today", f"in the {told['from']}, in no set"))
+    elif "set" in today:
+        lines.append(("today", f"in {today['set']}"))
+    else:
+        lines.append(("today", f"excluded: {today['reason']}{' (' + today['detail'] + ')' if today['detail'] else ''}"))
+    if told["last_round"]:
+        last = told["last_round"]
+        lines.append(("last round", f"{last['label']}: {last['set'] or last['reason']}"))
+    seen = told["lineage"]
+    if seen:
+        rounds = (
+            f"round {seen['first_round']}"
+            if seen["first_round"] == seen["last_round"]
+            else (f"rounds {seen['first_round']} to {seen['last_round']}")
+        )
+        lines.append(("models", f"the models of {rounds} had it in {seen['role']}"))
+    else:
+        lines.append(("models", "no model has been trained or measured on it"))
+    for other in told["same_content"]:
+        lines.append(("same content", other))
+    for row in (told["group"] or {}).get("others", []):
+        lines.append(("group", f"{row['image']}: {row['label']}, {row['state']}"))
+    for row in told["predictions"]:
+        score = f" {row['score']:.1%}" if not pd.isna(row["score"]) else f" failed: {row.get('failure', '')}"
+        lines.append(("prediction", f"{row['label']}{score} by model {short(row['model'])} ({row['from']})"))
+    return lines

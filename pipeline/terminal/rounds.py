@@ -1,0 +1,190 @@
+"""What the commands about rounds and model versions show on a terminal."""
+
+from typing import Any
+
+import pandas as pd
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.terminal import console
+
+
+def runs(table: pd.DataFrame, sets: pd.DataFrame) -> None:
+    """The model versions side by side, throw-aways apart (`versions.table`), and their scores (`versions.sets`)."""
+    if table.empty:
+        console().print("no rounds yet: run `dvc repro`")
+        return
+    for title, rows in (("Rounds", table[~table["throw-away"]]), ("Throw-aways", table[table["throw-away"]])):
+        if rows.empty:
+            continue
+        shown = Table(title=title)
+        for name in ("round", "started", "model", "parent"):
+            shown.add_column(name)
+        for name in ("classes", "train", "images", "epochs", "minutes"):
+            shown.add_column(name, justify="right")
+        for name in ("gate", "champion"):
+            shown.add_column(name)
+        for row in rows.to_dict("records"):
+            shown.add_row(
+                *(escape(_cell(row[name])) for name in ("round", "started", "model", "parent")),
+                _grown(row["classes"], row["new classes"]),
+                _cell(row["train"]),
+                _grown(row["images"], row["new images"]),
+                *(_cell(row["epochs"]), "" if pd.isna(row["minutes"]) else f"{row['minutes']:.1f}"),
+                *(_cell(row["gate"]), {"yes": "now", "no": "once"}.get(row["champion"], "")),
+            )
+        console().print(shown)
+    measured = sets[~sets["set"].isin(["train", "val"])]
+    if len(measured):
+        frame(
+            "Scores",
+            [
+                {
+                    "round": f"{row['round']}{' (throw-away)' if row['throwaway'] else ''}",
+                    "run": row["run_id"][:8],
+                    "set": row["set"],
+                    "version": row["version"],
+                    "images": _cell(row["n"]) if pd.isna(row["n"]) else f"{row['n']:.0f}",
+                    "right": f"{row['top1']:.1%}",
+                    "interval": "" if pd.isna(row["low"]) else f"{row['low']:.1%} to {row['high']:.1%}",
+                    **{
+                        name: "" if pd.isna(row[name]) else f"{row[name]:.3f}"
+                        for name in ("macro_f1", "log_loss", "ece")
+                    },
+                }
+                for row in measured.to_dict("records")
+            ],
+        )
+
+
+def difference(told: dict[str, Any], *, limit: int = 20) -> None:
+    """What differs between two versions (`versions.as_records`), with `before` and `after`, their names."""
+    screen = console()
+    screen.rule(f"{escape(told['before'])} and {escape(told['after'])}")
+    frame("Images", told["sets"])
+    for name, words in (("entered", "classes that entered"), ("left", "classes that left")):
+        if told[name]:
+            screen.print(f"{words}: {', '.join(told[name])}", markup=False)
+    columns = ["label", "n", "champion", "candidate", "difference", "gained", "lost"]
+    changed = [row for row in told["classes"] if row["gained"] or row["lost"]]
+    names = {"champion": "before", "candidate": "after"}
+    rows = [
+        {names.get(key, key): _cell(row[key]) for key in columns} | {"": "surely lost" if row["lost_for_sure"] else ""}
+        for row in changed
+    ]
+    half = limit // 2
+    shown = rows if len(rows) <= limit else rows[:half] + rows[-half:]
+    frame(f"Classes that lost and gained: {len(changed)}", shown)
+    if len(rows) > limit:
+        screen.print(f"{len(rows) - limit} between them with --json")
+    screen.print(f"{len(told['flips'])} images flipped: one of the two is right")
+
+
+def ledger(told: dict[str, Any]) -> None:
+    """What each round cost and brought, and for which classes more labels no longer pay."""
+
+    def points(value: Any) -> str:
+        return "" if pd.isna(value) else f"{100 * value:+.2f}"
+
+    frame(
+        "Ledger: points of accuracy gained",
+        [
+            {
+                "set": row["set"],
+                "round": str(row["round"]),
+                "images more": "" if pd.isna(row["labelled"]) else f"{row['labelled']:+.0f}",
+                "minutes": "" if pd.isna(row["minutes"]) else f"{row['minutes']:.0f}",
+                "gain": points(row["gain"]) + ("" if row["exact"] or pd.isna(row["gain"]) else " (other images)"),
+                "per 100 images": points(row["per_100_images"]),
+                "per hour": points(row["per_hour"]),
+            }
+            for row in told["ledger"]
+        ],
+    )
+    for row in told["hints"]:
+        console().print(hint(row), markup=False, soft_wrap=True)
+
+
+def hint(row: dict[str, Any]) -> str:
+    """Why more labels of a class no longer pay, in a sentence (`versions.worth_labelling`)."""
+    if row["hint"] == "saturated":
+        return f"{row['label']}: found at {row['now']:.1%}, surely above {row['low']:.1%}: more labels bring little"
+    return (
+        f"{row['label']}: {row['grew']:.0f} training images more, and its recall went from {row['before']:.1%} to"
+        f" {row['now']:.1%} of {row['n']:.0f}: more labels did not help; look at its labels and its look-alikes"
+    )
+
+
+def frame(title: str, rows: list[dict[str, Any]]) -> None:
+    """A plain table, its columns named by the rows' keys; numbers right, nothing for no rows."""
+    if not rows:
+        return
+    shown = Table(title=title)
+    for name in rows[0]:
+        text = all(isinstance(row[name], str) and not row[name][:1].isdigit() for row in rows)
+        shown.add_column(name, justify="left" if text else "right")
+    for row in rows:
+        shown.add_row(*(escape(_cell(value)) for value in row.values()))
+    console().print(shown)
+
+
+def summary(told: dict[str, Any]) -> None:
+    """The last round in a few lines, and the commands that come next."""
+    curated, training, predictions = told["curated"], told["training"], told["predictions"]
+    excluded = ", ".join(f"{number} {reason}" for reason, number in curated["excluded"].items())
+    lines = [
+        ("data", f"{curated['kept']} of {curated['images']} images kept, {curated['classes']} classes ({excluded})"),
+    ]
+    if curated["near_classes"]:
+        lines.append(("near the cutoff", ", ".join(curated["near_classes"])))
+    lines.append(
+        (
+            "training",
+            f"plateau at epoch {training['best_epoch']} of {training['epochs']},"
+            f" {training['seconds'] / 60:.1f} minutes",
+        )
+    )
+    for name, metrics in sorted(told["metrics"].items(), key=lambda item: (item[0] != "test", item[0])):
+        if name not in ("train", "val") and metrics["n"]:
+            outside = f", {metrics['out_of_class']} of no known class" if metrics["out_of_class"] else ""
+            lines.append(
+                (name.replace("benchmark:", "benchmark "), f"{metrics['top1']:.1%} of {metrics['n']} right{outside}")
+            )
+    lines += [
+        ("gate", f"{told['gate']['verdict']}: {told['gate']['reason']}"),
+        (
+            "pool",
+            f"{predictions['identified']} of {predictions['pool']} images identified"
+            f" ({predictions['failed']} failed), {predictions['images_per_second']:.0f} a second",
+        ),
+        (
+            "worth relabelling",
+            ", ".join(
+                f"{name} {queue['images']} ({queue['decisions']} decisions)" for name, queue in told["queue"].items()
+            ),
+        ),
+    ]
+    screen = console()
+    screen.rule(f"Round {told['round']}, model {told['model']}")
+    for name, text in lines:
+        screen.print(f"{name:>17}  {text}", soft_wrap=True)
+    screen.rule("next")
+    for command, why in [
+        ("wallaby review", "look at the queue, decide it (the demo: wallaby demo --review)"),
+        ("wallaby apply", "bring the decisions into data/labels.csv"),
+        ("wallaby promote", "make this model the next round's base"),
+        ("scripts/round", "the next round"),
+        ("wallaby release", "make this model the champion, if the gate passed it"),
+        ("mlflow ui --backend-store-uri sqlite:///mlflow.db", "all runs and their curves"),
+    ]:
+        screen.print(f"  {command:<52}{why}", soft_wrap=True)
+
+
+def _grown(number: Any, more: Any) -> str:
+    return _cell(number) + ("" if pd.isna(more) or not more else f" ({more:+d})")
+
+
+def _cell(value: Any) -> str:
+    if pd.isna(value):
+        return ""
+    return f"{value:.1%}" if isinstance(value, float) else str(value)

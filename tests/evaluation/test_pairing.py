@@ -1,0 +1,148 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import DataError
+from pipeline.evaluation import pairing
+from pipeline.library import classes
+
+MERGED = classes.check(pd.DataFrame([{"event": "merge", "class": "gazelle", "to": "antelope"}]), "classes.csv")
+NONE = classes.none()
+
+
+def scores(*rows: tuple, name: str = "benchmark:field", model: str = "m") -> pd.DataFrame:
+    """A row an image: its content, label, the model's classes from the best on, and the label's rank."""
+    table = pd.DataFrame(rows, columns=["sha256", "label", "top_labels", "label_rank"])
+    return table.assign(
+        image="benchmark/" + table["sha256"],
+        set=name,
+        predicted=[labels[0] for labels in table["top_labels"]],
+        top_scores=[[0.6, 0.3, 0.1][: len(labels)] for labels in table["top_labels"]],
+        score=0.6,
+        label_score=0.6,
+        model=model,
+    )
+
+
+def truth(*rows: tuple, name: str = "benchmark:field") -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["sha256", "label"]).assign(set=name)
+
+
+def standings(candidate: pd.DataFrame, champion: pd.DataFrame) -> dict[str, str]:
+    return pairing.pair(candidate, champion).set_index("sha256")["standing"].to_dict()
+
+
+def test_shared_new_and_retired_classes_are_told_apart():
+    candidate = scores(
+        ("a", "cat", ["cat"], 1), ("b", "emu", ["emu"], 1), ("c", "yak", ["cat"], -1), ("d", "", ["cat"], -1)
+    )
+    champion = scores(
+        ("a", "cat", ["dog"], 2), ("b", "emu", ["cat"], -1), ("c", "yak", ["yak"], 1), ("d", "", ["cat"], -1)
+    )
+    assert standings(candidate, champion) == {
+        "a": pairing.SHARED,
+        "b": pairing.NEW,
+        "c": pairing.RETIRED,
+        "d": pairing.OUTSIDE,
+    }
+
+
+def test_an_image_that_one_of_them_was_not_scored_on_is_named():
+    both = ("a", "cat", ["cat"], 1)
+    assert standings(scores(both, ("b", "cat", ["cat"], 1)), scores(both, ("c", "cat", ["cat"], 1))) == {
+        "a": pairing.SHARED,
+        "b": pairing.CANDIDATES,
+        "c": pairing.CHAMPIONS,
+    }
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    *[
+        st.lists(
+            st.tuples(st.sampled_from("abcdefgh"), st.sampled_from(["cat", "dog", ""]), st.sampled_from([-1, 1, 2])),
+            max_size=12,
+        )
+        for _ in range(2)
+    ]
+)
+def test_every_image_of_either_model_stands_in_exactly_one_place(ours, theirs):
+    candidate, champion = (
+        pairing.check(scores(*((key, label, ["cat"], rank) for key, label, rank in rows)), "scores", mend="")
+        for rows in (ours, theirs)
+    )
+    pairs = pairing.pair(candidate, champion)
+    assert len(pairs) == len({row[:2] for row in ours} | {row[:2] for row in theirs})
+    assert set(pairs["standing"]) <= set(pairing.STANDINGS)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ({"score": np.nan}, "a score is no probability: 1 images, first benchmark/b"),
+        ({"score": 1.5}, "a score is no probability"),
+        ({"label_rank": np.nan}, "a rank is missing"),
+        ({"label_rank": 0}, "a rank is missing"),
+        ({"predicted": None}, "a prediction is missing"),
+    ],
+)
+def test_a_broken_score_is_refused_and_named(fault, message):
+    table = scores(("a", "cat", ["cat"], 1), ("b", "cat", ["cat"], 1))
+    for column, value in fault.items():
+        table[column] = [table[column][0], value]
+    with pytest.raises(DataError, match=message) as refused:
+        pairing.check(table, "scores.parquet", mend="score it again")
+    assert refused.value.where == "scores.parquet, benchmark:field"
+
+
+def test_the_scores_of_two_models_are_refused():
+    with pytest.raises(DataError, match="several models"):
+        pairing.check(
+            pd.concat([scores(("a", "cat", ["cat"], 1)), scores(("b", "cat", ["cat"], 1), model="o")]), "", mend=""
+        )
+
+
+def test_only_benchmarks_count_and_a_picture_that_stands_twice_counts_once():
+    row = ("a", "cat", ["cat"], 1)
+    table = pd.concat([scores(row, row), scores(("b", "cat", ["cat"], 1), name="test")])
+    assert list(pairing.check(table, "", mend="")["sha256"]) == ["a"]
+
+
+def test_an_older_model_was_right_within_classes_that_were_merged_since():
+    older = scores(("a", "gazelle", ["antelope"], 2), ("b", "gazelle", ["yak"], 3))
+    found = pairing.by_todays_names(older, MERGED)
+    assert list(found["label"]) == ["antelope", "antelope"]
+    assert list(found["label_rank"]) == [1, 3]
+
+
+def relabelled(stored: pd.DataFrame, today: pd.DataFrame, known: set[str], events=NONE) -> dict[str, tuple]:
+    found = pairing.relabel(stored, today, known, events)
+    return {row.sha256: (row.label, row.label_rank, row.label_score) for row in found.itertuples()}
+
+
+def test_a_label_that_a_person_corrected_takes_its_rank_from_what_is_stored():
+    stored = scores(("a", "cat", ["cat", "dog", "emu"], 1), ("b", "cat", ["cat", "dog", "emu"], 1))
+    found = relabelled(stored, truth(("a", "dog"), ("b", "cat")), {"cat", "dog", "emu"})
+    assert found == {"a": ("dog", 2, 0.3), "b": ("cat", 1, 0.6)}
+
+
+@pytest.mark.parametrize(("label", "rank"), [("yak", 4), ("gnu", -1), ("", -1)])
+def test_a_corrected_label_beyond_the_stored_classes_has_at_best_the_next_rank(label, rank):
+    stored = scores(("a", "cat", ["cat", "dog", "emu"], 1))
+    found = relabelled(stored, truth(("a", label)), {"cat", "dog", "emu", "yak"})["a"]
+    assert found[:2] == (label, rank)
+    assert np.isnan(found[2])
+
+
+def test_the_stored_classes_are_read_by_todays_names():
+    stored = scores(("a", "cat", ["cat", "gazelle", "antelope"], 1))
+    found = relabelled(stored, truth(("a", "antelope")), {"cat", "antelope"}, MERGED)["a"]
+    assert found == ("antelope", 2, pytest.approx(0.4))
+
+
+def test_a_label_of_another_set_or_image_changes_nothing():
+    stored = scores(("a", "cat", ["cat"], 1))
+    assert relabelled(stored, truth(("a", "dog"), name="benchmark:messy"), {"cat", "dog"})["a"][0] == "cat"
+    assert pairing.relabel(stored, truth(("b", "dog")), {"cat"}, NONE) is stored

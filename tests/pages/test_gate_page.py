@@ -1,0 +1,165 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_pages import CHROMIUM, NASTY, _Elements, in_a_browser, uri
+
+from pipeline.evaluation import noninferiority
+from pipeline.pages import gate, runs
+
+FLIPS = ["image", "set", "label", "predicted", "score", "score_champion"]
+
+
+def figures(n: int = 200, low: float | None = -0.03, high: float | None = 0.01) -> dict:
+    shares = {"candidate": 0.84, "champion": 0.85, "difference": -0.01}
+    return {"n": n, "low": low, "high": high, "gained": 3, "lost": 5} | shares
+
+
+def said(**more) -> dict:
+    images = dict.fromkeys(gate.STANDINGS, 1)
+    return {
+        "verdict": "investigate",
+        "reason": "so it is",
+        "model": "a" * 64,
+        "champion": "b" * 64,
+        "size_mb": 12.3,
+        "latency_ms": None,
+        "overall": figures(),
+        "benchmarks": {"field": figures(n=20, low=None, high=None) | {"version": "abc", "same_version": False}},
+        "classes": {"shared": 60, "judged": 59},
+        "new_classes": {"emu": {"n": 4, "right": 3}},
+        "retired_classes": {},
+        "images": images | {"all": len(images)},
+    } | more
+
+
+def classes(number: int) -> pd.DataFrame:
+    counts = pd.DataFrame({"n": 20, "champion": 0.9, "gained": 0, "lost": range(number, 0, -1)})
+    counts["lost"] = counts["lost"].clip(upper=18)
+    table = noninferiority.judge(counts, confidence=0.95, min_images=10)
+    return table.assign(label=[f"species_{i:02}" for i in range(number)])
+
+
+def page(*flips: tuple, number: int = 3, pictures: int = 10, **more) -> str:
+    return gate.page(
+        said=said(**more),
+        classes=classes(number),
+        flips=pd.DataFrame(list(flips), columns=FLIPS),
+        picture=uri,
+        pictures=pictures,
+        tolerance=0.02,
+    )
+
+
+def flip(image: str = "benchmark/a.jpg") -> tuple:
+    return (image, "benchmark:field", "gnu", "cow", 0.9, 0.8)
+
+
+def test_the_verdict_its_reason_and_every_image_are_told():
+    text = " ".join(_Elements(page()).text.split())
+    assert "investigate Nobody can tell yet whether the candidate may replace the champion: so it is." in text
+    assert "not the champion’s" in text
+    assert "too few images" in text
+    for standing in gate.STANDINGS:
+        assert standing in text
+
+
+def test_the_first_model_has_a_page_without_figures():
+    first = {key: said()[key] for key in ("verdict", "reason", "model", "size_mb", "latency_ms")}
+    text = gate.page(
+        said=first | {"champion": "", "verdict": "pass"},
+        classes=pd.DataFrame(columns=["label", *noninferiority.COLUMNS]),
+        flips=pd.DataFrame(columns=FLIPS),
+        picture=uri,
+        pictures=10,
+        tolerance=0.02,
+    )
+    assert "There is nothing to compare" in text
+    assert "whatever the champion named" in text
+
+
+def test_flips_beyond_the_limit_are_counted_and_not_read():
+    asked = []
+    text = gate.page(
+        said=said(),
+        classes=classes(1),
+        flips=pd.DataFrame([flip(f"benchmark/{i}.jpg") for i in range(5)], columns=FLIPS),
+        picture=lambda image: asked.append(image) or "",
+        pictures=2,
+        tolerance=0.02,
+    )
+    assert len(asked) == 2
+    assert "3 more are in" in text
+
+
+def test_file_names_and_labels_with_html_are_shown_as_text():
+    nasty = page(flip(NASTY), new_classes={NASTY: {"n": 1, "right": 1}}, reason=NASTY)
+    assert _Elements(nasty).text.count(NASTY) >= 3
+    assert len(_Elements(nasty).all("script")) == 1
+
+
+def test_an_interval_is_drawn_within_its_bar():
+    drawn = page(overall=figures(low=-0.9, high=0.4))
+    [line] = [each for each in _Elements(drawn).all("line") if "class" not in each]
+    assert 0 <= float(line["x1"]) < float(line["x2"]) <= gate.WIDTH
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome on PATH: the pages' script is not tried")
+def test_in_a_browser_the_classes_sort_and_open(tmp_path: Path):
+    script = """
+      const part = document.querySelector("#classes"), note = document.documentElement.dataset;
+      const shown = () => [...part.querySelectorAll("tbody")[0].querySelectorAll("tr:not([hidden])")];
+      note.first = shown().length;
+      part.querySelector(".more button").click();
+      note.opened = shown().length;
+      part.querySelector("th[data-column='0'] button").click();
+      part.querySelector("th[data-column='0'] button").click();
+      note.named = shown()[0].cells[0].textContent;
+    """
+    dom = in_a_browser(page(number=60), script, tmp_path)
+    for found in ('data-first="50"', 'data-opened="60"', 'data-named="species_59"', 'data-ready="yes"'):
+        assert found in dom
+    assert "data-error" not in dom
+
+
+def versions(*rounds: tuple[str, float, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The tables of versions and of their scores on one set: round, accuracy, version of the set."""
+    table = pd.DataFrame(
+        [dict.fromkeys(runs.MADE_OF, 1) | {"round": name, "champion": "", "throw-away": False} for name, _, _ in rounds]
+    )
+    table = table.assign(run_id=[str(i) for i in range(len(rounds))], model="abc", parent="", gate="pass", reason=NASTY)
+    sets = pd.DataFrame(
+        [
+            {"run_id": str(i), "round": name, "throwaway": False, "set": "test", "version": version, "n": 100}
+            | {"top1": top1, "low": top1 - 0.05, "high": top1 + 0.04, "macro_f1": 0.5, "log_loss": 0.5, "ece": np.nan}
+            for i, (name, top1, version) in enumerate(rounds)
+        ]
+    )
+    return table, sets
+
+
+def runs_page(*rounds: tuple[str, float, str]) -> str:
+    table, sets = versions(*rounds)
+    bands = pd.DataFrame({"round": [1], "set": ["test"], "band": [0.9], "n": [10], "right": [9], "mean_score": [0.95]})
+    recalls = pd.DataFrame({"round": [1, 2], "set": "test", "label": NASTY, "n": 10, "recall": [0.5, 0.4]})
+    hint = {"label": "gnu", "hint": "no gain", "grew": 40, "before": 0.7, "now": 0.6, "low": 0.5, "n": 100}
+    return runs.write(table=table, sets=sets, bands=bands, per_class=recalls, ledger=[], hints=[hint])
+
+
+def test_a_curve_breaks_where_the_set_became_another_version():
+    assert runs_page(("1", 0.8, "a"), ("2", 0.9, "a")).count('class="break"') == 0
+    assert runs_page(("1", 0.8, "a"), ("2", 0.9, "b"), ("3", 0.9, "b")).count('class="break"') == 1
+
+
+def test_one_round_has_no_curve_and_yet_a_page():
+    page = runs_page(("1", 0.8, "a"))
+    assert "A curve needs two rounds" in page
+    assert "40 training images more" in page
+    assert NASTY in _Elements(page).text
+
+
+def test_rounds_are_drawn_in_their_order_also_past_the_ninth():
+    page = runs_page(("9", 0.8, "a"), ("10", 0.9, "a"), ("2", 0.5, "a"))
+    titles = [line for line in page.splitlines() if "<title>round" in line]
+    assert [title.split("<title>round ")[1].split(":")[0] for title in titles] == ["2", "9", "10"]

@@ -1,0 +1,198 @@
+"""All versions as tables, from what MLflow says; and the page and the terminal that show them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline import chronicle, paths, tracking, versions
+from pipeline.cli import main
+from pipeline.errors import DataError, Exit, UsageError
+from pipeline.evaluation import versions as measures
+from pipeline.files import write_csv, write_json, write_text
+from pipeline.library import classes
+from pipeline.terminal import rounds as terminal
+
+EVENTS = "event,class,to,min_images,flip,by,at,note\n"
+PARAMS = (Path(__file__).parent.parent / "configs/params.yaml").read_text()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def store(tmp_path_factory):
+    """Two rounds and a throw-away in a store of their own, in a repository that has no round's files."""
+    folder = tmp_path_factory.mktemp("repository")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "")
+        patch.setenv("DVC_ROOT", str(folder))
+        patch.chdir(folder)
+        write_text(EVENTS, paths.CLASSES)
+        write_text(PARAMS, Path("configs/params.yaml"))
+        paths.REVIEWS.mkdir(parents=True)
+        first = round_(1, right=70, classes=2)
+        second = round_(2, right=90, classes=3, base=first)
+        round_(2, right=95, classes=4, base=second, throwaway="true")
+        yield {"folder": folder, "first": first, "second": second}
+
+
+def round_(number: int, *, right: int, classes: int, base: str = "", throwaway: str = "false") -> str:
+    """A run of which the model names `right` of 100 test images; returns its id."""
+    run_id = tracking.start(
+        f"round-{number}",
+        params={"classes": classes, "images_train": 100 * number, "images_val": 10, "images_test": 10},
+        tags={"round": str(number), "base_run_id": base, "throwaway": throwaway},
+    )
+    named = np.arange(100) < right
+    scores = pd.DataFrame(
+        {
+            "content": [f"{i:016x}" for i in range(100)],
+            "set": "test",
+            "label": "cat",
+            "predicted": np.where(named, "cat", "dog"),
+            "score": 0.9,
+            "label_rank": np.where(named, 1, 2),
+        }
+    )
+    table = pd.DataFrame(
+        {"set": ["test", "train"], "label": "cat", "n": [100, 50 * number], "recall": [right / 100, 1.0]}
+    )
+    file = Path("per_class.csv")
+    write_csv(table, file)
+    tracking.log_training(
+        run_id, pd.DataFrame({"epoch": [1], "loss": [1.0]}), {"training/seconds": 90.0, "training/epochs": 9}
+    )
+    tracking.log_evaluation(
+        run_id,
+        "",
+        {"test/n": 100, "test/top1": right / 100, "test/top5": 1.0, "test/macro_f1": 0.5, "val/n": 5, "val/top1": 1.0},
+        [file],
+        tables={"scores": scores, "bands": measures.by_band(scores)},
+        tags={"model_digest": f"{number}{throwaway[0]}" * 32, "version.test": "abc"},
+    )
+    return run_id
+
+
+@pytest.fixture
+def told() -> chronicle.Chronicle:
+    return chronicle.read(paths.CLASSES)
+
+
+def test_a_version_says_what_it_was_made_of_and_what_is_new(told):
+    second = told.table.iloc[1]
+    assert (second["round"], second["parent"], second["model"]) == ("2", "1", "2f" * 6)
+    assert (second["classes"], second["new classes"], second["images"], second["new images"]) == (3, 1, 220, 100)
+    assert (second["epochs"], second["minutes"], second["test"]) == (9, 1.5, 0.9)
+    assert told.table["throw-away"].tolist() == [False, False, True]
+
+
+def test_every_score_has_its_interval_and_its_version(told):
+    [first] = told.sets[(told.sets["set"] == "test") & (told.sets["round"] == "1")].to_dict("records")
+    assert (first["n"], first["top1"], first["macro_f1"], first["version"]) == (100, 0.7, 0.5, "abc")
+    assert first["low"] < 0.7 < first["high"]
+    assert pd.isna(first["ece"])
+
+
+@pytest.mark.parametrize(("name", "expected"), [("1", 0), ("2", 1), ("2f2f", 1), ("2t2t2t", 2)])
+def test_a_version_is_named_by_its_round_or_its_digest(told, name, expected):
+    assert versions.find(told.table, name).name == expected
+
+
+@pytest.mark.parametrize("name", ["7", "2x", "", "ffffff"])
+def test_an_unknown_version_is_refused(told, name):
+    with pytest.raises(UsageError, match="no version is called"):
+        versions.find(told.table, name)
+
+
+def test_the_difference_of_two_rounds_names_what_flipped(told):
+    found = chronicle.difference(told, "1", "2")
+    assert (found["before"], found["after"]) == (f"round 1 ({'1f' * 6})", f"round 2 ({'2f' * 6})")
+    assert len(found["flips"]) == 20
+    [row] = found["classes"]
+    assert (row["label"], row["gained"], row["lost"]) == ("cat", 20, 0)
+
+
+def test_a_version_whose_scores_were_deleted_has_no_difference_and_is_still_listed(told):
+    with pytest.raises(DataError, match="MLflow has no scores of round 1"):
+        versions.stored(None, told.table.iloc[0], classes.none())
+
+
+def test_an_older_class_goes_by_todays_name():
+    merged = classes.check(pd.DataFrame([{"event": "merge", "class": "dog", "to": "cat"}]), "")
+    table = pd.DataFrame({"label": ["cat"], "predicted": ["dog"], "label_rank": [2]})
+    assert versions.stored(table, pd.Series(dtype=object), merged)["label_rank"].tolist() == [1]
+    gathered = versions.gather({1: pd.DataFrame({"label": ["dog"]}), 2: None}, merged)
+    assert gathered[["round", "label"]].to_numpy().tolist() == [[1, "cat"]]
+
+
+def test_minutes_of_reviewing_belong_to_the_round_that_they_opened(told):
+    times = pd.to_datetime(told.runs["start_time"], utc=True)
+    between = times[0] + (times[1] - times[0]) / 2
+    decisions = pd.DataFrame({"by": "Ada", "at": [(between + pd.Timedelta(i, "ms")).isoformat() for i in range(2)]})
+    rounds = versions.rounds_of(told.table)
+    found = versions.reviewed(decisions, told.runs, rounds).set_index("round")["minutes"]
+    assert found[2] == pytest.approx(0.001 / 60)
+    assert pd.isna(found[1])
+
+
+def test_the_page_holds_curve_classes_bands_and_ledger(told, store):
+    path = store["folder"] / "runs.html"
+    chronicle.write_page(told, paths.REVIEWS, path)
+    page = path.read_text()
+    assert page.count("<figure>") == 1
+    assert "2 rounds and 1 throw-away" in page
+    assert "round 2: 90.0% of 100" in page
+    assert "+20.00" in page  # the gain in the ledger
+
+
+def run(*arguments: str, capsys) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    printed = capsys.readouterr()
+    return ended.value.code, printed.out + printed.err
+
+
+def test_the_commands_show_all_of_it(capsys):
+    code, text = run("runs", capsys=capsys)
+    assert code == Exit.DONE
+    assert "Throw-aways" in text
+    assert "90.0%" in text
+    code, text = run("runs", "diff", "1", "2", capsys=capsys)
+    assert "20 images flipped" in text
+    code, text = run("runs", "--ledger", capsys=capsys)
+    assert "+20.00" in text
+    code, text = run("runs", "--ledger", "--json", capsys=capsys)
+    assert json.loads(text)["ledger"][1]["round"] == 2
+    code, text = run("runs", "--html", capsys=capsys)
+    assert "runs.html" in text
+
+
+@pytest.mark.parametrize("words", [["dif", "1", "2"], ["diff", "1"], ["diff", "1", "2", "3"]])
+def test_a_difference_takes_two_versions(words, capsys):
+    code, text = run("runs", *words, capsys=capsys)
+    assert code == Exit.USAGE
+    assert "wallaby runs diff A B" in text
+
+
+def test_a_gates_verdict_is_told_to_mlflow_once_it_is_looked_at(store, capsys):
+    from pipeline import bundle
+
+    for name in bundle.FILES:
+        write_text("x", paths.MODEL / name)
+    digest = "2f" * 32
+    card = bundle.Card("tiny", 16, round=2, model_digest=digest, run_id=store["second"])
+    write_json(vars(card), paths.MODEL / bundle.CARD)
+    write_json({"verdict": "fail", "reason": "worse", "model": "another"}, paths.GATE / "gate.json")
+    assert run("gate", capsys=capsys)[0] == Exit.GATE_FAILED
+    assert chronicle.read(paths.CLASSES).table["gate"].tolist() == ["", "", ""]
+    write_json({"verdict": "investigate", "reason": "so", "model": digest}, paths.GATE / "gate.json")
+    assert run("gate", capsys=capsys)[0] == Exit.INVESTIGATE
+    assert chronicle.read(paths.CLASSES).table["gate"].tolist() == ["", "investigate", ""]
+
+
+def test_no_rounds_at_all_is_no_error(capsys):
+    nothing = versions.table(pd.DataFrame())
+    terminal.runs(nothing, versions.sets(pd.DataFrame(), confidence=0.95))
+    assert "no rounds yet" in capsys.readouterr().out
+    assert versions.rounds_of(nothing).empty
+    assert versions.gather({1: None}, classes.none()).empty
