@@ -124,7 +124,7 @@ def test_another_input_makes_every_result_old(workspace, change):
     [
         lambda: replace("configs/params.yaml", "  cost_per_hour: 0 ", "  cost_per_hour: 3 "),
         lambda: replace("configs/params.yaml", "  min_images: 40", "  min_images: 50"),
-        lambda: replace("pipeline/terminal.py", "terminal", "screen"),
+        lambda: replace("pipeline/terminal/library.py", "terminal", "screen"),
     ],
 )
 def test_what_training_does_not_read_makes_no_result_old(workspace, change):

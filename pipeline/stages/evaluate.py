@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline import bundle, config, errors, tracking
 from pipeline.evaluation import assessment, audit, comparison, ensembling, mistakes, scores, versions
-from pipeline.files import read_table, write_json
+from pipeline.files import read_table
 from pipeline.inference import ensemble, latency, outputs
 from pipeline.library import board, classes, labels, pictures
 from pipeline.pages import report
@@ -51,7 +51,7 @@ def main(
     named = classes.read(Path(events)).names
     standing = board.read(Path(curated) / "board.csv")
     files = assessment.write(assessed, folder)
-    write_json(latency.measure(model), folder / "latency.json")
+    latency.keep(model, folder / "latency.json")
     report.write(
         folder,
         title=f"Round {card.round}",

@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.metrics import f1_score
 
 from pipeline import bundle
+from pipeline.inference import latency
 from pipeline.inference.runtime import KerasRuntime
 from pipeline.library import lineage
 from pipeline.models.head import HEAD
@@ -19,7 +20,7 @@ from pipeline.training.augmentation import Augmentation
 from pipeline.training.trainer import Machine, train
 
 VALIDATION_COST = 1 / 3  # of a training step, for the same pictures: only the forward pass
-LATENCY_RUNS, RATE_RUNS = 20, 3
+RATE_RUNS = 3
 
 
 def run(
@@ -105,11 +106,10 @@ def speed(model: keras.Model, classes: list[str]) -> dict[str, float]:
     card = bundle.Card("", model.input_shape[1])
     made = bundle.Bundle(model, classes, card, lineage.empty())
     pixels = np.random.default_rng(0).integers(0, 256, (32, *model.input_shape[1:]), dtype=np.uint8)
-    one, many = KerasRuntime(made, 1), KerasRuntime(made, len(pixels))
-    alone = [_seconds(one, pixels[:1]) for _ in range(LATENCY_RUNS + 1)][1:]  # the first traces the graph
-    together = [_seconds(many, pixels) for _ in range(RATE_RUNS + 1)][1:]
+    runtime = KerasRuntime(made, len(pixels))
+    together = [_seconds(runtime, pixels) for _ in range(RATE_RUNS + 1)][1:]  # the first traces the graph
     return {
-        "latency_ms": round(float(np.median(alone)) * 1e3, 2),
+        "latency_ms": latency.measure(made)["ms"],
         "images_per_second": round(len(pixels) / min(together), 1),
         "threads": os.cpu_count() or 1,
     }

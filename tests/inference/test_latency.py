@@ -20,3 +20,18 @@ def test_a_real_network_takes_some_time():
     model = bundle.Bundle(tiny(), ["cat", "dog", "owl"], bundle.Card("tiny", SIDE), lineage.empty())
     found = latency.measure(model)
     assert 0 < found["ms"] <= found["ms_p95"]
+
+
+def test_a_model_is_measured_once(tmp_path, monkeypatch):
+    path = tmp_path / "latency.json"
+    first, other = (
+        bundle.Bundle(tiny(), ["cat", "dog", "owl"], bundle.Card("tiny", SIDE, model_digest=digest), lineage.empty())
+        for digest in "ab"
+    )
+    latency.keep(first, path)
+    stored = path.read_bytes()
+    monkeypatch.setattr(latency, "measure", lambda model: {"ms": 1.0})
+    latency.keep(first, path)
+    assert path.read_bytes() == stored
+    latency.keep(other, path)
+    assert path.read_bytes() != stored
