@@ -20,6 +20,8 @@ STAGES = ["train", "evaluate"]
 CONFIDENCE = 0.95
 FIGURES = ["epochs", "best_epoch", "minutes"]
 METRICS = ["n", "top1", "macro_f1", "log_loss"]
+EPOCHS = ("max_epochs", "continued_max_epochs")
+LOWER = 0.3  # of the rate, tried in its place
 UNNAMEABLE = re.compile(r"[^\w.=-]+")
 
 
@@ -50,7 +52,7 @@ def plan(settings: list[str], *, epochs: int | None, seeds: list[int]) -> list[T
 
     Args:
       settings: of section train, `KEY=VALUE` each; with none, those of `usual_settings`.
-      epochs: at most, in place of `max_epochs`.
+      epochs: at most, in place of those of the params.
       seeds: each setting is trained with each of them; with none, with the one of the params.
 
     Raises:
@@ -60,7 +62,7 @@ def plan(settings: list[str], *, epochs: int | None, seeds: list[int]) -> list[T
     check_inputs()
     params = config.load(config.Train)
     settings = settings or usual_settings(params, continued=bundle.has_learnt(paths.BASE))
-    always: dict[str, Any] = {} if epochs is None else {"max_epochs": epochs}
+    always: dict[str, Any] = {} if epochs is None else dict.fromkeys(EPOCHS, epochs)
     inputs = digest_of(config.dependencies(STAGES))
     trials: dict[str, Trial] = {}
     for setting in [BASELINE, *settings]:
@@ -93,7 +95,7 @@ def usual_settings(params: config.Train, *, continued: bool) -> list[str]:
     if continued:
         tried |= {
             "head": "grow" if params.head == "reset" else "reset",
-            "continued_learning_rate": params.learning_rate,
+            "continued_learning_rate": LOWER * params.continued_learning_rate,
             "body_rate": 0.1 if params.body_rate == 1 else 1.0,
             "head_warmup_epochs": 0 if params.head_warmup_epochs else 1,
         }
@@ -109,7 +111,7 @@ def parse(setting: str) -> tuple[str, Any]:
     known = set(config.Train.model_fields)
     if not equals or name not in known:
         raise UsageError(f"unknown setting '{setting}'", where="section train", mend=config.nearest(name, known))
-    if name in ("seed", "max_epochs"):
+    if name in ("seed", *EPOCHS):
         raise UsageError(f"{name} is the same for all", mend="use --seeds" if name == "seed" else "use --epochs")
     return name, config.read_value(value)
 

@@ -168,9 +168,7 @@ def _trial(contender: Contender, splits: Path, seconds: float, seed: int) -> dic
                 batch_size=params.batch_size or 32,
                 seed=seed,
                 augmentation=Augmentation(**params.model_dump(include=AUGMENTATION)),
-                learning_rate=params.continued_learning_rate
-                if learnt and not contender.frozen
-                else params.learning_rate,
+                learning_rate=params.start(learnt=learnt and not contender.frozen)["learning_rate"],
                 **params.model_dump(include=FIT),
             )
     except WallabyError as error:

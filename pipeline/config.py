@@ -103,6 +103,7 @@ class Train(Section):
     seed: Annotated[int, Field(ge=0)]
     batch_size: Positive | None  # None: auto
     max_epochs: Positive
+    continued_max_epochs: Positive
     head: Literal["reset", "grow", "copy"]
     freeze: list[str]
     head_warmup_epochs: Annotated[int, Field(ge=0)]
@@ -145,10 +146,18 @@ class Train(Section):
 
     @model_validator(mode="after")
     def epochs_are_left(self) -> "Train":
-        for name in ("head_warmup_epochs", "warmup_epochs"):
-            if getattr(self, name) >= self.max_epochs:
-                raise ValueError(f"{name} {getattr(self, name)} leaves nothing of max_epochs {self.max_epochs}")
+        limits = [("warmup_epochs", "max_epochs"), ("warmup_epochs", "continued_max_epochs")]
+        for name, most in [*limits, ("head_warmup_epochs", "continued_max_epochs")]:
+            if getattr(self, name) >= getattr(self, most):
+                raise ValueError(f"{name} {getattr(self, name)} leaves nothing of {most} {getattr(self, most)}")
         return self
+
+    def start(self, *, learnt: bool) -> dict[str, Any]:
+        """What depends on whether the base has learnt already, as `fit` takes it."""
+        if not learnt:
+            return {"max_epochs": self.max_epochs, "learning_rate": self.learning_rate}
+        continued = {"max_epochs": self.continued_max_epochs, "learning_rate": self.continued_learning_rate}
+        return continued | {"head_warmup_epochs": self.head_warmup_epochs, "body_rate": self.body_rate}
 
 
 def _digests(bundles: Any) -> Any:

@@ -50,7 +50,7 @@ def test_the_baseline_comes_first_then_each_setting_alone_with_each_seed(workspa
     assert [(trial.setting, trial.seed) for trial in trials] == [
         (setting, seed) for setting in (BASELINE, "flip=false", "label_smoothing=0") for seed in (0, 7)
     ]
-    assert trials[2].changes == {"max_epochs": 4, "flip": False, "seed": 0}
+    assert trials[2].changes == {"max_epochs": 4, "continued_max_epochs": 4, "flip": False, "seed": 0}
     assert len({trial.key for trial in trials} | {trial.name for trial in trials}) == 12
 
 
@@ -81,7 +81,7 @@ def test_the_same_setting_twice_is_refused(workspace):
 
 def test_without_settings_each_part_of_the_recipe_is_taken_away(workspace):
     settings = {trial.setting for trial in plan()}
-    assert {"flip=false", "rotate_degrees=0.0", "label_smoothing=0.0", "ema=0.99", "decay=cosine"} < settings
+    assert {"flip=false", "rotate_degrees=0.0", "label_smoothing=0.0", "ema=0.99", "decay=plateau"} < settings
     assert not any(setting.startswith(("head", "body_rate", "continued")) for setting in settings)
 
 
@@ -96,7 +96,7 @@ def test_what_is_so_already_is_not_tried_and_the_other_choice_is(workspace):
 def test_a_base_that_has_learnt_has_more_to_try(workspace):
     seen = pd.DataFrame({column: ["x"] for column in lineage.empty()})
     write_table(seen, paths.BASE / bundle.LINEAGE)
-    assert {"head=grow", "body_rate=0.1", "continued_learning_rate=0.001"} < {trial.setting for trial in plan()}
+    assert {"head=grow", "body_rate=0.1", "continued_learning_rate=0.0003"} < {trial.setting for trial in plan()}
 
 
 def test_a_batch_size_left_to_the_machine_is_no_obstacle(workspace):
@@ -190,12 +190,12 @@ def test_the_table_is_written_for_people_and_for_programs(workspace):
 
 @pytest.fixture
 def tried(workspace, monkeypatch) -> list[str]:
-    """Experiments that only say that they ran; `zoom=0.2` explodes."""
+    """Experiments that only say that they ran; `zoom=0.3` explodes."""
     names: list[str] = []
 
     def run(name: str, stages, *, inputs, changes, told) -> Path:
         names.append(name)
-        if changes["train"].get("zoom") == 0.2:
+        if changes["train"].get("zoom") == 0.3:
             error = WallabyError("the loss has exploded")
             error.code = Exit.DATA
             raise error
@@ -216,18 +216,18 @@ def test_what_is_done_is_not_done_again(tried):
 
 
 def test_a_setting_that_cannot_be_trained_does_not_keep_the_others_from_it(tried):
-    trials = plan("zoom=0.2", "flip=false")
+    trials = plan("zoom=0.3", "flip=false")
     assert ablation.run(trials, told=lambda line: None) == {trials[1]: "the loss has exploded"}
     assert set(ablation.table(trials)["setting"]) == {BASELINE, "flip=false"}
 
 
 def test_a_baseline_that_cannot_be_trained_ends_the_ablation(tried):
-    replace("configs/params.yaml", "  zoom: 0.1", "  zoom: 0.2")
+    replace("configs/params.yaml", "  zoom: 0.2", "  zoom: 0.3")
     replace("configs/params.yaml", "  flip: true", "  flip: false")
     baseline, *others = plan("flip=true")
     with pytest.raises(WallabyError, match="exploded"):
         ablation.run(
-            [Trial(BASELINE, baseline.seed, baseline.changes | {"zoom": 0.2}, baseline.key), *others],
+            [Trial(BASELINE, baseline.seed, baseline.changes | {"zoom": 0.3}, baseline.key), *others],
             told=lambda line: None,
         )
     assert len(tried) == 1

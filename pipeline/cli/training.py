@@ -44,7 +44,7 @@ def add(verb: Verb) -> None:
     command.add_argument(
         "settings", nargs="*", metavar="SETTING=VALUE", help="of section train (default: each part of the recipe)"
     )
-    command.add_argument("--epochs", type=int, metavar="N", help="of each training, at most (default: max_epochs)")
+    command.add_argument("--epochs", type=int, metavar="N", help="of each training, at most (default: of the params)")
     command.add_argument("--seeds", type=seeds, default=[], metavar="0,1", help="train each setting with each of them")
     command.add_argument("--dry-run", action="store_true", help="say what would be trained")
 

@@ -5,7 +5,6 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 import filelock
 import pandas as pd
@@ -76,7 +75,7 @@ def main(splits_table: str, base_folder: str, out: str) -> None:
         tensorboard=config.cache("tensorboard") / run_id if params.tensorboard else None,
         told=lambda history: tracking.log_training(run_id, with_cost(history).tail(1), {}),
         **params.model_dump(include=TRAINING_PARAMS),
-        **starting_point(params, continued=base.has_learnt),
+        **params.start(learnt=base.has_learnt),
     )
     fitted, history = trained.fitted, with_cost(trained.fitted.history)
     seconds = float(history["seconds"].sum())
@@ -90,17 +89,6 @@ def main(splits_table: str, base_folder: str, out: str) -> None:
     write_csv(history, Path(out) / "history.csv")
     shutil.rmtree(work)
     print(f"train: plateau at epoch {fitted.best_epoch}, {len(history)} epochs in {seconds / 60:.1f} min")
-
-
-def starting_point(params: config.Train, *, continued: bool) -> dict[str, Any]:
-    """What depends on whether the base has learnt already."""
-    if not continued:
-        return {"learning_rate": params.learning_rate}
-    return {
-        "learning_rate": params.continued_learning_rate,
-        "head_warmup_epochs": params.head_warmup_epochs,
-        "body_rate": params.body_rate,
-    }
 
 
 def work_folder(*inputs: object) -> Path:

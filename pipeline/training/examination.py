@@ -107,10 +107,8 @@ def train_shortly(
     What only a whole run needs is left out: warm-up ends with the first epoch, and no head is trained alone.
     """
     train, val = (some_of_each(rows[rows["set"] == name], number) for name, number in SHORT_RUN_IMAGES.items())
-    settings = params.model_dump(include=TRAINING_PARAMS) | {
-        "max_epochs": EPOCHS,
-        "warmup_epochs": min(params.warmup_epochs, 1.0),
-    }
+    settings = params.model_dump(include=TRAINING_PARAMS) | params.start(learnt=continued)
+    settings |= {"max_epochs": EPOCHS, "warmup_epochs": min(params.warmup_epochs, 1.0), "head_warmup_epochs": 0}
     return trainer.train(
         hardware.twin(model),
         pd.concat([train, val]),
@@ -122,7 +120,5 @@ def train_shortly(
             precision="float32" if params.precision == "auto" else params.precision,
         ),
         augmentation=Augmentation(**params.model_dump(include=AUGMENTATION_PARAMS)),
-        learning_rate=params.continued_learning_rate if continued else params.learning_rate,
-        body_rate=params.body_rate if continued else 1.0,
         **settings,
     ).fitted

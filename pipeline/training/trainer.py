@@ -19,7 +19,7 @@ from pipeline.training.losses import class_weights
 
 AUGMENTATION_PARAMS = {"flip", "rotate_degrees", "zoom", "stronger"}  # of section train
 TRAINING_PARAMS = {  # of section train, that `train` takes as they are
-    *("seed", "max_epochs", "optimizer", "warmup_epochs", "decay", "lr_patience", "patience", "min_delta"),
+    *("seed", "optimizer", "warmup_epochs", "decay", "lr_patience", "patience", "min_delta"),
     *("weight_decay", "ema", "loss", "focal_gamma", "label_smoothing", "imbalance", "max_class_weight"),
 }
 SETS = ("train", "val")

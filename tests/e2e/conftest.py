@@ -103,7 +103,8 @@ def fresh(path: Path) -> Workspace:
 def finished(tmp_path_factory) -> Workspace:
     """A workspace with one quick round on a small demo: two epochs, not meant to be any good."""
     workspace = fresh(tmp_path_factory.mktemp("quick") / "clone")
-    workspace.replace("configs/params.yaml", "max_epochs: 120", "max_epochs: 2")
+    workspace.replace("configs/params.yaml", "max_epochs: 60", "max_epochs: 2")
+    workspace.replace("configs/params.yaml", "continued_max_epochs: 20", "continued_max_epochs: 2")
     workspace.replace("configs/params.yaml", "shard_rows: 2048", "shard_rows: 64")
     workspace.run("wallaby", "demo", "--size", "0.15")
     workspace.run("wallaby", "init-base", "--model", "inception_v4_small")

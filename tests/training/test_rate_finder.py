@@ -58,7 +58,7 @@ def test_the_rate_is_suggested_for_the_base_that_is_there_and_nothing_is_written
 def test_a_base_that_has_learnt_has_a_rate_of_its_own(workspace):
     base(pd.DataFrame({column: ["x"] for column in lineage.empty()}))
     found = rate_finder.find(steps=12)
-    assert (found.key, found.now) == ("continued_learning_rate", 0.0003)
+    assert (found.key, found.now) == ("continued_learning_rate", 0.001)
 
 
 def test_without_a_base_there_is_no_test(workspace):
