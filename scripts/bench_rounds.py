@@ -278,11 +278,12 @@ def figures(lines: list[dict]) -> pd.DataFrame:
 
     Returns:
       Columns `arm`, `seed`, `round`, `classes`, `images`, `plateau` (the best epoch), `epochs`, `minutes` (of the
-      processor, to the plateau), `passed` (empty for never), `passed_scratch`, and shares and numbers of images.
+      processor, to the plateau), `passed` (empty for never), `passed_scratch`, `plateau_scratch`, and shares and
+      numbers of images.
     """
     ended = {(line["seed"], line["round"]): _val(line) for line in lines if line["arm"] == SCRATCH}
     rows = pd.DataFrame([_figures(line, ended.get((line["seed"], line["round"]), np.inf)) for line in lines])
-    scratch = rows.loc[rows["arm"] == SCRATCH, ["seed", "round", "passed"]]
+    scratch = rows.loc[rows["arm"] == SCRATCH, ["seed", "round", "passed", "plateau"]]
     return rows.merge(scratch, on=["seed", "round"], how="left", suffixes=("", "_scratch"))
 
 
@@ -310,8 +311,9 @@ def _figures(line: dict, target: float) -> dict:
 def table(rows: pd.DataFrame) -> str:
     """The figures of each arm and round, means over the seeds, in Markdown."""
     lines = [
-        "| round | classes | images | arm | plateau | minutes | as good after | minutes | sooner | test | benchmark |",
-        "|" + "---|" * 11,
+        "| round | classes | images | arm | plateau | minutes | as good after | minutes | sooner | by the same rule |"
+        " test | benchmark |",
+        "|" + "---|" * 12,
     ]
     for (number, arm), some in rows.groupby(["round", "arm"], sort=False):
         never, passed = some["passed"].isna(), some["passed"].fillna(some["epochs"])
@@ -324,7 +326,10 @@ def table(rows: pd.DataFrame) -> str:
             f"{some['minutes'].mean():.1f}",
             f"{passed.mean():.0f}" + (f" ({never.sum()} of {len(some)} never)" if never.any() else ""),
             f"{(pace * passed).mean():.1f}",
-            f"{'< ' if never.any() else ''}{some['passed_scratch'].sum() / passed.sum():.1f}",
+            *(
+                f"{'< ' if never.any() else ''}{some[name].sum() / passed.sum():.1f}"
+                for name in ("plateau_scratch", "passed_scratch")
+            ),
             *(
                 f"{mean:.1%} ({low:.1%} to {high:.1%})"
                 for mean, low, high in (_wilson(some, name) for name in MEASURED)
