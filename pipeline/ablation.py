@@ -131,9 +131,7 @@ def run(trials: list[Trial], told: Callable[[str], None]) -> dict[Trial, str]:
             continue
         told(f"ablation: {number} of {len(trials)}, {trial.setting}, seed {trial.seed}{_left(trials)}")
         try:
-            copy = experiments.run(
-                trial.name, STAGES, inputs=[paths.BASE, paths.SPLITS], changes={"train": trial.changes}, told=told
-            )
+            copy = experiments.run(trial.name, STAGES, inputs=data_read(), changes={"train": trial.changes}, told=told)
         except WallabyError as error:
             if trial.setting == BASELINE or error.code not in (Exit.USAGE, Exit.DATA):
                 raise
@@ -216,6 +214,11 @@ def check_inputs() -> None:
     for path in (paths.BASE, paths.SPLITS / "splits.parquet"):
         if not path.exists():
             raise DataError("the round has not come this far yet", where=path, mend="run `dvc repro`")
+
+
+def data_read() -> list[Path]:
+    """What the stages read of `data`; code and configuration are copied anyway."""
+    return [path for path in config.dependencies(STAGES) if path.parts[0] == paths.BASE.parts[0]]
 
 
 def digest_of(inputs: list[Path]) -> str:
