@@ -87,7 +87,8 @@ def compare(names: list[str], *, seconds: float, seed: int) -> dict[str, Any]:
         else:
             measured.append({"name": contender.name, "reported": _reported(contender)} | result)
     if not measured:
-        raise DataError("none of the networks could be measured", where=", ".join(names))
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+        raise DataError("none of the networks could be measured", where=reasons)
     table = networks.compare(measured)
     rows = read_table(splits)
     per_class = float(rows.loc[rows["set"] == "train", "label"].value_counts().median())

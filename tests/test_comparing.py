@@ -89,8 +89,9 @@ def test_a_network_that_cannot_be_measured_keeps_no_other_from_it(workspace, mon
 
 def test_without_one_that_can_be_measured_there_is_no_page(workspace, monkeypatch):
     monkeypatch.setattr(comparing, "_measured", measured)
-    with pytest.raises(DataError, match="none of the networks"):
+    with pytest.raises(DataError, match="none of the networks") as refused:
         comparing.compare(["vgg16"], seconds=60, seed=0)
+    assert refused.value.where == "vgg16: memory was too small"
     assert not Path(".wallaby/compare/index.html").exists()
 
 
