@@ -98,7 +98,7 @@ def compare(names: list[str], *, seconds: float, seed: int) -> dict[str, Any]:
         title="Which network fits",
         advice=advice,
         facts={
-            "Training": f"{seconds / 60:g} minutes each",
+            "Training": f"{seconds / 60:g} minute{'' if seconds == 60 else 's'} each",
             "Training set": f"{(rows['set'] == 'train').sum():,} images, {per_class:.0f} a class in the middle",
             "Validation set": f"{table['n'].iloc[0]:,} images",
             "Machine": f"{os.cpu_count()} cores",
