@@ -22,6 +22,7 @@ from pipeline.pages.comparison import comparison
 BASE = "base"  # the contender that is data/base, weights and all
 FROZEN = "+frozen"
 RANDOM = "random"
+STEP = {"batch_size", "learning_rate", "continued_learning_rate"}
 FIT = {"optimizer", "weight_decay", "min_delta", "label_smoothing"}
 AUGMENTATION = {"flip", "rotate_degrees", "zoom", "stronger"}
 
@@ -118,7 +119,7 @@ def compare(names: list[str], *, seconds: float, seed: int) -> dict[str, Any]:
 
 def _measured(contender: Contender, splits: Path, *, seconds: float, seed: int) -> dict[str, Any]:
     params = config.load(config.Train)
-    settings = params.model_dump(include=FIT | AUGMENTATION)
+    settings = params.model_dump(include=STEP | FIT | AUGMENTATION)
     preset = None if contender.preset == BASE else config.load_preset(contender.preset).model_dump()
     base = read_json(paths.BASE / "card.json")["model_digest"] if contender.preset == BASE else ""
     inputs = [asdict(contender), preset, base, digest(splits), seconds, seed, settings]

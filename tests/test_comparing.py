@@ -1,13 +1,15 @@
 """Which networks are compared, and what is said of those that cannot be."""
 
 import json
+import re
 import shutil
+from concurrent.futures import Future
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from pipeline import comparing, paths, tracking
+from pipeline import comparing, config, paths, tracking
 from pipeline.cli import parser
 from pipeline.comparing import Contender
 from pipeline.errors import DataError, Exit, UsageError
@@ -107,3 +109,49 @@ def test_too_little_memory_for_a_network_is_a_reason_and_a_bug_is_none(workspace
     assert fail(UsageError("it does not fit", mend="take another")) == {"failure": "it does not fit; take another"}
     with pytest.raises(ZeroDivisionError):
         fail(ZeroDivisionError())
+
+
+class AtOnce:
+    """Runs what it is given in this very process."""
+
+    def __init__(self, *_, **__): ...
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_): ...
+
+    def submit(self, function, *args):
+        found: Future = Future()
+        found.set_result(function(*args))
+        return found
+
+
+def test_what_was_measured_is_measured_anew_only_when_the_data_or_the_recipe_is_another(workspace, monkeypatch):
+    trained = []
+
+    def trial(contender: Contender, *_) -> dict:
+        trained.append(contender.name)
+        return measured(contender)
+
+    monkeypatch.setattr(comparing, "_trial", trial)
+    monkeypatch.setattr(comparing, "ProcessPoolExecutor", AtOnce)
+
+    def compare(*names: str, seconds: float = 60) -> list[str]:
+        trained.clear()
+        comparing.compare(list(names), seconds=seconds, seed=0)
+        return list(trained)
+
+    assert compare("squeezenet") == ["squeezenet"]
+    assert compare("squeezenet", "mobilenet_v2", "vgg16") == ["mobilenet_v2", "vgg16"]
+    assert compare("squeezenet", "mobilenet_v2", "vgg16") == ["vgg16"]  # a failure is no measurement
+    assert compare("squeezenet", seconds=120) == ["squeezenet"]
+    params = config.PARAMS.read_text()
+    for changed in ("  learning_rate: 0.002", "  batch_size: 16", "  rotate_degrees: 5"):
+        key = changed.partition(":")[0]
+        config.PARAMS.write_text(re.sub(rf"(?m)^{key}: \S+", changed, params))
+        assert compare("squeezenet") == ["squeezenet"], changed
+    config.PARAMS.write_text(params)
+    assert compare("squeezenet") == []
+    write_table(pd.read_parquet(paths.SPLITS / "splits.parquet").iloc[:-1], paths.SPLITS / "splits.parquet")
+    assert compare("squeezenet") == ["squeezenet"]
