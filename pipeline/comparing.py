@@ -1,9 +1,11 @@
 """`wallaby models compare`: networks trained for the same time on the user's own splits, side by side."""
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
 import os
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -20,6 +22,7 @@ from pipeline.pages.comparison import comparison
 BASE = "base"  # the contender that is data/base, weights and all
 FROZEN = "+frozen"
 RANDOM = "random"
+STEP = {"batch_size", "learning_rate", "continued_learning_rate"}
 FIT = {"optimizer", "weight_decay", "min_delta", "label_smoothing"}
 AUGMENTATION = {"flip", "rotate_degrees", "zoom", "stronger"}
 
@@ -43,11 +46,13 @@ class Contender:
         """PRESET, PRESET=WEIGHTS, either with +frozen behind it, or base.
 
         Raises:
-          UsageError: if there is no such preset; the nearest is offered.
+          UsageError: if there is no such preset (the nearest is offered), or weights are given for the base.
         """
         preset, _, weights = text.removesuffix(FROZEN).partition("=")
         if preset != BASE:
             config.load_preset(preset)
+        elif weights:
+            raise UsageError(f"{text}: the base has weights of its own", where="wallaby models compare", mend=BASE)
         return cls(preset, weights or RANDOM, text.endswith(FROZEN))
 
 
@@ -66,9 +71,10 @@ def compare(names: list[str], *, seconds: float, seed: int) -> dict[str, Any]:
     if not names or seconds <= 0:
         raise UsageError("name the networks to compare, and some minutes", where="wallaby models compare")
     out, splits = config.cache("compare"), paths.SPLITS / "splits.parquet"
-    if not splits.exists():
-        raise DataError("there are no data sets yet", where=splits, mend="run `dvc repro split`")
     contenders = [Contender.parse(name) for name in names]
+    if not splits.exists():
+        first = "" if paths.BASE.exists() else "`wallaby init-base --model inception_v4_small`, then "
+        raise DataError("there are no data sets yet", where=splits, mend=f"run {first}`dvc repro split`")
     shown = [contender.name for contender in contenders]
     twice = sorted({name for name in shown if shown.count(name) > 1})
     if twice:
@@ -78,11 +84,12 @@ def compare(names: list[str], *, seconds: float, seed: int) -> dict[str, Any]:
         result = _measured(contender, splits, seconds=seconds, seed=seed)
         if "failure" in result:
             failed[contender.name] = result["failure"]
-            print(f"compare: {contender.name} could not be measured: {result['failure']}", flush=True)
+            _tell(f"{contender.name} could not be measured: {result['failure']}")
         else:
             measured.append({"name": contender.name, "reported": _reported(contender)} | result)
     if not measured:
-        raise DataError("none of the networks could be measured", where=", ".join(names))
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+        raise DataError("none of the networks could be measured", where=reasons)
     table = networks.compare(measured)
     rows = read_table(splits)
     per_class = float(rows.loc[rows["set"] == "train", "label"].value_counts().median())
@@ -92,7 +99,7 @@ def compare(names: list[str], *, seconds: float, seed: int) -> dict[str, Any]:
         title="Which network fits",
         advice=advice,
         facts={
-            "Training": f"{seconds / 60:g} minutes each",
+            "Training": f"{seconds / 60:g} minute{'' if seconds == 60 else 's'} each",
             "Training set": f"{(rows['set'] == 'train').sum():,} images, {per_class:.0f} a class in the middle",
             "Validation set": f"{table['n'].iloc[0]:,} images",
             "Machine": f"{os.cpu_count()} cores",
@@ -112,16 +119,16 @@ def compare(names: list[str], *, seconds: float, seed: int) -> dict[str, Any]:
 
 def _measured(contender: Contender, splits: Path, *, seconds: float, seed: int) -> dict[str, Any]:
     params = config.load(config.Train)
-    settings = params.model_dump(include=FIT | AUGMENTATION)
+    settings = params.model_dump(include=STEP | FIT | AUGMENTATION)
     preset = None if contender.preset == BASE else config.load_preset(contender.preset).model_dump()
     base = read_json(paths.BASE / "card.json")["model_digest"] if contender.preset == BASE else ""
     inputs = [asdict(contender), preset, base, digest(splits), seconds, seed, settings]
     key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
     note = config.cache("compare") / f"{key}.json"
     if note.exists():
-        print(f"compare: {contender.name} was measured before", flush=True)
+        _tell(f"{contender.name} was measured before")
         return read_json(note)
-    print(f"compare: {contender.name}", flush=True)
+    _tell(contender.name)
     context = multiprocessing.get_context("spawn")  # one process a network: its memory is its own
     with ProcessPoolExecutor(1, mp_context=context) as executor:
         try:
@@ -137,7 +144,7 @@ def _trial(contender: Contender, splits: Path, seconds: float, seed: int) -> dic
     from pipeline import bundle
     from pipeline.models import presets
     from pipeline.models.head import renew_head
-    from pipeline.training import trial
+    from pipeline.training import hardware, trial
     from pipeline.training.augmentation import Augmentation
     from pipeline.training.fitting import set_seed
 
@@ -156,7 +163,7 @@ def _trial(contender: Contender, splits: Path, seconds: float, seed: int) -> dic
             preset = config.load_preset(contender.preset)
             model = presets.build(preset, len(classes), seed=seed, weights=contender.weights)
             learnt = contender.weights != RANDOM
-        with TemporaryDirectory() as work:
+        with TemporaryDirectory() as work, contextlib.redirect_stdout(sys.stderr):
             return trial.run(
                 model,
                 rows,
@@ -172,7 +179,15 @@ def _trial(contender: Contender, splits: Path, seconds: float, seed: int) -> dic
                 **params.model_dump(include=FIT),
             )
     except WallabyError as error:
-        return {"failure": str(error)}
+        return {"failure": f"{error.what}; {error.mend}" if error.mend else error.what}
+    except Exception as error:
+        if not hardware.is_out_of_memory(error):
+            raise
+        return {"failure": "memory was too small"}
+
+
+def _tell(line: str) -> None:
+    print(f"compare: {line}", file=sys.stderr, flush=True)  # stdout is the answer's, which may be JSON
 
 
 def _reported(contender: Contender) -> str:

@@ -58,7 +58,7 @@ def remove(folder: Path) -> int:
     roots = config.load(config.Roots)
     ours = [name for name, path in roots.folders.items() if path.is_relative_to(folder.absolute())]
     table = labels.read(paths.LABELS, list(roots.folders))
-    from_demo = table["image"].str.partition("/")[0].isin(ours)
+    from_demo = labels.root_of(table["image"]).isin(ours)
     labels.write(table[~from_demo], paths.LABELS)
     (paths.BENCHMARKS / f"{BENCHMARK}.csv").unlink(missing_ok=True)
     for session in paths.REVIEWS.glob(f"{reviewer.SESSION}*.csv"):

@@ -1,5 +1,6 @@
 """Networks. Importing this package imports Keras, without the lines its backend prints when it starts."""
 
+import logging
 import os
 import sys
 import tempfile
@@ -26,5 +27,6 @@ def _import_quietly() -> ModuleType:
 
 
 keras = _import_quietly()
+logging.getLogger("tensorflow").setLevel(logging.ERROR)  # asking several networks in a row is no fault, and it warns
 
 from pipeline.models import grouped  # noqa: E402, F401 - a file that holds this layer can be read only once it is known

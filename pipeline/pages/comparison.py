@@ -7,20 +7,27 @@ import pandas as pd
 
 from pipeline.pages import chart, rendering
 
-RIGHT = 500  # the right edge of the plot; names stand beside their points
-NAME_GAP = 15  # least distance of two names that would cover each other
-NEAR = 150  # names nearer than this, across, may cover each other
+WIDTH, RIGHT = 700, 660  # of the drawing, and the right edge of the plot
+CHARACTER, LINE = 6.6, 15  # width and height of a name's letters, about
+GAP = 9  # between a point and its name
+DOT = 6  # half of a point's room
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 @dataclass(frozen=True)
 class Point:
-    """A network in the plot, in SVG units: `low` and `high` are the ends of its interval."""
+    """A network in the plot, in SVG units: `low` and `high` are the ends of its interval.
+
+    Its name begins ("start") or ends ("end") at `name_x`.
+    """
 
     name: str
     x: float
     y: float
     low: float
     high: float
+    name_x: float
     name_y: float
     anchor: str
     pareto: bool
@@ -57,6 +64,7 @@ def comparison(rows: pd.DataFrame, *, title: str, advice: str, facts: dict[str, 
         scatter=scatter(rows),
         chart=chart,
         right=RIGHT,
+        width=WIDTH,
     )
 
 
@@ -72,16 +80,15 @@ def scatter(rows: pd.DataFrame) -> Scatter:
     def y(share: float) -> float:
         return round(chart.BOTTOM - (chart.BOTTOM - chart.TOP) * (share - grid[0]) / (grid[-1] - grid[0]), 1)
 
+    rows = rows.sort_values("accuracy", ascending=False)
+    places = list(zip(map(x, rows["images_per_second"]), map(y, rows["accuracy"]), strict=True))
+    taken: list[Box] = [(across - DOT, down - DOT, across + DOT, down + DOT) for across, down in places]
     points: list[Point] = []
-    for row in rows.sort_values("accuracy", ascending=False).itertuples():
-        across, name_y = x(row.images_per_second), y(row.accuracy)
-        for other in points:
-            if abs(other.x - across) < NEAR and abs(other.name_y - name_y) < NAME_GAP:
-                name_y = other.name_y + NAME_GAP
-        anchor = "end" if across > (chart.LEFT + RIGHT) / 2 else "start"
-        points.append(
-            Point(row.name, across, y(row.accuracy), y(row.low), y(row.high), name_y, anchor, bool(row.pareto))
-        )
+    for row, (across, down) in zip(rows.itertuples(), places, strict=True):
+        name_x, name_y, anchor = place_name(row.name, across, down, taken)
+        taken.append(name_box(row.name, name_x, name_y, anchor))
+        ends = y(row.low), y(row.high)
+        points.append(Point(row.name, across, down, *ends, name_x, name_y, anchor, bool(row.pareto)))
     front = sorted((point.x, point.y) for point in points if point.pareto)
     return Scatter(
         points=points,
@@ -89,6 +96,34 @@ def scatter(rows: pd.DataFrame) -> Scatter:
         y_ticks=[(y(tick), f"{tick * 100:g}%") for tick in grid],
         front="M" + "L".join(f"{across} {down}" for across, down in front),
     )
+
+
+def place_name(name: str, x: float, y: float, taken: list[Box]) -> tuple[float, float, str]:
+    """Where the name of a point stands: beside it, as near as there is room within the plot.
+
+    Returns:
+      x, y and anchor; where there is no room at all, the place that covers the fewest others.
+    """
+    lines = range(-int((y - chart.TOP) // LINE), int((chart.BOTTOM - y) // LINE) + 1)
+    places = [
+        (x + side * GAP, y + line * LINE, anchor)
+        for line in sorted(lines, key=abs)
+        for side, anchor in ((1, "start"), (-1, "end"))
+    ]
+
+    def covered(place: tuple[float, float, str]) -> int:
+        left, top, right, bottom = name_box(name, *place)
+        over = sum(left < b[2] and b[0] < right and top < b[3] and b[1] < bottom for b in taken)
+        return over + len(taken) * (left < chart.LEFT or right > WIDTH)
+
+    return min(places, key=covered)
+
+
+def name_box(name: str, x: float, y: float, anchor: str) -> Box:
+    """The room that a name takes."""
+    width = CHARACTER * len(name)
+    left = x if anchor == "start" else x - width
+    return left, y - LINE / 2, left + width, y + LINE / 2
 
 
 def _round_speeds(low: float, high: float) -> list[float]:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import DataError
+from pipeline.models.hub_layer import module_of
 from pipeline.training import hardware
 from pipeline.training.fitting import Fitted
 
@@ -31,6 +32,7 @@ SCALES = {  # what black and white become in networks that are known to work
     "ImageNet's mean and deviation": (-2.118, 2.640),
     "ImageNet's mean": (-123.68, 151.06),
 }
+OF_A_MODULE = {"0 to 255, which the module scales itself": (0.0, 255.0)}  # what is inside it cannot be seen
 SLACK = 0.1  # of a scale
 CHANNELS = 0.7  # the narrowest channel against the widest
 SPREAD = 0.05  # least standard deviation of real pictures, as a share of the way from black to white
@@ -90,14 +92,17 @@ def inputs_scaled(model: keras.Model, pixels: np.ndarray) -> Finding:
     real = reaching.predict(pixels, batch_size=BATCH, verbose=0)
     way = np.abs(high - low)
     ends = float(min(low.min(), high.min())), float(max(low.max(), high.max()))
-    scale = next((name for name, known in SCALES.items() if _fits(ends, known)), "no known scale")
+    scales = SCALES | OF_A_MODULE if module_of(model) else SCALES
+    scale = next((name for name, known in scales.items() if _fits(ends, known)), "no known scale")
     spread = float(real.std()) / max(float(way.mean()), 1e-12)
     measured = (
         f"black to white: {ends[0]:.3g} to {ends[1]:.3g} ({scale});"
         f" real pictures: mean {real.mean():.3g}, deviation {real.std():.3g}, {real.min():.3g} to {real.max():.3g}"
     )
-    sound = scale in SCALES and way.min() >= CHANNELS * way.max() and spread >= SPREAD and np.isfinite(real).all()
+    sound = scale in scales and way.min() >= CHANNELS * way.max() and spread >= SPREAD and np.isfinite(real).all()
     mend = "pixels go in as 0 to 255 and the network scales them once: look at the layer `scale` of its file"
+    if module_of(model):
+        mend += ", and at input_range in the preset"
     return verdict("inputs are scaled as the network expects", bool(sound), measured, mend)
 
 

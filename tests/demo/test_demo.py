@@ -171,6 +171,13 @@ def test_the_demo_is_taken_out_and_a_person_s_work_stays(clone):
     assert list(paths.BENCHMARKS.iterdir()) == []
 
 
+def test_the_demo_is_taken_out_when_nobody_has_a_label_left(clone):
+    demo.write(paths.DEMO, size=0.02)
+    write_text("image,label\n", paths.LABELS)
+    assert demo.remove(paths.DEMO) == 0
+    assert not paths.DEMO.exists()
+
+
 @pytest.mark.parametrize("there", ["a label", "a picture", "a folder"])
 def test_a_library_that_is_not_the_demo_s_is_left_alone(clone, there):
     if there == "a label":

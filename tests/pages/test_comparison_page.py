@@ -1,11 +1,13 @@
 """The page of networks side by side."""
 
-from itertools import pairwise
+from itertools import combinations, product
 
 import pandas as pd
+import pytest
 
 from pipeline.evaluation.contenders import compare
-from pipeline.pages.comparison import comparison, scatter
+from pipeline.pages import chart
+from pipeline.pages.comparison import WIDTH, comparison, name_box, scatter
 
 
 def rows(*networks: tuple[str, int, float]) -> pd.DataFrame:
@@ -47,10 +49,27 @@ def test_a_network_that_failed_is_named_with_its_reason():
     assert "giant: memory was too small" in page(rows(("small", 70, 100.0)), failed={"giant": "memory was too small"})
 
 
-def test_names_of_close_points_do_not_cover_each_other():
-    points = scatter(rows(("a", 80, 100.0), ("b", 80, 101.0), ("c", 79, 99.0))).points
-    heights = sorted(point.name_y for point in points)
-    assert min(b - a for a, b in pairwise(heights)) >= 15
+CLOSE = {
+    "at one speed": [("a", 80, 100.0), ("b", 80, 101.0), ("c", 79, 99.0)],
+    "at the bottom": [("inception_v4_small", 90, 900.0), *((f"network_{n}", 1 + n % 3, 20.0 + n) for n in range(6))],
+    "long names": [(f"hub efficientnet_lite0_feature_vector {n}", 80 + n, 100.0 + 20 * n) for n in range(4)],
+}
+
+
+@pytest.mark.parametrize("networks", CLOSE.values(), ids=CLOSE)
+def test_names_cover_neither_each_other_nor_a_point_and_stay_within_the_plot(networks):
+    points = scatter(rows(*networks)).points
+    names = [name_box(point.name, point.name_x, point.name_y, point.anchor) for point in points]
+    dots = [(point.x - 1, point.y - 1, point.x + 1, point.y + 1) for point in points]
+    for some, other in [*combinations(names, 2), *product(names, dots)]:
+        assert some[2] <= other[0] or other[2] <= some[0] or some[3] <= other[1] or other[3] <= some[1]
+    assert all(left >= 0 and right <= WIDTH for left, _, right, _ in names)
+    assert all(chart.TOP <= point.name_y <= chart.BOTTOM for point in points)
+
+
+def test_a_name_stands_beside_its_point_where_there_is_room():
+    point, other = scatter(rows(("a", 90, 10.0), ("b", 50, 100.0))).points
+    assert (point.name_y, other.name_y) == (point.y, other.y)
 
 
 def test_a_lone_network_has_its_place_in_the_plot():

@@ -7,9 +7,11 @@ import pytest
 from keras import layers
 
 from pipeline.models.head import FEATURES, add_head, freeze
+from pipeline.models.hub import hub
 from pipeline.training import doctor
 from pipeline.training.doctor import FAIL, PASS, WARN
 from pipeline.training.fitting import Fitted
+from tests.hub_modules import save_module
 from tests.networks import SIDE, coloured, train
 
 
@@ -97,6 +99,23 @@ def test_a_wrong_scaling_is_found(pictures, planted):
     found = doctor.inputs_scaled(planted(), pictures[0])
     assert found.verdict == FAIL
     assert "layer `scale`" in found.mend
+
+
+@pytest.mark.parametrize(
+    ("wanted", "verdict", "says"),
+    [
+        ([0, 1], PASS, "(0 to 1)"),
+        ([-1, 1], PASS, "(-1 to 1)"),
+        ([0, 255], PASS, "which the module scales itself"),
+        ([0, 2550], FAIL, "no known scale"),
+    ],
+)
+def test_a_module_of_tensorflow_hub_may_scale_pixels_itself(tmp_path, pictures, wanted, verdict, says):
+    model = hub(image_size=SIDE, num_classes=3, handle=str(save_module(tmp_path)), input_range=wanted)
+    found = doctor.inputs_scaled(model, pictures[0])
+    assert found.verdict == verdict
+    assert says in found.measured
+    assert ("input_range" in found.mend) == (verdict == FAIL)
 
 
 def test_pictures_that_were_scaled_before_they_came_are_found(sound, pictures):
