@@ -3,6 +3,8 @@
 `subject` and `layout` are measured when a picture is indexed, from its small grey reading; `screen` needs tables only.
 """
 
+import warnings
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -83,6 +85,7 @@ def sideways(images: pd.DataFrame) -> pd.Series:
     (after Gidaris, Singh & Komodakis 2018, "Unsupervised Representation Learning by Predicting Image Rotations"), and
     each image is judged by one that learnt from others. Images of one perceptual hash are never parted.
     """
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -102,7 +105,9 @@ def sideways(images: pd.DataFrame) -> pd.Series:
         model = make_pipeline(
             StandardScaler(), MLPClassifier((64,), alpha=0.1, early_stopping=True, max_iter=100, random_state=SEED)
         )
-        with threadpool_limits(1):  # its matrices are so small that threads wait for each other: 25 times the work
+        # Its matrices are so small that threads wait for each other: 25 times the work.
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # a limit to the time, as meant
             model.fit(np.concatenate(views).reshape(-1, cells[0].size), np.repeat([0, 1], 4 * len(learnt)))
         judged = cells[fold == number]
         both = [model.predict_proba(view.reshape(len(view), -1))[:, 1] for view in (judged, _mirrored(judged))]
