@@ -290,7 +290,10 @@ def set_root(kind: str, name: str, folder: Path, path: Path = PARAMS) -> None:
     with _edited(path) as document:
         roots = document["roots"]
         roots[kind] = roots.get(kind) or {}
-        roots[kind][name] = str(folder)
+        if name in roots[kind] or not roots[kind]:
+            roots[kind][name] = str(folder)
+        else:  # first: behind the last root lies the empty line before the next section
+            roots[kind].insert(0, name, str(folder))
         _check(Roots, {key: dict(folders or {}) for key, folders in roots.items()}, f"{path}, section roots")
 
 

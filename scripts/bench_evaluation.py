@@ -3,13 +3,14 @@
 
     scripts/bench_evaluation.py [PART ...] [--images N] [--classes N]
 
-PART: proof (scores, thresholds, audit, metrics, page), peers (the same arrays in scikit-learn and cleanlab), promise
-(how often a threshold keeps its promise, by its rule). Default: all. Each part runs in a process of its own, so that
-its memory is its own.
+PART: proof (scores, thresholds, audit, metrics, page), peers (the same arrays in scikit-learn and cleanlab), gate (the
+stage as `dvc repro` runs it, with a fifth of the images in benchmarks), promise (how often a threshold keeps its
+promise, by its rule). Default: all. Each part runs in a process of its own, so that its memory is its own.
 """
 
 import argparse
 import io
+import os
 import resource
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from pipeline import bundle
 from pipeline.evaluation import assessment, audit, comparison, mistakes, scores, thresholds
-from pipeline.files import write_table
+from pipeline.files import digest, read_json, write_json, write_table, write_text
+from pipeline.library import lineage
 from pipeline.pages import report
 
+ROOT = Path(__file__).parent.parent
 BLOCK = 4096
 FEATURES = 512
 SETS = {
@@ -46,6 +51,7 @@ PARAMS: dict[str, Any] = {
     "audit_max_share": 0.05,
     "audit_ask_again_after": 2,
 }
+BENCHMARK = 0.2  # of the images that the gate reads
 PEER_IMAGES = 50_000  # cleanlab's own function holds everything as float64, several times over
 
 
@@ -56,13 +62,17 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=1500)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    parts = args.part or list(PARTS)
     if args.folder:
-        PARTS[args.part[0]](Path(args.folder))
+        PARTS[parts[0]](Path(args.folder))
         return
     with tempfile.TemporaryDirectory() as name:
-        make(Path(name), args.images, args.classes)
         print(f"{args.images:,} images x {args.classes:,} classes")
-        for part in args.part or PARTS:
+        if {"proof", "peers"} & set(parts):
+            make(Path(name), args.images, args.classes)
+        if "gate" in parts:
+            make_two_models(Path(name), args.images, args.classes)
+        for part in parts:
             subprocess.run([sys.executable, __file__, part, "--folder", name], check=True)
 
 
@@ -94,6 +104,55 @@ def make(folder: Path, images: int, classes: int) -> None:
     table["wrong"] = label != truth
     write_table(table, folder / "images.parquet")
     pd.Series(names).to_csv(folder / "classes.txt", index=False, header=False)
+
+
+def make_two_models(folder: Path, images: int, classes: int) -> None:
+    """Folders as evaluate and release leave them, of two models of 85 % that differ on a twelfth of the images.
+
+    One class in a hundred of the candidate's is lost.
+    """
+    random = np.random.default_rng(0)
+    names = np.array([f"class {number:04d}" for number in range(classes)], dtype=object)
+    label = random.integers(0, classes, images)
+    sets = np.where(random.random(images) < BENCHMARK, "benchmark:field", "train")
+    right = random.random(images) < 0.85
+    rows = pd.DataFrame(
+        {
+            "image": [f"library/{number:07d}.jpg" for number in range(images)],
+            "sha256": [f"{number * 0x9E3779B97F4A7C15 % 2**64:016x}" * 4 for number in range(images)],
+            "phash": [f"{number:016x}" for number in random.integers(0, 2**63, images)],
+            "group": "",
+            "together": "",
+            "set": sets,
+            "label": names[label],
+        }
+    )
+    os.symlink(ROOT / "configs", folder / "configs")
+    write_text("event,class,to,min_images,flip,by,at,note\n", folder / "classes.csv")
+    for name, scores_folder in (("model", "evaluation"), ("released", "released")):
+        changed = random.random(images) < 1 / 24
+        named = right ^ changed
+        if name == "model":
+            named &= label % 100 != 42
+        other = (label + 1 + random.integers(0, classes - 1, images)) % classes
+        said = np.where(named, label, other)
+        target = folder / name
+        write_text(f"network {name}", target / bundle.MODEL)
+        card = bundle.Card("made-up", 299, model_digest=digest(target / bundle.MODEL))
+        write_json(asdict(card), target / bundle.CARD)
+        write_text("".join(f"{each}\n" for each in names), target / bundle.CLASSES)
+        write_table(lineage.extend(lineage.empty(), rows, round_=1), target / bundle.LINEAGE)
+        best = np.stack([said, *((said + 7 * step) % classes for step in range(1, assessment.TOP_K))], axis=1)
+        scored = rows.assign(
+            predicted=names[said],
+            score=0.9,
+            top_labels=list(names[best]),
+            top_scores=[np.linspace(0.9, 0.0, assessment.TOP_K)] * images,
+            label_score=np.where(named, 0.9, 0.05),
+            label_rank=np.where(named, 1, 2),
+            model=card.model_digest,
+        )
+        write_table(scored, folder / scores_folder / "scores.parquet")
 
 
 def load(folder: Path) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
@@ -187,6 +246,24 @@ def peers(folder: Path) -> None:
         find_label_issues(targets, probs, return_indices_ranked_by="self_confidence", n_jobs=1)
 
 
+def gate(folder: Path) -> None:
+    """The stage as a process of its own; time and memory are its own."""
+    command = [sys.executable, "-m", "pipeline.stages.gate"]
+    started = time.perf_counter()
+    print("gate", flush=True)
+    subprocess.run(
+        [*command, "evaluation", "model", "classes.csv", "released", "gate"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+    seconds, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    said = f"the stage, {read_json(folder / 'gate/gate.json')['images']['all']:,} images of benchmarks"
+    cpu = used.ru_utime + used.ru_stime
+    print(f"  {said:<58}{seconds:>7.1f} s  ({cpu:.1f} s of CPU)   peak {used.ru_maxrss / 2**20:.1f} GiB")
+    print(f"  page: {(folder / 'gate/index.html').stat().st_size / 2**20:.1f} MiB")
+
+
 def promise(folder: Path) -> None:
     """Thresholds chosen on few images, held against many: how often 95 % of the answers shown are right indeed."""
     print("promise: of 100 thresholds for 95 %, how many keep it on other images")
@@ -215,7 +292,7 @@ def honest(number: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame({"set": "benchmark:b", "predicted": "a", "score": score, "label_rank": rank, "model": "m"})
 
 
-PARTS = {"proof": proof, "peers": peers, "promise": promise}
+PARTS = {"proof": proof, "peers": peers, "gate": gate, "promise": promise}
 
 if __name__ == "__main__":
     main()

@@ -165,6 +165,9 @@ def test_naming_a_root_changes_one_line_and_keeps_every_comment(params):
     after = path.read_text(encoding="utf-8").splitlines()
     assert sorted(set(after) - set(before)) == ["    cards: /mnt/cards", "    pool: /mnt/my pictures"]
     assert [line.partition(":")[0] for line in set(before) - set(after)] == ["    pool"]
+    config.set_root("benchmark", "messy", Path("/mnt/messy"), path)
+    blank = path.read_text(encoding="utf-8").splitlines().index("", 3)
+    assert "messy" in "".join(path.read_text(encoding="utf-8").splitlines()[:blank])  # the section stays whole
     assert config.load(config.Roots, path).pool["pool"] == Path("/mnt/my pictures")
 
 

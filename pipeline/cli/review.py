@@ -30,7 +30,7 @@ def review(args: argparse.Namespace) -> int:
         )
     if args.sheet:
         number = sheets.write(args.sheet)
-        text = f"{number} images in {args.sheet}: fill `decision` with yes, a class, unknown or bad; then\n"
+        text = f"{number} images in {args.sheet}: fill `decision` with yes, a class, keep, unknown or bad; then\n"
         return answer(args, {"images": number}, f"{text}  wallaby review --take {args.sheet} --by YOUR-NAME")
     page = existing(paths.QUEUE / "index.html").resolve()
     return answer(args, {"page": str(page)}, f"look at {page.as_uri()}\ndecide with: wallaby review --sheet sheet.csv")

@@ -59,7 +59,8 @@ def resolve(listed: pd.DataFrame, library: pd.DataFrame, source: object) -> pd.D
       library: the index's library table.
 
     Raises:
-      DataError: if an image is missing or unreadable: a set that shrinks in silence compares nothing.
+      DataError: if an image is missing or unreadable: a set that shrinks in silence compares nothing; and for a
+        picture that two sets share, under whatever names.
     """
     rows = listed.merge(library, on="image", how="left")
     rows["failure"] = rows["failure"].fillna("not indexed")
@@ -70,6 +71,15 @@ def resolve(listed: pd.DataFrame, library: pd.DataFrame, source: object) -> pd.D
             f"{len(broken)} benchmark images cannot be read, first {first['image']}: {first['failure']}",
             where=f"{source}/{first['benchmark']}.csv",
             mend="bring the files back, or remove their rows (which makes a new version of the set)",
+        )
+    sets = rows.groupby("sha256")["benchmark"].nunique()
+    shared = rows[rows["sha256"].isin(sets.index[sets > 1])]
+    if len(shared):
+        same = shared[shared["sha256"] == shared["sha256"].iloc[0]]
+        raise DataError(
+            f"{shared['sha256'].nunique()} pictures are in two benchmark sets, first {' and '.join(same['image'])}",
+            where=f"{source}: {' and '.join(sorted(set(same['benchmark'])))}",
+            mend="keep each in one of them",
         )
     return rows.assign(
         set=PREFIX + rows["benchmark"], group=rows["sha256"].str[:16], together="", subclass="", origin="real"

@@ -22,12 +22,15 @@ class Material:
       unknown: names of the library's images with status unknown.
       conflicts: images of groups whose labels differ; columns `image`, `sha256`, `group`, `label`, `detail` (the labels
         of the group).
+      suspects: labelled images that the label audit asks about; columns `image`, `sha256`, `rank`, `trained`, `label`
+        (what it sees instead), `score`, `reason`.
     """
 
     predictions: pd.DataFrame
     board: pd.DataFrame
     unknown: set[str]
     conflicts: pd.DataFrame
+    suspects: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -75,11 +78,21 @@ def label_conflict(material: Material, **_) -> pd.DataFrame:
     return rows.assign(score=np.nan, reason=rows["label"] + " here; the same picture is called " + rows["detail"])
 
 
+def suspect_label(material: Material, **_) -> pd.DataFrame:
+    """Images whose label the model contradicts, first those it was not trained on (`evaluation.audit`)."""
+    return material.suspects.sort_values(["trained", "rank", "image"])
+
+
 RECIPES = [
     Recipe(
         CONFLICT_RECIPE,
         "The same picture under different labels. Say of each what it shows: yes, if the label it has is right.",
         label_conflict,
+    ),
+    Recipe(
+        "suspect-label",
+        "Labels that the model contradicts. Say yes to what it sees, name another class, keep, or call it bad.",
+        suspect_label,
     ),
     Recipe(
         "unknown", "Good pictures in the library that nobody could name. Name them, or leave them unknown.", unknown

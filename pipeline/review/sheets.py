@@ -52,7 +52,9 @@ def take(path: Path, *, by: str, at: str) -> tuple[Path, int]:
     sheet = labels.read_csv(path, ["decision", "image"])
     found = decisions.from_sheet(sheet, path, by=by, at=at, model=model_digest())
     if found.empty:
-        raise DataError("no row has a decision", where=path, mend="fill the column with yes, a class, unknown or bad")
+        raise DataError(
+            "no row has a decision", where=path, mend="fill the column with yes, a class, keep, unknown or bad"
+        )
     names = list(config.load(config.Roots).folders)
     labels.check_images(found["image"], names, path)
     labels.check_spelling(found, path, known=labels.read(paths.LABELS, names)["label"])

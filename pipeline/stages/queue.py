@@ -8,13 +8,13 @@ import pandas as pd
 from pipeline import config, errors, pages
 from pipeline.files import read_table, write_table, write_text
 from pipeline.inference import store
-from pipeline.library import board, curation, labels
+from pipeline.library import benchmarks, board, curation, labels
 from pipeline.review import recipes
 
 PREDICTION_COLUMNS = ["image", "sha256", "label", "score", "top_labels", "top_scores", "failure"]
 
 
-def main(predictions_folder: str, curated_folder: str, index_folder: str, out: str) -> None:
+def main(predictions_folder: str, curated_folder: str, index_folder: str, audit_table: str, out: str) -> None:
     params, folders, curate = config.load(config.Queue), config.load(config.Roots).folders, config.load(config.Curate)
     curated, index = Path(curated_folder), Path(index_folder)
     predictions = store.read(Path(predictions_folder), PREDICTION_COLUMNS)
@@ -27,6 +27,7 @@ def main(predictions_folder: str, curated_folder: str, index_folder: str, out: s
         board=board.read(curated / "board.csv"),
         unknown=set(excluded.loc[excluded["reason"] == "unknown", "image"]),
         conflicts=excluded[excluded["reason"] == curation.CONFLICT],
+        suspects=suspects(read_table(Path(audit_table))),
     )
     tables = recipes.run(
         material,
@@ -47,6 +48,12 @@ def main(predictions_folder: str, curated_folder: str, index_folder: str, out: s
     )
     write_text(page, folder / "index.html")
     print("queue: " + ", ".join(f"{name} {len(table)}" for name, table in tables.items()))
+
+
+def suspects(audit: pd.DataFrame) -> pd.DataFrame:
+    """What the audit asks of labels; those of benchmarks are not among the labels, and stand in the report alone."""
+    asked = audit[audit["asked"].astype(bool) & ~audit["set"].str.startswith(benchmarks.PREFIX)]
+    return asked.drop(columns="label").rename(columns={"predicted": "label"})
 
 
 if __name__ == "__main__":

@@ -105,6 +105,16 @@ def test_a_set_never_shrinks_in_silence(library, reason):
     assert refused.value.where == "data/benchmarks/field.csv"
 
 
+def test_a_picture_that_two_sets_share_is_named_with_both():
+    two = pd.concat([listed(a="lion", b="lion"), listed(c="lion").assign(benchmark="hard")])
+    twins = LIBRARY.assign(sha256=LIBRARY["sha256"].where(LIBRARY["image"] != "benchmark/c", sha("benchmark/a")))
+    with pytest.raises(DataError) as refused:
+        benchmarks.resolve(two, twins, "data/benchmarks")
+    assert "1 pictures are in two benchmark sets, first benchmark/a and benchmark/c" in str(refused.value)
+    assert refused.value.where == "data/benchmarks: field and hard"
+    assert len(benchmarks.resolve(listed(a="lion", c="lion"), twins, "")) == 2  # twice in one set
+
+
 def version(library: pd.DataFrame = LIBRARY, **labels: str) -> str:
     return benchmarks.versions(benchmarks.resolve(listed(**labels), library, ""))["benchmark:field"]
 

@@ -36,6 +36,13 @@ def conflicts(*rows: tuple[str, str, str]) -> pd.DataFrame:
     return table.assign(sha256=[sha(name) for name in table["image"]], detail="emu / owl").astype("str")
 
 
+def suspects(*rows: tuple[str, int, bool]) -> pd.DataFrame:
+    """Labelled images that the audit asks about: name, rank in its part, and whether the model was trained on it."""
+    table = pd.DataFrame(rows, columns=["image", "rank", "trained"]).astype({"image": "str", "trained": bool})
+    said = table.assign(label="owl", score=0.9, reason="labelled emu (1%); the model sees owl (90%)")
+    return said.assign(sha256=table["image"].map(sha).astype("str")).astype({"label": "str", "reason": "str"})
+
+
 def run(
     table: pd.DataFrame,
     *,
@@ -43,11 +50,16 @@ def run(
     looks: dict | None = None,
     max_rows: int = 100,
     differing: pd.DataFrame | None = None,
+    doubted: pd.DataFrame | None = None,
 ) -> dict:
     """The queues; names in `unknown` are library images nobody could name."""
     board = pd.DataFrame({"label": ["cat", "dog", "emu"], "groups": [14, 15, 10]})
     material = Material(
-        table, board, {f"pool/{name}.jpg" for name in unknown}, conflicts() if differing is None else differing
+        table,
+        board,
+        {f"pool/{name}.jpg" for name in unknown},
+        conflicts() if differing is None else differing,
+        suspects() if doubted is None else doubted,
     )
     hashes = {image: phash(image) for image in table["image"]} | {f"pool/{k}.jpg": v for k, v in (looks or {}).items()}
     phashes = pd.Series(hashes, dtype="str")
@@ -71,6 +83,13 @@ def test_low_count_takes_an_image_at_its_very_score():
 def test_low_count_says_how_many_images_the_class_has_and_what_the_model_sees():
     reason = run(predictions(a=("emu", 0.8)))["low-count"]["reason"].item()
     assert reason == "emu has only 10 images; the model sees emu (80%) or owl (15%)"
+
+
+def test_suspect_labels_come_as_the_audit_ranks_them_those_the_model_has_learnt_last():
+    doubted = suspects(("a", 1, True), ("b", 2, False), ("c", 1, False))
+    found = run(predictions(), doubted=doubted)["suspect-label"]
+    assert found["image"].tolist() == ["c", "b", "a"]
+    assert found["label"].unique().tolist() == ["owl"]  # what yes accepts
 
 
 def test_look_alike_finds_hesitant_images_the_most_hesitant_first():
@@ -123,7 +142,7 @@ def test_near_duplicates_share_their_group():
 
 def test_an_image_without_a_known_hash_is_a_group_of_its_own():
     table = predictions(a=("dog", 0.5), b=("dog", 0.5))
-    material = Material(table, pd.DataFrame({"label": [], "groups": []}), set(), conflicts())
+    material = Material(table, pd.DataFrame({"label": [], "groups": []}), set(), conflicts(), suspects())
     found = recipes.run(material, pd.Series(dtype="str"), near_duplicate_distance=4, max_rows=9, **PARAMS)
     assert found["look-alike"]["group"].nunique() == 2
 
