@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import bundle, config, experiments, paths
+from pipeline import bundle, config, experiments, paths, sections
 from pipeline.errors import DataError, Exit, UsageError, WallabyError
 from pipeline.evaluation import paired
 from pipeline.files import digest, read_json, read_table, write_csv, write_json, write_table, write_text
@@ -60,7 +60,7 @@ def plan(settings: list[str], *, epochs: int | None, seeds: list[int]) -> list[T
       DataError: if the round has not come as far as training.
     """
     check_inputs()
-    params = config.load(config.Train)
+    params = config.load(sections.Train)
     settings = settings or usual_settings(params, continued=bundle.has_learnt(paths.BASE))
     always: dict[str, Any] = {} if epochs is None else dict.fromkeys(EPOCHS, epochs)
     inputs = digest_of(config.dependencies(STAGES))
@@ -68,8 +68,8 @@ def plan(settings: list[str], *, epochs: int | None, seeds: list[int]) -> list[T
     for setting in [BASELINE, *settings]:
         changes = always | ({} if setting == BASELINE else dict([parse(setting)]))
         for seed in seeds or [params.seed]:
-            values = config.changed(config.Train, changes | {"seed": seed})
-            read = values.model_dump(exclude=config.FOR_PEOPLE)
+            values = config.changed(sections.Train, changes | {"seed": seed})
+            read = values.model_dump(exclude=sections.FOR_PEOPLE)
             key = hashlib.sha256(f"{inputs} {read}".encode()).hexdigest()[:16]
             if setting != BASELINE and key in trials:
                 same = trials[key].setting
@@ -78,7 +78,7 @@ def plan(settings: list[str], *, epochs: int | None, seeds: list[int]) -> list[T
     return list(trials.values())
 
 
-def usual_settings(params: config.Train, *, continued: bool) -> list[str]:
+def usual_settings(params: sections.Train, *, continued: bool) -> list[str]:
     """Each part of the recipe taken away, or its other choice; without those that change nothing."""
     tried: dict[str, Any] = {
         "flip": False,
@@ -108,7 +108,7 @@ def _written(value: Any) -> str:
 
 def parse(setting: str) -> tuple[str, Any]:
     name, equals, value = setting.partition("=")
-    known = set(config.Train.model_fields)
+    known = set(sections.Train.model_fields)
     if not equals or name not in known:
         raise UsageError(f"unknown setting '{setting}'", where="section train", mend=config.nearest(name, known))
     if name in ("seed", *EPOCHS):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import config, tracking, versions
+from pipeline import config, sections, tracking, versions
 from pipeline.evaluation import versions as measures
 from pipeline.files import write_text
 from pipeline.library import classes
@@ -51,7 +51,7 @@ def ledger(told: Chronicle, reviews: Path) -> dict[str, Any]:
     """What each round cost in labels and minutes, what it brought, and for which classes more labels no longer pay."""
     rounds = versions.rounds_of(told.table)
     sets = told.sets[told.sets["run_id"].isin(rounds["run_id"]) & ~told.sets["set"].isin(measures.NOT_SHOWN)]
-    taken = decisions.read_all(reviews, list(config.load(config.Roots).folders))
+    taken = decisions.read_all(reviews, list(config.load(sections.Roots).folders))
     costs = measures.ledger(
         rounds,
         sets.assign(round=sets["round"].astype(int)),

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pipeline import config, paths, tracking
+from pipeline import config, paths, sections, tracking
 from pipeline.errors import DataError, UsageError, WallabyError
 from pipeline.evaluation import contenders as networks
 from pipeline.files import digest, read_json, read_table, write_csv, write_json, write_text
@@ -118,7 +118,7 @@ def compare(names: list[str], *, seconds: float, seed: int) -> dict[str, Any]:
 
 
 def _measured(contender: Contender, splits: Path, *, seconds: float, seed: int) -> dict[str, Any]:
-    params = config.load(config.Train)
+    params = config.load(sections.Train)
     settings = params.model_dump(include=STEP | FIT | AUGMENTATION)
     preset = None if contender.preset == BASE else config.load_preset(contender.preset).model_dump()
     base = read_json(paths.BASE / "card.json")["model_digest"] if contender.preset == BASE else ""
@@ -148,7 +148,7 @@ def _trial(contender: Contender, splits: Path, seconds: float, seed: int) -> dic
     from pipeline.training.augmentation import Augmentation
     from pipeline.training.fitting import set_seed
 
-    params = config.load(config.Train)
+    params = config.load(sections.Train)
     rows = read_table(splits)
     rows = rows[rows["set"].isin(["train", "val"])]
     classes = sorted(rows.loc[rows["set"] == "train", "label"].unique())
@@ -168,7 +168,7 @@ def _trial(contender: Contender, splits: Path, seconds: float, seed: int) -> dic
                 model,
                 rows,
                 classes,
-                folders=config.load(config.Roots).folders,
+                folders=config.load(sections.Roots).folders,
                 work=Path(work),
                 seconds=seconds,
                 frozen=contender.frozen,

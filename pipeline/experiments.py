@@ -19,7 +19,7 @@ from typing import Any
 
 import filelock
 
-from pipeline import config, errors
+from pipeline import config, errors, paths
 from pipeline.errors import DataError, Exit, ResumableError, WallabyError
 from pipeline.files import atomic_folder, write_text
 
@@ -124,7 +124,7 @@ def _reproduce(copy: Path, name: str, stages: list[str], told: Callable[[str], N
     interpreter = str(Path(sys.executable).parent)  # the stages are told as `python`
     environment = {
         "PATH": f"{interpreter}{os.pathsep}{os.environ['PATH']}",
-        "DVC_ROOT": str(config.workspace()),
+        "DVC_ROOT": str(paths.workspace()),
         "DVC_EXP_NAME": name,
         "DVC_NO_ANALYTICS": "1",
     }

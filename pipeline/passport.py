@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.dataset
 
-from pipeline import bundle, config, paths
+from pipeline import bundle, config, paths, sections
 from pipeline.config import nearest
 from pipeline.errors import DataError
 from pipeline.library import board, classes, history, labels, pictures, splits
@@ -38,7 +38,7 @@ def of_image(asked: str) -> dict[str, Any]:
     if "near" in row:  # a picture that is not indexed
         return row
     image, sha256 = row["image"], row["sha256"]
-    roots = config.load(config.Roots)
+    roots = config.load(sections.Roots)
     told: dict[str, Any] = {"image": image, "file": str(labels.locate(image, roots.folders)), "from": row.pop("from")}
     told |= {name: row[name] for name in FACTS} | {"quality": {name: row[name] for name in MEASURES}}
     told["label"] = _label(image)
@@ -122,7 +122,7 @@ def _indexed(condition: pa.compute.Expression) -> list[dict[str, Any]]:
 
 def _near(phash: str) -> list[dict[str, Any]]:
     """The library's near-duplicates of a picture that is not in it, nearest first."""
-    distance = config.load(config.Curate).near_duplicate_distance
+    distance = config.load(sections.Curate).near_duplicate_distance
     library = pa.parquet.read_table(paths.INDEX / "library.parquet", columns=["image", "phash"]).to_pandas()
     library = library[library["phash"] != ""]
     if not phash or library.empty:
@@ -144,7 +144,7 @@ def _label(image: str) -> dict[str, str] | None:
         table = pa.csv.read_csv(paths.LABELS, convert_options=every, parse_options=parse)
         rows = table.filter(pc.equal(table["image"], image)).to_pandas().fillna("")
     except (pa.ArrowInvalid, FileNotFoundError):  # the strict reader says what is wrong with it
-        rows = labels.read(paths.LABELS, list(config.load(config.Roots).folders))
+        rows = labels.read(paths.LABELS, list(config.load(sections.Roots).folders))
         rows = rows[rows["image"] == image]
     if rows.empty:
         return None
@@ -153,7 +153,7 @@ def _label(image: str) -> dict[str, str] | None:
 
 
 def _decisions(image: str) -> list[dict[str, str]]:
-    said = decisions.read_all(paths.REVIEWS, list(config.load(config.Roots).folders))
+    said = decisions.read_all(paths.REVIEWS, list(config.load(sections.Roots).folders))
     columns = ["at", "by", "decision", "label", "suggested", "model", "recipe"]
     return said.loc[said["image"] == image, columns].to_dict("records")
 

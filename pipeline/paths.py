@@ -1,5 +1,6 @@
 """Where sources and products lie, for the commands; stages are told by `dvc.yaml`."""
 
+import os
 from pathlib import Path
 
 LABELS = Path("data/labels.csv")
@@ -22,3 +23,8 @@ PREDICTIONS = Path("data/predictions")
 QUEUE = Path("data/queue")
 
 EXPORT = Path("data/export")
+
+
+def workspace() -> Path:
+    """The repository: an experiment runs stages in a copy and names the real one in DVC_ROOT."""
+    return Path(os.environ.get("DVC_ROOT", ".")).absolute()

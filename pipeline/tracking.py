@@ -17,9 +17,9 @@ from mlflow.entities import LifecycleStage, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from pipeline.config import workspace
 from pipeline.errors import WallabyError
 from pipeline.files import read_table, write_table
+from pipeline.paths import workspace
 
 if TYPE_CHECKING:
     import keras

@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from pipeline import config
+from pipeline import config, sections
 from pipeline.errors import UsageError, run
 from pipeline.files import write_text
 from pipeline.library import curation, importing, index, labels, lineage, pictures, splits
@@ -121,7 +121,7 @@ def read(names: str, out: Path) -> Library:
 def _curated(
     table: pd.DataFrame, scanned: pd.DataFrame, benchmark: pd.DataFrame, seen: pd.DataFrame, *, min_images: int
 ) -> pd.DataFrame:
-    params = config.load(config.Curate).model_dump() | {"near_duplicate_distance": DISTANCE, "min_images": min_images}
+    params = config.load(sections.Curate).model_dump() | {"near_duplicate_distance": DISTANCE, "min_images": min_images}
     return curation.curate(table, scanned, benchmark, seen, **params).images
 
 

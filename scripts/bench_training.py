@@ -33,7 +33,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from pipeline import config
+from pipeline import config, sections
 from pipeline.models import presets
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.batches import Batches, decode_all
@@ -145,13 +145,13 @@ def since(start: Seconds) -> Seconds:
     return time.perf_counter() - start[0], time.process_time() - start[1]
 
 
-def load_preset(case: str) -> config.Preset:
+def load_preset(case: str) -> sections.Preset:
     name, _, side = case.partition(":")
     preset = config.load_preset(name)
     return preset.model_copy(update={"image_size": int(side or preset.image_size)})
 
 
-def compiled(preset: config.Preset, num_classes: int) -> keras.Model:
+def compiled(preset: sections.Preset, num_classes: int) -> keras.Model:
     model = presets.build(preset, num_classes, seed=0)
     model.compile(
         optimizer=keras.optimizers.AdamW(1e-4),

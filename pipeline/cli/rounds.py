@@ -55,12 +55,12 @@ def gate(args: argparse.Namespace) -> int:
 
 
 def rescore(args: argparse.Namespace) -> int:
-    from pipeline import champion, config, rounds
+    from pipeline import champion, config, rounds, sections
     from pipeline.evaluation.assessment import TOP_K
     from pipeline.files import read_table
     from pipeline.library import classes
 
-    params, folders = config.load(config.Evaluate), config.load(config.Roots).folders
+    params, folders = config.load(sections.Evaluate), config.load(sections.Roots).folders
     number = champion.rescore(
         paths.RELEASED,
         read_table(paths.SPLITS / "splits.parquet"),

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from pipeline import config, paths
+from pipeline import config, paths, sections
 from pipeline.errors import UsageError
 from pipeline.files import write_csv
 from pipeline.library import index, labels
@@ -13,7 +13,7 @@ BENCHMARK = "field"
 
 def library_is_empty() -> bool:
     """Whether nobody has labelled anything yet, nor laid a picture into a library folder."""
-    roots = config.load(config.Roots)
+    roots = config.load(sections.Roots)
     table = labels.read(paths.LABELS, list(roots.folders))
     folders = (roots.folders[name] for name in roots.library)
     return table.empty and not any(folder.is_dir() and any(folder.iterdir()) for folder in folders)
@@ -35,7 +35,7 @@ def write(folder: Path, *, size: float) -> int:
             where=paths.LABELS,
             mend="try the demo in a fresh clone",
         )
-    roots = config.load(config.Roots)
+    roots = config.load(sections.Roots)
     for name in ("library", "pool", "benchmark"):
         if roots.folders.get(name) != (folder / name).absolute():
             raise UsageError(f"root '{name}' is not the demo's", where=config.PARAMS, mend=f"set it to {folder / name}")
@@ -55,7 +55,7 @@ def remove(folder: Path) -> int:
 
     if not (folder / library.MARKER).exists():
         raise UsageError("there is no demo", where=folder)
-    roots = config.load(config.Roots)
+    roots = config.load(sections.Roots)
     ours = [name for name, path in roots.folders.items() if path.is_relative_to(folder.absolute())]
     table = labels.read(paths.LABELS, list(roots.folders))
     from_demo = labels.root_of(table["image"]).isin(ours)

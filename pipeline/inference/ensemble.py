@@ -8,11 +8,11 @@ import pandas as pd
 
 from pipeline import bundle
 from pipeline.bundle import Bundle
-from pipeline.config import workspace
 from pipeline.errors import DataError, LeakageError, UsageError
 from pipeline.evaluation import ensembling
 from pipeline.inference.runtime import KerasRuntime, Runtime
 from pipeline.library import lineage
+from pipeline.paths import workspace
 
 SHARED = 2  # classes that a further bundle must share with the model to have a say
 DIGITS = 12  # of a digest in an advice

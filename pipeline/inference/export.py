@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline import bundle, config, paths
+from pipeline import bundle, config, paths, sections
 from pipeline.bundle import Bundle, Card
 from pipeline.errors import DataError, UsageError
 from pipeline.evaluation import calibration
@@ -142,7 +142,7 @@ def some_pictures(number: int) -> list[Path]:
         rows = None
     if rows is None or rows.empty:
         raise DataError("no picture to check the export with", where="data", mend="run `dvc repro` first")
-    folders = config.load(config.Roots).folders
+    folders = config.load(sections.Roots).folders
     chosen = rows.drop_duplicates("sha256").sort_values("sha256").head(number)
     return [labels.locate(image, folders) for image in chosen["image"]]
 

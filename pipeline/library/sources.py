@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import config, paths
+from pipeline import config, paths, sections
 from pipeline.errors import DataError, UsageError
 from pipeline.files import write_csv
 from pipeline.library import exchange, importing, labels
@@ -51,7 +51,7 @@ def import_pictures(
         raise DataError("the folder does not exist", where=folder)
     listed = exchange.read(source, origin=origin) if source.is_file() else None
     base = (folder or (listed.folder if listed else source)).resolve()
-    roots = config.load(config.Roots)
+    roots = config.load(sections.Roots)
     name, new = importing.name_root(base, roots.folders, root or FIRST_ROOT[kind])
     if root and name != root:
         raise UsageError(f"the folder is known as '{name}' already", where=base, mend="leave --root out")

@@ -12,7 +12,7 @@ import keras
 import pandas as pd
 from keras import layers
 
-from pipeline import config, progress
+from pipeline import config, progress, sections
 from pipeline.errors import DataError, UsageError
 from pipeline.files import read_json, write_json
 from pipeline.models import presets
@@ -113,7 +113,7 @@ def macs(layer: layers.Layer) -> int:
     return 0
 
 
-def _digest(preset: config.Preset) -> str:
+def _digest(preset: sections.Preset) -> str:
     """Of all that the counts depend on."""
     seen = sha256(preset.model_dump_json(exclude={"reported"}).encode() + keras.__version__.encode())
     for module in sorted(Path(__file__).parent.glob("*.py")):

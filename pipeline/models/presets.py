@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras
 
-from pipeline.config import Preset, nearest
+from pipeline.config import nearest
 from pipeline.errors import UsageError
 from pipeline.models import timm_weights
 from pipeline.models.applications import applications
@@ -17,6 +17,7 @@ from pipeline.models.mobilenet_v2 import mobilenet_v2
 from pipeline.models.resnext import resnext
 from pipeline.models.squeezenet import squeezenet
 from pipeline.models.vgg16 import vgg16
+from pipeline.sections import Preset
 
 ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {
     "applications": applications,

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from pipeline import config, paths
+from pipeline import config, paths, sections
 from pipeline.errors import UsageError
 from pipeline.library import benchmarks, classes, labels
 from pipeline.library.classes import Classes
@@ -48,13 +48,13 @@ def change(event: str, names: list[str], given: dict[str, str], *, dry_run: bool
 
 
 def _known() -> set[str]:
-    roots = list(config.load(config.Roots).folders)
+    roots = list(config.load(sections.Roots).folders)
     said = labels.read(paths.LABELS, roots)["label"], benchmarks.read_all(paths.BENCHMARKS, roots)["label"]
     return {*said[0], *said[1]} - {""}
 
 
 def _differing(before: Classes, after: Classes) -> list[tuple[str, str, int]]:
-    table = labels.read(paths.LABELS, list(config.load(config.Roots).folders))
+    table = labels.read(paths.LABELS, list(config.load(sections.Roots).folders))
     was, now = _today(before, table), _today(after, table)
     pairs = pd.DataFrame({"was": was, "now": now})[was != now].value_counts().sort_index()
     return [(was, now, int(number)) for (was, now), number in pairs.items()]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import config, paths
+from pipeline import config, paths, sections
 from pipeline.errors import DataError, UsageError
 from pipeline.files import read_json, read_table, write_csv
 from pipeline.library import benchmarks, labels
@@ -55,7 +55,7 @@ def take(path: Path, *, by: str, at: str) -> tuple[Path, int]:
         raise DataError(
             "no row has a decision", where=path, mend="fill the column with yes, a class, keep, unknown or bad"
         )
-    names = list(config.load(config.Roots).folders)
+    names = list(config.load(sections.Roots).folders)
     labels.check_images(found["image"], names, path)
     labels.check_spelling(found, path, known=labels.read(paths.LABELS, names)["label"])
     return decisions.write(found, paths.REVIEWS, path.stem), len(found)
@@ -63,7 +63,7 @@ def take(path: Path, *, by: str, at: str) -> tuple[Path, int]:
 
 def apply(*, dry_run: bool) -> Applied:
     """Brings every review into the label table."""
-    names = list(config.load(config.Roots).folders)
+    names = list(config.load(sections.Roots).folders)
     applied = decisions.apply(
         labels.read(paths.LABELS, names),
         decisions.read_all(paths.REVIEWS, names),

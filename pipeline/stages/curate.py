@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from pipeline import config, errors
+from pipeline import config, errors, sections
 from pipeline.files import read_table, write_csv, write_json, write_table, write_text
 from pipeline.library import benchmarks, board, classes, curation, labels
 from pipeline.review import decisions
@@ -19,7 +19,7 @@ def main(
     base_boards: str,
     out: str,
 ) -> None:
-    params, names = config.load(config.Curate), list(config.load(config.Roots).folders)
+    params, names = config.load(sections.Curate), list(config.load(sections.Roots).folders)
     said = labels.read(Path(label_table), names)
     marked = benchmarks.read_all(Path(benchmark_folder), names)
     events = classes.read(Path(class_events))

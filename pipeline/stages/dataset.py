@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import config, errors
+from pipeline import config, errors, sections
 from pipeline.files import atomic_folder, read_json, read_table
 from pipeline.library import board, classes, history, labels, pictures, screening, splits
 from pipeline.pages import dataset
@@ -22,7 +22,7 @@ def main(
     base_boards: str,
     out: str,
 ) -> None:
-    params, folders = config.load(config.Dataset), config.load(config.Roots).folders
+    params, folders = config.load(sections.Dataset), config.load(sections.Roots).folders
     curated, split = Path(curated_folder), Path(splits_folder)
     rows, left_out = read_table(split / "splits.parquet"), read_table(split / "left_out.parquet")
     excluded = read_table(curated / "excluded.parquet")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import bundle, config, errors, tracking
+from pipeline import bundle, config, errors, sections, tracking
 from pipeline.evaluation import assessment, audit, comparison, ensembling, mistakes, scores, versions
 from pipeline.files import read_table
 from pipeline.inference import ensemble, latency, outputs
@@ -20,13 +20,13 @@ SUSPECTS = 48  # suspect labels of each kind on the page
 def main(
     splits_table: str, curated: str, model_folder: str, base: str, released: str, events: str, reviews: str, out: str
 ) -> None:
-    params, folders, folder = config.load(config.Evaluate), config.load(config.Roots).folders, Path(out)
+    params, folders, folder = config.load(sections.Evaluate), config.load(sections.Roots).folders, Path(out)
     model = bundle.load(Path(model_folder))
     card = model.card
     further = ensemble.load_further(params.ensemble, model, where="evaluate.ensemble")
     runtime = ensemble.load(model, further, params.batch_size)
     rows = scores.with_open_sets(read_table(Path(splits_table)), read_table(Path(curated) / "excluded.parquet"))
-    distance = config.load(config.Curate).near_duplicate_distance
+    distance = config.load(sections.Curate).near_duplicate_distance
     ensemble.refuse_leakage(rows, further, near_duplicate_distance=distance, where="evaluate.ensemble")
     stored = outputs.complete(
         folder / "outputs",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import bundle, config, errors
+from pipeline import bundle, config, errors, sections
 from pipeline.evaluation import gate, pairing
 from pipeline.evaluation.ensembling import is_ensemble
 from pipeline.evaluation.gate import Comparison
@@ -23,7 +23,7 @@ BEST = ["top_labels", "top_scores"]
 
 
 def main(evaluation_folder: str, model_folder: str, class_events: str, released_folder: str, out: str) -> None:
-    params, distance = config.load(config.Gate), config.load(config.Curate).near_duplicate_distance
+    params, distance = config.load(sections.Gate), config.load(sections.Curate).near_duplicate_distance
     evaluation, model, released = Path(evaluation_folder), Path(model_folder), Path(released_folder)
     champion = bundle.check(released).model_digest if (released / bundle.CARD).exists() else ""
     scores = evaluation / SCORES
@@ -73,8 +73,8 @@ def champions_scores(released: Path, candidate: pd.DataFrame, events: Classes) -
     return pairing.relabel(pairing.by_todays_names(rows, events), candidate, known, events).drop_duplicates(pairing.KEY)
 
 
-def write(out: Path, said: dict, comparison: Comparison | None, params: config.Gate) -> None:
-    folders = config.load(config.Roots).folders
+def write(out: Path, said: dict, comparison: Comparison | None, params: sections.Gate) -> None:
+    folders = config.load(sections.Roots).folders
     flips, by_class = gate.flips(comparison), gate.class_table(comparison)
     page = gate_page.page(
         said=said,

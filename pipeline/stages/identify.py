@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
-from pipeline import bundle, config, errors
+from pipeline import bundle, config, errors, sections
 from pipeline.files import read_table, write_json
 from pipeline.inference import ensemble, local, store
 
@@ -16,7 +16,7 @@ COLUMNS = ["image", "sha256", "failure"]
 
 
 def main(model_folder: str, pool_table: str, excluded_table: str, out: str) -> None:
-    params, roots = config.load(config.Identify), config.load(config.Roots)
+    params, roots = config.load(sections.Identify), config.load(sections.Roots)
     model = bundle.load(Path(model_folder))
     further = ensemble.load_further(params.ensemble, model, where="identify.ensemble")
     runtime = ensemble.load(model, further, params.batch_size)

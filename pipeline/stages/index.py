@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import config, errors
+from pipeline import config, errors, sections
 from pipeline.files import write_table
 from pipeline.library import benchmarks, index, labels
 
 
 def main(label_table: str, benchmark_folder: str, out: str) -> None:
-    params, roots = config.load(config.Index), config.load(config.Roots)
+    params, roots = config.load(sections.Index), config.load(sections.Roots)
     names = list(roots.folders)
     listed = [
         labels.read(Path(label_table), names)["image"],

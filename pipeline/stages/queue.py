@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import config, errors, pages
+from pipeline import config, errors, pages, sections
 from pipeline.files import read_table, write_table, write_text
 from pipeline.inference import store
 from pipeline.library import benchmarks, board, curation, labels
@@ -15,7 +15,11 @@ PREDICTION_COLUMNS = ["image", "sha256", "label", "score", "top_labels", "top_sc
 
 
 def main(predictions_folder: str, curated_folder: str, index_folder: str, audit_table: str, out: str) -> None:
-    params, folders, curate = config.load(config.Queue), config.load(config.Roots).folders, config.load(config.Curate)
+    params, folders, curate = (
+        config.load(sections.Queue),
+        config.load(sections.Roots).folders,
+        config.load(sections.Curate),
+    )
     curated, index = Path(curated_folder), Path(index_folder)
     predictions = store.read(Path(predictions_folder), PREDICTION_COLUMNS)
     excluded = read_table(curated / "excluded.parquet")
@@ -40,10 +44,10 @@ def main(predictions_folder: str, curated_folder: str, index_folder: str, audit_
     folder = Path(out)
     for name, table in tables.items():
         write_table(table, folder / f"{name}.parquet")
-    sections = [pages.Recipe(recipe.name, recipe.finds, tables[recipe.name]) for recipe in recipes.RECIPES]
+    found = [pages.Recipe(recipe.name, recipe.finds, tables[recipe.name]) for recipe in recipes.RECIPES]
     page = pages.queue(
         title="Worth a person's time",
-        recipes=sections,
+        recipes=found,
         picture=lambda image: pages.picture_uri(labels.locate(image, folders)),
     )
     write_text(page, folder / "index.html")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import config, errors
+from pipeline import config, errors, sections
 from pipeline.files import read_table, write_json, write_table
 from pipeline.library import benchmarks, classes, lineage, splits
 
@@ -13,8 +13,8 @@ from pipeline.library import benchmarks, classes, lineage, splits
 def main(
     images_table: str, class_events: str, benchmark_folder: str, library_table: str, base_lineage: str, out: str
 ) -> None:
-    params, names = config.load(config.Split), list(config.load(config.Roots).folders)
-    distance = config.load(config.Curate).near_duplicate_distance
+    params, names = config.load(sections.Split), list(config.load(sections.Roots).folders)
+    distance = config.load(sections.Curate).near_duplicate_distance
     seen = read_table(Path(base_lineage))
     library = read_table(Path(library_table))
 

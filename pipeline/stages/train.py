@@ -9,7 +9,7 @@ from pathlib import Path
 import filelock
 import pandas as pd
 
-from pipeline import bundle, config, errors, tracking
+from pipeline import bundle, config, errors, sections, tracking
 from pipeline.evaluation import calibration
 from pipeline.files import digest, read_json, read_table, write_csv, write_json
 from pipeline.library import lineage
@@ -21,8 +21,8 @@ from pipeline.training.trainer import AUGMENTATION_PARAMS, TRAINING_PARAMS, choo
 
 
 def main(splits_table: str, base_folder: str, out: str) -> None:
-    params = config.load(config.Train)
-    distance = config.load(config.Curate).near_duplicate_distance
+    params = config.load(sections.Train)
+    distance = config.load(sections.Curate).near_duplicate_distance
     rows = read_table(Path(splits_table))
     set_seed(params.seed)  # before the base is loaded: its dropout draws a seed when it is built
     base = bundle.load(Path(base_folder))
@@ -35,7 +35,7 @@ def main(splits_table: str, base_folder: str, out: str) -> None:
     model = renew_head(base.model, classes, old_classes=base.classes, mode=params.head, seed=params.seed)
     freeze(model, params.freeze)
     data_digest = digest(Path(splits_table))
-    work = work_folder(data_digest, base.card.model_digest, params.model_dump(exclude=config.FOR_PEOPLE))
+    work = work_folder(data_digest, base.card.model_digest, params.model_dump(exclude=sections.FOR_PEOPLE))
     card = bundle.Card(
         preset=base.card.preset,
         image_size=base.card.image_size,
@@ -68,7 +68,7 @@ def main(splits_table: str, base_folder: str, out: str) -> None:
         model,
         measurable,
         classes,
-        folders=config.load(config.Roots).folders,
+        folders=config.load(sections.Roots).folders,
         work=work,
         machine=machine,
         augmentation=Augmentation(**params.model_dump(include=AUGMENTATION_PARAMS)),

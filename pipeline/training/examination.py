@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import pandas as pd
 
-from pipeline import bundle, config, paths
+from pipeline import bundle, config, paths, sections
 from pipeline.bundle import Bundle, Card
 from pipeline.files import read_table
 from pipeline.library import labels
@@ -36,7 +36,7 @@ def examine(*, quick: bool) -> list[Finding]:
     Raises:
       DataError: if the data sets or the base are missing, or the base does not fit its card.
     """
-    params, folders = config.load(config.Train), config.load(config.Roots).folders
+    params, folders = config.load(sections.Train), config.load(sections.Roots).folders
     rows = read_table(paths.SPLITS / "splits.parquet")
     set_seed(params.seed)
     base = bundle.load(paths.BASE)
@@ -94,7 +94,7 @@ def some_of_each(rows: pd.DataFrame, number: int) -> pd.DataFrame:
 
 def train_shortly(
     model: keras.Model,
-    params: config.Train,
+    params: sections.Train,
     rows: pd.DataFrame,
     classes: list[str],
     *,

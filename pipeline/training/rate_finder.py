@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import bundle, config, paths
+from pipeline import bundle, config, paths, sections
 from pipeline.files import read_table
 from pipeline.library import labels
 from pipeline.models.head import freeze, renew_head
@@ -33,7 +33,7 @@ def find(*, steps: int, seed: int | None = None) -> Found:
     Raises:
       DataError: if the data sets or the base are missing.
     """
-    params = config.load(config.Train)
+    params = config.load(sections.Train)
     seed = params.seed if seed is None else seed
     set_seed(seed)
     base = bundle.load(paths.BASE)
@@ -46,7 +46,7 @@ def find(*, steps: int, seed: int | None = None) -> Found:
     batch_size = params.batch_size or hardware.best_batch_size(model, most=len(train) // 20)
 
     drawn = train.sample(min(len(train), steps * batch_size), random_state=seed)
-    folders = config.load(config.Roots).folders
+    folders = config.load(sections.Roots).folders
     config.cache("").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=config.cache("")) as folder:
         decoded = decode_all(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline import bundle, config, paths
+from pipeline import bundle, config, paths, sections
 from pipeline.files import read_table, write_text
 from pipeline.library import labels, pictures, screening
 from pipeline.pages.augmentation import augment_sheet
@@ -15,7 +15,11 @@ def write(out: Path) -> int:
     Raises:
       DataError: if the data sets or the base are missing.
     """
-    params, folders, limits = config.load(config.Train), config.load(config.Roots).folders, config.load(config.Dataset)
+    params, folders, limits = (
+        config.load(sections.Train),
+        config.load(sections.Roots).folders,
+        config.load(sections.Dataset),
+    )
     image_size = bundle.check(paths.BASE).image_size
     splits = read_table(paths.SPLITS / "splits.parquet")
     train = splits[splits["set"] == "train"]

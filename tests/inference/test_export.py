@@ -8,7 +8,7 @@ import pytest
 from builders import noise, put
 from PIL import Image
 
-from pipeline import bundle, cli, config, paths
+from pipeline import bundle, cli, config, paths, sections
 from pipeline.errors import DataError, UsageError
 from pipeline.files import read_json, write_table
 from pipeline.inference import export, formats
@@ -217,7 +217,7 @@ def test_pictures_to_check_with_are_those_of_the_data_sets_else_of_the_pool(tmp_
     import pandas as pd
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(config, "load", lambda section: config.Roots(library={"library": "l"}, pool={"pool": "p"}))
+    monkeypatch.setattr(config, "load", lambda section: sections.Roots(library={"library": "l"}, pool={"pool": "p"}))
     with pytest.raises(DataError, match="no picture to check the export with"):
         export.some_pictures(2)
     for table, root in ((paths.INDEX / "pool.parquet", "pool"), (paths.SPLITS / "splits.parquet", "library")):

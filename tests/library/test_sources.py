@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import config, paths
+from pipeline import config, paths, sections
 from pipeline.errors import DataError, UsageError
 from pipeline.files import write_text
 from pipeline.library import labels, sources
@@ -32,7 +32,7 @@ def bring(source: Path, kind: str = "library", **options) -> dict:
 
 
 def labelled() -> dict[str, str]:
-    table = labels.read(paths.LABELS, list(config.load(config.Roots).folders))
+    table = labels.read(paths.LABELS, list(config.load(sections.Roots).folders))
     return dict(zip(table["image"], table["label"], strict=True))
 
 
@@ -66,7 +66,7 @@ def test_an_export_adds_what_people_agree_on(workspace):
     assert (dry["added"], dry["known"], dry["differing"], dry["unlabelled"]) == (1, 0, [], 1)
     assert dry["conflicts"] == ["mine/lion/2.jpg"]
     assert labelled() == {"library/a.jpg": "cat", "mine/lion/1.jpg": "puma"}
-    assert config.load(config.Roots).folders["mine"] == workspace / "mine"
+    assert config.load(sections.Roots).folders["mine"] == workspace / "mine"
     assert "# labelled" in config.PARAMS.read_text()
     assert bring(source) | {"conflicts": []} == dry | {"added": 0, "known": 1, "conflicts": []}
 

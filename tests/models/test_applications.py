@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from keras import Model, layers
 
-from pipeline.config import Preset
 from pipeline.errors import UsageError
 from pipeline.models import presets
 from pipeline.models.applications import applications
+from pipeline.sections import Preset
 from pipeline.training.hardware import twin
 
 COLOURS = np.array([[0, 0, 0], [255, 255, 255], [200, 100, 50]], dtype=np.float32)

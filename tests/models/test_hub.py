@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.config import Preset, load_preset
+from pipeline.config import load_preset
 from pipeline.errors import DataError, UsageError
 from pipeline.files import write_text
 from pipeline.models import presets
 from pipeline.models.head import HEAD, freeze
 from pipeline.models.hub import fetch, hub
 from pipeline.models.hub_layer import HubLayer, locate, register
+from pipeline.sections import Preset
 from tests.hub_modules import FEATURES, body, save_module
 from tests.networks import SIDE, coloured, equal
 

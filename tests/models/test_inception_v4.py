@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from keras import Model, layers
 
-from pipeline.config import Preset, load_preset
+from pipeline.config import load_preset
 from pipeline.errors import UsageError
 from pipeline.models import presets
 from pipeline.models.inception_v4 import inception_v4
+from pipeline.sections import Preset
 
 SMALLEST = {"image_size": 75, "num_classes": 3, "width": 0.05, "blocks": (1, 1, 1)}
 

@@ -8,7 +8,7 @@ import pytest
 from keras import Model, layers
 
 from pipeline import config
-from pipeline.config import Preset, load_preset
+from pipeline.config import load_preset
 from pipeline.models import catalogue, presets
 from pipeline.models.bn_inception import bn_inception
 from pipeline.models.grouped import GroupedConv2D
@@ -16,6 +16,7 @@ from pipeline.models.head import FEATURES, HEAD, replace_head
 from pipeline.models.mobilenet_v2 import mobilenet_v2
 from pipeline.models.resnext import resnext
 from pipeline.models.squeezenet import squeezenet
+from pipeline.sections import Preset
 from pipeline.training.hardware import twin
 from tests.networks import equal, weights
 

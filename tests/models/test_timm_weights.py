@@ -7,11 +7,11 @@ import pytest
 from keras import Model
 from safetensors.numpy import save_file
 
-from pipeline.config import Preset
 from pipeline.errors import DataError, UsageError
 from pipeline.models import presets, timm_weights
 from pipeline.models.head import FEATURES, HEAD
 from pipeline.models.inception_v4 import inception_v4
+from pipeline.sections import Preset
 
 # A block: its convolutions, each as the name, filters, channels, height and width.
 STEM = """

@@ -1,0 +1,218 @@
+"""The params: one frozen schema a section of `configs/params.yaml`, and that of a preset."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from pipeline.paths import workspace
+
+FOR_PEOPLE = {"tensorboard", "cost_per_hour"}  # of section train: they change nothing that is learnt
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
+
+
+class Roots(Section):
+    """Folders of pictures, by name. Relative folders count from the repository, also inside a DVC experiment."""
+
+    library: dict[str, Path]
+    pool: dict[str, Path]
+    benchmark: dict[str, Path] = {}
+
+    @field_validator("library", "pool", "benchmark", mode="before")
+    @classmethod
+    def nothing_named_is_no_folder(cls, folders: Any) -> Any:
+        return {} if folders is None else folders
+
+    @model_validator(mode="after")
+    def names_are_unique(self) -> "Roots":
+        names = [*self.library, *self.pool, *self.benchmark]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two roots are called '{name}'")
+            if not name or "/" in name or name.startswith("."):
+                raise ValueError(f"'{name}' cannot name a root: no slash, no leading dot")
+        return self
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """Every root's absolute folder."""
+        named = {**self.library, **self.pool, **self.benchmark}
+        return {name: workspace() / folder.expanduser() for name, folder in named.items()}
+
+
+class Index(Section):
+    max_megapixels: Annotated[float, Field(gt=0, le=2000)]
+
+
+class Curate(Section):
+    min_images: Annotated[int, Field(ge=3)]
+    max_images: Positive
+    near_duplicate_distance: Annotated[int, Field(ge=0, le=16)]
+    chain_distance: Annotated[int, Field(ge=0, le=64)]
+    max_per_group: Positive
+    min_side: Positive
+    min_brightness: Annotated[float, Field(ge=0, lt=1)]
+    min_contrast: Annotated[float, Field(ge=0, lt=1)]
+    min_sharpness: Annotated[float, Field(ge=0)]
+    max_aspect_ratio: Annotated[float, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def cutoffs_are_in_order(self) -> "Curate":
+        if self.max_images < self.min_images:
+            raise ValueError(f"max_images {self.max_images} is below min_images {self.min_images}")
+        if self.chain_distance < self.near_duplicate_distance:
+            raise ValueError(
+                f"chain_distance {self.chain_distance} is below near_duplicate_distance {self.near_duplicate_distance}"
+            )
+        return self
+
+
+class Dataset(Section):
+    min_subject: Annotated[float, Field(ge=0, lt=1)]
+    min_sideways: Annotated[float, Field(ge=0, le=1)]
+    pictures_per_class: Positive
+
+
+class Split(Section):
+    val: Share
+    test: Share
+    salt: Annotated[str, Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def something_is_left_to_train_on(self) -> "Split":
+        if self.val + self.test >= 0.9:
+            raise ValueError(f"val and test together take {self.val + self.test:.2f}, at most 0.9")
+        return self
+
+
+class Train(Section):
+    seed: Annotated[int, Field(ge=0)]
+    batch_size: Positive | None  # None: auto
+    max_epochs: Positive
+    continued_max_epochs: Positive
+    head: Literal["reset", "grow", "copy"]
+    freeze: list[str]
+    head_warmup_epochs: Annotated[int, Field(ge=0)]
+    optimizer: Literal["adamw", "rmsprop"]
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    continued_learning_rate: Annotated[float, Field(gt=0, le=1)]
+    body_rate: Annotated[float, Field(gt=0, le=1)]
+    warmup_epochs: Annotated[float, Field(ge=0)]
+    decay: Literal["plateau", "cosine"]
+    lr_patience: Positive
+    patience: Positive
+    min_delta: Annotated[float, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0, lt=1)]
+    ema: Annotated[float, Field(ge=0, lt=1)]
+    loss: Literal["cross_entropy", "focal"]
+    focal_gamma: Annotated[float, Field(ge=0, le=10)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    imbalance: Literal["none", "weights", "sampling"]
+    max_class_weight: Annotated[float, Field(ge=1)]
+    flip: bool
+    rotate_degrees: Annotated[float, Field(ge=0, le=45)]
+    zoom: Annotated[float, Field(ge=0, lt=1)]
+    stronger: dict[str, dict[str, Any]]
+    precision: Literal["float32", "mixed_bfloat16", "auto"]
+    gpus: Annotated[int, Field(ge=0)]
+    tensorboard: bool
+    cost_per_hour: Annotated[float, Field(ge=0)]
+
+    @field_validator("batch_size", mode="before")
+    @classmethod
+    def auto_is_told_by_the_machine(cls, size: Any) -> Any:
+        if size is None:
+            raise ValueError("a number, or auto")
+        return None if size == "auto" else size
+
+    @field_validator("freeze", mode="before")
+    @classmethod
+    def nothing_named_is_not_frozen(cls, prefixes: Any) -> Any:
+        return [] if prefixes is None else prefixes
+
+    @model_validator(mode="after")
+    def epochs_are_left(self) -> "Train":
+        limits = [("warmup_epochs", "max_epochs"), ("warmup_epochs", "continued_max_epochs")]
+        for name, most in [*limits, ("head_warmup_epochs", "continued_max_epochs")]:
+            if getattr(self, name) >= getattr(self, most):
+                raise ValueError(f"{name} {getattr(self, name)} leaves nothing of {most} {getattr(self, most)}")
+        return self
+
+    def start(self, *, learnt: bool) -> dict[str, Any]:
+        """What depends on whether the base has learnt already, as `fit` takes it."""
+        if not learnt:
+            return {"max_epochs": self.max_epochs, "learning_rate": self.learning_rate}
+        continued = {"max_epochs": self.continued_max_epochs, "learning_rate": self.continued_learning_rate}
+        return continued | {"head_warmup_epochs": self.head_warmup_epochs, "body_rate": self.body_rate}
+
+
+def _digests(bundles: Any) -> Any:
+    """A digest that is left out is empty here, and asked for where the bundle is read."""
+    if not isinstance(bundles, dict):
+        return bundles or {}
+    for folder, digest in bundles.items():
+        if isinstance(digest, int | float):  # what YAML makes of one without a letter
+            raise ValueError(f"put the digest of {folder} in quotes")
+    return {folder: digest or "" for folder, digest in bundles.items()}
+
+
+Bundles = Annotated[dict[str, Annotated[str, Field(pattern="^([0-9a-f]{8,64})?$")]], BeforeValidator(_digests)]
+
+
+class Evaluate(Section):
+    ensemble: Bundles
+    batch_size: Positive
+    confidence: Annotated[float, Field(ge=0.6, lt=1)]
+    precision: Share
+    min_class_images: Positive
+    audit_max_share: Annotated[float, Field(ge=0, le=1)]
+    audit_ask_again_after: Positive
+    worst_mistakes: Annotated[int, Field(ge=0)]
+
+
+class Gate(Section):
+    tolerance: Annotated[float, Field(ge=0, lt=1)]
+    confidence: Annotated[float, Field(ge=0.5, lt=1)]
+    min_images: Positive
+    min_class_images: Positive
+    max_latency_ms: Annotated[float, Field(ge=0)]
+    max_size_mb: Annotated[float, Field(ge=0)]
+    flips_shown: Annotated[int, Field(ge=0)]
+
+
+class Identify(Section):
+    ensemble: Bundles
+    batch_size: Positive
+    shard_rows: Positive
+    top_k: Positive
+
+
+class Queue(Section):
+    low_count_below: Annotated[float, Field(ge=1)]
+    low_count_score: Annotated[float, Field(ge=0, le=1)]
+    look_alike_score: Annotated[float, Field(ge=0, le=1)]
+    max_rows: Positive
+
+
+class Reported(BaseModel):
+    """What a paper says of a network: never mixed with what is measured here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    top1: Share  # accuracy on ImageNet's validation set
+    source: Annotated[str, Field(min_length=1)]
+
+
+class Preset(Section):
+    """One architecture preset: a file of `configs/models/`."""
+
+    architecture: str
+    image_size: Positive
+    options: dict[str, Any] = {}
+    reported: Reported | None = None
