@@ -66,7 +66,7 @@ def test_a_killed_ablation_continues_and_the_workspace_is_as_it_was(workspace):
     assert {name: row["top1"] for name, row in baseline.items()} == {name: own[name]["top1"] for name in baseline}
     assert all(row["difference"] is not None for row in rows if row["setting"] != "baseline")
     runs = json.loads(workspace.run("wallaby", "runs", "--json").stdout)
-    assert [row["throw-away"] for row in runs] == ["false", "true", "true", "true"]
+    assert [row["throw-away"] for row in runs] == [False, True, True, True]
 
     third = workspace.run(*COMMAND)
     assert "ablation:" not in third.stderr
