@@ -60,9 +60,10 @@ def relabel(scores: pd.DataFrame, truth: pd.DataFrame, known: set[str], classes:
       known: the classes of the older model, by today's names.
       classes: the class events, for the names in `top_labels`.
     """
+    stands = pd.MultiIndex.from_frame(scores[KEY]).isin(pd.MultiIndex.from_frame(truth[KEY]))
     today = truth.drop_duplicates(["set", "sha256"]).set_index(["set", "sha256"])["label"]
     label = today.reindex(pd.MultiIndex.from_frame(scores[["set", "sha256"]])).set_axis(scores.index)
-    corrected = label.notna() & (label != scores["label"])
+    corrected = label.notna() & ~stands  # a picture may stand in a set twice, under two labels
     if not corrected.any():
         return scores
     rows = scores[corrected]

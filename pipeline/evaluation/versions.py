@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 
 from pipeline.evaluation import intervals, noninferiority
+from pipeline.evaluation.scores import OPEN_SETS
 from pipeline.library import benchmarks
 
 KEPT = ["content", "set", "label", "predicted", "score", "label_rank"]
 CONTENT_DIGITS = 16  # of a picture's digest: among a million pictures two share them once in 4e7 times
 BANDS = [0.0, 0.5, 0.7, 0.9, 0.95, 0.99]  # lower ends
 TRAIN = "train"
-NOT_SHOWN = ("train", "val", "open:below-cutoff", "open:unknown")  # sets that say little of how good a version is
+NOT_SHOWN = ("train", "val", *OPEN_SETS.values())  # sets that say little of how good a version is
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Differences:
       classes: as `noninferiority.by_group` gives them, over the images that both were scored on and whose class both
         know, the greatest loss first.
       flips: columns `content`, `set`, `label`, `before`, `after` (what they said): one was right, the other wrong.
-      sets: columns `set`, `before`, `after`, `added`, `removed`, `relabelled`: images, a row a set.
+      sets: columns `set`, `before`, `after`, `added`, `removed`, `relabelled`: images, a row a set; without those of no
+        known class.
       entered, left: classes of one training set and not of the other.
     """
 
@@ -87,7 +89,8 @@ def differences(before: pd.DataFrame, after: pd.DataFrame, *, confidence: float,
 
 def _sets(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     images = ["set", "content"]
-    older, newer = (rows.drop_duplicates(images)[[*images, "label"]] for rows in (before, after))
+    ordinary = [rows[~rows["set"].isin(OPEN_SETS.values())] for rows in (before, after)]
+    older, newer = (rows.drop_duplicates(images)[[*images, "label"]] for rows in ordinary)
     both = older.merge(newer, on=images, how="outer", suffixes=("_before", "_after"), indicator="found")
     counts = {
         "before": both["found"] != "right_only",
@@ -158,7 +161,8 @@ def worth_labelling(
 ) -> pd.DataFrame:
     """Classes for which more labels no longer pay, by two plain rules, the first that holds:
 
-      1. saturated   the interval of its recall lies above `high`: there is little left to gain
+      1. saturated   the interval of its recall lies above `high`, or rule 2 holds and the recall does: there is little
+                     left to gain
       2. no gain     it grew by `grown` training images or more over the last `rounds` rounds, and its recall did not
 
     Recall is that of all sets but train and val, over at least `measured` images. A hint, no proof: the images of the
@@ -186,8 +190,8 @@ def worth_labelling(
     found = found.assign(
         now=found["right"] / found["n"], before=found["right_before"] / found["n_before"], low=low, high=top
     )
-    saturated = found["low"] > high
     no_gain = (found["grew"] >= grown) & (found["now"] <= found["before"]) & (then != last)
+    saturated = (found["low"] > high) | (no_gain & (found["now"] > high))
     found["hint"] = np.select([saturated, no_gain], ["saturated", "no gain"], "")
     found = found[(found["n"] >= measured) & (found["hint"] != "")]
     return found.rename_axis("label").reset_index()[columns].sort_values("label", ignore_index=True)

@@ -39,12 +39,13 @@ def read_all(folder: Path, root_names: list[str]) -> pd.DataFrame:
 
 
 def versions(rows: pd.DataFrame) -> dict[str, str]:
-    """The version of each set: a short digest of its images' content hashes and labels.
+    """The version of each set: a short digest of its images' content hashes and labels, each pair once.
 
     Args:
       rows: columns `set` (`benchmark:NAME`), `sha256`, `label`.
     """
-    rows = rows[rows["set"].str.startswith(PREFIX)].sort_values(["sha256", "label"])
+    rows = rows[rows["set"].str.startswith(PREFIX)].drop_duplicates(["set", "sha256", "label"])
+    rows = rows.sort_values(["sha256", "label"])
     lines = rows["sha256"] + " " + rows["label"] + "\n"
     return {
         str(name): hashlib.sha256("".join(some).encode()).hexdigest()[:12] for name, some in lines.groupby(rows["set"])

@@ -165,15 +165,21 @@ def _exclude_duplicates(rows: pd.DataFrame, max_per_group: int) -> None:
 
 
 def _exclude_above_cutoff(rows: pd.DataFrame, max_images: int) -> None:
-    """Drops synthetic, then staged images, then near-duplicates, then what is new, evenly over sub-classes, by hash."""
+    """Drops synthetic, then staged images, then near-duplicates, then what is new, evenly over sub-classes, by hash.
+
+    Of what is not new, each side keeps its share: a lower cutoff must not leave a class tested and untrained.
+    """
     kept = rows[rows["reason"] == ""]
     sizes = kept["label"].value_counts()
     kept = kept[kept["label"].isin(sizes.index[sizes > max_images])]
     position = [hashlib.sha256(content.encode()).hexdigest() for content in kept["sha256"]]
-    kept = kept.assign(position=position).sort_values(["rank", "turn", "position"])
+    kept = kept.assign(position=position, new=kept["turn"] == len(SEEN_FIRST)).sort_values("position")
+    side = kept.groupby(["label", "rank", "subclass", "turn"])["position"]
+    kept["share"] = (side.cumcount() + 0.5) / side.transform("size")
+    kept = kept.sort_values(["rank", "new", "share", "turn", "position"])
     kept["near"] = kept.groupby(["label", "group"]).cumcount() > 0
     kept["round_robin"] = kept.groupby(["label", "rank", "near", "subclass"]).cumcount()
-    kept = kept.sort_values(["label", "rank", "near", "round_robin", "turn", "position"])
+    kept = kept.sort_values(["label", "rank", "near", "round_robin", "new", "share", "turn", "position"])
     surplus = kept.index[kept.groupby("label").cumcount() >= max_images]
     _exclude(rows, _among(rows, surplus), "above the cutoff", f"{max_images} are kept")
 

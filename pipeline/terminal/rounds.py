@@ -6,6 +6,7 @@ import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.evaluation.versions import NOT_SHOWN
 from pipeline.terminal import console
 
 
@@ -34,7 +35,7 @@ def runs(table: pd.DataFrame, sets: pd.DataFrame) -> None:
                 *(_cell(row["gate"]), {"yes": "now", "no": "once"}.get(row["champion"], "")),
             )
         console().print(shown)
-    measured = sets[~sets["set"].isin(["train", "val"])]
+    measured = sets[~sets["set"].isin(NOT_SHOWN)]
     if len(measured):
         frame(
             "Scores",

@@ -142,6 +142,11 @@ def test_the_stored_classes_are_read_by_todays_names():
     assert found == ("antelope", 2, pytest.approx(0.4))
 
 
+def test_a_picture_that_stands_in_a_set_under_two_labels_keeps_both():
+    stored = scores(("a", "cat", ["cat", "dog"], 1), ("a", "dog", ["cat", "dog"], 2))
+    assert pairing.relabel(stored, truth(("a", "cat"), ("a", "dog")), {"cat", "dog"}, NONE) is stored
+
+
 def test_a_label_of_another_set_or_image_changes_nothing():
     stored = scores(("a", "cat", ["cat"], 1))
     assert relabelled(stored, truth(("a", "dog"), name="benchmark:messy"), {"cat", "dog"})["a"][0] == "cat"

@@ -67,6 +67,12 @@ def test_a_difference_names_classes_flips_and_images():
     assert (found.entered, found.left) == (["gnu"], ["emu"])
 
 
+def test_pictures_of_no_known_class_are_no_set_of_a_difference():
+    before = kept(("a", "test", "cat", "cat"), ("b", "open:below-cutoff", "yak", "cat"))
+    after = kept(("a", "test", "cat", "cat"), ("c", "open:unknown", "yak", "cat"))
+    assert list(differences(before, after).sets["set"]) == ["test"]
+
+
 def test_a_version_held_against_itself_differs_in_nothing():
     table = kept(("a", "test", "cat", "cat"), ("t", "train", "cat", "dog"))
     told = versions.as_records(differences(table, table))
@@ -132,6 +138,11 @@ def test_a_class_that_grew_and_did_not_get_better_is_named():
 
 def test_a_class_that_is_nearly_always_found_is_saturated():
     assert hints(per_class(gnu=[0.9, 1.0, 1.0], cow=[0.9, 0.95, 0.96])) == {"gnu": "saturated"}
+
+
+def test_a_class_that_grew_and_stayed_near_the_top_is_saturated_however_few_images_say_so():
+    table = per_class(gnu=[1.0, 0.96, 0.96])
+    assert hints(table.assign(n=table["n"].where(table["set"] == "train", 25))) == {"gnu": "saturated"}
 
 
 def test_a_class_of_few_test_images_gets_no_hint():

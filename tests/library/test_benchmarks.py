@@ -122,6 +122,7 @@ def version(library: pd.DataFrame = LIBRARY, **labels: str) -> str:
 def test_a_version_changes_with_a_label_a_file_or_the_list_and_with_nothing_else():
     first = version(a="lion", b="puma")
     assert version(b="puma", a="lion") == first
+    assert version(pd.concat([LIBRARY, LIBRARY[:1]], ignore_index=True), a="lion", b="puma") == first  # twice in it
     others = [
         version(a="lion", b="lion"),
         version(a="puma", b="lion"),

@@ -368,6 +368,15 @@ def test_above_the_cutoff_what_was_kept_before_is_kept_again():
     assert kept(again) == kept(first)
 
 
+def test_a_lower_cutoff_leaves_a_class_images_of_every_side():
+    roles = {f"lion{i}": role for i, role in enumerate(["test"] * 6 + ["val"] * 6 + ["train"] * 28)}
+    animals = {name: {"label": "lion"} for name in roles} | {"newcomer": {"label": "lion"}}
+    left = kept(curate(*shelf(**animals), max_images=10, seen=lineage_of(**roles)))
+    counts = pd.Series([roles[name] for name in left]).value_counts().to_dict()
+    assert set(counts) == {"test", "val", "train"}
+    assert counts["train"] >= 6
+
+
 def test_above_the_cutoff_near_duplicates_go_before_real_images_and_after_staged_ones():
     near = {f"near{i}": {"label": "lion", "phash": flip(LION, i)} for i in range(3)}
     staged = many("lion", 2, origin="staged")
