@@ -154,7 +154,9 @@ def decide(
             f" {min_images} are needed",
         )
     if overall["high"] < -tolerance:
-        return say(FAIL, f"worse than the champion: {_told(overall)}")
+        lost = classes[classes["lost_for_sure"]]
+        most = f"; surely on {_named(lost, 'class')}" if len(lost) else ""
+        return say(FAIL, f"worse than the champion: {_told(overall)}{most}")
     for groups, kind in ((sets, "benchmark"), (classes, "class")):
         far = groups[groups["lost_for_sure"] & (groups["high"] < -tolerance)]
         if len(far):
