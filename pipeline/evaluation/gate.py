@@ -99,6 +99,7 @@ def decide(
     same_model: bool = False,
     scores_missing: bool = False,
     ensemble: bool = False,
+    retired: frozenset[str] = frozenset(),
 ) -> Verdict:
     """Decides whether the candidate may replace the champion.
 
@@ -110,9 +111,10 @@ def decide(
       5. investigate  the champion's stored scores are missing
       6. investigate  fewer than `min_images` benchmark images are shared: nobody can tell
       7. fail         it is surely worse by more than `tolerance`: on all images together, a benchmark, or a class
-      8. investigate  it is surely worse on a benchmark or a class, perhaps by more than `tolerance`
-      9. investigate  on all images together, a loss of more than `tolerance` is not excluded
-     10. pass         otherwise
+      8. investigate  it no longer knows a class of the benchmarks that the champion knows, and nobody retired it
+      9. investigate  it is surely worse on a benchmark or a class, perhaps by more than `tolerance`
+     10. investigate  on all images together, a loss of more than `tolerance` is not excluded
+     11. pass         otherwise
 
     So a model that is truly worse by `tolerance` or more passes at most at the rate 1 - confidence, however large or
     small the benchmarks are (measured: at most 2.7 % where 5 % are stated, for the interval is two-sided).
@@ -122,6 +124,7 @@ def decide(
       same_model: the candidate is the champion.
       scores_missing: there is a champion, whose scores are not there.
       ensemble: the candidate's scores are those of several models together.
+      retired: classes that people retired.
     """
     figures = _figures(comparison, needs)
 
@@ -151,11 +154,20 @@ def decide(
             f" {min_images} are needed",
         )
     if overall["high"] < -tolerance:
-        return say(FAIL, f"worse than the champion: {_told(overall)}")
+        lost = classes[classes["lost_for_sure"]]
+        most = f"; surely on {_named(lost, 'class')}" if len(lost) else ""
+        return say(FAIL, f"worse than the champion: {_told(overall)}{most}")
     for groups, kind in ((sets, "benchmark"), (classes, "class")):
         far = groups[groups["lost_for_sure"] & (groups["high"] < -tolerance)]
         if len(far):
             return say(FAIL, f"worse than the champion on {_named(far, kind)}")
+    gone = figures["retired_classes"].keys() - retired
+    if gone:
+        named = [f"{name} ({figures['retired_classes'][name]['n']:,} images)" for name in sorted(gone)]
+        more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+        return say(
+            INVESTIGATE, f"the candidate no longer knows {', '.join(named[:MOST_NAMED])}{more}; nobody retired them"
+        )
     for groups, kind in ((sets, "benchmark"), (classes, "class")):
         lost = groups[groups["lost_for_sure"] & (groups["low"] <= -tolerance)]
         if len(lost):

@@ -19,7 +19,7 @@ MADE_OF += ["minutes", "gate", "reason", "champion", "run"]
 class Curve:
     """A set's accuracy over the rounds: an SVG path, its interval as a filled one, dots (x, y, text), ticks.
 
-    `breaks` are where the set became another version: (x).
+    `breaks` are where the set became another version, or its images of known classes more or fewer: (x).
     """
 
     title: str
@@ -97,6 +97,7 @@ def _curve(title: str, rows: pd.DataFrame) -> Curve:
         for a, row in zip(xs, rows.itertuples(), strict=True)
     ]
     other = rows["version"] != rows["version"].shift().fillna(rows["version"])
+    other |= rows["n"] != rows["n"].shift().fillna(rows["n"])  # new classes bring images that did not count before
     step = max(len(rows) // 10, 1)
     return Curve(
         title=title,

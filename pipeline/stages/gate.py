@@ -33,13 +33,14 @@ def main(evaluation_folder: str, model_folder: str, class_events: str, released_
     if not ensemble and set(candidate["model"]) - {digest}:
         raise errors.DataError("the scores are those of another model", where=scores, mend=AGAIN)
 
+    events = classes.read(Path(class_events))
     comparison, scores_missing = None, bool(champion) and not (released / SCORES).exists()
     lineage.refuse_overlaps(candidate, read_table(model / bundle.LINEAGE), near_duplicate_distance=distance)
     if champion and not scores_missing:
         lineage.refuse_overlaps(candidate, read_table(released / bundle.LINEAGE), near_duplicate_distance=distance)
         comparison = gate.compare(
             candidate,
-            champions_scores(released, candidate, classes.read(Path(class_events))),
+            champions_scores(released, candidate, events),
             confidence=params.confidence,
             min_images=params.min_images,
             min_class_images=params.min_class_images,
@@ -59,6 +60,7 @@ def main(evaluation_folder: str, model_folder: str, class_events: str, released_
         same_model=digest == champion,
         scores_missing=scores_missing,
         ensemble=bool(ensemble),
+        retired=events.retired,
     )
     said = {"verdict": verdict.verdict, "reason": verdict.reason, "model": digest, "champion": champion}
     write(Path(out), said | verdict.figures, comparison, params)

@@ -111,11 +111,30 @@ def test_only_images_that_both_were_shown_count():
     assert decide(champion, champion).figures["benchmarks"]["field"]["same_version"]
 
 
+def test_a_class_that_the_candidate_lost_without_anybody_retiring_it_is_no_pass():
+    shared = scores(some(900, 1000))
+    champion = pd.concat([shared, scores(some(30, 40), label="yak")])
+    candidate = pd.concat([shared, scores(some(0, 40), label="yak", knows=False)])
+    lost = decide(candidate, champion)
+    assert (lost.verdict, lost.reason) == (
+        INVESTIGATE,
+        "the candidate no longer knows yak (40 images); nobody retired them",
+    )
+    assert decide(candidate, champion, retired=frozenset({"yak"})).verdict == PASS
+
+
+def test_where_a_model_is_worse_on_all_together_the_class_at_fault_is_named():
+    candidate, champion = (pd.concat([scores(some(300, 300)), scores(some(n, 60), label="gnu")]) for n in (5, 60))
+    reason = decide(candidate, champion).reason
+    assert reason.startswith("worse than the champion: 84.7% against 100.0% of 360 images")
+    assert "; surely on class gnu (8.3% against 100.0% of 60 images" in reason
+
+
 def test_new_and_retired_classes_are_judged_apart():
     shared = scores(some(400, 400))
     candidate = pd.concat([shared, scores(some(3, 40), label="emu"), scores(some(0, 40), label="yak", knows=False)])
     champion = pd.concat([shared, scores(some(0, 40), label="emu", knows=False), scores(some(30, 40), label="yak")])
-    verdict = decide(candidate, champion)
+    verdict = decide(candidate, champion, retired=frozenset({"yak"}))
     assert verdict.verdict == PASS
     assert verdict.figures["new_classes"] == {"emu": {"n": 40, "right": 3}}
     assert verdict.figures["retired_classes"] == {"yak": {"n": 40, "right": 30}}

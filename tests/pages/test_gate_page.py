@@ -139,8 +139,9 @@ def versions(*rounds: tuple[str, float, str]) -> tuple[pd.DataFrame, pd.DataFram
     return table, sets
 
 
-def runs_page(*rounds: tuple[str, float, str]) -> str:
+def runs_page(*rounds: tuple[str, float, str], images: list[int] | None = None) -> str:
     table, sets = versions(*rounds)
+    sets = sets if images is None else sets.assign(n=images)
     bands = pd.DataFrame({"round": [1], "set": ["test"], "band": [0.9], "n": [10], "right": [9], "mean_score": [0.95]})
     recalls = pd.DataFrame({"round": [1, 2], "set": "test", "label": NASTY, "n": 10, "recall": [0.5, 0.4]})
     hint = {"label": "gnu", "hint": "no gain", "grew": 40, "before": 0.7, "now": 0.6, "low": 0.5, "n": 100}
@@ -150,6 +151,12 @@ def runs_page(*rounds: tuple[str, float, str]) -> str:
 def test_a_curve_breaks_where_the_set_became_another_version():
     assert runs_page(("1", 0.8, "a"), ("2", 0.9, "a")).count('class="break"') == 0
     assert runs_page(("1", 0.8, "a"), ("2", 0.9, "b"), ("3", 0.9, "b")).count('class="break"') == 1
+
+
+def test_a_curve_breaks_where_new_classes_bring_images_of_the_same_version():
+    page = runs_page(("1", 0.8, "a"), ("2", 0.9, "a"), ("2", 0.9, "a"), images=[100, 120, 120])
+    assert page.count('class="break"') == 1
+    assert "2 rounds;" in page  # the second was trained twice
 
 
 def test_one_round_has_no_curve_and_yet_a_page():
