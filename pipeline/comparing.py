@@ -24,7 +24,6 @@ FROZEN = "+frozen"
 RANDOM = "random"
 STEP = {"batch_size", "learning_rate", "continued_learning_rate"}
 FIT = {"optimizer", "weight_decay", "min_delta", "label_smoothing"}
-AUGMENTATION = {"flip", "rotate_degrees", "zoom", "stronger"}
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def compare(names: list[str], *, seconds: float, seed: int) -> dict[str, Any]:
 
 def _measured(contender: Contender, splits: Path, *, seconds: float, seed: int) -> dict[str, Any]:
     params = config.load(sections.Train)
-    settings = params.model_dump(include=STEP | FIT | AUGMENTATION)
+    settings = params.model_dump(include=STEP | FIT) | params.augmentation()
     preset = None if contender.preset == BASE else config.load_preset(contender.preset).model_dump()
     base = read_json(paths.BASE / "card.json")["model_digest"] if contender.preset == BASE else ""
     inputs = [asdict(contender), preset, base, digest(splits), seconds, seed, settings]
@@ -174,7 +173,7 @@ def _trial(contender: Contender, splits: Path, seconds: float, seed: int) -> dic
                 frozen=contender.frozen,
                 batch_size=params.batch_size or 32,
                 seed=seed,
-                augmentation=Augmentation(**params.model_dump(include=AUGMENTATION)),
+                augmentation=Augmentation(**params.augmentation()),
                 learning_rate=params.start(learnt=learnt and not contender.frozen)["learning_rate"],
                 **params.model_dump(include=FIT),
             )

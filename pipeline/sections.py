@@ -144,6 +144,10 @@ class Train(Section):
                 raise ValueError(f"{name} {getattr(self, name)} leaves nothing of {most} {getattr(self, most)}")
         return self
 
+    def augmentation(self) -> dict[str, Any]:
+        """What `Augmentation` takes."""
+        return self.model_dump(include={"flip", "rotate_degrees", "zoom", "stronger"})
+
     def start(self, *, learnt: bool) -> dict[str, Any]:
         """What depends on whether the base has learnt already, as `fit` takes it."""
         if not learnt:

@@ -3,8 +3,11 @@
 import pandas as pd
 from scipy.stats import binomtest
 
+from pipeline.evaluation import intervals
+
 HANDFUL, MANY = 50, 1000  # training images a class
 SIGNIFICANT = 0.05
+CONFIDENCE = 1 - SIGNIFICANT  # of the intervals
 
 
 def compare(measured: list[dict]) -> pd.DataFrame:
@@ -19,11 +22,12 @@ def compare(measured: list[dict]) -> pd.DataFrame:
     """
     rows = pd.DataFrame(measured).sort_values(["accuracy", "images_per_second", "name"], ascending=[False, False, True])
     best = rows["right"].iloc[0]
-    intervals = [binomtest(sum(right), len(right)).proportion_ci(method="wilson") for right in rows["right"]]
+    n = rows["right"].map(len)
+    low, high = intervals.wilson(rows["right"].map(sum), n, confidence=CONFIDENCE)
     return rows.assign(
-        n=[len(right) for right in rows["right"]],
-        low=[found.low for found in intervals],
-        high=[found.high for found in intervals],
+        n=n,
+        low=low,
+        high=high,
         p_best=[mcnemar(best, right) for right in rows["right"]],
         pareto=pareto(rows),
     ).drop(columns="right")

@@ -17,7 +17,7 @@ from pipeline.models.head import freeze, renew_head
 from pipeline.training import checks, reporting
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.fitting import set_seed
-from pipeline.training.trainer import AUGMENTATION_PARAMS, TRAINING_PARAMS, choose_machine, train
+from pipeline.training.trainer import TRAINING_PARAMS, choose_machine, train
 
 
 def main(splits_table: str, base_folder: str, out: str) -> None:
@@ -71,7 +71,7 @@ def main(splits_table: str, base_folder: str, out: str) -> None:
         folders=config.load(sections.Roots).folders,
         work=work,
         machine=machine,
-        augmentation=Augmentation(**params.model_dump(include=AUGMENTATION_PARAMS)),
+        augmentation=Augmentation(**params.augmentation()),
         tensorboard=config.cache("tensorboard") / run_id if params.tensorboard else None,
         told=lambda history: tracking.log_training(run_id, with_cost(history).tail(1), {}),
         **params.model_dump(include=TRAINING_PARAMS),

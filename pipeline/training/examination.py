@@ -20,7 +20,7 @@ from pipeline.training.augmentation import Augmentation
 from pipeline.training.batches import decode_all
 from pipeline.training.doctor import Finding
 from pipeline.training.fitting import Fitted, set_seed
-from pipeline.training.trainer import AUGMENTATION_PARAMS, TRAINING_PARAMS, Machine
+from pipeline.training.trainer import TRAINING_PARAMS, Machine
 
 IMAGES = 64
 SHORT_RUN_IMAGES = {"train": 200, "val": 64}
@@ -67,7 +67,7 @@ def examine(*, quick: bool) -> list[Finding]:
             lambda: doctor.weights_move(trial, pixels, targets),
         ]
         if not quick:
-            known, continued = rows[rows["label"].isin(classes)], not base.lineage.empty
+            known, continued = rows[rows["label"].isin(classes)], base.has_learnt
             steps += [
                 lambda: doctor.overfits(trial, pixels, targets),
                 lambda: doctor.short_run(
@@ -119,6 +119,6 @@ def train_shortly(
             batch_size=min(params.batch_size or doctor.BATCH, max(len(train) // STEPS, 1)),
             precision="float32" if params.precision == "auto" else params.precision,
         ),
-        augmentation=Augmentation(**params.model_dump(include=AUGMENTATION_PARAMS)),
+        augmentation=Augmentation(**params.augmentation()),
         **settings,
     ).fitted

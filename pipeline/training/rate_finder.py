@@ -15,6 +15,7 @@ from pipeline.training.augmentation import Augmentation
 from pipeline.training.batches import Batches, decode_all
 from pipeline.training.fitting import set_seed
 from pipeline.training.schedules import find_learning_rate
+from pipeline.training.trainer import STEPS
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def find(*, steps: int, seed: int | None = None) -> Found:
     classes = sorted(train["label"].unique())
     model = renew_head(base.model, classes, old_classes=base.classes, mode=params.head, seed=seed)
     freeze(model, params.freeze)
-    batch_size = params.batch_size or hardware.best_batch_size(model, most=len(train) // 20)
+    batch_size = params.batch_size or hardware.best_batch_size(model, most=len(train) // STEPS)
 
     drawn = train.sample(min(len(train), steps * batch_size), random_state=seed)
     folders = config.load(sections.Roots).folders
@@ -60,9 +61,7 @@ def find(*, steps: int, seed: int | None = None) -> Found:
             num_classes=len(classes),
             batch_size=batch_size,
             seed=seed,
-            augment=Augmentation(
-                flip=params.flip, rotate_degrees=params.rotate_degrees, zoom=params.zoom, stronger=params.stronger
-            ),
+            augment=Augmentation(**params.augmentation()),
             no_flip=pd.Index(classes).get_indexer(drawn.loc[~drawn["flip"], "label"].unique()),
             balance=params.imbalance == "sampling",
         )

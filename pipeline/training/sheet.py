@@ -31,9 +31,7 @@ def write(out: Path) -> int:
     )
     worst = flagged.drop_duplicates("image")[["image", "flag", "score"]]
     rows = train.merge(worst, on="image", how="left").fillna({"flag": "", "score": 0.0})
-    augmentation = Augmentation(
-        flip=params.flip, rotate_degrees=params.rotate_degrees, zoom=params.zoom, stronger=params.stronger
-    )
+    augmentation = Augmentation(**params.augmentation())
     stronger = ", ".join(params.stronger) or "none"
     page = augment_sheet(
         title="What training sees",

@@ -17,7 +17,6 @@ from pipeline.training.batches import Batches, decode_all
 from pipeline.training.fitting import Fitted, fit, halve_until_it_fits
 from pipeline.training.losses import class_weights
 
-AUGMENTATION_PARAMS = {"flip", "rotate_degrees", "zoom", "stronger"}  # of section train
 TRAINING_PARAMS = {  # of section train, that `train` takes as they are
     *("seed", "optimizer", "warmup_epochs", "decay", "lr_patience", "patience", "min_delta"),
     *("weight_decay", "ema", "loss", "focal_gamma", "label_smoothing", "imbalance", "max_class_weight"),
