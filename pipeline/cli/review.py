@@ -1,20 +1,27 @@
 """Commands about the queue and what people decide."""
 
 import argparse
+import json
 from pathlib import Path
 
 from pipeline import paths
-from pipeline.cli.common import Verb, answer, existing, now
+from pipeline.cli.common import Verb, answer, now
 from pipeline.errors import Exit
 
 
 def add(verb: Verb) -> None:
-    command = verb("review", review, "show the queue, or decide it in a spreadsheet")
+    command = verb("review", review, "open the page where people decide the queue; or decide it in a spreadsheet")
+    command.add_argument("--queue", type=Path, default=paths.QUEUE, help="the folder of the recipes' tables")
+    command.add_argument(
+        "--host", default="127.0.0.1", help="where to serve; beyond this machine, the address has a token"
+    )
+    command.add_argument("--port", type=int, help="by default 8700, or any that is free")
+    command.add_argument("--no-browser", action="store_true", help="only print the address")
     command.add_argument(
         "--sheet", type=Path, metavar="CSV", help="write the queue as a table with an empty column `decision`"
     )
     command.add_argument("--take", type=Path, metavar="CSV", help="take the decisions of a filled table")
-    command.add_argument("--by", default="", help="who decided; with --take")
+    command.add_argument("--by", default="", help="who decides: your name")
 
     command = verb("apply", apply, "bring the reviews into data/labels.csv; doing so twice changes nothing")
     command.add_argument("--dry-run", action="store_true", help="say what would change")
@@ -32,8 +39,21 @@ def review(args: argparse.Namespace) -> int:
         number = sheets.write(args.sheet)
         text = f"{number} images in {args.sheet}: fill `decision` with yes, a class, keep, unknown or bad; then\n"
         return answer(args, {"images": number}, f"{text}  wallaby review --take {args.sheet} --by YOUR-NAME")
-    page = existing(paths.QUEUE / "index.html").resolve()
-    return answer(args, {"page": str(page)}, f"look at {page.as_uri()}\ndecide with: wallaby review --sheet sheet.csv")
+    from pipeline.review.page import serving
+
+    def say(text: str) -> None:
+        print(json.dumps({"address": text}) if args.json else text, flush=True)
+
+    serving.serve(
+        queue=args.queue,
+        host=args.host,
+        port=args.port,
+        by=args.by,
+        browser=not args.no_browser,
+        now=now,
+        say=say,
+    )
+    return Exit.DONE
 
 
 def apply(args: argparse.Namespace) -> int:

@@ -113,30 +113,34 @@ def check(table: pd.DataFrame, root_names: list[str], source: object, *, session
 
 
 def append(decision: dict[str, str], folder: Path, session: str, root_names: list[str]) -> str:
-    """Adds one decision to a session's table; it is on disk when this returns.
+    """As `append_all`, of one decision; returns its id."""
+    return append_all([decision], folder, session, root_names)[0]
+
+
+def append_all(decisions: list[dict[str, str]], folder: Path, session: str, root_names: list[str]) -> list[str]:
+    """Adds decisions to a session's table; when this returns, all are on disk.
 
     Safe for several threads and processes. A decision whose `id` the table has already is not added again, so that a
     request may be repeated; without an `id`, a digest of what it says is one.
 
     Args:
-      decision: values of `COLUMNS`; what is missing is empty.
+      decisions: values of `COLUMNS`; what is missing is empty.
       session: names the table, `SESSION.csv`.
 
     Returns:
-      The decision's id.
+      The decisions' ids.
 
     Raises:
       UsageError: if the session's name is no file's name, or its table has other columns.
       DataError: as `read_log`.
-      ResumableError: if it cannot be written, the disk being full for one; the table is as it was before.
+      ResumableError: if they cannot be written, the disk being full for one; the table is as it was before.
     """
     path = folder / f"{session}.csv"
     if not SESSION.fullmatch(session):
         raise UsageError(f"'{session}' cannot name a session", where=folder, mend="take letters, digits and spaces")
-    row = check(pd.DataFrame([decision]), root_names, path, session=session).iloc[0]
-    if row.str.contains(labels.CONTROL).any():
+    rows = check(pd.DataFrame(decisions), root_names, path, session=session)
+    if any(rows[name].str.contains(labels.CONTROL).any() for name in COLUMNS):
         raise DataError("a decision with a line break or control character", where=path, mend="write it in one line")
-    line = _line(row.tolist())
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0) as file:
@@ -145,14 +149,15 @@ def append(decision: dict[str, str], folder: Path, session: str, root_names: lis
             data = _whole_lines(before, path)
             if data and data[: data.find(b"\n") + 1].replace(b"\r", b"") != HEADER:
                 raise UsageError("a review table with other columns", where=path, mend="name another session")
-            if f",{row['id']},{session},".encode() not in data:
-                _extend(file, data, line)
+            new = [row for row in rows.to_dict("records") if f",{row['id']},{session},".encode() not in data]
+            if new:
+                _extend(file, data, b"".join(_line(list(row.values())) for row in new))
                 if not before:
                     _keep_entry(folder)
     except OSError as error:
         error.filename = str(path)
         raise from_os_error(error) from error
-    return row["id"]
+    return rows["id"].tolist()
 
 
 def write(decisions: pd.DataFrame, folder: Path, name: str) -> Path:
