@@ -13,7 +13,7 @@ def add(verb: Verb) -> None:
     command = verb("review", review, "open the page where people decide the queue; or decide it in a spreadsheet")
     command.add_argument("--queue", type=Path, default=paths.QUEUE, help="the folder of the recipes' tables")
     command.add_argument(
-        "--host", default="127.0.0.1", help="where to serve; beyond this machine, the address has a token"
+        "--host", default="127.0.0.1", help="where to serve; beyond this machine the address has a token"
     )
     command.add_argument("--port", type=int, help="by default 8700, or any that is free")
     command.add_argument("--no-browser", action="store_true", help="only print the address")

@@ -3,16 +3,17 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, UploadFile
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.errors import ResumableError, UsageError, WallabyError
-from pipeline.review.page.desk import Answer, Stale, Taken
+from pipeline.review.page.desk import Answer, StaleError, TakenError
 from pipeline.review.page.queues import Filter
 from pipeline.review.page.safety import Guard, Rules
-from pipeline.review.page.thumbnails import NoPicture
+from pipeline.review.page.thumbnails import NoPictureError
+from pipeline.review.page.trying import LARGEST, Trial
 from pipeline.review.page.workplace import Workplace
 
 STATIC = Path(__file__).parent / "static"
@@ -67,17 +68,20 @@ class Undoing(Body):
     by: Name
 
 
-def create(workplace: Workplace, rules: Rules, *, by: str = "") -> FastAPI:
+def create(workplace: Workplace, trial: Trial, rules: Rules, *, by: str = "") -> FastAPI:
     """Args:
     by: the reviewer's name where the page has not been told one.
     """
     app = FastAPI(title="Wallaby review", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Guard, rules=rules)
 
+    def pictured(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{**row, "picture": workplace.thumbnails.address(row["image"], row["sha256"])} for row in rows]
+
     @app.exception_handler(WallabyError)
     def refused(request: Request, error: WallabyError) -> JSONResponse:
-        status = {Stale: 409, Taken: 409, ResumableError: 507, UsageError: 400}.get(type(error), 422)
-        kind = {Stale: "stale", Taken: "taken", ResumableError: "disk"}.get(type(error), "data")
+        status = {StaleError: 409, TakenError: 409, ResumableError: 507, UsageError: 400}.get(type(error), 422)
+        kind = {StaleError: "stale", TakenError: "taken", ResumableError: "disk"}.get(type(error), "data")
         told = {"error": error.what, "where": error.where, "mend": error.mend, "kind": kind}
         return JSONResponse(told, status)
 
@@ -108,10 +112,7 @@ def create(workplace: Workplace, rules: Rules, *, by: str = "") -> FastAPI:
     @app.get("/api/nearest")
     def nearest(sha256: str) -> dict[str, Any]:
         found = workplace.surroundings.nearest(sha256)
-        pictured = [
-            {**row, "picture": workplace.thumbnails.address(row["image"], row["sha256"])} for row in found or []
-        ]
-        return {"known": found is not None, "nearest": pictured}
+        return {"known": found is not None, "nearest": pictured(found or [])}
 
     @app.get("/api/queue/{name}")
     def about(name: str) -> dict[str, Any]:
@@ -134,11 +135,24 @@ def create(workplace: Workplace, rules: Rules, *, by: str = "") -> FastAPI:
     def undo(name: str, body: Undoing) -> dict[str, Any]:
         return workplace.undo(name, body.by)
 
+    @app.get("/try")
+    def try_a_picture() -> Response:
+        return page("try.html")
+
+    @app.get("/api/model")
+    def model() -> dict[str, Any]:
+        return trial.which()
+
+    @app.post("/api/try")
+    def name_a_picture(picture: UploadFile) -> dict[str, Any]:
+        told = trial.name(picture.file.read(LARGEST + 1))
+        return told | {"alike": pictured(told["alike"])}
+
     @app.get("/picture")
     def picture(image: str, key: str, side: int, sha256: str = "") -> Response:
         try:
             data = workplace.thumbnails.get(image, sha256, side, key)
-        except NoPicture as reason:
+        except NoPictureError as reason:
             return Response(str(reason), 404, {"cache-control": "no-store"}, "text/plain; charset=utf-8")
         cached = {"cache-control": FOREVER if sha256 else "private, max-age=60"}
         return Response(data, 200, cached, "image/jpeg")

@@ -3,7 +3,7 @@
 import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,11 @@ AGAIN_AFTER = 20  # strokes between a decision and its second, blind reading
 ANSWERS = (LABEL, UNKNOWN, BAD, KEEP)
 
 
-class Stale(DataError):
+class StaleError(DataError):
     """The page shows a queue that a new round has replaced."""
 
 
-class Taken(DataError):
+class TakenError(DataError):
     """Somebody else has decided the card meanwhile; `said` is their row."""
 
     def __init__(self, said: dict[str, str]):
@@ -86,8 +86,8 @@ class Desk:
         filter: Filter,
         number: int,
         *,
-        have: list[int] = (),
-        skip: list[int] = (),  # type: ignore[assignment]
+        have: Sequence[int] = (),
+        skip: Sequence[int] = (),
     ) -> list[int]:
         """The next cards for a reviewer, and holds them for a while.
 
@@ -101,8 +101,8 @@ class Desk:
             open_ = view[~self._done[view]]
             out = {row for row, (who, since) in self._held.items() if who != by and now - since < HELD}
             out |= {*have, *skip}
-            found = []
-            for row in open_.tolist():
+            found: list[int] = []
+            for row in open_[: number + len(out)].tolist():
                 if len(found) >= number:
                     break
                 if row not in out:
@@ -141,12 +141,12 @@ class Desk:
           The stroke, and the images left out.
 
         Raises:
-          Stale: if the queue is another one by now.
-          Taken: if somebody else has decided the card.
+          StaleError: if the queue is another one by now.
+          TakenError: if somebody else has decided the card.
           DataError, ResumableError: as `Journal.record`.
         """
         if version != self.queue.version:
-            raise Stale("a new round has replaced this queue", where=self.queue.name, mend="reload the page")
+            raise StaleError("a new round has replaced this queue", where=self.queue.name, mend="reload the page")
         with self._lock:
             rows, late = [], []
             for answer in answers:
@@ -154,7 +154,7 @@ class Desk:
                     others = [said for who, said in self._journal.of(row["image"]).holds.items() if who != by]
                     if others and not blind:
                         if not bulk:
-                            raise Taken(others[0])
+                            raise TakenError(others[0])
                         late.append(row["image"])
                     else:
                         rows.append(self._row(row, answer))

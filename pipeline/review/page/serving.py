@@ -13,6 +13,7 @@ from pipeline.errors import UsageError, WallabyError
 from pipeline.review.page import app
 from pipeline.review.page.safety import Rules
 from pipeline.review.page.surroundings import Surroundings
+from pipeline.review.page.trying import Places, Trial
 from pipeline.review.page.workplace import Workplace
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -54,7 +55,7 @@ def serve(
     say(whole)
     if browser:
         webbrowser.open(whole)
-    application = app.create(place, Rules.of(host, token), by=by)
+    application = app.create(place, trial(place), Rules.of(host, token), by=by)
     server = uvicorn.Server(uvicorn.Config(application, log_level="warning", access_log=False, server_header=False))
     server.run(sockets=[listening])
 
@@ -62,17 +63,22 @@ def serve(
 def workplace(queue: Path, now: Callable[[], str]) -> Workplace:
     """The workspace that the command runs in."""
     folders = config.load(sections.Roots).folders
-    beside = queue.parent  # of a queue that lies elsewhere, the round's other products lie next to it
+
+    def beside(product: Path) -> Path:
+        """A throw-away run keeps some of its products next to its queue; the rest is the round's."""
+        own = queue.parent / product.name
+        return own if own.exists() else product
+
     surroundings = Surroundings(
         labels_table=paths.LABELS,
-        curated=beside / paths.CURATED.name,
-        evaluation=beside / paths.EVALUATION.name,
-        predictions=beside / paths.PREDICTIONS.name,
+        curated=beside(paths.CURATED),
+        evaluation=beside(paths.EVALUATION),
+        predictions=beside(paths.PREDICTIONS),
         folders=folders,
     )
     return Workplace(
         queue=queue,
-        predictions=beside / paths.PREDICTIONS.name,
+        predictions=beside(paths.PREDICTIONS),
         reviews=paths.REVIEWS,
         surroundings=surroundings,
         folders=folders,
@@ -80,6 +86,12 @@ def workplace(queue: Path, now: Callable[[], str]) -> Workplace:
         now=now,
         **config.load(sections.Review).model_dump(),
     )
+
+
+def trial(place: Workplace) -> Trial:
+    """The models of the workspace that the command runs in."""
+    models = Places(paths.RELEASED, paths.MODEL, paths.EVALUATION, paths.CLASSES)
+    return Trial(models, place.surroundings, max_megapixels=config.load(sections.Index).max_megapixels)
 
 
 def _bind(host: str, port: int | None) -> socket.socket:

@@ -1,4 +1,4 @@
-"""What stands beside a picture: what the model saw, its label, samples of the candidate classes, the files next to it."""
+"""What stands beside a picture: what the model saw, its label, samples of the candidate classes, files next to it."""
 
 import os
 import threading
@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -118,10 +119,20 @@ class Surroundings:
         rows, features, places = stored
         if sha256 not in places:
             return None
-        found, cosines = neighbours.nearest(
-            features, pd.Series([places[sha256]]).to_numpy(), rows.index.to_numpy(), number=NEAREST
-        )
-        near = rows.loc[found[0]].assign(cosine=cosines[0])
+        return self._near(rows, features, places[sha256])
+
+    def like(self, wanted: np.ndarray) -> list[dict[str, Any]]:
+        """The labelled images whose features are nearest to these (F,)."""
+        stored = self._stored()
+        if stored is None or stored[1].shape[1] != len(wanted):
+            return []
+        rows, features, _ = stored
+        own = np.asarray(features[rows.index.to_numpy()])
+        return self._near(rows.reset_index(drop=True), np.concatenate([own, wanted[None]]), len(own))
+
+    def _near(self, rows: pd.DataFrame, features: np.ndarray, place: int) -> list[dict[str, Any]]:
+        found, cosines = neighbours.nearest(features, np.array([place]), rows.index.to_numpy(), number=NEAREST)
+        near = rows.loc[found[0]].assign(cosine=cosines[0].astype(float))
         return near[["image", "sha256", "label", "cosine"]].to_dict("records")
 
     def _stored(self) -> tuple[pd.DataFrame, Any, dict[str, int]] | None:

@@ -17,7 +17,7 @@ from pipeline.library import labels, pictures
 SIDES = (160, 480, 1024, 2400)  # pixels of the longer side: in a grid, in the hand, on its own, magnified
 
 
-class NoPicture(Exception):
+class NoPictureError(Exception):
     """Why there is no picture to show, in words for a person."""
 
 
@@ -40,10 +40,10 @@ class Thumbnails:
         """The JPEG behind an address.
 
         Raises:
-          NoPicture: if the address was not handed out here, or there is no such picture any more.
+          NoPictureError: if the address was not handed out here, or there is no such picture any more.
         """
         if side not in SIDES or not hmac.compare_digest(key.encode(), self._key(image, sha256).encode()):
-            raise NoPicture("This address was not given by the server: reload the page.")
+            raise NoPictureError("This address was not given by the server: reload the page.")
         path = self.locate(image)
         name = sha256 or _stamp(path)
         kept = self._cache / name[:2] / f"{name}-{side}.jpg"
@@ -53,10 +53,10 @@ class Thumbnails:
             pass
         try:
             if sha256 and digest(path) != sha256:
-                raise NoPicture("The file has changed since it was indexed: run `dvc repro` before you decide it.")
+                raise NoPictureError("The file has changed since it was indexed: run `dvc repro` before you decide it.")
             made = pictures.thumbnail(path, side)
         except (pictures.PictureError, OSError) as reason:
-            raise NoPicture(f"The picture cannot be read: {reason}.") from None
+            raise NoPictureError(f"The picture cannot be read: {reason}.") from None
         _keep(made, kept)
         return made
 
@@ -64,18 +64,18 @@ class Thumbnails:
         """The image's file.
 
         Raises:
-          NoPicture: if it is gone, or lies outside every root.
+          NoPictureError: if it is gone, or lies outside every root.
         """
         root, _, below = image.partition("/")
         if root not in self._folders or not below or ".." in below.split("/") or "\0" in below:
-            raise NoPicture("The name leads outside the folders of configs/params.yaml.")
+            raise NoPictureError("The name leads outside the folders of configs/params.yaml.")
         path = labels.locate(image, self._folders)
         try:
             real = path.resolve(strict=True)
         except (OSError, RuntimeError):
-            raise NoPicture("The file is gone.") from None
+            raise NoPictureError("The file is gone.") from None
         if not any(real.is_relative_to(folder) for folder in self._real):
-            raise NoPicture("The file is a link to outside the folders of configs/params.yaml: it is not shown.")
+            raise NoPictureError("The file is a link to outside the folders of configs/params.yaml: it is not shown.")
         return real
 
     def _key(self, image: str, sha256: str) -> str:

@@ -16,7 +16,7 @@ COLUMNS = ["image", "sha256", "group", "rank", "label", "score", "reason", "clus
 
 def params(folder: Path, *, blind_share: float = 0.0) -> None:
     text = "roots:\n  library: {library: library}\n  pool: {pool: pool}\nreview:\n  blind_share: " + str(blind_share)
-    write_text(text + "\n", folder / "configs/params.yaml")
+    write_text(text + "\nindex:\n  max_megapixels: 100\n", folder / "configs/params.yaml")
 
 
 def picture(folder: Path, image: str, colour: int) -> str:

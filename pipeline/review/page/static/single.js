@@ -201,10 +201,11 @@ export class Single {
   end() {
     const put = this.deck.skipped.size;
     const again = el("button", { class: "first", onclick: () => { this.deck.skipped.clear(); this.hold(() => this.deck.start(this.deck.filter)); } }, `Look at ${put === 1 ? "it" : "them"} again`);
-    const filtered = Object.values(this.deck.filter).some(Boolean);
+    const { label, least, most, folder, text: words } = this.deck.filter;
+    const filtered = label || folder || words || least > 0 || most < 1;
     const [title, text] = put ? [`${plural(put, "picture")} skipped`, "All others here are decided."]
       : this.deck.left ? ["Others are at it", `${plural(this.deck.left, "picture")} here ${this.deck.left === 1 ? "is" : "are"} in somebody else’s hands.`]
-      : filtered && !this.deck.total ? ["Nothing fits", "No picture of this queue is like that: loosen the filter."]
+      : filtered && this.about.cards && !this.deck.total ? ["Nothing fits", "No picture of this queue is like that: loosen the filter."]
       : this.deck.total ? ["All decided", "Each decision is on disk. Next: another queue, or wallaby apply."]
       : ["Nothing here", "Either no picture is of this kind this round, or the section queue in configs/params.yaml lets none through."];
     delete this.element.dataset.shown;
