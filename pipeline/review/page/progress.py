@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.evaluation import intervals
 from pipeline.review.decisions import LABEL, UNDO, YES
 
 CONFIDENCE = 0.95
@@ -69,6 +68,8 @@ def bound(good: int, judged: int) -> float | None:
 
 
 def _error(differ: int, n: int) -> dict[str, float | None]:
+    from pipeline.evaluation import intervals  # here: scipy takes a second
+
     if not n:
         return {"error": None, "low": None, "high": None}
     low, high = intervals.wilson(differ, n, confidence=CONFIDENCE)

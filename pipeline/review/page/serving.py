@@ -2,6 +2,7 @@
 
 import secrets
 import socket
+import sys
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +48,7 @@ def serve(
         try:
             place.desk(name)  # now, and not while somebody waits for the first card
         except WallabyError as error:  # the page says so of this queue, and shows the others
-            say(str(error))
+            print(error, file=sys.stderr)
     token = "" if host in LOOPBACK else secrets.token_urlsafe(24)
     listening = _bind(host, port)
     address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"

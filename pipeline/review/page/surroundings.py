@@ -11,14 +11,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from pipeline.errors import DataError
 from pipeline.evaluation import neighbours
 from pipeline.files import read_table
-from pipeline.inference import outputs
 from pipeline.library import board, labels
 from pipeline.library.index import PICTURE_ENDINGS
 
+KEYS, EMBEDDINGS = "keys.parquet", "embeddings.npy"  # of stored outputs
 SAMPLES = 4  # pictures of a class
 BESIDE = 3  # files before, and files after
 FOLDERS = 64  # whose files are remembered
@@ -135,17 +136,24 @@ class Surroundings:
         near = rows.loc[found[0]].assign(cosine=cosines[0].astype(float))
         return near[["image", "sha256", "label", "cosine"]].to_dict("records")
 
+    def features_of(self) -> str:
+        """The key of the model whose features of the labelled images are stored; "" if there are none."""
+        path = self._evaluation / "outputs" / KEYS
+        return (pq.read_schema(path).metadata or {}).get(b"model", b"").decode() if path.exists() else ""
+
     def _stored(self) -> tuple[pd.DataFrame, Any, dict[str, int]] | None:
-        path = self._evaluation / "outputs" / outputs.KEYS
+        path = self._evaluation / "outputs" / KEYS
 
         def read() -> tuple[pd.DataFrame, Any, dict[str, int]] | None:
-            stored = outputs.read(self._evaluation / "outputs")
+            stored, features = (
+                read_table(path, ["sha256"])["sha256"],
+                np.load(path.with_name(EMBEDDINGS), mmap_mode="r"),
+            )
             scores = read_table(self._evaluation / "scores.parquet", ["image", "sha256", "label", "set"])
-            if not scores["sha256"].equals(stored.sha256):
+            if not scores["sha256"].equals(stored) or len(features) != len(stored):
                 return None
-            places = {sha256: place for place, sha256 in enumerate(stored.sha256)}
-            own = scores[scores["set"].isin(["train", "val", "test"])]
-            return own, stored.embeddings, places
+            places = {sha256: place for place, sha256 in enumerate(stored)}
+            return scores[scores["set"].isin(["train", "val", "test"])], features, places
 
         return self._fresh("outputs", path, read, None)
 
@@ -156,7 +164,7 @@ class Surroundings:
             if name not in self._kept or self._kept[name][0] != stamp:
                 try:
                     self._kept[name] = (stamp, read() if path.exists() else otherwise)
-                except DataError:
+                except (DataError, OSError, ValueError):
                     if name == "labels":
                         raise
                     self._kept[name] = (stamp, otherwise)

@@ -11,10 +11,7 @@ import pandas as pd
 
 from pipeline import bundle
 from pipeline.errors import DataError
-from pipeline.evaluation import thresholds
-from pipeline.evaluation.thresholds import UNKNOWN
-from pipeline.inference import outputs
-from pipeline.library import classes, pictures
+from pipeline.library import classes, labels, pictures
 from pipeline.review.page.surroundings import Surroundings
 
 LARGEST = 50_000_000  # bytes of a picture
@@ -88,7 +85,7 @@ class Trial:
             "top": [{"label": str(label), "score": float(share)} for label, share in summed.head(BEST).items()],
             "threshold": limit,
             "rule": rule,
-            "answer": best if limit is not None and score >= limit else UNKNOWN,
+            "answer": best if limit is not None and score >= limit else labels.UNKNOWN,
             "alike": alike,
         }
 
@@ -109,6 +106,8 @@ class Trial:
     def _threshold(self, folder: Path, model: str, label: str) -> tuple[float | None, str]:
         """The threshold of an answer, and how it was found; where none was, no answer is shown."""
         beside = folder if folder == self._places.released else self._places.evaluation
+        from pipeline.evaluation import thresholds
+
         path = beside / thresholds.FILE
         if not path.exists():
             return None, "no threshold has been chosen for this model"
@@ -118,11 +117,10 @@ class Trial:
 
     def _alike(self, folder: Path, features: np.ndarray, path: Path) -> list[dict[str, Any]]:
         """By the features of the last round's model: those of the library are stored."""
-        digest = outputs.model_of(self._places.evaluation / "outputs")
-        if not digest or not (self._places.model / bundle.CARD).exists():
+        if not (self._places.model / bundle.CARD).exists():
             return []
         model = bundle.check(self._places.model).model_digest
-        if not digest.startswith(model):
+        if not self._surroundings.features_of().startswith(model):
             return []
         if bundle.check(folder).model_digest != model:
             features = self._predict(self._places.model, path)[1]

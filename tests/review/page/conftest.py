@@ -24,7 +24,7 @@ class Server:
     def start(self, *arguments: str, **options) -> None:
         program = "from pipeline.cli import main; main()"
         self.process = subprocess.Popen(
-            [sys.executable, "-c", program, "review", "--no-browser", "--port", "0", *arguments],
+            [sys.executable, "-c", program, "review", "--no-browser", *(arguments or ("--port", "0"))],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,

@@ -1,5 +1,8 @@
 """Who may ask the server for anything, and for what."""
 
+import subprocess
+import sys
+
 import made_up_workspace
 import pytest
 from fastapi.testclient import TestClient
@@ -65,14 +68,16 @@ def test_beyond_loopback_nothing_is_given_without_the_token(workspace, address):
     for wrong in ({}, {"cookie": "wallaby=guess"}, {"authorization": "Bearer guess"}):
         answer = served.get(address, headers=wrong)
         assert answer.status_code == 401
-        assert "pool" not in answer.text and "zebra" not in answer.text
+        assert "pool" not in answer.text
+        assert "zebra" not in answer.text
 
 
 def test_the_token_is_taken_once_and_kept_by_the_browser_alone(workspace):
     served = client(workspace, host="0.0.0.0", token=TOKEN)
     welcome = served.get("/", params={"token": TOKEN})
     assert (welcome.status_code, welcome.headers["location"]) == (303, "/")
-    assert "HttpOnly" in welcome.headers["set-cookie"] and "SameSite=Strict" in welcome.headers["set-cookie"]
+    assert "HttpOnly" in welcome.headers["set-cookie"]
+    assert "SameSite=Strict" in welcome.headers["set-cookie"]
     assert served.get("/api/overview").status_code == 200
     assert served.get("/api/overview", headers={"host": "evil.example"}).status_code == 421
 
@@ -91,7 +96,9 @@ def test_a_token_is_made_whenever_the_server_leaves_loopback(workspace, monkeypa
 def test_every_answer_forbids_scripts_that_are_not_the_servers(workspace):
     for address in ("/", "/queue/low-count", "/static/review.js", "/api/overview", "/nothing"):
         policy = client(workspace).get(address).headers["content-security-policy"]
-        assert "default-src 'none'" in policy and "script-src 'self'" in policy and "unsafe" not in policy
+        assert "default-src 'none'" in policy
+        assert "script-src 'self'" in policy
+        assert "unsafe" not in policy
 
 
 def test_a_picture_has_an_address_only_if_the_server_named_it(workspace):
@@ -118,7 +125,8 @@ def test_a_link_out_of_the_roots_is_not_followed(workspace):
     place = serving.workplace(workspace / "data/queue", lambda: "")
     served = client(workspace)
     refused = served.get(place.thumbnails.address("pool/link.png") + "&side=160")
-    assert refused.status_code == 404 and "outside" in refused.text
+    assert refused.status_code == 404
+    assert "outside" in refused.text
     assert served.get(place.thumbnails.address("pool/within.png") + "&side=160").status_code == 200
 
 
@@ -127,7 +135,8 @@ def test_a_file_that_is_another_picture_by_now_is_not_shown(workspace):
     address = first_card(served)["members"][0]["picture"]
     made_up_workspace.picture(workspace, "pool/shot_000.png", 99)
     answer = served.get(f"{address}&side=160")
-    assert answer.status_code == 404 and "has changed" in answer.text
+    assert answer.status_code == 404
+    assert "has changed" in answer.text
 
 
 @pytest.mark.parametrize(
@@ -179,3 +188,11 @@ def test_try_a_picture_refuses_what_is_none_before_any_model_is_loaded(workspace
     for data, why in ((b"no picture", "not a picture"), (b"", "empty"), (huge.read_bytes(), "too large")):
         answer = served.post("/api/try", files={"picture": ("a.png", data)}, headers=headers)
         assert (answer.status_code, why in answer.json()["error"]) == (422, True)
+
+
+def test_the_server_starts_without_the_network_library(workspace):
+    code = (
+        "import sys, pipeline.review.page.serving; print({'keras', 'tensorflow', 'scipy.stats'} & sys.modules.keys())"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"

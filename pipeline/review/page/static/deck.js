@@ -2,8 +2,8 @@
 
 import { ask, queueAddress } from "./api.js";
 
-const AHEAD = 10;
-const LOW = 6; // cards in hand below which more are fetched
+const AHEAD = 6;
+const LOW = 4; // cards in hand below which more are fetched
 const PICTURES = 5; // whose picture is decoded before it is shown
 const LONGEST = 180; // seconds of one decision: whoever takes longer has left the table
 export const SIDE = 1024;

@@ -40,15 +40,19 @@ export class Grid {
   }
 
   pick(name) {
+    if (name === this.group) return undefined;
     this.group = name;
     this.later = new Set();
+    this.tiles.replaceChildren(); // what is clicked from now on is meant for the pictures to come
     for (const button of this.list.querySelectorAll("button")) button.setAttribute("aria-current", String(button.firstChild.textContent === name));
     return this.load().catch((error) => this.hear(error));
   }
 
   async load() {
+    const turn = (this.turn = (this.turn || 0) + 1);
     const wanted = { ...this.filter, [this.by_cluster ? "cluster" : "label"]: this.group };
     const told = await ask(queueAddress(this.about.name, "deal"), { by: this.by, number: SHOWN, filter: wanted, skip: [...this.later] });
+    if (turn !== this.turn) return;
     Object.assign(this, { version: told.version, cards: told.cards, left: told.left, crossed: new Set(), at: 0, since: performance.now() });
     this.hear(null, { left: told.left, total: told.total });
     this.show(told);
