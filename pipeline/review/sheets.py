@@ -1,4 +1,4 @@
-"""The queue as a spreadsheet and back; and the reviews' way into the label table."""
+"""The queue as a spreadsheet and back."""
 
 from pathlib import Path
 
@@ -7,9 +7,8 @@ import pandas as pd
 from pipeline import config, paths, sections
 from pipeline.errors import DataError, UsageError
 from pipeline.files import read_json, read_table, write_csv
-from pipeline.library import benchmarks, labels
-from pipeline.review import applying, decisions
-from pipeline.review.applying import Applied
+from pipeline.library import labels
+from pipeline.review import decisions
 from pipeline.review.decisions import BAD, COLUMNS, KEEP, LABEL, UNKNOWN
 from pipeline.review.recipes import RECIPES
 
@@ -63,19 +62,6 @@ def take(path: Path, *, by: str, at: str) -> tuple[Path, int]:
     labels.check_images(found["image"], names, path)
     labels.check_spelling(found, path, known=labels.read(paths.LABELS, names)["label"])
     return decisions.write(found, paths.REVIEWS, path.stem), len(found)
-
-
-def apply(*, dry_run: bool) -> Applied:
-    """Brings every review into the label table."""
-    names = list(config.load(sections.Roots).folders)
-    applied = applying.apply(
-        labels.read(paths.LABELS, names),
-        decisions.read_all(paths.REVIEWS, names),
-        benchmarks.read_all(paths.BENCHMARKS, names)["image"],
-    )
-    if not dry_run and (applied.added or applied.changed):
-        labels.write(applied.table, paths.LABELS)
-    return applied
 
 
 def to_sheet(queues: dict[str, pd.DataFrame]) -> pd.DataFrame:
