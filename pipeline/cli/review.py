@@ -5,7 +5,6 @@ from pathlib import Path
 
 from pipeline import paths
 from pipeline.cli.common import Verb, answer, existing, now
-from pipeline.errors import Exit
 
 
 def add(verb: Verb) -> None:
@@ -15,9 +14,6 @@ def add(verb: Verb) -> None:
     )
     command.add_argument("--take", type=Path, metavar="CSV", help="take the decisions of a filled table")
     command.add_argument("--by", default="", help="who decided; with --take")
-
-    command = verb("apply", apply, "bring the reviews into data/labels.csv; doing so twice changes nothing")
-    command.add_argument("--dry-run", action="store_true", help="say what would change")
 
 
 def review(args: argparse.Namespace) -> int:
@@ -34,19 +30,3 @@ def review(args: argparse.Namespace) -> int:
         return answer(args, {"images": number}, f"{text}  wallaby review --take {args.sheet} --by YOUR-NAME")
     page = existing(paths.QUEUE / "index.html").resolve()
     return answer(args, {"page": str(page)}, f"look at {page.as_uri()}\ndecide with: wallaby review --sheet sheet.csv")
-
-
-def apply(args: argparse.Namespace) -> int:
-    from pipeline.review import sheets
-
-    applied = sheets.apply(dry_run=args.dry_run)
-    result = {key: value for key, value in vars(applied).items() if key != "table"}
-    lines = [f"{applied.added} added, {applied.changed} changed, {applied.before} were there before"]
-    lines += [f"  reviewers differ, left alone: {image}" for image in applied.conflicts[:10]]
-    lines += [f"  a benchmark image, left alone: {image}" for image in applied.refused[:10]]
-    answer(
-        args,
-        result,
-        "\n".join([*lines, "nothing is written" if args.dry_run else "next: wallaby promote, then dvc repro"]),
-    )
-    return Exit.SOME_FAILED if applied.conflicts or applied.refused else Exit.DONE

@@ -1,7 +1,8 @@
 """The reviews' way into `data/labels.csv`: read, apply, say what it does, write."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -10,7 +11,7 @@ from pipeline.config import nearest
 from pipeline.errors import DataError, UsageError
 from pipeline.files import read_table, write_csv
 from pipeline.library import benchmarks, board, classes, labels
-from pipeline.review import applying, contents, decisions, effect
+from pipeline.review import applying, contents, copying, decisions, effect
 from pipeline.review.applying import Applied
 from pipeline.review.corrections import TEST, Guarded
 from pipeline.review.decisions import BAD, KEEP, LABEL, SETTLING_RECIPE, UNDO, UNKNOWN
@@ -25,23 +26,47 @@ class Report:
     Attributes:
       classes: `effect.COLUMNS`; empty before the first round.
       versions: the test sets that become new versions: today's and then.
-      undone: images that become unknown or bad, or lose their row, in numbers, by that word.
+      unlabelled: images that become unknown or bad, or lose their row, in numbers, by that word.
+      copied: pictures copied, if that was asked for.
+      missing: pictures that were to be copied and are not there.
     """
 
     applied: Applied
     classes: pd.DataFrame
     versions: dict[str, tuple[str, str]]
-    undone: dict[str, int]
+    unlabelled: dict[str, int]
+    copied: int = 0
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def left(self) -> int:
+        """How many images a person has to look at."""
+        applied = self.applied
+        return applied.conflicts["image"].nunique() + sum(map(len, (applied.refused, applied.stuck, self.missing)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        plain = {name: value for name, value in vars(self.applied).items() if not isinstance(value, pd.DataFrame)}
+        return plain | {
+            "conflicts": self.applied.conflicts.to_dict("records"),
+            "classes": self.classes.to_dict("records"),
+            "versions": self.versions,
+            "unlabelled": self.unlabelled,
+            "copied": self.copied,
+            "missing": self.missing,
+        }
 
 
-def apply(said: list[dict[str, str]] | None = None, *, correct: bool, dry_run: bool) -> Report:
+def apply(said: list[dict[str, str]], *, correct: bool, dry_run: bool, copy_to: Path | None = None) -> Report:
     """Brings every review into the label table.
 
     Args:
       said: decisions that are made with the command, and written before they are applied.
       correct: whether test and benchmark images are corrected, too.
+      copy_to: a folder for copies of the pictures that decisions gave a label; none: nothing is copied.
     """
-    names = list(config.load(sections.Roots).folders)
+    folders = config.load(sections.Roots).folders
+    names = list(folders)
     table, log = labels.read(paths.LABELS, names), decisions.read_log(paths.REVIEWS, names)
     replaced = applying.read_replaced(paths.REPLACED)
     if said:
@@ -54,6 +79,11 @@ def apply(said: list[dict[str, str]] | None = None, *, correct: bool, dry_run: b
         if said:
             decisions.extend(said, paths.REVIEWS, SESSION, names)
         _write(table, applied, replaced)
+    if copy_to:
+        ours = applied.table[applied.table["status"] == "ok"]
+        ours = ours[ours["image"].isin(log.loc[log["decision"] == LABEL, "image"])]
+        copied, missing = copying.copy(ours, copy_to, folders)
+        report = replace(report, copied=copied, missing=missing)
     return report
 
 
@@ -131,9 +161,9 @@ def _report(table: pd.DataFrame, applied: Applied) -> Report:
     rows = effect.changed(table, applied.table)
     events = classes.read(paths.CLASSES)
     gone = rows["status"].replace("", "row removed")
-    undone = {str(word): int(n) for word, n in gone[gone != "ok"].value_counts().sort_index().items()}
+    unlabelled = {str(word): int(n) for word, n in gone[gone != "ok"].value_counts().sort_index().items()}
     if not (paths.CURATED / "board.csv").exists():
-        return Report(applied, pd.DataFrame(columns=effect.COLUMNS), {}, undone)
+        return Report(applied, pd.DataFrame(columns=effect.COLUMNS), {}, unlabelled)
     columns = ["image", "group", "label", "origin"]
     found = effect.on_board(
         table,
@@ -151,7 +181,7 @@ def _report(table: pd.DataFrame, applied: Applied) -> Report:
         if splits.exists()
         else {}
     )
-    return Report(applied, found, versions, undone)
+    return Report(applied, found, versions, unlabelled)
 
 
 def _queue_groups() -> pd.Series:
