@@ -121,11 +121,11 @@ def check(table: pd.DataFrame, root_names: list[str], source: object, *, session
 
 
 def append(decision: dict[str, str], folder: Path, session: str, root_names: list[str]) -> str:
-    """Adds one decision to a session's table, as `extend`; returns its id."""
-    return extend([decision], folder, session, root_names)[0]
+    """Adds one decision to a session's table, as `append_all`; returns its id."""
+    return append_all([decision], folder, session, root_names)[0]
 
 
-def extend(said: list[dict[str, str]], folder: Path, session: str, root_names: list[str]) -> list[str]:
+def append_all(said: list[dict[str, str]], folder: Path, session: str, root_names: list[str]) -> list[str]:
     """Adds decisions to a session's table; they are on disk when this returns.
 
     Safe for several threads and processes. A decision whose `id` the table has already is not added again, so that a

@@ -77,7 +77,7 @@ def apply(said: list[dict[str, str]], *, correct: bool, dry_run: bool, copy_to: 
     report = _report(table, applied)
     if not dry_run:
         if said:
-            decisions.extend(said, paths.REVIEWS, SESSION, names)
+            decisions.append_all(said, paths.REVIEWS, SESSION, names)
         _write(table, applied, replaced)
     if copy_to:
         ours = applied.table[applied.table["status"] == "ok"]

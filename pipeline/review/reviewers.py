@@ -24,7 +24,7 @@ def measure(log: pd.DataFrame, *, confidence: float) -> pd.DataFrame:
 
     Returns:
       `COLUMNS`, sorted by name: decisions that were made (those taken back among them); the minutes they took, as far
-      as they are known, and that for one; images decided a second time blind, how many of them otherwise, the error that
+      as they are known, and for one; images decided a second time blind, how many of them otherwise, the error that
       follows and its interval (Wilson, of the share that differs); images that others decided, too, how many of them
       otherwise, and how many of these a settling decision gave to somebody else.
     """

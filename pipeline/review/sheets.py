@@ -84,9 +84,18 @@ def from_sheet(sheet: pd.DataFrame, source: object, *, by: str, at: str, model: 
     answer = sheet["decision"].str.strip()
     filled = sheet.assign(answer=answer)  # before the rows are chosen: a table without any would take those of `answer`
     filled = filled[answer != SKIP]
-    lower = filled["answer"].str.lower()
-    decision = lower.where(lower.isin([UNKNOWN, BAD, KEEP]), LABEL)
-    label = filled["answer"].mask(lower == ACCEPT, filled["label"]).where(decision == LABEL, "")
-    return filled.assign(decision=decision, suggested=filled["label"], label=label, by=by, at=at, model=model).reindex(
-        columns=COLUMNS, fill_value=""
-    )
+    return as_decisions(filled.assign(by=by, at=at, model=model))
+
+
+def as_decisions(said: pd.DataFrame) -> pd.DataFrame:
+    """Decisions (`decisions.COLUMNS`) from what people wrote: `yes`, a class, `unknown`, `bad` or `keep`.
+
+    Args:
+      said: columns `answer`, `label` (the suggestion), and any of a decision's.
+    """
+    answer = said["answer"].str.strip()
+    word = answer.str.lower()
+    decision = word.where(word.isin([UNKNOWN, BAD, KEEP]), LABEL)
+    label = answer.mask(word == ACCEPT, said["label"]).where(decision == LABEL, "")
+    rows = said.assign(decision=decision, suggested=said["label"], label=label)
+    return rows.reindex(columns=COLUMNS, fill_value="")
