@@ -4,14 +4,16 @@ Estimated from the last round's tables, without running a stage: near-duplicates
 pictures that curation will find too small, dark or blurred, still count here.
 """
 
+from functools import partial
+
 import pandas as pd
 
 from pipeline.evaluation import versions
 from pipeline.library import benchmarks, board, curation
 from pipeline.library.classes import Classes
 
-FREE = ["unlabelled", "unknown", "bad", "below the cutoff", "above the cutoff", "retired class", curation.CONFLICT]
-CUTOFFS = ["below the cutoff", "above the cutoff"]
+COUNTED = ["", "below the cutoff", "above the cutoff"]  # reasons of the images that the board counts
+DECIDABLE = ["unlabelled", "unknown", "bad", "retired class", curation.CONFLICT]  # another label lets such an image in
 COLUMNS = ["label", "gained", "lost", "images", "images_then", "groups", "groups_then", "cutoff", "crosses"]
 INTO, OUT_OF = "in", "out"
 
@@ -25,8 +27,7 @@ def changed(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
 
 def on_board(
     before: pd.DataFrame,
-    rows: pd.DataFrame,
-    standing: pd.DataFrame,
+    after: pd.DataFrame,
     kept: pd.DataFrame,
     excluded: pd.DataFrame,
     groups: pd.Series,
@@ -34,47 +35,35 @@ def on_board(
     *,
     min_images: int,
 ) -> pd.DataFrame:
-    """Holds today's board against the one after the change.
+    """Holds the board of one label table against that of another.
 
     Args:
-      before: the label table.
-      rows: as `changed` returns them.
-      standing: today's board.
-      kept, excluded: of curation; columns `image`, `group`, `label`, `origin`, and `reason` of the excluded.
+      before, after: the label tables.
+      kept, excluded: of the last curation; columns `image`, `group`, `label`, and `reason` of the excluded.
       groups: the near-duplicate group by image, of what the queue shows.
       min_images: the lower cutoff, in groups.
 
     Returns:
       `COLUMNS`, a row a class that gains or loses an image, those that cross the cutoff first; `crosses` is in, out or
-      "". A class that the board does not know has 0 images.
+      "".
     """
-    columns = ["image", "group", "label", "origin"]
-    eligible = pd.concat([kept[columns], excluded.loc[excluded["reason"].isin(CUTOFFS), columns]])
-    now = classes.apply(rows[rows["status"] == "ok"])
-    barred = excluded.loc[~excluded["reason"].isin(FREE), "image"]
-    now = now[~now["image"].isin(barred) & ~now["label"].isin(classes.retired)]
-    known = pd.concat([excluded, kept]).drop_duplicates("image").set_index("image")["group"]
-    group = known.reindex(now["image"]).replace("", None).fillna(groups.reindex(now["image"])).to_numpy()
-    now = now.assign(group=pd.Series(group, now.index, dtype="str").fillna(now["image"]))
-    then = pd.concat([eligible[~eligible["image"].isin(rows["image"])], now[columns]])
-    counted = board.count(then, min_images=min_images, cutoffs=classes.cutoffs).set_index("label")
-
-    was = classes.apply(before[before["image"].isin(rows["image"]) & (before["status"] == "ok")])
-    gain = rows.merge(was[["image", "label"]], on="image", how="left", suffixes=("", "_was"))
-    today = classes.apply(rows[rows["status"] == "ok"]).set_index("image")["label"]
-    gain = gain.assign(label=today.reindex(gain["image"]).fillna("").to_numpy(), label_was=gain["label_was"].fillna(""))
-    moved = gain[gain["label"] != gain["label_was"]]
+    curated = pd.concat([kept.assign(reason=""), excluded]).drop_duplicates("image").set_index("image")
+    count = partial(_count, curated=curated, groups=groups, classes=classes, min_images=min_images)
+    rows = changed(before, after)["image"]
+    named = [classes.apply(table[table["image"].isin(rows) & (table["status"] == "ok")]) for table in (before, after)]
+    both = named[0].merge(named[1], on="image", how="outer", suffixes=("_was", "")).fillna("")
+    moved = both[both["label"] != both["label_was"]]
     gained, lost = (moved[name][moved[name] != ""].value_counts() for name in ("label", "label_was"))
     names = gained.index.union(lost.index)
-    had = standing.set_index("label").reindex(names)
+    now, then = count(before).reindex(names), count(after).reindex(names)
     table = pd.DataFrame(
         {
             "gained": gained.reindex(names),
             "lost": lost.reindex(names),
-            "images": had["images"],
-            "images_then": counted["images"].reindex(names),
-            "groups": had["groups"],
-            "groups_then": counted["groups"].reindex(names),
+            "images": now["images"],
+            "images_then": then["images"],
+            "groups": now["groups"],
+            "groups_then": then["groups"],
         }
     )
     table = table.fillna(0).astype(int)
@@ -83,11 +72,22 @@ def on_board(
     table["crosses"] = ""
     table.loc[~inside & inside_then, "crosses"] = INTO
     table.loc[inside & ~inside_then, "crosses"] = OUT_OF
-    table = table.rename_axis("label").reset_index()
-    order = table.assign(stays=table["crosses"] == "").sort_values(
-        ["stays", "gained", "label"], ascending=[True, False, True]
-    )
-    return order[COLUMNS].reset_index(drop=True)
+    table = table.rename_axis("label").reset_index().assign(stays=table["crosses"].to_numpy() == "")
+    return table.sort_values(["stays", "gained", "label"], ascending=[True, False, True], ignore_index=True)[COLUMNS]
+
+
+def _count(
+    table: pd.DataFrame, curated: pd.DataFrame, groups: pd.Series, classes: Classes, *, min_images: int
+) -> pd.DataFrame:
+    """The board of a label table, by label: as the last curation counted it, and what people have said since."""
+    named = classes.apply(table.loc[table["status"] == "ok", ["image", "label", "origin"]])
+    known = curated.reindex(named["image"]).set_axis(named.index)
+    new = known["reason"].isna() | (known["reason"].isin(DECIDABLE) & (known["label"] != named["label"]))
+    counts = (new | known["reason"].isin(COUNTED)) & ~named["label"].isin(classes.retired)
+    shown = groups.reindex(named["image"]).set_axis(named.index)
+    group = known["group"].replace("", None).fillna(shown).fillna(named["image"])
+    board_ = board.count(named.assign(group=group)[counts], min_images=min_images, cutoffs=classes.cutoffs)
+    return board_.set_index("label")
 
 
 def on_versions(

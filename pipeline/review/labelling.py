@@ -10,7 +10,7 @@ from pipeline import bundle, config, paths, sections
 from pipeline.config import nearest
 from pipeline.errors import DataError, UsageError
 from pipeline.files import read_table, write_csv
-from pipeline.library import benchmarks, board, classes, labels
+from pipeline.library import benchmarks, classes, labels
 from pipeline.review import applying, contents, copying, decisions, effect
 from pipeline.review.applying import Applied
 from pipeline.review.corrections import TEST, Guarded
@@ -162,13 +162,12 @@ def _report(table: pd.DataFrame, applied: Applied) -> Report:
     events = classes.read(paths.CLASSES)
     gone = rows["status"].replace("", "row removed")
     unlabelled = {str(word): int(n) for word, n in gone[gone != "ok"].value_counts().sort_index().items()}
-    if not (paths.CURATED / "board.csv").exists():
+    if not (paths.CURATED / "images.parquet").exists():
         return Report(applied, pd.DataFrame(columns=effect.COLUMNS), {}, unlabelled)
-    columns = ["image", "group", "label", "origin"]
+    columns = ["image", "group", "label"]
     found = effect.on_board(
         table,
-        rows,
-        board.read(paths.CURATED / "board.csv"),
+        applied.table,
         read_table(paths.CURATED / "images.parquet", columns),
         read_table(paths.CURATED / "excluded.parquet", [*columns, "reason"]),
         _queue_groups(),

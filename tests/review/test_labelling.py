@@ -8,7 +8,7 @@ from builders import sha
 
 from pipeline import paths
 from pipeline.errors import DataError, UsageError
-from pipeline.files import write_csv, write_table, write_text
+from pipeline.files import read_table, write_table, write_text
 from pipeline.library import labels
 from pipeline.review import copying, decisions, labelling, recipes
 
@@ -33,8 +33,6 @@ def workspace(tmp_path, monkeypatch):
     kept = kept.assign(subclass="", origin="real")
     write_table(kept.head(0), paths.CURATED / "images.parquet")
     write_table(kept.assign(reason="below the cutoff"), paths.CURATED / "excluded.parquet")
-    board = {"label": ["cat", "dog"], "images": 2, "groups": 2, "standing": "near"}
-    write_csv(pd.DataFrame(board), paths.CURATED / "board.csv")
     sets = rows("pool", "field1", "field2").assign(label=["cat", "dog"], set="benchmark:field")
     sets = pd.concat([kept[["image", "sha256", "label"]].assign(set=["train", "val", "train", "test"]), sets])
     write_table(sets.reset_index(drop=True), paths.SPLITS / "splits.parquet")
@@ -97,9 +95,26 @@ def test_near_duplicates_of_the_queue_count_once_for_the_cutoff():
 
 
 def test_a_class_that_loses_its_images_drops_out():
-    write_csv(pd.DataFrame({"label": ["cat"], "images": 3, "groups": 3, "standing": "in"}), paths.CURATED / "board.csv")
-    decide(a="unknown")
+    decide(p3="cat")
+    apply()
+    decide(day=2, a="unknown")
     assert apply(dry_run=True).classes[["label", "lost", "crosses"]].to_numpy().tolist() == [["cat", 1, "out"]]
+
+
+def test_pictures_that_curation_refuses_do_not_count():
+    table = read_table(paths.CURATED / "excluded.parquet").assign(reason="too small")
+    write_table(table, paths.CURATED / "excluded.parquet")
+    decide(a="dog")
+    found = apply(dry_run=True).classes.set_index("label")
+    assert found.loc["dog", ["gained", "images", "images_then"]].tolist() == [1, 0, 0]
+
+
+def test_what_a_label_conflict_is_decided_to_be_counts_again():
+    table = read_table(paths.CURATED / "excluded.parquet")
+    write_table(table.assign(reason=["label conflict", *table["reason"][1:]]), paths.CURATED / "excluded.parquet")
+    decide(a="dog")
+    found = apply(dry_run=True).classes.set_index("label")
+    assert found.loc[["cat", "dog"], ["images", "images_then"]].to_numpy().tolist() == [[1, 1], [2, 3]]
 
 
 def test_class_events_name_the_classes_of_the_board():
@@ -109,7 +124,7 @@ def test_class_events_name_the_classes_of_the_board():
 
 
 def test_before_the_first_round_the_labels_change_all_the_same():
-    (paths.CURATED / "board.csv").unlink()
+    (paths.CURATED / "images.parquet").unlink()
     decide(p1="cat")
     report = apply()
     assert (len(report.classes), report.applied.added, label_of("pool/1.jpg")) == (0, 1, "cat")
