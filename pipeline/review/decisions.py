@@ -32,6 +32,7 @@ IDENTITY = ["image", "decision", "label", "by", "at", "recipe", "tool", "undoes"
 YES, NO = "yes", "no"
 CONFLICT_RECIPE, SETTLING_RECIPE = "label-conflict", "settle"
 WHEN = re.compile(r"\d{4}-\d\d-\d\d")  # ISO 8601: the later time is the greater text
+ID = r"[\w.-]*"
 SECONDS = r"\d+(?:\.\d*)?"
 SESSION = re.compile(r"\w[\w .@+-]*")
 HEADER = (",".join(COLUMNS) + "\n").encode()
@@ -75,8 +76,13 @@ def read_log(folder: Path, root_names: list[str]) -> pd.DataFrame:
 
 def in_force(log: pd.DataFrame) -> pd.DataFrame:
     """The rows of `read_log` that hold: neither taken back nor blind, nor such that take back."""
-    undone = log["id"].isin(log.loc[log["decision"] == UNDO, "undoes"])
+    undone = log["id"].isin(taken_back(log)["id"])
     return log[~undone & (log["decision"] != UNDO) & (log["blind"] != YES)].reset_index(drop=True)
+
+
+def taken_back(log: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `read_log` that were taken back."""
+    return log[log["id"].isin(log.loc[log["decision"] == UNDO, "undoes"])]
 
 
 def check(table: pd.DataFrame, root_names: list[str], source: object, *, session: str) -> pd.DataFrame:
@@ -106,6 +112,8 @@ def check(table: pd.DataFrame, root_names: list[str], source: object, *, session
     _refuse(odd, table, "`seconds` is no number", "write one, or nothing")
     odd = (table["decision"] == UNDO) != (table["undoes"] != "")
     _refuse(odd, table, "`undoes` names the decision that an undo takes back", "fill it there, and nowhere else")
+    odd = ~table["id"].str.fullmatch(ID)
+    _refuse(odd, table, "`id` is more than letters, digits, '.', '-' and '_'", "write a plainer one, or nothing")
     table["session"] = table["session"].replace("", session)
     nameless = table["id"] == ""
     table.loc[nameless, "id"] = _digests(table[nameless])
@@ -113,18 +121,18 @@ def check(table: pd.DataFrame, root_names: list[str], source: object, *, session
 
 
 def append(decision: dict[str, str], folder: Path, session: str, root_names: list[str]) -> str:
-    """As `append_all`, of one decision; returns its id."""
+    """Adds one decision to a session's table, as `append_all`; returns its id."""
     return append_all([decision], folder, session, root_names)[0]
 
 
-def append_all(decisions: list[dict[str, str]], folder: Path, session: str, root_names: list[str]) -> list[str]:
-    """Adds decisions to a session's table; when this returns, all are on disk.
+def append_all(said: list[dict[str, str]], folder: Path, session: str, root_names: list[str]) -> list[str]:
+    """Adds decisions to a session's table; they are on disk when this returns.
 
     Safe for several threads and processes. A decision whose `id` the table has already is not added again, so that a
     request may be repeated; without an `id`, a digest of what it says is one.
 
     Args:
-      decisions: values of `COLUMNS`; what is missing is empty.
+      said: values of `COLUMNS` each; what is missing is empty.
       session: names the table, `SESSION.csv`.
 
     Returns:
@@ -138,8 +146,8 @@ def append_all(decisions: list[dict[str, str]], folder: Path, session: str, root
     path = folder / f"{session}.csv"
     if not SESSION.fullmatch(session):
         raise UsageError(f"'{session}' cannot name a session", where=folder, mend="take letters, digits and spaces")
-    rows = check(pd.DataFrame(decisions), root_names, path, session=session)
-    if any(rows[name].str.contains(labels.CONTROL).any() for name in COLUMNS):
+    table = check(pd.DataFrame(said), root_names, path, session=session).assign(session=session)
+    if any(table[column].str.contains(labels.CONTROL).any() for column in table):
         raise DataError("a decision with a line break or control character", where=path, mend="write it in one line")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -149,15 +157,15 @@ def append_all(decisions: list[dict[str, str]], folder: Path, session: str, root
             data = _whole_lines(before, path)
             if data and data[: data.find(b"\n") + 1].replace(b"\r", b"") != HEADER:
                 raise UsageError("a review table with other columns", where=path, mend="name another session")
-            new = [row for row in rows.to_dict("records") if f",{row['id']},{session},".encode() not in data]
-            if new:
-                _extend(file, data, b"".join(_line(list(row.values())) for row in new))
-                if not before:
-                    _keep_entry(folder)
+            new = [f",{name},{session},".encode() not in data for name in table["id"]]
+            if any(new):
+                _add_lines(file, data, table[new])
+            if not before:
+                _keep_entry(folder)
     except OSError as error:
         error.filename = str(path)
         raise from_os_error(error) from error
-    return rows["id"].tolist()
+    return table["id"].tolist()
 
 
 def write(decisions: pd.DataFrame, folder: Path, name: str) -> Path:
@@ -203,13 +211,13 @@ def _whole_lines(data: bytes, path: Path) -> bytes:
     return data[:end]
 
 
-def _extend(file: io.FileIO, data: bytes, line: bytes) -> None:
-    """Adds a line behind what is whole of the file, or leaves it as it was."""
-    gap = b"\n" if data and not data.endswith(b"\n") else b""
+def _add_lines(file: io.FileIO, data: bytes, table: pd.DataFrame) -> None:
+    """Adds rows behind `data`, what is whole of the file, or leaves it at that."""
+    start = HEADER if not data else b"" if data.endswith(b"\n") else b"\n"
     try:
         file.seek(len(data))
         file.truncate()
-        rest = (b"" if data else HEADER) + gap + line
+        rest = start + table.to_csv(index=False, header=False, lineterminator="\n").encode()
         while rest:
             rest = rest[file.write(rest) :]
         os.fsync(file.fileno())
@@ -225,12 +233,6 @@ def _keep_entry(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _line(cells: list[str]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue().encode()
 
 
 def _digests(table: pd.DataFrame) -> list[str]:

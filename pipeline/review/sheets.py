@@ -1,4 +1,4 @@
-"""The queue as a spreadsheet and back; and the reviews' way into the label table."""
+"""The queue as a spreadsheet and back."""
 
 from pathlib import Path
 
@@ -7,9 +7,8 @@ import pandas as pd
 from pipeline import config, paths, sections
 from pipeline.errors import DataError, UsageError
 from pipeline.files import read_json, read_table, write_csv
-from pipeline.library import benchmarks, labels
-from pipeline.review import applying, decisions
-from pipeline.review.applying import Applied
+from pipeline.library import labels
+from pipeline.review import decisions
 from pipeline.review.decisions import BAD, COLUMNS, KEEP, LABEL, UNKNOWN
 from pipeline.review.recipes import RECIPES
 
@@ -65,19 +64,6 @@ def take(path: Path, *, by: str, at: str) -> tuple[Path, int]:
     return decisions.write(found, paths.REVIEWS, path.stem), len(found)
 
 
-def apply(*, dry_run: bool) -> Applied:
-    """Brings every review into the label table."""
-    names = list(config.load(sections.Roots).folders)
-    applied = applying.apply(
-        labels.read(paths.LABELS, names),
-        decisions.read_all(paths.REVIEWS, names),
-        benchmarks.read_all(paths.BENCHMARKS, names)["image"],
-    )
-    if not dry_run and (applied.added or applied.changed):
-        labels.write(applied.table, paths.LABELS)
-    return applied
-
-
 def to_sheet(queues: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """The queues as one sheet for a spreadsheet; people fill its column `decision`."""
     rows = [table.assign(recipe=name, decision="") for name, table in queues.items()]
@@ -98,9 +84,18 @@ def from_sheet(sheet: pd.DataFrame, source: object, *, by: str, at: str, model: 
     answer = sheet["decision"].str.strip()
     filled = sheet.assign(answer=answer)  # before the rows are chosen: a table without any would take those of `answer`
     filled = filled[answer != SKIP]
-    lower = filled["answer"].str.lower()
-    decision = lower.where(lower.isin([UNKNOWN, BAD, KEEP]), LABEL)
-    label = filled["answer"].mask(lower == ACCEPT, filled["label"]).where(decision == LABEL, "")
-    return filled.assign(decision=decision, suggested=filled["label"], label=label, by=by, at=at, model=model).reindex(
-        columns=COLUMNS, fill_value=""
-    )
+    return as_decisions(filled.assign(by=by, at=at, model=model))
+
+
+def as_decisions(said: pd.DataFrame) -> pd.DataFrame:
+    """Decisions (`decisions.COLUMNS`) from what people wrote: `yes`, a class, `unknown`, `bad` or `keep`.
+
+    Args:
+      said: columns `answer`, `label` (the suggestion), and any of a decision's.
+    """
+    answer = said["answer"].str.strip()
+    word = answer.str.lower()
+    decision = word.where(word.isin([UNKNOWN, BAD, KEEP]), LABEL)
+    label = answer.mask(word == ACCEPT, said["label"]).where(decision == LABEL, "")
+    rows = said.assign(decision=decision, suggested=said["label"], label=label)
+    return rows.reindex(columns=COLUMNS, fill_value="")

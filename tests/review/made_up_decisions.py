@@ -12,6 +12,7 @@ def said(image: str, label: str = "", decision: str = "label", by: str = "ann", 
 
 
 def table(*rows: dict) -> pd.DataFrame:
-    """Decisions as `read_all` gives them: the oldest first."""
-    made = pd.DataFrame(list(rows), columns=decisions.COLUMNS, dtype="object").fillna("").astype("str")
-    return made.sort_values(["at", "image"], kind="stable", ignore_index=True)
+    """Decisions as `read_log` gives them: the oldest first."""
+    made = pd.DataFrame(list(rows), columns=decisions.COLUMNS, dtype="object")
+    made = decisions.check(made, ROOTS, "reviews", session="monday")
+    return made.sort_values(["at", "image", "id"], ignore_index=True)

@@ -37,16 +37,14 @@ def take() -> int:
     return sheets.take(paths.QUEUE / "sheet.csv", by="ann", at="2026-03-01T12:00:00")[1]
 
 
-def test_a_filled_sheet_goes_into_the_labels(workspace):
+def test_a_filled_sheet_is_a_review_table():
     fill("yes", "bad")
     assert take() == 2
-    dry = sheets.apply(dry_run=True)
-    assert (dry.added, labels.read(paths.LABELS, ["library", "pool"])["image"].tolist()) == (2, ["library/a.jpg"])
-    assert sheets.apply(dry_run=False).added == 2
-    table = labels.read(paths.LABELS, ["library", "pool"]).set_index("image")
-    assert table.loc["pool/1.jpg", ["label", "status", "by", "model"]].tolist() == ["owl", "ok", "ann", "m1"]
-    assert table.loc["pool/2.jpg", ["label", "status"]].tolist() == ["", "bad"]
-    assert sheets.apply(dry_run=False).before == 2
+    found = decisions.read_all(paths.REVIEWS, ["library", "pool"])
+    assert found[["image", "decision", "label", "by", "model"]].to_numpy().tolist() == [
+        ["pool/1.jpg", "label", "owl", "ann", "m1"],
+        ["pool/2.jpg", "bad", "", "ann", "m1"],
+    ]
 
 
 def test_a_sheet_without_an_answer_is_refused():
@@ -75,14 +73,6 @@ def test_an_image_of_an_unknown_root_is_refused_with_its_row():
     with pytest.raises(DataError, match="unknown root 'pond'") as refused:
         take()
     assert refused.value.where.endswith("row 3")
-
-
-def test_a_benchmark_image_is_left_alone():
-    write_text("image,label\npool/1.jpg,cat\n", paths.BENCHMARKS / "field.csv")
-    fill("yes", "yes")
-    take()
-    applied = sheets.apply(dry_run=False)
-    assert (applied.refused, applied.added) == (["pool/1.jpg"], 1)
 
 
 def test_without_a_queue_nothing_can_be_reviewed():
