@@ -139,6 +139,6 @@ def ask(
     hashed = rows.assign(phash=material.phashes(rows["image"]))
     group = duplicates.group(hashed, near_duplicate_distance, duplicates.BITS).name if len(rows) else ""
     rows = rows.assign(group=group, rank=range(1, len(rows) + 1)).reindex(columns=COLUMNS)
-    rows[TEXTS] = rows[TEXTS].fillna("").astype("str")
+    rows[TEXTS] = rows[TEXTS].astype("object").fillna("").astype("str")
     typed = rows.astype({"rank": "int64", "score": "float64"} | dict.fromkeys(LISTS, "object")).astype(LISTS)
     return Found(typed, found.note, found.whole)
