@@ -27,7 +27,7 @@ from pipeline import config, sections
 from pipeline.evaluation import calibration, scores
 from pipeline.files import write_table
 from pipeline.inference import pool, vectors
-from pipeline.inference.store import LISTS
+from pipeline.inference.store import EMBEDDING, LISTS
 from pipeline.library import board, pictures
 from pipeline.review import recipes
 from pipeline.review.recipes.material import Library, Material
@@ -43,11 +43,12 @@ SEARCHING = ("low-count", "look-alike")  # recipes that search the pool for clas
 TOP_K = 5
 SEEN = 128  # principal components of the features that the head gets
 MODEL = "a" * 64
+LISTED = {name: dtype for name, dtype in LISTS.items() if name != EMBEDDING}
 
 
 def store(folder: Path, rows: pd.DataFrame, said: pd.DataFrame, features: np.ndarray, shard_rows: int) -> pool.Pool:
     """Writes predictions as identification does."""
-    rows = rows[["image", "sha256"]].reset_index(drop=True).join(said).assign(failure="", model=MODEL).astype(LISTS)
+    rows = rows[["image", "sha256"]].reset_index(drop=True).join(said).assign(failure="", model=MODEL).astype(LISTED)
     for number, start in enumerate(range(0, len(rows), shard_rows)):
         write_table(rows[start : start + shard_rows], folder / f"part-{number:05d}.parquet")
         _add_embedding(folder / f"part-{number:05d}.parquet", features[start : start + shard_rows])
@@ -56,8 +57,9 @@ def store(folder: Path, rows: pd.DataFrame, said: pd.DataFrame, features: np.nda
 
 def _add_embedding(path: Path, features: np.ndarray) -> None:
     table = pa.parquet.read_table(path)
-    lists = pa.FixedSizeListArray.from_arrays(pa.array(features.astype(np.float16).ravel()), features.shape[1])
-    pa.parquet.write_table(table.append_column(pool.EMBEDDING, lists), path, compression="zstd")
+    starts = np.arange(len(features) + 1) * features.shape[1]
+    lists = pa.ListArray.from_arrays(pa.array(starts, pa.int32()), pa.array(features.astype(np.float16).ravel()))
+    write_table(table.append_column(EMBEDDING, lists), path, plain=EMBEDDING)
 
 
 def nothing() -> pd.DataFrame:
@@ -166,7 +168,7 @@ def made_up(folder: Path, images: int, classes: int) -> None:
                 "failure": "",
                 "model": MODEL,
             }
-        ).astype({"label": "str"} | LISTS)
+        ).astype({"label": "str"} | LISTED)
         path = folder / "predictions" / f"part-{number:05d}.parquet"
         write_table(table, path)
         shift = int(random.integers(0, 2048))
@@ -354,7 +356,7 @@ def quality(file: Path, seeds: list[int]) -> None:
                 }
                 found.append({"ranking": name, "rows": number, "wanted": wanted[some].sum(), **of})
         for name in ranked | {"wallaby": None}:
-            gained += rounds(World(table, values, seed), name, seed)
+            gained += rounds(World(table, values, seed), model, name, seed)
         sizes = f"{world.pool.sum()} in the pool, {(wanted & world.pool).sum()} of them wanted"
         print(
             f"seed {seed}: {len(model.classes)} classes known, {model.accuracy:.1%} right of all, {sizes}", flush=True
@@ -367,11 +369,11 @@ def quality(file: Path, seeds: list[int]) -> None:
     print(curve.round(3).to_string())
 
 
-def rounds(world: World, name: str, seed: int) -> list[dict]:
+def rounds(world: World, model: Model, name: str, seed: int) -> list[dict]:
     """The accuracy over all classes, after each round of so many decisions."""
     told = []
     for number in range(ROUNDS + 1):
-        model = world.fit()
+        model = world.fit() if number else model
         told.append({"ranking": name, "seed": seed, "round": number, "accuracy": model.accuracy})
         order = queue(world, model, DECISIONS) if name == "wallaby" else rivals(world, model, seed + number)[name]()
         world.library[order[:DECISIONS]], world.pool[order[:DECISIONS]] = True, False
