@@ -97,6 +97,10 @@ def create(workplace: Workplace, trial: Trial, rules: Rules, *, by: str = "") ->
     def overview() -> dict[str, Any]:
         return workplace.overview()
 
+    @app.get("/api/reviewers")
+    def reviewers() -> list[dict[str, Any]]:
+        return workplace.reviewers()
+
     @app.get("/api/who")
     def who() -> dict[str, str]:
         return {"by": by}
@@ -110,8 +114,8 @@ def create(workplace: Workplace, trial: Trial, rules: Rules, *, by: str = "") ->
         return workplace.candidate(label)
 
     @app.get("/api/nearest")
-    def nearest(sha256: str) -> dict[str, Any]:
-        found = workplace.surroundings.nearest(sha256)
+    def nearest(image: str, sha256: str) -> dict[str, Any]:
+        found = workplace.surroundings.nearest(image, sha256)
         return {"known": found is not None, "nearest": pictured(found or [])}
 
     @app.get("/api/queue/{name}")

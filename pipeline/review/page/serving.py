@@ -76,6 +76,7 @@ def workplace(queue: Path, now: Callable[[], str]) -> Workplace:
         evaluation=beside(paths.EVALUATION),
         predictions=beside(paths.PREDICTIONS),
         folders=folders,
+        cache=config.own("vectors"),
     )
     return Workplace(
         queue=queue,

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,19 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from pipeline.errors import DataError
-from pipeline.evaluation import neighbours
 from pipeline.files import read_table
+from pipeline.inference import vectors
+from pipeline.inference.pool import EMBEDDING
+from pipeline.inference.stored import EMBEDDINGS, KEYS, MODEL_KEY
+from pipeline.inference.vectors import Vectors
 from pipeline.library import board, labels
 from pipeline.library.index import PICTURE_ENDINGS
 
-KEYS, EMBEDDINGS = "keys.parquet", "embeddings.npy"  # of stored outputs
 SAMPLES = 4  # pictures of a class
 BESIDE = 3  # files before, and files after
 FOLDERS = 64  # whose files are remembered
 NEAREST = 8
+LEARNT_SETS = ["train", "val", "test"]
 STANDING = ["groups", "cutoff", "short_by", "standing"]
 
 
@@ -32,14 +36,22 @@ class Surroundings:
 
     Args:
       labels_table, curated, evaluation, predictions: where they lie.
+      cache: where what finds nearest images is kept.
       folders: every root's folder, by name.
     """
 
     def __init__(
-        self, *, labels_table: Path, curated: Path, evaluation: Path, predictions: Path, folders: dict[str, Path]
+        self,
+        *,
+        labels_table: Path,
+        curated: Path,
+        evaluation: Path,
+        predictions: Path,
+        folders: dict[str, Path],
+        cache: Path,
     ):
         self._labels_path, self._curated, self._evaluation = labels_table, curated, evaluation
-        self._predictions, self._folders = predictions, folders
+        self._predictions, self._folders, self._cache = predictions, folders, cache
         self._kept: dict[str, tuple[Any, Any]] = {}
         self._lock = threading.RLock()
         self._entries = lru_cache(FOLDERS)(_pictures_in)
@@ -85,19 +97,10 @@ class Surroundings:
 
         return self._fresh("samples", path, read, {})
 
-    def top(self, sha256: list[str]) -> dict[str, list[tuple[str, float]]]:
-        """The model's best classes and their scores, by content hash, from the stored predictions."""
-        shards = sorted(self._predictions.glob("part-*.parquet"))
-        if not shards or not sha256:
-            return {}
-        columns = ["sha256", "top_labels", "top_scores"]
-        found = ds.dataset([str(shard) for shard in shards]).to_table(
-            columns=columns, filter=pc.is_in(pc.field("sha256"), value_set=pa.array(sha256))
-        )
-        return {
-            row["sha256"]: list(zip(row["top_labels"] or [], row["top_scores"] or [], strict=True))
-            for row in found.to_pylist()
-        }
+    def top(self, images: list[str]) -> dict[str, list[tuple[str, float]]]:
+        """The model's best classes and their scores, by image, from the stored predictions."""
+        rows = self._predicted(images, ["top_labels", "top_scores"])
+        return {row["image"]: list(zip(row["top_labels"] or [], row["top_scores"] or [], strict=True)) for row in rows}
 
     def beside(self, image: str) -> tuple[list[str], list[str]]:
         """The images whose files come before and after this one in its folder, the nearest last and first."""
@@ -112,50 +115,60 @@ class Surroundings:
         before, after = names[max(0, place - BESIDE) : place], names[place + 1 : place + 1 + BESIDE]
         return [folder + other for other in before], [folder + other for other in after]
 
-    def nearest(self, sha256: str) -> list[dict[str, Any]] | None:
+    def nearest(self, image: str, sha256: str) -> list[dict[str, Any]] | None:
         """The labelled images that look most alike to the model; None where it has kept no features of this one."""
         stored = self._stored()
         if stored is None:
             return None
-        rows, features, places = stored
-        if sha256 not in places:
-            return None
-        return self._near(rows, features, places[sha256])
+        if sha256 in stored.places:
+            return self.like(np.asarray(stored.vectors.exact[stored.places[sha256]]), but=sha256)
+        rows = self._predicted([image], [EMBEDDING])
+        return self.like(np.array(rows[0][EMBEDDING])) if rows and rows[0][EMBEDDING] else None
 
-    def like(self, wanted: np.ndarray) -> list[dict[str, Any]]:
-        """The labelled images whose features are nearest to these (F,)."""
+    def like(self, features: np.ndarray, *, but: str = "") -> list[dict[str, Any]]:
+        """The labelled images whose features are nearest to these (F,).
+
+        Args:
+          but: a content hash that is not among them.
+        """
         stored = self._stored()
-        if stored is None or stored[1].shape[1] != len(wanted):
+        if stored is None or stored.vectors.exact.shape[1] != len(features):
             return []
-        rows, features, _ = stored
-        own = np.asarray(features[rows.index.to_numpy()])
-        return self._near(rows.reset_index(drop=True), np.concatenate([own, wanted[None]]), len(own))
-
-    def _near(self, rows: pd.DataFrame, features: np.ndarray, place: int) -> list[dict[str, Any]]:
-        found, cosines = neighbours.nearest(features, np.array([place]), rows.index.to_numpy(), number=NEAREST)
-        near = rows.loc[found[0]].assign(cosine=cosines[0].astype(float))
-        return near[["image", "sha256", "label", "cosine"]].to_dict("records")
+        found, cosines = stored.vectors.nearest(features[None], number=NEAREST + 1, among=stored.labelled)
+        near = stored.rows.loc[found[0]].assign(cosine=cosines[0].astype(float))
+        return near[near["sha256"] != but].head(NEAREST)[["image", "sha256", "label", "cosine"]].to_dict("records")
 
     def features_of(self) -> str:
         """The key of the model whose features of the labelled images are stored; "" if there are none."""
         path = self._evaluation / "outputs" / KEYS
-        return (pq.read_schema(path).metadata or {}).get(b"model", b"").decode() if path.exists() else ""
+        return (pq.read_schema(path).metadata or {}).get(MODEL_KEY, b"").decode() if path.exists() else ""
 
-    def _stored(self) -> tuple[pd.DataFrame, Any, dict[str, int]] | None:
+    def _stored(self) -> "_Stored | None":
         path = self._evaluation / "outputs" / KEYS
 
-        def read() -> tuple[pd.DataFrame, Any, dict[str, int]] | None:
-            stored, features = (
-                read_table(path, ["sha256"])["sha256"],
-                np.load(path.with_name(EMBEDDINGS), mmap_mode="r"),
-            )
-            scores = read_table(self._evaluation / "scores.parquet", ["image", "sha256", "label", "set"])
-            if not scores["sha256"].equals(stored) or len(features) != len(stored):
+        def read() -> _Stored | None:
+            sha256 = read_table(path, ["sha256"])["sha256"]
+            rows = read_table(self._evaluation / "scores.parquet", ["image", "sha256", "label", "set"])
+            found = vectors.of_file(path.with_name(EMBEDDINGS), self._cache / "library")
+            if found is None or not rows["sha256"].equals(sha256) or len(found.exact) != len(rows):
                 return None
-            places = {sha256: place for place, sha256 in enumerate(stored)}
-            return scores[scores["set"].isin(["train", "val", "test"])], features, places
+            labelled = np.flatnonzero(rows["set"].isin(LEARNT_SETS))
+            return _Stored(rows, found, labelled, {name: place for place, name in enumerate(sha256)})
 
         return self._fresh("outputs", path, read, None)
+
+    def _predicted(self, images: list[str], columns: list[str]) -> list[dict[str, Any]]:
+        """Rows of the stored predictions; shards are sorted by image, so that few of them are read."""
+
+        def read() -> ds.Dataset | None:
+            shards = sorted(self._predictions.glob("part-*.parquet"))
+            return ds.dataset([str(shard) for shard in shards]) if shards else None
+
+        dataset = self._fresh("predictions", self._predictions / "summary.json", read, None)
+        if dataset is None or not images or not set(columns) <= set(dataset.schema.names):
+            return []
+        wanted = pc.is_in(pc.field("image"), value_set=pa.array(images))
+        return dataset.to_table(columns=["image", *columns], filter=wanted).to_pylist()
 
     def _fresh(self, name: str, path: Path, read: Any, otherwise: Any) -> Any:
         """What `read` gives, read again when the file has changed."""
@@ -169,6 +182,17 @@ class Surroundings:
                         raise
                     self._kept[name] = (stamp, otherwise)
             return self._kept[name][1]
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """The evaluated images with their features: `rows`, in the order of the features; which are `labelled` and of no
+    benchmark; and the place of each content."""
+
+    rows: pd.DataFrame
+    vectors: Vectors
+    labelled: np.ndarray
+    places: dict[str, int]
 
 
 def _stamp(path: Path) -> tuple[int, int]:

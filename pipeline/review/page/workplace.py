@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from pipeline.errors import DataError, WallabyError
 from pipeline.files import read_json
 from pipeline.library import labels
 from pipeline.review import decisions
-from pipeline.review.decisions import BAD, CONFLICT_RECIPE
-from pipeline.review.page import progress
+from pipeline.review.decisions import CONFLICT_RECIPE, PURGE_RECIPE
 from pipeline.review.page.desk import Answer, Desk
 from pipeline.review.page.journal import Journal, Stroke
 from pipeline.review.page.queues import ORDERS, Filter, Queue
@@ -22,7 +20,9 @@ from pipeline.review.page.surroundings import Surroundings
 from pipeline.review.page.thumbnails import Thumbnails
 from pipeline.review.recipes import RECIPES
 
-AUDIT_RECIPE, PURGE_RECIPE = "suspect-label", "purge-low"
+AUDIT_RECIPE = "suspect-label"
+CONFIDENCE = 0.95
+NO_SUGGESTION = (CONFLICT_RECIPE, AUDIT_RECIPE, PURGE_RECIPE)  # whose scores are no probability of a suggestion
 KINDS = {CONFLICT_RECIPE: "pair", AUDIT_RECIPE: "audit"}  # how a queue is shown, if not like the others
 FINDS = {recipe.name: recipe.finds for recipe in RECIPES}
 
@@ -98,12 +98,18 @@ class Workplace:
         """What there is to do, and what has been done."""
         return {
             "queues": [self._told(name) for name in self.names()],
-            "reviewers": progress.reviewers(self.log()),
             "problem": "" if self.names() else "There is no queue yet: run `dvc repro`, and come back.",
         }
 
-    def log(self) -> pd.DataFrame:
-        return decisions.read_log(self._reviews, list(self._folders))
+    def reviewers(self) -> list[dict[str, Any]]:
+        """Each reviewer's pace and own error (`reviewers.measure`)."""
+        log = decisions.read_log(self._reviews, list(self._folders))
+        if log.empty:
+            return []
+        from pipeline.review import reviewers  # here: it brings scipy along, and the queues need not wait for it
+
+        rows = reviewers.measure(log, confidence=CONFIDENCE).to_dict("records")
+        return [{str(k): _number(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
 
     def about(self, name: str) -> dict[str, Any]:
         """What the page of one queue needs before its first card."""
@@ -121,7 +127,7 @@ class Workplace:
             "clusters": queue.counts("cluster") if "cluster" in queue.columns else [],
             "orders": ORDERS,
         }
-        return told | ({"purge": self._purge(queue)} if name == PURGE_RECIPE else {})
+        return told | ({"purge": _promise()} if name == PURGE_RECIPE else {})
 
     def deal(
         self, name: str, by: str, filter: Filter, number: int, have: list[int], skip: list[int], *, again: bool
@@ -148,7 +154,7 @@ class Workplace:
         """What the page shows of cards: the first picture, its burst, and what the model and people say of it."""
         members = {leader: desk.queue.members(leader) for leader in leaders}
         rows = {row["row"]: row for row in desk.queue.rows([row for own in members.values() for row in own])}
-        lacking = [row["sha256"] for row in rows.values() if row.get("top_labels") is None and row["label"]]
+        lacking = [row["image"] for row in rows.values() if row.get("top_labels") is None and row["label"]]
         stored = self.surroundings.top(lacking) if lacking else {}
         known = self.surroundings.labels()
         return [self._card([rows[row] for row in own], stored, known) for own in members.values()]
@@ -185,7 +191,7 @@ class Workplace:
         self, rows: list[dict[str, Any]], stored: dict[str, list[tuple[str, float]]], known: pd.DataFrame
     ) -> dict[str, Any]:
         first = rows[0]
-        top = stored.get(first["sha256"]) or list(
+        top = stored.get(first["image"]) or list(
             zip(first.get("top_labels") or [], first.get("top_scores") or [], strict=False)
         )
         if not any(label == first["label"] for label, _ in top) and first["label"]:
@@ -204,20 +210,6 @@ class Workplace:
             "before": [self._pictured(image) for image in before],
             "after": [self._pictured(image) for image in after],
             "blind": False,
-        }
-
-    def _purge(self, queue: Queue) -> dict[str, Any]:
-        """What the sample judged so far promises of the whole list."""
-        journal = self.journal()
-        said = [journal.of(image).holds.values() for image in queue.column("image").to_pylist()]
-        judged = [next(iter(rows)) for rows in said if rows]
-        good = sum(row["decision"] != BAD for row in judged)
-        whole = self._queue / "whole" / f"{queue.name}.parquet"
-        return {
-            "judged": len(judged),
-            "good": good,
-            "bound": progress.bound(good, len(judged)),
-            "whole": pq.read_metadata(whole).num_rows if whole.exists() else None,
         }
 
     def candidate(self, label: str) -> dict[str, Any]:
@@ -251,10 +243,20 @@ class Workplace:
             "images": len(desk.queue),
             "cards": cards,
             "left": desk.left(),
-            "expected": _number(desk.queue.expected()),
+            "expected": None if name in NO_SUGGESTION else _number(desk.queue.expected()),
             "clusters": len(desk.queue.counts("cluster")) if "cluster" in desk.queue.columns else 0,
             "problem": "",
         }
+
+
+def _promise() -> dict[str, Any] | None:
+    """What the sample judged so far promises of the list that `wallaby quarantine` would take."""
+    from pipeline.review import purging
+
+    try:
+        return purging.audit().as_dict()
+    except DataError:  # the queue of an earlier program has a sample alone
+        return None
 
 
 def _number(value: float | None) -> float | None:

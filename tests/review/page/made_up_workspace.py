@@ -60,5 +60,6 @@ def build(
     write_csv(board.count(kept, min_images=5), folder / "data/curated/board.csv")
     write_csv(kept[["image", "label"]], folder / "data/labels.csv")
     write_json({"model": MODEL}, folder / "data/predictions/summary.json")
+    write_text("image,sha256,score,by,at,model,note\n", folder / "data/quarantine.csv")
     (folder / "data/reviews").mkdir(parents=True, exist_ok=True)
     return folder

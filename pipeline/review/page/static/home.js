@@ -3,6 +3,7 @@
 import { ask } from "./api.js";
 import { banner, count, el, percent, plural } from "./dom.js";
 
+let people;
 const main = document.getElementById("home");
 
 function queue(told) {
@@ -21,7 +22,8 @@ function queue(told) {
 
 function person(told) {
   const wrong = told.error === null ? "not yet known" : `${percent(told.error, 1)} (${percent(told.low, 1)} to ${percent(told.high, 1)})`;
-  const cells = [count(told.images), told.seconds === null ? "–" : told.seconds.toFixed(1), told.minutes_per_label === null ? "–" : told.minutes_per_label.toFixed(3), `${told.differ} of ${told.again}`, wrong];
+  const pace = told.minutes_per_label ? (60 * told.minutes_per_label).toFixed(1) : "–";
+  const cells = [count(told.decisions), told.minutes === null ? "–" : told.minutes.toFixed(1), pace, `${told.differing} of ${told.checked}`, wrong, `${told.disputed} of ${told.shared}`];
   return el("tr", {}, el("th", { scope: "row" }, told.by), cells.map((text) => el("td", { class: "n" }, text)));
 }
 
@@ -35,16 +37,19 @@ async function show() {
     return;
   }
   const left = told.queues.reduce((sum, one) => sum + (one.left || 0), 0);
-  const heads = ["images decided", "seconds a decision", "minutes a label", "second readings that differ", "decisions wrong, by that"];
   main.replaceChildren(
     el("h1", {}, "Review"),
     el("p", { class: "lead" }, told.problem || (left ? `${plural(left, "decision")} worth a person’s time. Each is on disk before the next picture comes.` : "Nothing waits for a person: all is decided. Next: wallaby apply.")),
     el("ul", { class: "queues" }, told.queues.map(queue)),
-    told.reviewers.length ? el("h2", { class: "part" }, "Who has decided") : "",
-    told.reviewers.length ? el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, el("th", {}, "Name"), heads.map((text) => el("th", { class: "n", scope: "col" }, text)))), el("tbody", {}, told.reviewers.map(person)))) : "",
     el("h2", { class: "part" }, "Try a picture"),
-    el("p", { class: "note" }, el("a", { href: "/try" }, "Drop a picture"), " and see what the model makes of it."));
+    el("p", { class: "note" }, el("a", { href: "/try" }, "Drop a picture"), " and see what the model makes of it."),
+    (people = el("section")));
   main.removeAttribute("aria-busy");
+  const reviewers = await ask("/api/reviewers").catch(() => []);
+  if (!reviewers.length) return;
+  const heads = ["decisions", "minutes", "seconds an image", "second readings that differ", "decisions wrong, by that", "others said otherwise"];
+  people.replaceChildren(el("h2", { class: "part" }, "Who has decided"), el("div", { class: "scroll" }, el("table", {},
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Name"), heads.map((text) => el("th", { class: "n", scope: "col" }, text)))), el("tbody", {}, reviewers.map(person)))));
 }
 
 show();

@@ -87,8 +87,7 @@ async function start() {
 async function promise() {
   if (!about.purge) return;
   const { purge } = await ask(queueAddress(name));
-  const whole = purge.whole === null ? "" : ` of ${count(purge.whole)}`;
-  parts.promise.textContent = purge.judged ? `${purge.good} of ${purge.judged} judged are good: at most ${(100 * purge.bound).toFixed(1)} %${whole} (95 %)` : "none judged yet: nothing is promised";
+  parts.promise.textContent = purge.judged ? `${purge.good} of ${purge.judged} judged are good: of ${count(purge.listed)}, at most ${(100 * purge.bound).toFixed(1)} % (95 %)` : `none of ${purge.sample} judged yet: nothing is promised`;
 }
 
 async function go(next) {

@@ -118,7 +118,7 @@ export class Single {
     if (!ahead) this.near.hidden = true;
     if (card.blind) return;
     if (card.nearest === undefined) {
-      card.nearest = ask(`/api/nearest?sha256=${encodeURIComponent(card.sha256)}`).then((told) => told.nearest, () => []);
+      card.nearest = ask(`/api/nearest?${new URLSearchParams({ image: card.members[0].image, sha256: card.sha256 })}`).then((told) => told.nearest, () => []);
     }
     const found = await card.nearest;
     if (ahead || this.deck.card !== card || !found.length) return;
