@@ -16,6 +16,7 @@ from pipeline.review.page.journal import Journal, Stroke
 from pipeline.review.page.queues import Filter, Queue
 
 HELD = 600.0  # seconds that a card which somebody has in hand is kept from others
+BLOCK = 1 << 16  # cards looked through at once
 AGAIN_AFTER = 20  # strokes between a decision and its second, blind reading
 ANSWERS = (LABEL, UNKNOWN, BAD, KEEP)
 
@@ -98,15 +99,15 @@ class Desk:
         now = self._clock()
         with self._lock:
             view = self.queue.view(filter)
-            open_ = view[~self._done[view]]
             out = {row for row, (who, since) in self._held.items() if who != by and now - since < HELD}
             out |= {*have, *skip}
             found: list[int] = []
-            for row in open_[: number + len(out)].tolist():
+            for start in range(0, len(view), BLOCK):
+                some = view[start : start + BLOCK]
+                found += [row for row in some[~self._done[some]].tolist() if row not in out]
                 if len(found) >= number:
                     break
-                if row not in out:
-                    found.append(row)
+            found = found[:number]
             for row in (*have, *found):
                 self._held[row] = (by, now)
             return found
@@ -148,7 +149,7 @@ class Desk:
         if version != self.queue.version:
             raise StaleError("a new round has replaced this queue", where=self.queue.name, mend="reload the page")
         with self._lock:
-            rows, late = [], []
+            rows, numbers, late = [], [], []
             for answer in answers:
                 for row in self._meant(answer, blind):
                     others = [said for who, said in self._journal.of(row["image"]).holds.items() if who != by]
@@ -158,23 +159,24 @@ class Desk:
                         late.append(row["image"])
                     else:
                         rows.append(self._row(row, answer))
+                        numbers.append(row["row"])
             if not rows:
                 return Stroke(by, "", self.queue.name, blind, ()), late
             stroke = self._journal.record(by, self.queue.name, rows, seconds=seconds, blind=blind)
-            self._mark(stroke)
+            self._mark(numbers)
             return stroke, late
 
     def taken_back(self, stroke: Stroke) -> list[int]:
         """Opens the cards of a stroke again; returns them."""
         with self._lock:
-            return self._mark(stroke)
+            images = pa.array([row["image"] for row in stroke.rows], self.queue.column("image").type)
+            return self._mark(self.queue.find(images).tolist())
 
-    def _mark(self, stroke: Stroke) -> list[int]:
-        rows = self.queue.find(pa.array([row["image"] for row in stroke.rows], self.queue.column("image").type))
-        cards = np.unique(self.queue.leader[rows]).tolist()
-        images = self.queue.column("image")
-        for row in rows.tolist():
-            self._decided[row] = bool(self._journal.of(images[row].as_py()).holds)
+    def _mark(self, numbers: list[int]) -> list[int]:
+        """Takes over what holds of these rows by now; returns their cards."""
+        cards = np.unique(self.queue.leader[numbers]).tolist() if numbers else []
+        for row in self.queue.rows(numbers):
+            self._decided[row["row"]] = bool(self._journal.of(row["image"]).holds)
         for card in cards:
             self._done[card] = bool(self._decided[self.queue.members(card)].all())
             self._held.pop(card, None)

@@ -74,6 +74,10 @@ class Surroundings:
 
         return self._fresh("board", path, read, {})
 
+    def names(self) -> set[str]:
+        """Every class that people have used."""
+        return self._fresh("names", self._labels_path, lambda: set(self.labels()["label"]) - {""}, set())
+
     def classes(self) -> list[dict[str, Any]]:
         """Every class that people have used, with its sub-classes and where it stands, by name."""
         table, standing = self.labels(), self.standing()

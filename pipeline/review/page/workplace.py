@@ -167,10 +167,12 @@ class Workplace:
         Raises:
           DataError: also for a class that differs from a known one by case only, or that can be none.
         """
-        named = pd.DataFrame({"image": "", "label": [answer.label for answer in answers if answer.label]}, dtype="str")
-        known = self.surroundings.labels()["label"]
-        labels.check_labels(named, "the class")
-        labels.check_spelling(named, "the class", known=known[known != ""])
+        known = self.surroundings.names()
+        new = sorted({answer.label for answer in answers} - known - {""})
+        if new:
+            named = pd.DataFrame({"image": "", "label": new}, dtype="str")
+            labels.check_labels(named, "the class")
+            labels.check_spelling(named, "the class", known=pd.Series(sorted(known), dtype="str"))
         return self.desk(name).decide(by, version, answers, seconds=seconds, blind=blind, bulk=bulk)
 
     def undo(self, name: str, by: str) -> dict[str, Any]:
