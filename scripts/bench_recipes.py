@@ -37,7 +37,7 @@ HIDDEN = NEAR = LOW = 3  # classes that only the pool has; that the library has 
 JUST_BELOW, JUST_ABOVE, PLENTY = 22, 28, 40  # library images of these, and of the others
 RARE = 25  # pool images of each such class
 TESTED = 20  # images a class, never learnt from
-ROUNDS, DECISIONS = 4, 100  # of each round
+ROUNDS, DECISIONS = 3, 100  # of each round
 FIRST = (50, 200, 1000)
 SEARCHING = ("low-count", "look-alike")  # recipes that search the pool for classes that are short or missing
 TOP_K = 5
@@ -122,7 +122,7 @@ def speed(images: int, classes: int, work: Path) -> None:
             seconds.append(time.perf_counter() - started)
         print(f"{recipe.name:<16}{seconds[0]:>6.2f} s, again {seconds[1]:.2f} s{len(answer.rows):>6} rows", flush=True)
     queries = np.random.default_rng(5).choice(len(found.exact), 20, replace=False)
-    seconds, hits, exact_seconds = [], 0, []
+    seconds, exact_seconds, hits = list[float](), list[float](), 0
     for query in queries:
         started = time.perf_counter()
         near = found.nearest(found.exact[[query]], number=10)[0][0]
@@ -236,10 +236,10 @@ class World:
                 else PLENTY
             )
         )
-        self.test = (number < TESTED).to_numpy()
-        self.library = ((number >= TESTED) & (number < TESTED + share)).to_numpy()
+        self.test = np.array(number < TESTED)
+        self.library = np.array((number >= TESTED) & (number < TESTED + share))
         rare = self.table["label"].isin(self.wanted_classes) & (number >= TESTED + share + RARE)
-        self.pool = ~self.test & ~self.library & ~rare.to_numpy()
+        self.pool = np.array(~self.test & ~self.library & ~rare)
 
     def fit(self) -> "Model":
         return Model(self)
@@ -341,10 +341,10 @@ def quality(file: Path, seeds: list[int]) -> None:
     with np.load(file, allow_pickle=True) as stored:
         table = pd.DataFrame({name: stored[name] for name in ("image", "label", "sha256", "phash")}).astype("str")
         values = stored["features"]
-    found, gained = [], []
+    found, models, ranked = [], dict[int, Model](), dict[str, np.ndarray]()
     for seed in seeds:
         world = World(table, values, seed)
-        model = world.fit()
+        model = models[seed] = world.fit()
         wanted = world.table["label"].isin(world.wanted_classes).to_numpy()
         ranked = {name: rank() for name, rank in rivals(world, model, seed).items()}
         for number in FIRST:
@@ -355,14 +355,18 @@ def quality(file: Path, seeds: list[int]) -> None:
                     for kind in ("hidden", "near", "low")
                 }
                 found.append({"ranking": name, "rows": number, "wanted": wanted[some].sum(), **of})
-        for name in ranked | {"wallaby": None}:
-            gained += rounds(World(table, values, seed), model, name, seed)
         sizes = f"{world.pool.sum()} in the pool, {(wanted & world.pool).sum()} of them wanted"
         print(
             f"seed {seed}: {len(model.classes)} classes known, {model.accuracy:.1%} right of all, {sizes}", flush=True
         )
     told = pd.DataFrame(found).groupby(["ranking", "rows"], sort=False).mean().unstack("rows").round(0).astype(int)
-    print(told["wanted"].to_string(), "\n", told.drop(columns="wanted", level=0).to_string(), sep="")
+    print(told["wanted"].to_string(), "\n", told.drop(columns="wanted", level=0).to_string(), sep="", flush=True)
+    gained = [
+        row
+        for seed in seeds
+        for name in ranked | {"wallaby": None}
+        for row in rounds(World(table, values, seed), models[seed], name, seed)
+    ]
     curve = pd.DataFrame(gained)
     curve = curve.groupby(["ranking", "round"], sort=False)["accuracy"].mean().unstack("round")
     curve["points per 100 decisions"] = 100 * (curve[ROUNDS] - curve[0]) / ROUNDS * (100 / DECISIONS)
