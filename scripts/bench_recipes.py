@@ -50,16 +50,15 @@ def store(folder: Path, rows: pd.DataFrame, said: pd.DataFrame, features: np.nda
     """Writes predictions as identification does."""
     rows = rows[["image", "sha256"]].reset_index(drop=True).join(said).assign(failure="", model=MODEL).astype(LISTED)
     for number, start in enumerate(range(0, len(rows), shard_rows)):
-        write_table(rows[start : start + shard_rows], folder / f"part-{number:05d}.parquet")
-        _add_embedding(folder / f"part-{number:05d}.parquet", features[start : start + shard_rows])
+        some = slice(start, start + shard_rows)
+        write_table(_with_embedding(rows[some], features[some]), folder / f"part-{number:05d}.parquet", plain=EMBEDDING)
     return pool.read(folder)
 
 
-def _add_embedding(path: Path, features: np.ndarray) -> None:
-    table = pa.parquet.read_table(path)
+def _with_embedding(rows: pd.DataFrame, features: np.ndarray) -> pa.Table:
     starts = np.arange(len(features) + 1) * features.shape[1]
     lists = pa.ListArray.from_arrays(pa.array(starts, pa.int32()), pa.array(features.astype(np.float16).ravel()))
-    write_table(table.append_column(EMBEDDING, lists), path, plain=EMBEDDING)
+    return pa.Table.from_pandas(rows, preserve_index=False).append_column(EMBEDDING, lists)
 
 
 def nothing() -> pd.DataFrame:
@@ -149,8 +148,12 @@ def made_up(folder: Path, images: int, classes: int) -> None:
     names = np.array([f"class {i:04d}" for i in range(classes)], dtype=object)
     centres = random.normal(0, 1, (classes, 1280)).astype(np.float32)
     noise = random.normal(0, 1, (4096, 1280)).astype(np.float32)
-    kept, rows = [], 2048
+    rows = 2048
     for number, start in enumerate(range(0, images, rows)):
+        path = folder / "predictions" / f"part-{number:05d}.parquet"
+        if path.exists():
+            continue
+        random = np.random.default_rng([1, number])
         n = min(rows, images - start)
         best = random.integers(0, classes, (n, TOP_K))
         score = random.beta(2, 1, n)
@@ -169,16 +172,14 @@ def made_up(folder: Path, images: int, classes: int) -> None:
                 "model": MODEL,
             }
         ).astype({"label": "str"} | LISTED)
-        path = folder / "predictions" / f"part-{number:05d}.parquet"
-        write_table(table, path)
         shift = int(random.integers(0, 2048))
-        _add_embedding(
-            path, centres[best[:, 0]] + noise[shift : shift + n] / np.sqrt(score)[:, None].astype(np.float32)
-        )
-        otherwise = np.where(random.random(n) < 0.1, names[best[:, 1]], names[best[:, 0]])
-        kept.append(table[["sha256"]].assign(label=otherwise, score=score.astype(np.float32)))
+        spread = noise[shift : shift + n] / np.sqrt(score)[:, None].astype(np.float32)
+        write_table(_with_embedding(table, centres[best[:, 0]] + spread), path, plain=EMBEDDING)
+    said = pool.read(folder / "predictions").rows
+    otherwise = np.random.default_rng(2).random(len(said)) < 0.1
+    label = said["label"].astype("str").mask(otherwise, str(names[0]))
     champion = folder / "released"
-    write_table(pd.concat(kept, ignore_index=True).astype({"label": "str"}), champion / pool.OPINIONS, model="b" * 64)
+    write_table(said[["sha256", "score"]].assign(label=label), champion / pool.OPINIONS, model="b" * 64)
     (champion / "model.keras").touch()
     (folder / "done").touch()
 

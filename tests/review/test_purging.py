@@ -30,10 +30,8 @@ def listed(tmp_path, monkeypatch) -> list[str]:
 
 def judge(images: list[str], decision: str, *, at: int = 1) -> None:
     label = "emu" if decision == "label" else ""
-    rows = [
-        {"image": image, "decision": decision, "label": label, "by": "ann", "at": AT.format(at)} for image in images
-    ]
-    decisions.write(pd.DataFrame(rows), paths.REVIEWS, "session")
+    said = {"decision": decision, "label": label, "by": "ann", "at": AT.format(at)}
+    decisions.write(pd.DataFrame({"image": images} | said), paths.REVIEWS, "session")
 
 
 def accept(lost: float | None = 0.5, *, at: int = 2, dry_run: bool = False) -> int:
