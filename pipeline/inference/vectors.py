@@ -35,19 +35,20 @@ class Vectors:
     projection: np.ndarray
 
     def nearest(
-        self, queries: np.ndarray, *, number: int, among: np.ndarray | None = None
+        self, queries: np.ndarray, *, number: int, among: np.ndarray | None = None, shortlist: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """The nearest rows by cosine.
 
         Args:
           queries: features (M, F).
           among: row numbers (K,) to choose from; by default all.
+          shortlist: images, for each query, whose cosine is computed; by default `SHORTLIST`.
 
         Returns:
           Row numbers and cosines (M, number), the nearest first; as many columns as there are rows.
         """
         wanted = unit(queries)
-        places = self._shortlist(wanted @ self.projection, max(SHORTLIST, number), among)
+        places = self._shortlist(wanted @ self.projection, max(shortlist or SHORTLIST, number), among)
         number = min(number, places.shape[1])
         rows, cosines = np.empty((len(queries), number), np.int64), np.empty((len(queries), number), np.float32)
         for i, own in enumerate(places):

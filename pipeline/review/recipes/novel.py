@@ -10,7 +10,8 @@ COMPONENTS = 32  # of the features that are clustered: in more, every picture is
 FEWEST = 5  # images of a cluster
 NEIGHBOURS = 3  # that an image needs to be more than noise
 OWN, LABELLED = 5, 10  # nearest hesitant images, and nearest labelled ones, that tell how new an image is
-HELD_AGAINST = 15_000  # labelled images, of each class as many
+SHORTLIST = 50  # images that are compared with an unknown one, of those whose codes are near
+HELD_AGAINST = 5_000  # labelled images, of each class as many
 NO_EMBEDDINGS = "The predictions hold no embeddings, so that nothing is clustered: `dvc repro identify` stores them."
 NO_LIBRARY = "The library's features are missing: how far clusters are from known classes is not told."
 
@@ -86,7 +87,7 @@ def _novelty(units: np.ndarray, library: Library | None) -> np.ndarray:
     novelty = _mean_of_highest(own, OWN)
     if library is None:
         return novelty
-    some = library.sample(HELD_AGAINST)
+    some = library.sample(HELD_AGAINST, least=3)
     return novelty - _mean_of_highest(units @ unit(library.embeddings[some]).T, LABELLED)
 
 
@@ -132,17 +133,21 @@ def _beside(material: Material, unknown: pd.DataFrame, number: int) -> pd.DataFr
     assert vectors is not None
     found, taken = [], np.empty(0, int)
     turns = pd.Series(np.arange(len(unknown)), index=unknown.index)
+    pool = material.candidates(material.labelled(set(unknown["label"])))
+    places = pool.index.to_series().groupby(pool["label"].astype("str"))
+    of_label = {label: own.to_numpy() for label, own in places}
     for label, alike in unknown.groupby("label", sort=True):
-        among = np.setdiff1d(material.candidates(material.labelled([str(label)])).index.to_numpy(), taken)
+        among = np.setdiff1d(of_label.get(str(label), np.empty(0, int)), taken)
         if not len(among):
             continue
-        places, cosines = vectors.nearest(vectors.exact[alike.index.to_numpy()], number=number, among=among)
+        queries = vectors.exact[alike.index.to_numpy()]
+        found_places, cosines = vectors.nearest(queries, number=number, among=among, shortlist=SHORTLIST)
         near = pd.DataFrame(
             {
-                "place": places.ravel(),
+                "place": found_places.ravel(),
                 "near": cosines.ravel(),
-                "to": np.repeat(alike["image"].to_numpy(object), places.shape[1]),
-                "turn": np.repeat(turns[alike.index].to_numpy(), places.shape[1]),
+                "to": np.repeat(alike["image"].to_numpy(object), found_places.shape[1]),
+                "turn": np.repeat(turns[alike.index].to_numpy(), found_places.shape[1]),
             }
         )
         near = near.sort_values(["near", "to"], ascending=[False, True]).drop_duplicates("place")

@@ -5,7 +5,7 @@ import pandas as pd
 
 from pipeline.review.recipes.material import Found, Material, first, two_best
 
-LOOKED_AT = 20_000  # pool images, the most hesitant, that are held against classes the model does not know
+LOOKED_AT = 10_000  # pool images, the most hesitant, that are held against classes the model does not know
 FEWEST = 3  # images of a class that make a mean
 
 
