@@ -9,7 +9,8 @@ import pandas as pd
 
 from pipeline.evaluation import scores
 from pipeline.inference import store
-from pipeline.inference.runtime import Runtime, predict_all
+from pipeline.inference.reading import predict_all
+from pipeline.inference.runtimes import Runtime
 from pipeline.library import labels
 from pipeline.progress import bar
 

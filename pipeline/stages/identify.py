@@ -8,22 +8,39 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
-from pipeline import bundle, config, errors, sections
+from pipeline import config, errors, sections
+from pipeline.bundle import Stored
+from pipeline.evaluation import thresholds
 from pipeline.files import read_table, write_json
-from pipeline.inference import ensemble, local, store
+from pipeline.inference import ensemble, local, selection, store
 
 COLUMNS = ["image", "sha256", "failure"]
 
 
-def main(model_folder: str, pool_table: str, excluded_table: str, out: str) -> None:
+def main(
+    model_folder: str, pool_table: str, excluded_table: str, splits_table: str, thresholds_file: str, out: str
+) -> None:
     params, roots = config.load(sections.Identify), config.load(sections.Roots)
-    model = bundle.load(Path(model_folder))
+    model = Stored(Path(model_folder))
     further = ensemble.load_further(params.ensemble, model, where="identify.ensemble")
-    runtime = ensemble.load(model, further, params.batch_size)
     excluded = read_table(Path(excluded_table))
     unknown = excluded.loc[excluded["reason"] == "unknown", ["image", "sha256"]].assign(failure="")
     total = pq.read_metadata(pool_table).num_rows + len(unknown)
     pieces = itertools.chain([unknown], store.stream(Path(pool_table), COLUMNS, params.shard_rows))
+    splits = read_table(Path(splits_table), ["image", "sha256", "label", "set"])
+    val = splits[(splits["set"] == "val") & splits["label"].isin(model.classes)]
+    choice, runtime = selection.choose(
+        params.runtime,
+        selection.Candidates([model, *further], selection.calibration(val, roots.folders), params.batch_size),
+        sample=lambda: selection.sampled(
+            val, store.stream(Path(pool_table), COLUMNS, params.shard_rows), roots.folders, number=params.trial_images
+        ),
+        thresholds=thresholds.read(Path(thresholds_file)),
+        limits=selection.Limits(**params.limits()),
+        total=total,
+        begun=selection.begun(Path(out)),
+    )
+    print(f"identify: {choice}")
 
     started = time.perf_counter()
     counts = local.identify(
@@ -32,7 +49,7 @@ def main(model_folder: str, pool_table: str, excluded_table: str, out: str) -> N
         runtime=runtime,
         folders=roots.folders,
         out=store.Store(Path(out), runtime.key),
-        **params.model_dump(exclude={"ensemble"}),
+        **params.engine(),
     )
     seconds = time.perf_counter() - started
 
@@ -42,6 +59,7 @@ def main(model_folder: str, pool_table: str, excluded_table: str, out: str) -> N
     write_json(
         {
             "model": runtime.model,
+            "runtime": choice.runtime,
             "pool": total,
             "identified": total - failed,
             "failed": failed,

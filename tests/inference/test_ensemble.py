@@ -12,7 +12,8 @@ from pipeline.errors import DataError, LeakageError, UsageError
 from pipeline.evaluation import calibration
 from pipeline.files import read_json, write_table
 from pipeline.inference import ensemble, store
-from pipeline.inference.runtime import KerasRuntime, predict_all
+from pipeline.inference.reading import predict_all
+from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import lineage, pictures
 from pipeline.stages import identify
 from tests.networks import SIDE, tiny
