@@ -1,6 +1,6 @@
 """Ensembles: further bundles whose calibrated probabilities are averaged with the model's."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,7 @@ class Ensemble:
         return ensembling.average(probs, [member.classes for member in self._members])
 
 
-def load(model: Bundle | Stored, further: list[Stored], batch_size: int) -> Runtime:
+def load(model: Bundle | Stored, further: Sequence[Bundle | Stored], batch_size: int) -> Runtime:
     """Keras running the model, or the ensemble with `further`."""
     from pipeline.inference.runtimes.keras import KerasRuntime
 
@@ -92,7 +92,9 @@ def load_further(named: Mapping[str, str], model: Bundle | Stored, *, where: str
     return found
 
 
-def refuse_leakage(rows: pd.DataFrame, further: list[Stored], *, near_duplicate_distance: int, where: str) -> None:
+def refuse_leakage(
+    rows: pd.DataFrame, further: Sequence[Bundle | Stored], *, near_duplicate_distance: int, where: str
+) -> None:
     """Raises LeakageError if a further bundle has learnt from an image that today's `rows` measure, or the reverse."""
     for member in further:
         found = lineage.overlaps(rows, member.lineage, near_duplicate_distance=near_duplicate_distance)

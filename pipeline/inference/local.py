@@ -7,11 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.evaluation import scores
-from pipeline.inference import store
-from pipeline.inference.reading import predict_all
+from pipeline.inference import prediction, store
 from pipeline.inference.runtimes import Runtime
-from pipeline.library import labels
 from pipeline.progress import bar
 
 
@@ -48,8 +45,16 @@ def identify(
 
     def commit(rows: pd.DataFrame) -> None:
         nonlocal identified, failed
-        predicted = _predict(rows, runtime, folders, batch_size, top_k, progress)
-        out.append(predicted.assign(model=runtime.model))
+        predicted = prediction.predict(
+            rows,
+            runtime,
+            load=prediction.from_folders(folders),
+            batch_size=batch_size,
+            top_k=top_k,
+            embeddings=False,
+        )
+        out.append(predicted)
+        progress.update(len(rows))
         failures = int((predicted["failure"] != "").sum())
         identified, failed = identified + len(rows) - failures, failed + failures
 
@@ -66,23 +71,3 @@ def identify(
             commit(waiting)
     out.keep_only(np.sort(np.concatenate(wanted)) if wanted else np.empty(0, np.uint64))
     return Counts(identified, failed, total - identified - failed)
-
-
-def _predict(rows, runtime, folders, batch_size, top_k, progress) -> pd.DataFrame:
-    rows = rows.reset_index(drop=True)
-    readable = rows.index[rows["failure"] == ""]
-    paths = [labels.locate(image, folders) for image in rows.loc[readable, "image"]]
-    classes = runtime.classes
-    tables, reasons = [scores.describe(np.ones((0, len(classes))), classes, top_k=top_k)], []
-    for probs, failures in predict_all(runtime, paths, batch_size):
-        reasons += failures
-        progress.update(len(failures))
-        if len(probs):
-            tables.append(scores.describe(probs, classes, top_k=top_k))
-    rows.loc[readable, "failure"] = reasons
-    progress.update(len(rows) - len(readable))
-    said = pd.concat(tables, ignore_index=True)
-    said.index = rows.index[rows["failure"] == ""]
-    joined = rows[["image", "sha256", "failure"]].join(said)
-    joined["label"] = joined["label"].fillna("")
-    return joined

@@ -14,9 +14,11 @@ from pipeline.files import read_table, write_table
 COLUMNS = [
     "image", "sha256", "label", "score", "margin", "entropy", "top_labels", "top_scores", "failure", "model",
 ]  # fmt: skip
+EMBEDDING = "embedding"
 LISTS = {  # named, since a shard of failures alone would not tell them
     "top_labels": pd.ArrowDtype(pa.list_(pa.string())),
     "top_scores": pd.ArrowDtype(pa.list_(pa.float64())),
+    EMBEDDING: pd.ArrowDtype(pa.list_(pa.float16())),  # of a fixed size, Arrow could not read back those of failures
 }
 MODEL_KEY = b"model"
 
@@ -61,8 +63,7 @@ class Store:
         return dropped
 
     def _write(self, rows: pd.DataFrame, shard: Path) -> None:
-        typed = rows[COLUMNS].astype(dict.fromkeys(LISTS, "object")).astype({"label": "str"} | LISTS)
-        write_table(typed, shard, model=self._model)
+        write_table(typed(rows), shard, model=self._model)
 
     def _is_ours(self, shard: Path) -> bool:
         try:
@@ -70,6 +71,13 @@ class Store:
         except (pa.ArrowInvalid, OSError):
             return False
         return metadata.get(MODEL_KEY, b"").decode() == self._model
+
+
+def typed(rows: pd.DataFrame) -> pd.DataFrame:
+    """The columns of a shard, in their order and types, whatever failed; `embedding` where there is one."""
+    rows = rows[[column for column in (*COLUMNS, EMBEDDING) if column in rows]]
+    lists = {column: dtype for column, dtype in LISTS.items() if column in rows and rows[column].dtype != dtype}
+    return rows.astype(dict.fromkeys(lists, "object")).astype({"label": "str"} | lists)
 
 
 def keys(rows: pd.DataFrame) -> np.ndarray:

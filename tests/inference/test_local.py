@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from builders import put, sha
+from builders import put
 from PIL import Image
 
+from pipeline.files import digest
 from pipeline.inference import local, store
 from pipeline.inference.local import Counts
 
@@ -39,9 +40,10 @@ def pool(tmp_path):
     """Eleven pictures from dark to light; of number 3 the index says it is damaged, number 7 has gone since."""
     for n in range(11):
         put(tmp_path / "pool" / f"{n:02d}.png", Image.new("L", (8, 8), 20 * n))
-    (tmp_path / "pool" / "07.png").unlink()
     names = [f"pool/{n:02d}.png" for n in range(11)]
-    table = pd.DataFrame({"image": names, "sha256": [sha(n) for n in names], "failure": ""}, dtype="str")
+    contents = [digest(tmp_path / name) for name in names]
+    (tmp_path / "pool" / "07.png").unlink()
+    table = pd.DataFrame({"image": names, "sha256": contents, "failure": ""}, dtype="str")
     table.loc[3, "failure"] = "damaged or cut short"
     return table
 
@@ -131,8 +133,7 @@ def test_images_that_left_the_pool_disappear(pool, identify, tmp_path):
 
 def test_an_image_whose_content_changed_is_identified_anew_and_stands_once(pool, identify, tmp_path):
     identify(pool, Shade())
-    put(tmp_path / "pool" / "00.png", Image.new("L", (8, 8), 255))
-    pool.loc[0, "sha256"] = sha("lighter")
+    pool.loc[0, "sha256"] = digest(put(tmp_path / "pool" / "00.png", Image.new("L", (8, 8), 255)))
     assert identify(pool, Shade()).identified == 1
     found = store.read(tmp_path / "out")
     assert len(found) == 11
