@@ -6,7 +6,9 @@ import sys
 import numpy as np
 import pytest
 from builders import noise, put
+from keras import Input, Model, layers
 
+from pipeline import bundle
 from pipeline.bundle import Stored
 from pipeline.errors import DataError, UsageError
 from pipeline.files import read_json
@@ -14,7 +16,12 @@ from pipeline.inference.ensemble import Ensemble
 from pipeline.inference.runtimes import converted, kinds, openvino
 from pipeline.inference.runtimes.converted import Calibration
 from pipeline.inference.runtimes.keras import KerasRuntime
-from tests.networks import coloured, save_bundle
+from pipeline.library import lineage
+from pipeline.models.grouped import GroupedConv2D
+from pipeline.models.head import FEATURES, add_head
+from pipeline.models.hub import hub
+from tests.hub_modules import save_module
+from tests.networks import SIDE, coloured, save_bundle
 
 FLOAT = ["openvino", "onnx"]
 NONE = Calibration([], [])
@@ -186,6 +193,30 @@ def test_several_models_speak_together_in_every_runtime(stored, tmp_path):
     assert isinstance(together, Ensemble)
     assert together.model == keras.model
     np.testing.assert_allclose(together.predict(pixels), keras.predict(pixels), atol=1e-5)
+
+
+def hub_module(tmp_path) -> Model:
+    return hub(image_size=SIDE, num_classes=3, handle=str(save_module(tmp_path / "vector")))
+
+
+def grouped(tmp_path) -> Model:
+    pixels = Input((SIDE, SIDE, 3))
+    x = GroupedConv2D(8, 3, groups=4)(layers.Conv2D(8, 3, activation="relu")(layers.Rescaling(1 / 255)(pixels)))
+    x = layers.GlobalAveragePooling2D(name=FEATURES)(x)
+    return Model(pixels, add_head(x, 3, seed=0))
+
+
+@pytest.mark.parametrize("network", [hub_module, grouped])
+@pytest.mark.parametrize("name", [*FLOAT, "openvino-int8"])
+def test_hub_modules_and_grouped_convolutions_run_everywhere(calibration, tmp_path, network, name):
+    made = bundle.Bundle(network(tmp_path), ["cat", "dog", "owl"], bundle.Card("odd", SIDE), lineage.empty())
+    bundle.save(made, tmp_path / "odd")
+    pixels, _ = coloured(6)
+    expected, found = (
+        kinds.load(kind, [Stored(tmp_path / "odd")], calibration, batch_size=8).predict(pixels)
+        for kind in ("keras", name)
+    )
+    np.testing.assert_allclose(found, expected, atol=0.05 if name == "openvino-int8" else 1e-5)
 
 
 def test_openvino_tells_nobody_of_its_use():
