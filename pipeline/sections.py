@@ -199,6 +199,7 @@ class Identify(Section):
     batch_size: Positive
     shard_rows: Positive
     top_k: Positive
+    embeddings: bool
 
     def limits(self) -> dict[str, Any]:
         """What `Limits` takes."""
