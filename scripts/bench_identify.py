@@ -317,6 +317,8 @@ def make_bundle(work: Path, preset: str, classes: int, pool: Path, out: Path) ->
 
 
 def write_tables(work: Path, pool: Path) -> None:
+    if (work / TABLES[3]).exists():  # int8 is fitted to the pictures that were painted first
+        return
     write_table(pd.DataFrame({"image": [], "sha256": [], "reason": []}, dtype=str), work / TABLES[1])
     rows = pd.read_parquet(pool.with_suffix(".parquet")).head(64)
     write_table(rows[["image", "sha256"]].assign(label="c0000", set="val"), work / TABLES[2])
