@@ -3,56 +3,95 @@
 import itertools
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
 
-from pipeline import bundle, config, errors, sections
+from pipeline import config, errors, files, sections
+from pipeline.bundle import Stored
+from pipeline.evaluation import thresholds
 from pipeline.files import read_table, write_json
-from pipeline.inference import ensemble, local, store
-
-COLUMNS = ["image", "sha256", "failure"]
+from pipeline.inference import ensemble, local, prediction, selection, store
 
 
-def main(model_folder: str, pool_table: str, excluded_table: str, out: str) -> None:
+def main(
+    model_folder: str, pool_table: str, excluded_table: str, splits_table: str, thresholds_file: str, out: str
+) -> None:
     params, roots = config.load(sections.Identify), config.load(sections.Roots)
-    model = bundle.load(Path(model_folder))
+    model = Stored(Path(model_folder))
     further = ensemble.load_further(params.ensemble, model, where="identify.ensemble")
-    runtime = ensemble.load(model, further, params.batch_size)
     excluded = read_table(Path(excluded_table))
     unknown = excluded.loc[excluded["reason"] == "unknown", ["image", "sha256"]].assign(failure="")
     total = pq.read_metadata(pool_table).num_rows + len(unknown)
-    pieces = itertools.chain([unknown], store.stream(Path(pool_table), COLUMNS, params.shard_rows))
+
+    def pool() -> Iterator[pd.DataFrame]:
+        return store.stream(Path(pool_table), prediction.ASKED, params.shard_rows)
+
+    splits = read_table(Path(splits_table), ["image", "sha256", "label", "set"])
+    val = splits[(splits["set"] == "val") & splits["label"].isin(model.classes)]
+    choice, runtime = selection.choose(
+        params.runtime,
+        selection.Candidates([model, *further], selection.calibration(val, roots.folders), params.batch_size),
+        sample=lambda: selection.sampled(val, pool(), roots.folders, number=params.trial_images),
+        thresholds=thresholds.read(Path(thresholds_file)),
+        limits=selection.Limits(**params.limits()),
+        total=total,
+        begun=selection.begun(Path(out)),
+    )
+    print(f"identify: {choice}")
+    predictions = store.Store(
+        Path(out),
+        runtime.key,
+        embeddings=params.embeddings,
+        digest=runtime.model,
+        runtime=choice.runtime,
+        top_k=str(params.top_k),
+    )
+    summary = Path(out) / "summary.json"
+    summary.unlink(missing_ok=True)  # that of an earlier run, until this one has finished
 
     started = time.perf_counter()
-    counts = local.identify(
-        pieces,
+    told = local.identify(
+        lambda: itertools.chain([unknown], pool()),
         total,
         runtime=runtime,
-        folders=roots.folders,
-        out=store.Store(Path(out), runtime.key),
-        **params.model_dump(exclude={"ensemble"}),
+        load=prediction.from_folders(roots.folders),
+        out=predictions,
+        **params.engine(),
     )
     seconds = time.perf_counter() - started
 
-    failures = store.read(Path(out), ["image", "failure"])["failure"] if total else pd.Series(dtype=str)
-    failed = int((failures != "").sum())
-    rate = round((counts.identified + counts.failed) / seconds, 1)
+    counts = predictions.count()
+    rate = round(told.predicted / seconds, 1)
+    steps = {step: round(value, 2) for step, value in vars(told.seconds).items()}
     write_json(
         {
             "model": runtime.model,
+            "runtime": choice.runtime,
             "pool": total,
-            "identified": total - failed,
-            "failed": failed,
-            "identified_before": counts.before,
+            **counts,
+            "identified_before": told.before,
+            "copied": told.copied,
             "seconds": round(seconds, 2),
+            "seconds_by_step": steps,
             "images_per_second": rate,
         },
-        Path(out) / "summary.json",
+        summary,
     )
-    print(f"identify: {total} = {total - failed} identified + {failed} failed; {rate:.0f} images a second")
+    print(f"identify: {total} = " + " + ".join(f"{number} {what}" for what, number in counts.items()), end="")
+    print(f"; {told.predicted} in this run, {told.copied} of them exact copies, {rate:.0f} images a second")
+    if told.predicted:
+        print("identify: seconds, " + ", ".join(f"{step} {value:.1f}" for step, value in steps.items()))
+    if counts["skipped"]:
+        print("identify: what was skipped is not there, not readable or not what was indexed; the next run asks again")
+
+
+def alone() -> None:
+    with files.alone(config.own("identify.lock"), "identification"):
+        main(*sys.argv[1:])
 
 
 if __name__ == "__main__":
-    errors.run(lambda: main(*sys.argv[1:]))
+    errors.run(alone)
