@@ -193,10 +193,26 @@ class Gate(Section):
 
 class Identify(Section):
     ensemble: Bundles
+    runtime: Literal["auto", "keras", "openvino", "openvino-bf16", "openvino-int8", "onnx"]
+    min_agreement: Annotated[float, Field(gt=0, le=1)]
+    trial_confidence: Annotated[float, Field(ge=0.5, lt=1)]
+    trial_images: Annotated[int, Field(ge=2)]
     batch_size: Positive
     shard_rows: Positive
     top_k: Positive
     embeddings: bool
+
+    def limits(self) -> dict[str, Any]:
+        """What `Limits` takes."""
+        return {
+            "min_agreement": self.min_agreement,
+            "confidence": self.trial_confidence,
+            "images": self.trial_images,
+        }
+
+    def engine(self) -> dict[str, Any]:
+        """What an engine takes."""
+        return self.model_dump(exclude={"ensemble", "runtime", "min_agreement", "trial_confidence", "trial_images"})
 
 
 class Queue(Section):

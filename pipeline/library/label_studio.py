@@ -188,7 +188,9 @@ def _choice_field(tasks: Iterable[Task], path: Path) -> str:
 def _only(found: set[str], preferred: str, several: str, none: str, path: Path) -> str:
     if preferred in found or len(found) == 1:
         return preferred if preferred in found else found.pop()
-    what = f"{several}: {', '.join(sorted(found))}" if found else none
+    if not found:
+        raise DataError(none, where=path, mend="export again once people have labelled some")
+    what = f"{several}: {', '.join(sorted(found))}"
     raise DataError(what, where=path, mend=f"call the field that is meant '{preferred}'")
 
 

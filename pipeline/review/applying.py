@@ -79,7 +79,8 @@ def apply(
     rows = restored.set_index("image")
     listed, listed_before = corrections.correct(guarded.benchmarks, ours, undone, replaced)
     measured = {*guarded.benchmarks["image"], *replaced.loc[replaced["benchmark"] != "", "image"]}
-    ours["new"] = ~ours.index.isin(rows.index) & ~ours.index.isin(measured)
+    place = rows.index.get_indexer(ours.index)
+    ours["new"] = (place < 0) & ~ours.index.isin(measured)
     ours["newer"] = ours["at"] > rows["at"].reindex(ours.index).fillna("9")  # a row that is not there is newer than any
     taken_out = _differing(table, restored)
     touched = taken_out | set(ours.index[ours["new"] | ours["newer"]])
@@ -146,6 +147,8 @@ def _restore(
     key = ["image", "by", "at"]
     again = pd.MultiIndex.from_frame(undone[key + ANSWER]).isin(pd.MultiIndex.from_frame(holding[key + ANSWER]))
     wrote = undone[~again].assign(status=undone["decision"].replace({LABEL: "ok"}))[["id", *key, "label", "status"]]
+    if wrote.empty:
+        return table, set()
     known = replaced[replaced["benchmark"] == ""].drop_duplicates("decision", keep="last").set_index("decision")
     rows = table.set_index("image")
     while True:
@@ -164,6 +167,8 @@ def _restore(
 
 def _differing(before: pd.DataFrame, after: pd.DataFrame) -> set[str]:
     """The images whose rows differ."""
+    if before is after:
+        return set()
     return set(pd.concat([before, after]).drop_duplicates(keep=False)["image"])
 
 

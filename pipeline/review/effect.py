@@ -11,6 +11,7 @@ import pandas as pd
 from pipeline.evaluation import versions
 from pipeline.library import benchmarks, board, curation
 from pipeline.library.classes import Classes
+from pipeline.review.corrections import TEST
 
 COUNTED = ["", "below the cutoff", "above the cutoff"]  # reasons of the images that the board counts
 DECIDABLE = ["unlabelled", "unknown", "bad", "retired class", curation.CONFLICT]  # another label lets such an image in
@@ -100,6 +101,7 @@ def on_versions(
       rows: as `changed` returns them.
       listed: the benchmark sets after the change.
     """
+    splits = splits[splits["set"].str.startswith(benchmarks.PREFIX) | (splits["set"] == TEST)]
     label = classes.apply(rows[rows["status"] == "ok"]).set_index("image")["label"]
     ours = splits["image"].isin(rows["image"]) & ~splits["set"].str.startswith(benchmarks.PREFIX)
     then = splits.assign(label=splits["label"].mask(ours, label.reindex(splits["image"]).to_numpy()))

@@ -19,7 +19,7 @@ def applied(report: Report, *, dry_run: bool) -> None:
     for word, number in report.unlabelled.items():
         screen.print(f"{number} images: {word}")
     for name, (old, new) in report.versions.items():
-        screen.print(f"a new version of {escape(name)}: {old} -> {new or 'none'}; stored scores are held against it")
+        screen.print(f"a new version of {escape(name)}: {old} -> {new or 'none'}")
     restored = f", {done.restored} as they were before" if done.restored else ""
     screen.print(f"{done.added} added, {done.changed} changed{restored}, {done.before} were there before")
     if report.copied:

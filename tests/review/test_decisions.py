@@ -184,7 +184,7 @@ NAMES = st.text("ab,\"' ()é", min_size=1, max_size=4).map(str.strip).filter(boo
 
 
 @given(st.lists(st.tuples(NAMES, NAMES), min_size=2, max_size=4, unique=True), st.data())
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=20)
 def test_wherever_a_write_was_cut_no_decision_before_it_is_lost_and_none_is_doubled(tmp_path_factory, said_of, data):
     folder = tmp_path_factory.mktemp("reviews")
     *earlier, (image, label) = said_of
