@@ -18,7 +18,6 @@ from pipeline.inference.runtime import Runtime
 from pipeline.library import labels, pictures
 
 ASKED = ["image", "sha256", "failure"]
-CHANGED = "changed since it was indexed"
 ROWS_A_PICTURE = 8  # rows of a batch, at most, by pictures that it may hold: most of an index may be failures
 
 Load = Callable[[str], bytes]
@@ -136,8 +135,9 @@ def stream(
             pixels = [np.stack(at_one_size) for at_one_size in zip(*readable, strict=True)]
             probs, features = runtime.predict_with_features(*pixels) if embeddings else (runtime.predict(*pixels), None)
         failures = [result.failure for result in results]
+        said = _described(rows, failures, runtime, probs, features, top_k=top_k, embeddings=embeddings)
         seconds.infer += time.perf_counter() - started
-        yield _described(rows, failures, runtime, probs, features, top_k=top_k, embeddings=embeddings)
+        yield said
 
 
 def _batches(tables: Iterable[pd.DataFrame], batch_size: int) -> Iterator[list[tuple[str, str, str]]]:
@@ -164,7 +164,7 @@ def _read(image: str, sha256: str, failure: str, load: Load, image_sizes: tuple[
         data = load(image)
         loaded = time.perf_counter()
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise pictures.PictureError(CHANGED)
+            raise pictures.PictureError(store.CHANGED)
         pixels = [pictures.to_pixels(data, size) for size in image_sizes]
     except pictures.PictureError as reason:
         failure = str(reason)

@@ -92,9 +92,9 @@ def test_predictions_of_a_model_and_of_an_ensemble_with_it_are_never_mixed(model
 
 
 def test_a_bundle_is_named_with_its_digest_which_dvc_can_see(model, older, folder):
-    for digest, says in (("", "digest of the bundle's model is missing"), ("0" * 12, "holds another model than 0000")):
+    for given, says in (("", "digest of the bundle's model is missing"), ("0" * 12, "holds another model than 0000")):
         with pytest.raises(UsageError, match=says) as refused:
-            ensemble.load_further({str(folder / "older"): digest}, model, where="evaluate.ensemble")
+            ensemble.load_further({str(folder / "older"): given}, model, where="evaluate.ensemble")
         assert f'evaluate.ensemble: {{{folder / "older"}: "{older.card.model_digest[:12]}"}}' in refused.value.mend
 
 
