@@ -1,6 +1,8 @@
 """The Ray engine: the workers are planned so that Ray cannot hang, and a node that dies loses nothing."""
 
 import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,10 +16,11 @@ from PIL import Image
 
 from pipeline.errors import UsageError
 from pipeline.files import digest
-from pipeline.inference import cluster, prediction, store
+from pipeline.inference import cluster, local, prediction, store
 from pipeline.inference.cluster import Workers
+from pipeline.inference.prediction import Seconds
 
-NODE = {"num_cpus": 2, "object_store_memory": 100 * 2**20, "include_dashboard": False}
+NODE = {"object_store_memory": 100 * 2**20, "include_dashboard": False}
 AT_ONCE = {  # a dead node is noticed within seconds, not half a minute
     "health_check_initial_delay_ms": 1000,
     "health_check_period_ms": 1000,
@@ -25,13 +28,15 @@ AT_ONCE = {  # a dead node is noticed within seconds, not half a minute
 }
 
 
+@dataclass
 class Shade:
-    """A runtime that tells light pictures from dark ones."""
+    """A runtime that tells light pictures from dark ones, if what was sent is there."""
 
+    card: str
     classes, image_sizes, model, key = ["dark", "light"], (8,), "m", "m"
 
-    def __init__(self, card: str = "card.json"):
-        assert Path(card).read_text() == "{}"  # what was sent is there
+    def __post_init__(self):
+        assert Path(self.card).read_text() == "{}"
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
         light = pixels.mean(axis=(1, 2, 3)) / 255
@@ -108,53 +113,71 @@ def test_an_address_where_nobody_answers_is_named():
 
 @pytest.fixture
 def pool(tmp_path):
-    """Pictures from dark to light; of number 3 the index says that it is damaged, number 7 has gone since."""
+    """Pictures from dark to light, two alike; the index says that number 3 is damaged, and number 7 has gone since."""
     files = [put(tmp_path / "pool" / f"{n:03d}.png", Image.new("L", (8, 8), n)) for n in range(240)]
     rows = [(f"pool/{file.name}", digest(file), "") for file in files]
     table = pd.DataFrame(rows, columns=["image", "sha256", "failure"], dtype="str")
+    table.loc[200, "sha256"] = table.loc[100, "sha256"]
+    files[200].write_bytes(files[100].read_bytes())
     table.loc[3, "failure"] = "damaged or cut short"
     files[7].unlink()
     return table
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_a_node_that_dies_in_the_middle_loses_nothing_and_the_rows_are_those_of_one_machine(
     pool, tmp_path, monkeypatch
 ):
+    ray_cluster, cloudpickle = pytest.importorskip("ray.cluster_utils"), pytest.importorskip("ray.cloudpickle")
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the nodes do not have this test
     for name, value in cluster.QUIET.items():
         monkeypatch.setenv(name, value)
-    ray_cluster = pytest.importorskip("ray.cluster_utils")
-    (tmp_path / "sent").mkdir()
-    (tmp_path / "sent" / "card.json").write_text("{}")
+    put(tmp_path / "sent" / "card.json", b"{}")
     options = {"batch_size": 4, "top_k": 2, "embeddings": True}
-    nodes = ray_cluster.Cluster(initialize_head=True, head_node_args=NODE | {"_system_config": AT_ONCE})
+    pieces = [pool[:100], pool[100:]]
+    nodes = ray_cluster.Cluster(initialize_head=True, head_node_args=NODE | {"num_cpus": 2, "_system_config": AT_ONCE})
+    killed = []
+
+    def predict(tables: Iterable[pd.DataFrame], _: Seconds) -> Iterator[pd.DataFrame]:
+        found = cluster.predict(
+            tables,
+            len(pool),
+            workers=cluster.plan(cpus, workers=2, cpus=1),
+            sent={"model": tmp_path / "sent"},
+            build=partial(Shade, "model/card.json"),
+            folders={"pool": tmp_path / "pool"},
+            urls={"pool": f"file://{tmp_path}/pool"},
+            most_rows=2048,
+            **options,
+        )
+        for number, rows in enumerate(found):
+            yield rows
+            if number == 3:
+                nodes.remove_node(second, allow_graceful=False)
+                killed.append(number)
+
     try:
-        second = nodes.add_node(num_cpus=2, object_store_memory=100 * 2**20)
+        second = nodes.add_node(num_cpus=1, **NODE)
         with cluster.connected(nodes.address, []) as cpus:
-            found = []
-            for rows in cluster.predict(
-                [pool[:100], pool[100:]],
-                len(pool),
-                workers=cluster.plan(cpus, workers=3, cpus=1),
-                sent={"model": tmp_path / "sent"},
-                build=partial(Shade, "model/card.json"),
-                folders={"pool": tmp_path / "pool"},
-                urls={"pool": f"file://{tmp_path}/pool"},
-                most_rows=2048,
-                **options,
-            ):
-                found.append(rows)
-                if len(found) == 3:
-                    nodes.remove_node(second, allow_graceful=False)
+            made = store.Store(tmp_path / "cluster", "m", embeddings=True)
+            told = local.collect(lambda: pieces, len(pool), predict=predict, out=made, shard_rows=64)
     finally:
         nodes.shutdown()
-    assert len(found) > 10
-    here = prediction.predict(
-        pool,
-        Shade(str(tmp_path / "sent" / "card.json")),
+    assert killed
+    assert (told.predicted, told.copied) == (240, 1)
+    here = store.Store(tmp_path / "here", "m", embeddings=True)
+    local.identify(
+        lambda: pieces,
+        len(pool),
+        runtime=Shade(str(tmp_path / "sent" / "card.json")),
         load=prediction.from_folders({"pool": tmp_path / "pool"}),
+        out=here,
+        shard_rows=64,
         **options,
     )
-    together = store.typed(pd.concat(found)).sort_values("image", ignore_index=True)
-    pd.testing.assert_frame_equal(together, here)
-    assert here["failure"].value_counts().to_dict() == {"": 238, "damaged or cut short": 1, "missing": 1}
+    pd.testing.assert_frame_equal(store.read(tmp_path / "cluster"), store.read(tmp_path / "here"))
+    assert store.read(tmp_path / "here", ["failure"])["failure"].value_counts().to_dict() == {
+        "": 238,
+        "damaged or cut short": 1,
+        "missing": 1,
+    }
