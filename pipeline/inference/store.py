@@ -4,6 +4,7 @@ A row says what one model makes of one image. The metadata of a shard name the m
 depend on (`model`), and whatever else its rows depend on; shards that differ in any of it are never mixed.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -81,12 +82,10 @@ class Store:
 
     def count(self) -> dict[str, int]:
         """The images that are `identified`, `failed` and `skipped`."""
-        failed = left = total = 0
+        counts = Counter({"identified": 0, "failed": 0, "skipped": 0})
         for shard in self.shards():
-            rows = read_table(shard, ["failure"])
-            left += (asked_again := int(skipped(rows).sum()))
-            failed, total = failed + int((rows["failure"] != "").sum()) - asked_again, total + len(rows)
-        return {"identified": total - failed - left, "failed": failed, "skipped": left}
+            counts.update(count(read_table(shard, ["failure"])))
+        return dict(counts)
 
     def _keep(self, columns: list[str], wanted: Callable[[pd.DataFrame], np.ndarray]) -> int:
         """Rewrites the shards that hold other rows than the wanted ones."""
@@ -128,6 +127,13 @@ def typed(rows: pd.DataFrame) -> pd.DataFrame:
 def skipped(rows: pd.DataFrame) -> np.ndarray:
     """Where a row says nothing of the picture: it was not there, not readable, or not the indexed one; (N,) bool."""
     return rows["failure"].str.fullmatch(NOT_THE_PICTURE_S_FAULT).to_numpy(bool)
+
+
+def count(rows: pd.DataFrame) -> dict[str, int]:
+    """How many of the rows are `identified`, `failed` and `skipped`."""
+    left = int(skipped(rows).sum())
+    failed = int((rows["failure"] != "").sum()) - left
+    return {"identified": len(rows) - failed - left, "failed": failed, "skipped": left}
 
 
 def keys(rows: pd.DataFrame) -> np.ndarray:
@@ -172,7 +178,7 @@ def read(folder: Path, columns: list[str] | None = None) -> pd.DataFrame:
     Raises:
       DataError: if there are none, or they come from different models.
     """
-    tables = [read_arrow(shard, columns or COLUMNS) for shard in _of_one_model(folder)]
+    tables = [read_arrow(shard, columns or COLUMNS) for shard in of_one_model(folder)]
     rows = pa.concat_tables(tables).to_pandas()
     return rows.sort_values("image", ignore_index=True) if "image" in rows else rows
 
@@ -185,7 +191,7 @@ def read_embeddings(folder: Path, images: pd.Series) -> np.ndarray:
     """
     wanted = pa.array(images, pa.large_string())
     found = []
-    for shard in _of_one_model(folder):
+    for shard in of_one_model(folder):
         names = read_arrow(shard, ["image"])["image"]
         keep = pc.is_in(names, wanted)
         if pc.any(keep).as_py():
@@ -212,7 +218,12 @@ def stream(table: Path, columns: list[str], rows: int) -> Iterator[pd.DataFrame]
             yield batch.to_pandas()
 
 
-def _of_one_model(folder: Path) -> list[Path]:
+def of_one_model(folder: Path) -> list[Path]:
+    """The shards of a store that is to be read.
+
+    Raises:
+      DataError: if there are none, or they come from different models.
+    """
     found = shards(folder)
     if not found:
         raise DataError("there are no predictions yet", where=folder, mend="run `dvc repro`")
