@@ -11,9 +11,10 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ import pyarrow as pa
 
 import pipeline
 from pipeline.errors import ResumableError, UsageError, WallabyError
-from pipeline.inference import prediction, remote
-from pipeline.inference.runtime import Runtime
+from pipeline.inference import local, prediction, remote, store
+from pipeline.inference.local import Pieces, Told
+from pipeline.inference.prediction import Seconds
+from pipeline.inference.runtimes import Runtime
 
 SECTION = "configs/params.yaml, section identify"
 PIECES = 16  # of the work, at least, for each worker: so they end together, and a node that dies has little in work
@@ -111,6 +114,45 @@ def connected(address: str, sent: list[Path]) -> Iterator[list[float]]:
             raise _no_cluster(address, str(error)) from error
         finally:
             ray.shutdown()
+
+
+def identify(
+    pieces: Pieces,
+    total: int,
+    *,
+    address: str,
+    workers: int,
+    cpus: int,
+    out: store.Store,
+    shard_rows: int,
+    sent: dict[str, Path],
+    folders: dict[str, Path],
+    urls: dict[str, str],
+    **options: Any,
+) -> Told:
+    """Identifies on a cluster, which is joined once there is something to do, see `local.collect` and `connected`.
+
+    Args:
+      workers, cpus: see `plan`.
+      options: and the others, as `predict` takes them.
+    """
+    remote.from_roots(folders, urls)  # refuses here what no worker could open
+    with ExitStack() as stack:
+
+        @cache
+        def joined() -> Workers:
+            nodes = stack.enter_context(connected(address, list(sent.values())))
+            return plan(nodes, workers=workers, cpus=cpus)
+
+        def found(tables: Iterable[pd.DataFrame], _: Seconds) -> Iterator[pd.DataFrame]:
+            rest = filter(len, tables)
+            for first in rest:
+                where = {"sent": sent, "folders": folders, "urls": urls}
+                yield from predict(
+                    chain([first], rest), total, workers=joined(), most_rows=shard_rows, **where, **options
+                )
+
+        return local.collect(pieces, total, predict=found, out=out, shard_rows=shard_rows)
 
 
 def predict(

@@ -12,7 +12,7 @@ from pipeline import errors
 from pipeline.inference import prediction, store
 from pipeline.inference.prediction import Load, Seconds
 from pipeline.inference.repeats import Repeats
-from pipeline.inference.runtime import Runtime
+from pipeline.inference.runtimes import Runtime
 from pipeline.progress import bar
 
 COPIES_AT_ONCE = 65_536  # looked up together: each shard that they are copied from is read once for them all

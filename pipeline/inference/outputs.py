@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 from pipeline.errors import DataError
 from pipeline.evaluation import scores
 from pipeline.files import atomic, atomic_folder, read_table, write_table
-from pipeline.inference.runtime import Runtime, read_batches
+from pipeline.inference.reading import read_batches
+from pipeline.inference.runtimes import Runtime
 from pipeline.progress import bar
 
 KEYS, LOG_PROBS, EMBEDDINGS = "keys.parquet", "log_probs.npy", "embeddings.npy"

@@ -4,7 +4,8 @@ from builders import noise, put
 
 from pipeline import bundle
 from pipeline.evaluation import calibration
-from pipeline.inference.runtime import AHEAD, KerasRuntime, predict_all, read_batches
+from pipeline.inference.reading import AHEAD, predict_all, read_batches
+from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import lineage, pictures
 from tests.networks import SIDE, coloured, tiny
 
