@@ -13,7 +13,7 @@ from pipeline import config, errors, files, sections
 from pipeline.bundle import Stored
 from pipeline.evaluation import thresholds
 from pipeline.files import read_table, write_json
-from pipeline.inference import cluster, ensemble, local, prediction, selection, shipping, store
+from pipeline.inference import distributed, ensemble, local, prediction, selection, shipping, store
 
 
 def main(
@@ -51,7 +51,7 @@ def main(
 
     started = time.perf_counter()
     if params.engine == "ray":
-        told = cluster.identify(
+        told = distributed.identify(
             pieces,
             total,
             sent=shipping.folders(choice.runtime, candidates),

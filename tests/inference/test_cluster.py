@@ -16,7 +16,7 @@ from PIL import Image
 
 from pipeline.errors import UsageError
 from pipeline.files import digest
-from pipeline.inference import cluster, local, prediction, store
+from pipeline.inference import cluster, distributed, local, prediction, store
 from pipeline.inference.cluster import Workers
 from pipeline.inference.prediction import Seconds
 
@@ -56,7 +56,7 @@ class Shade:
         ([8, 8, 8], 0, 1, Workers(23, 1)),
         ([8, 8, 8], 0, 8, Workers(2, 8)),  # a node is left to Ray
         ([1, 1], 0, 0, Workers(1, 1)),
-        ([0, 4], 0, 2, Workers(1, 2)),  # a head that takes no work
+        ([0, 8, 8], 0, 0, Workers(2, 7)),  # a head that takes no work
     ],
 )
 def test_workers_take_what_leaves_a_cpu_free(nodes, workers, cpus, expected):
@@ -92,7 +92,7 @@ def test_no_plan_reserves_all_cpus_or_more_than_a_node_has(nodes, workers, cpus)
 def test_pieces_hold_all_rows_in_order(sizes, rows):
     numbers = iter(range(100))
     tables = [pd.DataFrame({"x": [next(numbers) for _ in range(size)]}) for size in sizes]
-    pieces = list(cluster.cut(tables, rows))
+    pieces = list(distributed.cut(tables, rows))
     assert [x for piece in pieces for x in piece["x"]] == list(range(sum(sizes)))
     assert all(len(piece) == rows for piece in pieces[:-1])
     assert all(len(piece) for piece in pieces)
@@ -100,13 +100,16 @@ def test_pieces_hold_all_rows_in_order(sizes, rows):
 
 def test_without_ray_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match="not installed") as error, cluster.connected("", []):
+    with pytest.raises(UsageError, match="not installed") as error, cluster.connected("", to_send=0):
         pass
     assert "[distributed]" in error.value.mend
 
 
 def test_an_address_where_nobody_answers_is_named():
-    with pytest.raises(UsageError, match="no Ray cluster answers") as error, cluster.connected("127.0.0.1:1", []):
+    with (
+        pytest.raises(UsageError, match="no Ray cluster answers") as error,
+        cluster.connected("127.0.0.1:1", to_send=0),
+    ):
         pass
     assert "127.0.0.1:1" in error.value.where
 
@@ -139,7 +142,7 @@ def test_a_node_that_dies_in_the_middle_loses_nothing_and_the_rows_are_those_of_
     killed = []
 
     def predict(tables: Iterable[pd.DataFrame], _: Seconds) -> Iterator[pd.DataFrame]:
-        found = cluster.predict(
+        found = distributed.predict(
             tables,
             len(pool),
             workers=cluster.plan(cpus, workers=2, cpus=1),
@@ -158,7 +161,7 @@ def test_a_node_that_dies_in_the_middle_loses_nothing_and_the_rows_are_those_of_
 
     try:
         second = nodes.add_node(num_cpus=1, **NODE)
-        with cluster.connected(nodes.address, []) as cpus:
+        with cluster.connected(nodes.address, to_send=0) as cpus:
             made = store.Store(tmp_path / "cluster", "m", embeddings=True)
             told = local.collect(lambda: pieces, len(pool), predict=predict, out=made, shard_rows=64)
     finally:
