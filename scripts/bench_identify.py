@@ -172,9 +172,9 @@ plain = local.identify
 def timed(*args, runtime, **kwargs):
     runtime.predict(*(np.zeros((int(sys.argv[2]), size, size, 3), np.uint8) for size in runtime.image_sizes))
     begin()
-    counts = plain(*args, runtime=runtime, **kwargs)
-    end(counts.identified)
-    return counts
+    told = plain(*args, runtime=runtime, **kwargs)
+    end(told.predicted)
+    return told
 local.identify = timed
 identify.main(*sys.argv[3:])
 """

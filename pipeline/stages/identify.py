@@ -26,8 +26,11 @@ def main(
     unknown = excluded.loc[excluded["reason"] == "unknown", ["image", "sha256"]].assign(failure="")
     total = pq.read_metadata(pool_table).num_rows + len(unknown)
 
+    def pool() -> Iterator[pd.DataFrame]:
+        return store.stream(Path(pool_table), prediction.ASKED, params.shard_rows)
+
     def pieces() -> Iterator[pd.DataFrame]:
-        return itertools.chain([unknown], store.stream(Path(pool_table), prediction.ASKED, params.shard_rows))
+        return itertools.chain([unknown], pool())
 
     splits = read_table(Path(splits_table), ["image", "sha256", "label", "set"])
     val = splits[(splits["set"] == "val") & splits["label"].isin(model.classes)]
@@ -36,7 +39,7 @@ def main(
     choice, runtime = selection.choose(
         params.runtime,
         candidates,
-        sample=lambda: selection.sampled(val, pieces(), roots.folders, number=params.trial_images),
+        sample=lambda: selection.sampled(val, pool(), roots.folders, number=params.trial_images),
         thresholds=thresholds.read(Path(thresholds_file)),
         limits=selection.Limits(**params.limits()),
         total=total,
@@ -44,7 +47,12 @@ def main(
     )
     print(f"identify: {choice}")
     predictions = store.Store(
-        Path(out), runtime.key, embeddings=params.embeddings, digest=runtime.model, top_k=str(params.top_k)
+        Path(out),
+        runtime.key,
+        embeddings=params.embeddings,
+        digest=runtime.model,
+        runtime=choice.runtime,
+        top_k=str(params.top_k),
     )
     summary = Path(out) / "summary.json"
     summary.unlink(missing_ok=True)  # that of an earlier run, until this one has finished
