@@ -8,7 +8,8 @@ A row is a process of its own, which warms up on a batch of zeros and then takes
 
     obvious loop     one picture at a time: Pillow, `model.predict`
     usual recipe     `image_dataset_from_directory` with batches of 32, `model.predict`: what ratios are to
-    torch            timm's network in bfloat16 with a DataLoader (needs --rivals: a Python that has torch and timm)
+    torch            timm's network in bfloat16, and in float32, with a DataLoader: three batches (needs --rivals: a
+                     Python that has torch and timm)
     by hand          OpenVINO's AsyncInferQueue, pictures by simplejpeg or OpenCV in threads, on the graphs of identify
                      (needs --rivals: a Python that has openvino, cv2 and best simplejpeg)
     identify         the stage itself, with each runtime that this machine has
@@ -124,9 +125,11 @@ class Files(torch.utils.data.Dataset):
         picture = Image.open(self.files[i]).convert("RGB").resize((299, 299), Image.Resampling.BILINEAR)
         return torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1).float() / 127.5 - 1
 files = Files(sys.argv[3])
-loader = torch.utils.data.DataLoader(files, batch_size=32, num_workers=2)
+batch = int(sys.argv[5])
+files.files = files.files[: batch * 3]
+loader = torch.utils.data.DataLoader(files, batch_size=batch, num_workers=2)
 with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=sys.argv[4] == "bf16"):
-    model(torch.zeros(32, 3, 299, 299).to(memory_format=torch.channels_last))
+    model(torch.zeros(batch, 3, 299, 299).to(memory_format=torch.channels_last))
     begin()
     for batch in loader:
         model(batch.to(memory_format=torch.channels_last)).softmax(1)
@@ -240,8 +243,10 @@ def programs(work: Path, pool: Path, names: list[str], rivals: str) -> Iterator[
     yield "usual recipe", run([python, "-c", REPORT + USUAL_RECIPE], [bundle_, str(pool)], work)
     yield "obvious loop", run([python, "-c", REPORT + OBVIOUS_LOOP], [bundle_, str(pool), str(OBVIOUS)], work)
     if rivals and has(rivals, "torch", "timm"):
-        for precision in ("bf16", "f32"):
-            yield f"torch {precision}", run([rivals, "-c", REPORT + TORCH], ["", str(pool), precision], work)
+        bf16 = "AVX-512 BF16" in machine.describe()["instructions"]
+        for precision, batch in (("bf16", BATCH if bf16 else BATCH // 4), ("f32", BATCH)):  # it takes long to emulate
+            arguments = ["", str(pool), precision, str(batch)]
+            yield f"torch {precision}", run([rivals, "-c", REPORT + TORCH], arguments, work)
     if rivals and has(rivals, "openvino", "cv2"):
         for name in [name for name in names if name in ("openvino", "openvino-int8")]:
             files = [str(graph(work, name)), str(pool)]
@@ -317,6 +322,8 @@ def make_bundle(work: Path, preset: str, classes: int, pool: Path, out: Path) ->
 
 
 def write_tables(work: Path, pool: Path) -> None:
+    if (work / TABLES[3]).exists():  # int8 is fitted to the pictures that were painted first
+        return
     write_table(pd.DataFrame({"image": [], "sha256": [], "reason": []}, dtype=str), work / TABLES[1])
     rows = pd.read_parquet(pool.with_suffix(".parquet")).head(64)
     write_table(rows[["image", "sha256"]].assign(label="c0000", set="val"), work / TABLES[2])
