@@ -258,4 +258,4 @@ def _digests(table: pd.DataFrame) -> list[str]:
 def _refuse(wrong: pd.Series, table: pd.DataFrame, what: str, mend: str) -> None:
     if wrong.any():
         row = table[wrong].iloc[0]
-        raise DataError(f"{what}: {row.image}", where=row.where, mend=mend)
+        raise DataError(f"{what}: {row['image']}", where=row["where"], mend=mend)
