@@ -12,6 +12,7 @@ A model never travels without the others. Reading a card or a lineage does not i
 
 import shutil
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,52 @@ class Bundle:
         return _has_learnt(self.card, self.lineage)
 
 
+class Stored:
+    """A complete bundle in its folder: Keras reads the model when it is first asked for, which takes seconds.
+
+    Raises:
+      DataError: if the bundle is incomplete, changed, or expects another reading of pictures.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder, self.card, self.classes = folder, check(folder), read_classes(folder)
+        if digest(folder / MODEL) != self.card.model_digest:
+            raise DataError("the model is not the one its card describes", where=folder / MODEL, mend=_mend(folder))
+
+    @cached_property
+    def model(self) -> "keras.Model":
+        """Without optimiser.
+
+        Raises:
+          DataError: if Keras cannot read it, or it does not fit the classes.
+        """
+        from pipeline.models import hub_layer, keras
+
+        folder, module = self.folder, self.card.hub_digest
+        if module and hub_layer.register(folder / HUB) != module:
+            raise DataError("the SavedModel is not the one the card describes", where=folder / HUB, mend=_mend(folder))
+        try:
+            model = keras.saving.load_model(folder / MODEL, compile=False)
+        except (ValueError, TypeError, OSError) as error:
+            reason = str(error).partition("\n")[0]
+            raise DataError(f"Keras cannot read the model: {reason}", where=folder / MODEL) from error
+        self.refuse_other_outputs(model.output_shape[-1])
+        return model
+
+    @cached_property
+    def lineage(self) -> pd.DataFrame:
+        return read_table(self.folder / LINEAGE)
+
+    def refuse_other_outputs(self, outputs: int) -> None:
+        """Raises DataError if that many outputs are not those of the classes."""
+        if self.classes and len(self.classes) != outputs:  # a base that has seen nothing has no classes
+            raise DataError(
+                f"{len(self.classes)} classes for {outputs} outputs",
+                where=self.folder / CLASSES,
+                mend=_mend(self.folder),
+            )
+
+
 def save(bundle: Bundle, folder: Path) -> Card:
     """Writes the bundle as a whole or not at all; returns its card, the digests filled in."""
     from pipeline.models import hub_layer
@@ -101,22 +148,8 @@ def load(folder: Path) -> Bundle:
     Raises:
       DataError: if the bundle is incomplete, changed, or expects another reading of pictures.
     """
-    card = check(folder)
-    if digest(folder / MODEL) != card.model_digest:
-        raise DataError("the model is not the one its card describes", where=folder / MODEL, mend=_mend(folder))
-    from pipeline.models import hub_layer, keras
-
-    if card.hub_digest and hub_layer.register(folder / HUB) != card.hub_digest:
-        raise DataError("the SavedModel is not the one the card describes", where=folder / HUB, mend=_mend(folder))
-    try:
-        model = keras.saving.load_model(folder / MODEL, compile=False)
-    except (ValueError, TypeError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(f"Keras cannot read the model: {reason}", where=folder / MODEL) from error
-    classes, outputs = read_classes(folder), model.output_shape[-1]
-    if classes and len(classes) != outputs:  # a base that has seen nothing has no classes
-        raise DataError(f"{len(classes)} classes for {outputs} outputs", where=folder / CLASSES, mend=_mend(folder))
-    return Bundle(model, classes, card, read_table(folder / LINEAGE))
+    stored = Stored(folder)
+    return Bundle(stored.model, stored.classes, stored.card, stored.lineage)
 
 
 def check(folder: Path) -> Card:

@@ -196,7 +196,7 @@ def predictor(folders: dict[str, Path], work: Path, *, batch_size: int) -> Predi
 
     def predict(rows: pd.DataFrame, model: bundle.Bundle) -> np.ndarray:
         from pipeline.inference import outputs
-        from pipeline.inference.runtime import KerasRuntime
+        from pipeline.inference.runtimes.keras import KerasRuntime
 
         files = [labels.locate(image, folders) for image in rows["image"]]
         runtime = KerasRuntime(model, batch_size)

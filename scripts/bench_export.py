@@ -18,7 +18,8 @@ import numpy as np
 from pipeline import bundle
 from pipeline.inference import export, formats
 from pipeline.inference.formats import Predict
-from pipeline.inference.runtime import KerasRuntime, read_batches
+from pipeline.inference.reading import read_batches
+from pipeline.inference.runtimes.keras import KerasRuntime
 
 BATCHES = (1, 32)
 SECONDS = 5.0

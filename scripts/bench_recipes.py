@@ -191,7 +191,7 @@ def features(module: str, folders: list[Path], out: Path) -> None:
     """Computes the features of pictures, a folder a class, with a TensorFlow Hub module (224 x 224 pixels, 0 to 1)."""
     import tensorflow as tf
 
-    from pipeline.inference.runtime import read_batches
+    from pipeline.inference.reading import read_batches
 
     network = tf.saved_model.load(module)
     call = tf.function(lambda pixels: network(pixels, training=False))

@@ -82,6 +82,10 @@ def test_a_light_stage_imports_neither_keras_nor_tensorflow_nor_mlflow(stage):
     assert not heavy_modules(f"import pipeline.stages.{stage}")
 
 
+def test_identification_by_another_runtime_does_not_wait_for_keras():
+    assert not heavy_modules("import pipeline.stages.identify", HEAVY | {"openvino", "onnxruntime", "nncf"})
+
+
 def test_the_help_imports_nothing_heavy_and_no_pandas():
     code = (
         "import contextlib, io, pipeline.cli\n"

@@ -1,16 +1,16 @@
 """Ensembles: further bundles whose calibrated probabilities are averaged with the model's."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from pipeline import bundle
-from pipeline.bundle import Bundle
+from pipeline.bundle import Bundle, Stored
 from pipeline.errors import DataError, LeakageError, UsageError
 from pipeline.evaluation import ensembling
-from pipeline.inference.runtime import KerasRuntime, Runtime
+from pipeline.inference.runtimes import Runtime
 from pipeline.library import lineage
 from pipeline.paths import workspace
 
@@ -19,10 +19,10 @@ DIGITS = 12  # of a digest in an advice
 
 
 class Ensemble:
-    """Runs several bundles, each on pictures of its own size; the classes are those of the first."""
+    """Several runtimes, each on pictures of its own size; the classes are those of the first."""
 
-    def __init__(self, bundles: list[Bundle], batch_size: int):
-        self._members = [KerasRuntime(member, batch_size) for member in bundles]
+    def __init__(self, members: list[Runtime]):
+        self._members = members
         self.classes = self._members[0].classes
         self.image_sizes = tuple(sorted({size for member in self._members for size in member.image_sizes}))
         self.model = ensembling.AND.join(member.model for member in self._members)
@@ -38,7 +38,7 @@ class Ensemble:
         probs, features = first.predict_with_features(*self._own(first, pixels))
         return self._average([probs, *(member.predict(*self._own(member, pixels)) for member in others)]), features
 
-    def _own(self, member: KerasRuntime, pixels: tuple[np.ndarray, ...]) -> list[np.ndarray]:
+    def _own(self, member: Runtime, pixels: tuple[np.ndarray, ...]) -> list[np.ndarray]:
         at = dict(zip(self.image_sizes, pixels, strict=True))
         return [at[size] for size in member.image_sizes]
 
@@ -46,12 +46,15 @@ class Ensemble:
         return ensembling.average(probs, [member.classes for member in self._members])
 
 
-def load(model: Bundle, further: list[Bundle], batch_size: int) -> Runtime:
-    """The model's own runtime, or that of the ensemble with `further`."""
-    return Ensemble([model, *further], batch_size) if further else KerasRuntime(model, batch_size)
+def load(model: Bundle | Stored, further: Sequence[Bundle | Stored], batch_size: int) -> Runtime:
+    """Keras running the model, or the ensemble with `further`."""
+    from pipeline.inference.runtimes.keras import KerasRuntime
+
+    members: list[Runtime] = [KerasRuntime(member, batch_size) for member in [model, *further]]
+    return Ensemble(members) if further else members[0]
 
 
-def load_further(named: Mapping[str, str], model: Bundle, *, where: str) -> list[Bundle]:
+def load_further(named: Mapping[str, str], model: Bundle | Stored, *, where: str) -> list[Stored]:
     """Reads the bundles that are to speak beside `model`.
 
     Args:
@@ -64,7 +67,7 @@ def load_further(named: Mapping[str, str], model: Bundle, *, where: str) -> list
       LeakageError: if a bundle comes from a throw-away run.
       DataError: if a bundle is incomplete, or shares no classes with `model`.
     """
-    found: list[Bundle] = []
+    found: list[Stored] = []
     for name, digest in sorted(named.items()):
         folder = workspace() / Path(name).expanduser()
         card = bundle.check(folder)
@@ -77,7 +80,7 @@ def load_further(named: Mapping[str, str], model: Bundle, *, where: str) -> list
             raise UsageError(f"the model of {name} is in the ensemble already", where=where, mend="take it out")
         if card.throwaway:
             raise LeakageError("a throw-away model is in no ensemble", where=f"{where}, {name}", mend="take it out")
-        member = bundle.load(folder)
+        member = Stored(folder)
         shared = set(member.classes) & set(model.classes)
         if len(shared) < SHARED:
             raise DataError(
@@ -89,7 +92,9 @@ def load_further(named: Mapping[str, str], model: Bundle, *, where: str) -> list
     return found
 
 
-def refuse_leakage(rows: pd.DataFrame, further: list[Bundle], *, near_duplicate_distance: int, where: str) -> None:
+def refuse_leakage(
+    rows: pd.DataFrame, further: Sequence[Bundle | Stored], *, near_duplicate_distance: int, where: str
+) -> None:
     """Raises LeakageError if a further bundle has learnt from an image that today's `rows` measure, or the reverse."""
     for member in further:
         found = lineage.overlaps(rows, member.lineage, near_duplicate_distance=near_duplicate_distance)

@@ -20,7 +20,8 @@ from pipeline.evaluation import calibration
 from pipeline.files import atomic_folder, read_json, read_table, write_json, write_text
 from pipeline.inference import formats, store
 from pipeline.inference.formats import Format, Predict
-from pipeline.inference.runtime import KerasRuntime, read_batches
+from pipeline.inference.reading import read_batches
+from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import labels
 
 if TYPE_CHECKING:

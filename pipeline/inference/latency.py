@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.bundle import Bundle
 from pipeline.files import read_json, write_json
-from pipeline.inference.runtime import KerasRuntime
+from pipeline.inference.runtimes.keras import KerasRuntime
 
 WARM_UP, RUNS = 3, 30
 

@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 from pipeline.errors import DataError
 from pipeline.evaluation import scores
 from pipeline.files import atomic, atomic_folder, write_table
-from pipeline.inference.runtime import Runtime, read_batches
+from pipeline.inference.reading import read_batches
+from pipeline.inference.runtimes import Runtime
 from pipeline.inference.stored import ARRAYS, KEYS, MODEL_KEY, Outputs, read
 from pipeline.progress import bar
 

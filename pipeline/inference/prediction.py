@@ -14,7 +14,7 @@ import pyarrow as pa
 from pipeline.errors import DataError, ResumableError
 from pipeline.evaluation import scores
 from pipeline.inference import reading, store
-from pipeline.inference.runtime import Runtime
+from pipeline.inference.runtimes import Runtime
 from pipeline.library import labels, pictures
 
 ASKED = ["image", "sha256", "failure"]

@@ -4,7 +4,13 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
+
+import numpy as np
+
+from pipeline.inference.runtimes import Runtime
+from pipeline.library import pictures
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -33,3 +39,35 @@ def ahead(read: Callable[[Item], Result], batches: Iterable[list[Item]]) -> Iter
             yield due()
     finally:
         workers.shutdown(cancel_futures=True)
+
+
+def read_batches(
+    paths: list[Path], image_sizes: tuple[int, ...], batch_size: int
+) -> Iterator[tuple[list[np.ndarray], list[str]]]:
+    """Reads pictures in order, a few batches ahead of the one yielded.
+
+    Yields:
+      At each of `image_sizes` the pixels of the readable pictures of the batch, uint8 (M, S, S, 3); and for each of its
+      pictures the reason why it could not be read, or "".
+    """
+
+    def read(path: Path) -> "list[np.ndarray] | str":
+        try:
+            return [pictures.read(path, size) for size in image_sizes]
+        except pictures.PictureError as reason:
+            return str(reason)
+
+    batches = (paths[first : first + batch_size] for first in range(0, len(paths), batch_size))
+    for _, results in ahead(read, batches):
+        readable = [result for result in results if not isinstance(result, str)]
+        failures = [result if isinstance(result, str) else "" for result in results]
+        if readable:
+            yield [np.stack(at_one_size) for at_one_size in zip(*readable, strict=True)], failures
+        else:
+            yield [np.empty((0, size, size, 3), np.uint8) for size in image_sizes], failures
+
+
+def predict_all(runtime: Runtime, paths: list[Path], batch_size: int) -> Iterator[tuple[np.ndarray, list[str]]]:
+    """As `read_batches`, with probabilities (M, C) in the place of pixels."""
+    for pixels, failures in read_batches(paths, runtime.image_sizes, batch_size):
+        yield (runtime.predict(*pixels) if len(pixels[0]) else np.empty((0, 0))), failures

@@ -77,7 +77,7 @@ def _embed(row: dict[str, Any]) -> np.ndarray:
     if "near" not in row:
         file = labels.locate(row["image"], config.load(Roots).folders)
     model = bundle.load(paths.MODEL)
-    from pipeline.inference.runtime import KerasRuntime
+    from pipeline.inference.runtimes.keras import KerasRuntime
 
     try:
         pixels = pictures.read(file, model.card.image_size)

@@ -9,37 +9,69 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
-from pipeline import bundle, config, errors, files, sections
+from pipeline import config, errors, files, sections
+from pipeline.bundle import Stored
+from pipeline.evaluation import thresholds
 from pipeline.files import read_table, write_json
-from pipeline.inference import ensemble, local, prediction, store
+from pipeline.inference import distributed, ensemble, local, prediction, selection, shipping, store
 
 
-def main(model_folder: str, pool_table: str, excluded_table: str, out: str) -> None:
+def main(
+    model_folder: str, pool_table: str, excluded_table: str, splits_table: str, thresholds_file: str, out: str
+) -> None:
     params, roots = config.load(sections.Identify), config.load(sections.Roots)
-    model = bundle.load(Path(model_folder))
+    model = Stored(Path(model_folder))
     further = ensemble.load_further(params.ensemble, model, where="identify.ensemble")
-    runtime = ensemble.load(model, further, params.batch_size)
     excluded = read_table(Path(excluded_table))
     unknown = excluded.loc[excluded["reason"] == "unknown", ["image", "sha256"]].assign(failure="")
     total = pq.read_metadata(pool_table).num_rows + len(unknown)
+
+    def pool() -> Iterator[pd.DataFrame]:
+        return store.stream(Path(pool_table), prediction.ASKED, params.shard_rows)
+
+    def pieces() -> Iterator[pd.DataFrame]:
+        return itertools.chain([unknown], pool())
+
+    splits = read_table(Path(splits_table), ["image", "sha256", "label", "set"])
+    val = splits[(splits["set"] == "val") & splits["label"].isin(model.classes)]
+    calibration = selection.calibration(val, roots.folders)
+    candidates = selection.Candidates([model, *further], calibration, params.batch_size)
+    choice, runtime = selection.choose(
+        params.runtime,
+        candidates,
+        sample=lambda: selection.sampled(val, pool(), roots.folders, number=params.trial_images),
+        thresholds=thresholds.read(Path(thresholds_file)),
+        limits=selection.Limits(**params.limits()),
+        total=total,
+        begun=selection.begun(Path(out)),
+    )
+    print(f"identify: {choice}")
     predictions = store.Store(
-        Path(out), runtime.key, embeddings=params.embeddings, digest=runtime.model, top_k=str(params.top_k)
+        Path(out),
+        runtime.key,
+        embeddings=params.embeddings,
+        digest=runtime.model,
+        runtime=choice.runtime,
+        top_k=str(params.top_k),
     )
     summary = Path(out) / "summary.json"
     summary.unlink(missing_ok=True)  # that of an earlier run, until this one has finished
 
-    def pieces() -> Iterator[pd.DataFrame]:
-        return itertools.chain([unknown], store.stream(Path(pool_table), prediction.ASKED, params.shard_rows))
-
     started = time.perf_counter()
-    told = local.identify(
-        pieces,
-        total,
-        runtime=runtime,
-        load=prediction.from_folders(roots.folders),
-        out=predictions,
-        **params.model_dump(exclude={"ensemble"}),
-    )
+    if params.engine == "ray":
+        told = distributed.identify(
+            pieces,
+            total,
+            sent=shipping.folders(choice.runtime, candidates),
+            build=shipping.loading(choice.runtime, candidates),
+            folders=roots.folders,
+            out=predictions,
+            **params.ray(),
+            **params.predicting(),
+        )
+    else:
+        load = prediction.from_folders(roots.folders)
+        told = local.identify(pieces, total, runtime=runtime, load=load, out=predictions, **params.predicting())
     seconds = time.perf_counter() - started
 
     counts = predictions.count()
@@ -48,6 +80,7 @@ def main(model_folder: str, pool_table: str, excluded_table: str, out: str) -> N
     write_json(
         {
             "model": runtime.model,
+            "runtime": choice.runtime,
             "pool": total,
             **counts,
             "identified_before": told.before,

@@ -156,7 +156,8 @@ def summary(told: dict[str, Any]) -> None:
         (
             "pool",
             f"{predictions['identified']} of {predictions['pool']} images identified"
-            f" ({predictions['failed']} failed), {predictions['images_per_second']:.0f} a second",
+            f" ({predictions['failed']} failed), {predictions['images_per_second']:.0f} a second"
+            f" by {predictions['runtime']}",
         ),
         (
             "worth relabelling",

@@ -8,7 +8,8 @@ from PIL import Image
 from pipeline.bundle import Bundle
 from pipeline.evaluation import calibration
 from pipeline.inference.export import calibrated
-from pipeline.inference.runtime import KerasRuntime, predict_all, read_batches
+from pipeline.inference.reading import predict_all, read_batches
+from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import pictures
 from pipeline.training.batches import Batches, decode_all
 from pipeline.training.doctor import FAIL, Finding, verdict

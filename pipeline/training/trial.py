@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 
 from pipeline import bundle
 from pipeline.inference import latency
-from pipeline.inference.runtime import KerasRuntime
+from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import lineage
 from pipeline.models.head import HEAD
 from pipeline.training import hardware

@@ -169,7 +169,7 @@ def test_the_stage_run_again_gives_the_same_bytes_also_without_the_pictures_that
 
 
 def test_a_corrected_label_needs_nothing_inferred_anew(round_, monkeypatch):
-    from pipeline.inference.runtime import KerasRuntime
+    from pipeline.inference.runtimes.keras import KerasRuntime
 
     evaluate(round_)
     rows = read_table(round_ / "splits.parquet")

@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 from builders import noise, phash, put, sha
 
-from pipeline import bundle
+from pipeline import bundle, files
 from pipeline.errors import DataError, LeakageError, UsageError
-from pipeline.evaluation import calibration
-from pipeline.files import digest, read_json, write_table
+from pipeline.evaluation import calibration, thresholds
+from pipeline.files import read_json, write_table
 from pipeline.inference import ensemble, store
-from pipeline.inference.runtime import KerasRuntime, predict_all
+from pipeline.inference.reading import predict_all
+from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import lineage, pictures
 from pipeline.stages import identify
 from tests.networks import SIDE, tiny
@@ -68,7 +69,7 @@ def test_an_ensemble_is_the_mean_of_calibrated_probabilities_each_at_its_own_ima
 
 
 def test_the_classes_are_those_of_the_model(model, older):
-    runtime = ensemble.Ensemble([model, older], batch_size=2)
+    runtime = ensemble.load(model, [older], batch_size=2)
     pixels = [np.full((2, size, size, 3), 90, np.uint8) for size in runtime.image_sizes]
     probs = runtime.predict(*pixels)
     alone = KerasRuntime(model, 2).predict(pixels[0])
@@ -137,16 +138,18 @@ def test_the_stage_identify_asks_the_ensemble_and_starts_anew_when_it_changes(tm
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     names = [f"pool/{n}.png" for n in range(3)]
-    contents = [digest(put(tmp_path / name, noise(number))) for number, name in enumerate(names)]
+    contents = [files.digest(put(tmp_path / name, noise(number))) for number, name in enumerate(names)]
     write_table(pd.DataFrame({"image": names, "sha256": contents, "failure": ""}), tmp_path / "pool.pq")
     write_table(pd.DataFrame({"image": [], "sha256": [], "reason": []}, dtype="str"), tmp_path / "excluded.pq")
+    write_table(pd.DataFrame({"image": [], "sha256": [], "label": [], "set": []}, dtype="str"), tmp_path / "splits.pq")
     one, two = made(tmp_path / "one"), made(tmp_path / "two", side=24, seed=5)
+    thresholds.write(thresholds.Thresholds("", 1.0, 0.95, [], 0, 0.5, "assured", {}, []), tmp_path / "thresholds.json")
     params = PARAMS.read_text(encoding="utf-8").replace("    pool: data/demo/pool", "    pool: pool")
 
     def identified(ensemble: str) -> pd.DataFrame:
         text = params.replace("ensemble: {}  # as in", f"ensemble: {ensemble}  # as in")
         put(tmp_path / "configs" / "params.yaml", text.encode())
-        identify.main("one", "pool.pq", "excluded.pq", "out")
+        identify.main("one", "pool.pq", "excluded.pq", "splits.pq", "thresholds.json", "out")
         return store.read(tmp_path / "out")
 
     alone = identified("{}")

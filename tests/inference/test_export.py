@@ -12,7 +12,7 @@ from pipeline import bundle, cli, config, paths, sections
 from pipeline.errors import DataError, UsageError
 from pipeline.files import read_json, write_table
 from pipeline.inference import export, formats
-from pipeline.inference.runtime import KerasRuntime
+from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import lineage, pictures
 from tests.networks import SIDE, save_bundle, tiny, train
 

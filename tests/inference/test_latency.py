@@ -1,6 +1,6 @@
 from pipeline import bundle
 from pipeline.inference import latency
-from pipeline.inference.runtime import KerasRuntime
+from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import lineage
 from tests.networks import SIDE, tiny
 

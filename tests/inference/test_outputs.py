@@ -9,7 +9,7 @@ from pipeline import bundle
 from pipeline.errors import DataError
 from pipeline.evaluation import scores
 from pipeline.inference import outputs, stored
-from pipeline.inference.runtime import KerasRuntime
+from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import lineage, pictures
 from tests.networks import SIDE, tiny
 

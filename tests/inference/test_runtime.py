@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
-from builders import noise, put
+from builders import encoded, noise, photograph, put
+from PIL import Image
 
 from pipeline import bundle
 from pipeline.evaluation import calibration
-from pipeline.inference.runtime import AHEAD, KerasRuntime, predict_all, read_batches
+from pipeline.inference.reading import AHEAD, predict_all, read_batches
+from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import lineage, pictures
 from tests.networks import SIDE, coloured, tiny
 
@@ -34,6 +36,20 @@ def test_the_network_sees_batches_of_one_size_only_and_an_image_s_neighbours_do_
     finally:
         del model.model.predict_on_batch
     assert shapes == [(4, SIDE, SIDE, 3)] * 3
+
+
+def test_the_reduced_scale_at_which_a_jpeg_is_decoded_changes_no_class_and_hardly_a_score(tmp_path):
+    side = 64
+    stored = bundle.Bundle(tiny(side=side), ["cat", "dog", "owl"], bundle.Card("tiny", side), lineage.empty())
+    read, full = [], []
+    for number in range(12):
+        path = put(tmp_path / f"{number}.jpg", encoded(photograph(1000, 750, seed=number), "JPEG", quality=88))
+        read.append(pictures.read(path, side))
+        full.append(np.asarray(pictures.decode(path.read_bytes()).resize((side, side), Image.Resampling.BILINEAR)))
+    assert not np.array_equal(read, full)
+    found, expected = (KerasRuntime(stored, 12).predict(np.stack(pixels)) for pixels in (read, full))
+    assert np.array_equal(found.argmax(axis=1), expected.argmax(axis=1))
+    assert np.abs(found - expected).max() < 0.1 * np.ptp(expected, axis=0).max()
 
 
 @pytest.fixture

@@ -57,6 +57,13 @@ def noise(seed: int, side: int = 64) -> Image.Image:
     return Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
 
 
+def photograph(width: int, height: int, seed: int = 1) -> Image.Image:
+    """Coarse shapes under fine grain, so that a JPEG of it has frequencies of all kinds."""
+    grain = np.random.default_rng(seed).normal(0, 12, (height, width, 1))
+    shapes = np.asarray(noise(seed, 64).resize((width, height), Image.Resampling.BICUBIC), float)
+    return Image.fromarray(np.clip(shapes + grain, 0, 255).astype(np.uint8))
+
+
 def encoded(picture: Image.Image, format_: str = "PNG", **options) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, format_, **options)

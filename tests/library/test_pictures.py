@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from builders import encoded, noise, put
+from builders import encoded, noise, photograph, put
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -43,13 +43,6 @@ def bits(one: str, other: str) -> int:
 
 def phash(picture: Image.Image) -> str:
     return pictures.inspect(encoded(picture)).phash
-
-
-def photograph(width: int, height: int, seed: int = 1) -> Image.Image:
-    """Coarse shapes under fine grain, so that a JPEG of it has frequencies of all kinds."""
-    grain = np.random.default_rng(seed).normal(0, 12, (height, width, 1))
-    shapes = np.asarray(noise(seed, 64).resize((width, height), Image.Resampling.BICUBIC), float)
-    return Image.fromarray(np.clip(shapes + grain, 0, 255).astype(np.uint8))
 
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "TIFF"])

@@ -13,7 +13,7 @@ from PIL import Image
 from pipeline import bundle, cli, paths
 from pipeline.errors import DataError
 from pipeline.files import write_table
-from pipeline.inference.runtime import KerasRuntime
+from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import lineage, pictures
 from pipeline.training import alike, doctor, examination
 from pipeline.training.doctor import FAIL, PASS

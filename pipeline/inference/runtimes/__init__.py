@@ -1,0 +1,29 @@
+"""What turns pixels into probabilities. Importing this package imports none of the programs that do."""
+
+from typing import Protocol
+
+import numpy as np
+
+
+class Runtime(Protocol):
+    """One model, or several that speak with one voice.
+
+    Attributes:
+      classes: in the order of the probabilities.
+      image_sizes: the sizes at which a picture is read, in pixels.
+      model: what the column `model` of a table says: the digest of the model, or of all.
+      key: names all that the probabilities depend on; predictions of different keys are never mixed.
+    """
+
+    classes: list[str]
+    image_sizes: tuple[int, ...]
+    model: str
+    key: str
+
+    def predict(self, *pixels: np.ndarray) -> np.ndarray:
+        """Returns calibrated probabilities (N, C) for the pictures at each of `image_sizes`, uint8 (N, S, S, 3)."""
+        ...
+
+    def predict_with_features(self, *pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `predict`, and beside them what the (first) head gets, float16 (N, F), from the same forward pass."""
+        ...

@@ -1,0 +1,166 @@
+"""A bundle's network as other runtimes take it: converted once, and kept in the cache by its digest.
+
+What is kept are graphs, not what a program has compiled for this CPU: they are read in a second or two, and do not
+depend on the machine. A graph takes pixels as `pictures.read` gives them, uint8 (N, S, S, 3), and gives `probs` (N, C),
+not calibrated, and `features` (N, F).
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from filelock import FileLock
+
+from pipeline import config
+from pipeline.bundle import Stored
+from pipeline.errors import DataError
+from pipeline.files import atomic_folder, digest, read_json, write_json
+from pipeline.inference import reading
+
+if TYPE_CHECKING:
+    import keras
+
+PIXELS, PROBS, FEATURES = "pixels", "probs", "features"
+CACHE = "runtimes"
+MADE = "made.json"
+KEPT = 8  # graphs in the cache; the one that was used longest ago goes first
+FLOAT, INT8 = "model.onnx", "model.xml"
+PICTURES = 128  # that int8 is fitted to
+FEWEST = 8
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The pictures that int8 is fitted to: content hashes, and the files."""
+
+    sha256: list[str]
+    paths: list[Path]
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256("".join(self.sha256).encode()).hexdigest()[:12]
+
+
+def float32(stored: Stored) -> Path:
+    """The network as ONNX in float32.
+
+    Raises:
+      DataError: if it cannot be converted.
+    """
+    settings = {"graph": FLOAT, "tf2onnx": version("tf2onnx")}
+    return _kept(stored, settings, lambda folder: _write_onnx(stored, folder / FLOAT)) / FLOAT
+
+
+def int8(stored: Stored, calibration: Calibration) -> Path:
+    """The network as OpenVINO's own format, quantised to 8 bits after training by what its layers give for pictures.
+
+    Weights have a scale for each channel, activations one for each layer (Nagel et al. 2021, "A White Paper on Neural
+    Network Quantization", section 3).
+
+    Raises:
+      DataError: if it cannot be converted, or there are too few pictures.
+    """
+    settings = {"graph": INT8, "nncf": version("nncf"), "openvino": version("openvino")}
+    settings |= {"calibration": calibration.digest}
+    return _kept(stored, settings, lambda folder: _write_int8(stored, calibration, folder / INT8)) / INT8
+
+
+def _kept(stored: Stored, settings: dict[str, str], write: Callable[[Path], None]) -> Path:
+    """The folder in the cache that `write` has filled for these settings; filled anew where it is damaged."""
+    name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    cache = config.cache(CACHE)
+    folder = cache / f"{stored.card.model_digest[:16]}-{name}"
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / f".{folder.name}.lock"):  # several processes may ask at once
+        if not _whole(folder):
+            with atomic_folder(folder) as new:
+                write(new)
+                files = {file.name: digest(file) for file in sorted(new.iterdir())}
+                write_json({"model": stored.card.model_digest, "settings": settings, "files": files}, new / MADE)
+    (folder / MADE).touch()
+    for old in _by_use(cache)[KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def _whole(folder: Path) -> bool:
+    try:
+        return all(digest(folder / name) == known for name, known in read_json(folder / MADE)["files"].items())
+    except (DataError, OSError, KeyError, TypeError):
+        return False
+
+
+def _by_use(cache: Path) -> list[Path]:
+    found = [made.parent for made in cache.glob(f"[!.]*/{MADE}")]
+    return sorted(found, key=lambda folder: (folder / MADE).stat().st_mtime, reverse=True)
+
+
+def _write_onnx(stored: Stored, path: Path) -> None:
+    from pipeline.inference import formats
+
+    with _converting(stored):
+        formats.write_onnx(_graph(stored.model), path)
+
+
+def _graph(model: "keras.Model") -> "keras.Model":
+    from pipeline.models import head, keras
+
+    both = keras.Model(model.input, [model.output, model.get_layer(head.FEATURES).output])
+    pixels = keras.Input(model.input_shape[1:], dtype="uint8", name=PIXELS)
+    probs, features = both(keras.ops.cast(pixels, "float32"))
+    named = {  # an output is called as its layer
+        PROBS: keras.layers.Identity(dtype="float32", name=PROBS)(probs),
+        FEATURES: keras.layers.Identity(dtype="float32", name=FEATURES)(features),
+    }
+    return keras.Model(pixels, named, name="graph")
+
+
+def _write_int8(stored: Stored, calibration: Calibration, path: Path) -> None:
+    from pipeline.inference.runtimes.openvino import openvino  # first, since it keeps telemetry off
+
+    import nncf  # isort: skip
+
+    nncf.set_log_level(logging.ERROR)
+    size = stored.card.image_size
+    pixels = list(_pixels(calibration.paths, size))
+    if len(pixels) < FEWEST:
+        raise DataError(
+            f"{len(pixels)} pictures of the validation set can be read, int8 is fitted to at least {FEWEST}",
+            where="identify.runtime",
+            mend="take another runtime",
+        )
+    network = openvino.Core().read_model(float32(stored))
+    network.reshape({PIXELS: [1, size, size, 3]})  # it runs faster so, and nothing else is asked of it
+    with _converting(stored):
+        fitted = nncf.quantize(
+            network, nncf.Dataset(pixels), preset=nncf.QuantizationPreset.MIXED, subset_size=len(pixels)
+        )
+        fitted.reshape({PIXELS: [-1, size, size, 3]})
+        openvino.save_model(fitted, path, compress_to_fp16=False)
+
+
+def _pixels(paths: list[Path], size: int) -> Iterator[np.ndarray]:
+    for (pixels,), _ in reading.read_batches(paths, (size,), FEWEST):
+        yield from pixels[:, None]
+
+
+@contextmanager
+def _converting(stored: Stored) -> Iterator[None]:
+    """Makes of what a converter raises, which is of many kinds, one that says which network it was."""
+    try:
+        yield
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise DataError(
+            f"this network cannot be converted: {reason}", where=stored.card.preset, mend="set identify.runtime: keras"
+        ) from error
