@@ -1,0 +1,159 @@
+"""Recipes for what the model has no class for: hesitant pictures that are alike, and unknown ones beside their like."""
+
+import numpy as np
+import pandas as pd
+
+from pipeline.inference.vectors import unit
+from pipeline.review.recipes.material import Found, Library, Material, first, two_best
+
+COMPONENTS = 32  # of the features that are clustered: in more, every picture is about as far from every other
+FEWEST = 5  # images of a cluster
+NEIGHBOURS = 3  # that an image needs to be more than noise
+OWN, LABELLED = 5, 10  # nearest hesitant images, and nearest labelled ones, that tell how new an image is
+SHORTLIST = 50  # images that are compared with an unknown one, of those whose codes are near
+HELD_AGAINST = 5_000  # labelled images, of each class as many
+NO_EMBEDDINGS = "The predictions hold no embeddings, so that nothing is clustered: `dvc repro identify` stores them."
+NO_LIBRARY = "The library's features are missing: how far clusters are from known classes is not told."
+
+
+def look_alike(
+    material: Material, *, number: int, classes: list[str], look_alike_score: float, look_alike_images: int, **_
+) -> Found:
+    """Pool images that the model names at a hesitant score: where a class it does not know may hide.
+
+    `look_alike_images` of them are looked at, of each class that the model names about as many, the most hesitant.
+    An image is the newer, the nearer it is to others of these, and the farther from labelled images (mean cosines to
+    the `OWN` and `LABELLED` nearest). Those alike are clustered (HDBSCAN on principal components of their features);
+    a cluster stands where its mean does. Without embeddings, the most hesitant come first.
+    """
+    hesitant = (material.rows["score"] <= look_alike_score).to_numpy()
+    pool = material.candidates(hesitant & material.labelled(classes) if classes else hesitant)
+    vectors, library = material.vectors(), material.library()
+    if vectors is None:
+        rows = material.pool.with_details(first(pool, [pool["score"].to_numpy()], number))
+        return Found(rows.assign(label=rows["label"].astype("str"), reason=_hesitates(rows)), NO_EMBEDDINGS)
+    pool = _of_each_class(pool, look_alike_images).sort_values("image").astype({"label": "str"})
+    units = unit(vectors.exact[pool.index.to_numpy()])
+    new = _novelty(units, library)
+    pool = pool.assign(new=new, **_clusters(units, new, library))
+    pool["standing"] = pool["standing"].where(pool["cluster"] != "", pool["new"])
+    rows = pool.sort_values(["standing", "cluster", "new", "image"], ascending=[False, True, False, True]).head(number)
+    rows = material.pool.with_details(rows)
+    alone = rows["cluster"] == ""
+    reason = _hesitates(rows).where(alone, rows["said"] + "; the model hesitates between " + two_best(rows))
+    return Found(rows.assign(reason=reason.astype("str")), NO_LIBRARY if library is None else "")
+
+
+def unknown(material: Material, *, number: int, look_alike: list[str], unknown_beside: int, **_) -> Found:
+    """The library's unknown images, those the model is surest of first, each beside the pool images nearest to it.
+
+    Args:
+      look_alike: classes; only images that the model sees as one of these.
+      unknown_beside: pool images for each.
+    """
+    rows = material.rows[material.rows["is_unknown"].to_numpy()]
+    rows = rows[material.labelled(look_alike)[material.rows["is_unknown"]]] if look_alike else rows
+    rows = rows.sort_values(["score", "image"], ascending=[False, True]).head(number)
+    rows = material.pool.with_details(rows.assign(label=rows["label"].astype("str")))
+    rows["reason"] = ("unknown until now; the model sees " + two_best(rows)).astype("str")
+    vectors = material.vectors()
+    if vectors is None or rows.empty or not unknown_beside:
+        return Found(rows, NO_EMBEDDINGS if vectors is None and len(rows) and unknown_beside else "")
+    beside = material.pool.with_details(_beside(material, rows, unknown_beside))
+    near = beside["near"].map("{:.2f}".format).astype("str")
+    seen = "; the model sees " + two_best(beside)
+    beside["reason"] = ("alike (cosine " + near + ") to the unknown " + beside["to"] + seen).astype("str")
+    rows = rows.assign(turn=np.arange(len(rows)), near=np.inf, cluster=rows["image"])
+    both = pd.concat([rows, beside.assign(cluster=beside["to"])])
+    several = both.groupby("cluster")["image"].transform("size") > 1
+    both["cluster"] = both["cluster"].where(several, "")
+    return Found(both.sort_values(["turn", "near", "image"], ascending=[True, False, True]).head(number))
+
+
+def _of_each_class(pool: pd.DataFrame, number: int) -> pd.DataFrame:
+    """`number` rows, of each label about as many, the most hesitant of each."""
+    codes, scores = pool["label"].cat.codes.to_numpy(), pool["score"].to_numpy()
+    ranked = np.lexsort([scores, codes])
+    starts = np.searchsorted(codes[ranked], codes[ranked])
+    turn = np.empty(len(pool), int)
+    turn[ranked] = np.arange(len(pool)) - starts
+    return first(pool, [turn, scores], number)
+
+
+def _novelty(units: np.ndarray, library: Library | None) -> np.ndarray:
+    """How much nearer each image (N, F) is to others of these than to labelled ones."""
+    own = units @ units.T
+    np.fill_diagonal(own, -1.0)
+    novelty = _mean_of_highest(own, OWN)
+    if library is None:
+        return novelty
+    some = library.sample(HELD_AGAINST, least=3)
+    return novelty - _mean_of_highest(units @ unit(library.embeddings[some]).T, LABELLED)
+
+
+def _mean_of_highest(cosines: np.ndarray, number: int) -> np.ndarray:
+    number = min(number, cosines.shape[1])
+    return -np.partition(-cosines, number - 1, axis=1)[:, :number].mean(axis=1) if number else np.zeros(len(cosines))
+
+
+def _clusters(units: np.ndarray, new: np.ndarray, library: Library | None) -> dict[str, np.ndarray]:
+    """For each image (N,) its `cluster` in words, "" for none; the mean of `new` in it; and what is `said` of it."""
+    from sklearn.cluster import HDBSCAN
+    from sklearn.decomposition import PCA
+
+    text, standing, said = np.full(len(units), "", object), np.zeros(len(units)), np.full(len(units), "", object)
+    found = {"cluster": text, "standing": standing, "said": said}
+    if len(units) < 2 * FEWEST:
+        return found
+    components = min(COMPONENTS, len(units) - 1, units.shape[1])
+    reduced = unit(PCA(components, svd_solver="covariance_eigh").fit_transform(units))
+    hdbscan = HDBSCAN(min_cluster_size=FEWEST, min_samples=NEIGHBOURS, cluster_selection_method="leaf", copy=True)
+    of = hdbscan.fit_predict(reduced)
+    members = [np.flatnonzero(of == number) for number in range(of.max() + 1)]
+    members.sort(key=lambda own: (-new[own].mean(), own[0]))
+    names = [] if library is None else list(library.means.index)
+    for number, own in enumerate(members, 1):
+        centre = units[own].mean(axis=0)
+        text[own] = f"{number}: {len(own)} alike (coherence {(units[own] @ unit(centre)).mean():.2f})"
+        if library is not None:
+            cosines = library.mean_of(names) @ library.directions(centre)
+            text[own] += f", nearest to {names[int(cosines.argmax())]} ({cosines.max():.2f})"
+        said[own] = f"one of {len(own)} pictures that are alike, perhaps a class of their own"
+        standing[own] = new[own].mean()
+    return found
+
+
+def _hesitates(rows: pd.DataFrame) -> pd.Series:
+    return ("perhaps none of the model's classes; it hesitates between " + two_best(rows)).astype("str")
+
+
+def _beside(material: Material, unknown: pd.DataFrame, number: int) -> pd.DataFrame:
+    """For each of the unknown images, the nearest pool images that the model sees as the same class; `to`, `near`."""
+    vectors = material.vectors()
+    assert vectors is not None
+    found, taken = [], np.empty(0, int)
+    turns = pd.Series(np.arange(len(unknown)), index=unknown.index)
+    pool = material.candidates(material.labelled(set(unknown["label"])))
+    places = pool.index.to_series().groupby(pool["label"].astype("str"))
+    of_label = {label: own.to_numpy() for label, own in places}
+    for label, alike in unknown.groupby("label", sort=True):
+        among = np.setdiff1d(of_label.get(str(label), np.empty(0, int)), taken)
+        if not len(among):
+            continue
+        queries = vectors.exact[alike.index.to_numpy()]
+        found_places, cosines = vectors.nearest(queries, number=number, among=among, shortlist=SHORTLIST)
+        near = pd.DataFrame(
+            {
+                "place": found_places.ravel(),
+                "near": cosines.ravel(),
+                "to": np.repeat(alike["image"].to_numpy(object), found_places.shape[1]),
+                "turn": np.repeat(turns[alike.index].to_numpy(), found_places.shape[1]),
+            }
+        )
+        near = near.sort_values(["near", "to"], ascending=[False, True]).drop_duplicates("place")
+        taken = np.append(taken, near["place"])
+        found.append(near.set_index("place"))
+    if not found:
+        return unknown.head(0).drop(columns=["top_labels", "top_scores"]).assign(near=0.0, to="", turn=0)
+    near = pd.concat(found)
+    return material.rows.loc[near.index].astype({"label": "str"}).join(near)
