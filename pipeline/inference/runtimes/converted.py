@@ -5,12 +5,13 @@ depend on the machine. A graph takes pixels as `pictures.read` gives them, uint8
 not calibrated, and `features` (N, F).
 """
 
+import contextlib
 import hashlib
 import json
 import logging
 import shutil
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +24,7 @@ from pipeline import config
 from pipeline.bundle import Stored
 from pipeline.errors import DataError
 from pipeline.files import atomic_folder, digest, read_json, write_json
-from pipeline.inference import reading
+from pipeline.inference import machine, reading
 
 if TYPE_CHECKING:
     import keras
@@ -69,8 +70,13 @@ def int8(stored: Stored, calibration: Calibration) -> Path:
       DataError: if it cannot be converted, or there are too few pictures.
     """
     settings = {"graph": INT8, "nncf": version("nncf"), "openvino": version("openvino")}
-    settings |= {"calibration": calibration.digest}
+    settings |= {"calibration": calibration.digest, "weights": weights()}
     return _kept(stored, settings, lambda folder: _write_int8(stored, calibration, folder / INT8)) / INT8
+
+
+def weights() -> str:
+    """How many bits weights of int8 have: on a CPU whose sums of products could overflow, one less."""
+    return "8 bits" if machine.adds_up_int8() else "7 bits"
 
 
 def _kept(stored: Stored, settings: dict[str, str], write: Callable[[Path], None]) -> Path:
@@ -139,9 +145,14 @@ def _write_int8(stored: Stored, calibration: Calibration, path: Path) -> None:
         )
     network = openvino.Core().read_model(float32(stored))
     network.reshape({PIXELS: [1, size, size, 3]})  # it runs faster so, and nothing else is asked of it
-    with _converting(stored):
+    fix = nncf.OverflowFix.FIRST_LAYER if weights() == "8 bits" else nncf.OverflowFix.ENABLE
+    with _converting(stored), contextlib.redirect_stdout(sys.stderr):  # it shows its progress
         fitted = nncf.quantize(
-            network, nncf.Dataset(pixels), preset=nncf.QuantizationPreset.MIXED, subset_size=len(pixels)
+            network,
+            nncf.Dataset(pixels),
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(pixels),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=fix),
         )
         fitted.reshape({PIXELS: [-1, size, size, 3]})
         openvino.save_model(fitted, path, compress_to_fp16=False)
@@ -152,7 +163,7 @@ def _pixels(paths: list[Path], size: int) -> Iterator[np.ndarray]:
         yield from pixels[:, None]
 
 
-@contextmanager
+@contextlib.contextmanager
 def _converting(stored: Stored) -> Iterator[None]:
     """Makes of what a converter raises, which is of many kinds, one that says which network it was."""
     try:
