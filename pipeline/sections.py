@@ -196,6 +196,11 @@ class Identify(Section):
     min_agreement: Annotated[float, Field(gt=0, le=1)]
     trial_confidence: Annotated[float, Field(ge=0.5, lt=1)]
     trial_images: Annotated[int, Field(ge=2)]
+    engine: Literal["local", "ray"]
+    ray_address: str
+    ray_workers: Annotated[int, Field(ge=0)]
+    ray_cpus: Annotated[int, Field(ge=0)]
+    remote_roots: dict[str, Annotated[str, Field(pattern="^[a-z][a-z0-9+.-]*://.")]]
     batch_size: Positive
     shard_rows: Positive
     top_k: Positive
@@ -209,9 +214,18 @@ class Identify(Section):
             "images": self.trial_images,
         }
 
-    def engine(self) -> dict[str, Any]:
-        """What an engine takes."""
-        return self.model_dump(exclude={"ensemble", "runtime", "min_agreement", "trial_confidence", "trial_images"})
+    def predicting(self) -> dict[str, Any]:
+        """What every engine takes."""
+        return self.model_dump(include={"batch_size", "shard_rows", "top_k", "embeddings"})
+
+    def ray(self) -> dict[str, Any]:
+        """What the engine ray takes beside it."""
+        return {
+            "address": self.ray_address,
+            "workers": self.ray_workers,
+            "cpus": self.ray_cpus,
+            "urls": self.remote_roots,
+        }
 
 
 class Queue(Section):

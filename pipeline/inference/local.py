@@ -18,6 +18,7 @@ from pipeline.progress import bar
 COPIES_AT_ONCE = 65_536  # looked up together: each shard that they are copied from is read once for them all
 
 Pieces = Callable[[], Iterable[pd.DataFrame]]
+Predict = Callable[[Iterable[pd.DataFrame], Seconds], Iterable[pd.DataFrame]]
 
 
 @dataclass
@@ -49,7 +50,18 @@ def identify(
     top_k: int,
     embeddings: bool,
 ) -> Told:
-    """Predicts every image of `pieces` that `out` does not have yet, and drops from `out` what is no longer asked for.
+    """Identifies on this machine, see `collect`; of what predicts, see `prediction.predict`."""
+
+    def predict(tables: Iterable[pd.DataFrame], seconds: Seconds) -> Iterator[pd.DataFrame]:
+        return prediction.stream(
+            tables, runtime, load=load, batch_size=batch_size, top_k=top_k, embeddings=embeddings, seconds=seconds
+        )
+
+    return collect(pieces, total, predict=predict, out=out, shard_rows=shard_rows)
+
+
+def collect(pieces: Pieces, total: int, *, predict: Predict, out: store.Store, shard_rows: int) -> Told:
+    """Has every image of `pieces` predicted that `out` does not have yet, and drops from `out` what is no longer asked.
 
     In memory are 8 bytes an image (16 for a moment), 20 a repeated content, and a shard.
 
@@ -57,7 +69,7 @@ def identify(
       pieces: gives, whenever it is called, the same tables with columns `image`, `sha256` and `failure` (of the index:
         such an image is not read again).
       total: images in all pieces.
-      load: see `prediction.predict`.
+      predict: of an engine: gives the predictions of all rows of the tables, in any order, and adds up what they cost.
       shard_rows: images in a shard.
     """
     out.forget_skipped()
@@ -68,20 +80,8 @@ def identify(
 
     with bar("identify", total, done=told.before) as progress:
         shards = _Shards(out, repeats, shard_rows, told, progress)
-
-        def predict(tables: Iterable[pd.DataFrame]) -> None:
-            for rows in prediction.stream(
-                tables,
-                runtime,
-                load=load,
-                batch_size=batch_size,
-                top_k=top_k,
-                embeddings=embeddings,
-                seconds=told.seconds,
-            ):
-                shards.add(rows)
-
-        predict(repeats.to_read(store.missing(piece, done)) for piece in pieces())
+        for rows in predict((repeats.to_read(store.missing(piece, done)) for piece in pieces()), told.seconds):
+            shards.add(rows)
         shards.commit()
         for some in _together(_copies(pieces, done, repeats) if len(repeats) else [], COPIES_AT_ONCE):
             copied: set[str] = set()
@@ -89,7 +89,8 @@ def identify(
                 shards.add(rows)
                 copied |= set(rows["image"])
             told.copied += len(copied)
-            predict([some[~some["image"].isin(copied)]])
+            for rows in predict([some[~some["image"].isin(copied)]], told.seconds):
+                shards.add(rows)
         shards.commit()
     if len(done) > told.before:
         out.keep_only(store.gather(pieces()))

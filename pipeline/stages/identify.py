@@ -13,7 +13,7 @@ from pipeline import config, errors, files, sections
 from pipeline.bundle import Stored
 from pipeline.evaluation import thresholds
 from pipeline.files import read_table, write_json
-from pipeline.inference import ensemble, local, prediction, selection, store
+from pipeline.inference import distributed, ensemble, local, prediction, selection, shipping, store
 
 
 def main(
@@ -29,11 +29,16 @@ def main(
     def pool() -> Iterator[pd.DataFrame]:
         return store.stream(Path(pool_table), prediction.ASKED, params.shard_rows)
 
+    def pieces() -> Iterator[pd.DataFrame]:
+        return itertools.chain([unknown], pool())
+
     splits = read_table(Path(splits_table), ["image", "sha256", "label", "set"])
     val = splits[(splits["set"] == "val") & splits["label"].isin(model.classes)]
+    calibration = selection.calibration(val, roots.folders)
+    candidates = selection.Candidates([model, *further], calibration, params.batch_size)
     choice, runtime = selection.choose(
         params.runtime,
-        selection.Candidates([model, *further], selection.calibration(val, roots.folders), params.batch_size),
+        candidates,
         sample=lambda: selection.sampled(val, pool(), roots.folders, number=params.trial_images),
         thresholds=thresholds.read(Path(thresholds_file)),
         limits=selection.Limits(**params.limits()),
@@ -53,14 +58,20 @@ def main(
     summary.unlink(missing_ok=True)  # that of an earlier run, until this one has finished
 
     started = time.perf_counter()
-    told = local.identify(
-        lambda: itertools.chain([unknown], pool()),
-        total,
-        runtime=runtime,
-        load=prediction.from_folders(roots.folders),
-        out=predictions,
-        **params.engine(),
-    )
+    if params.engine == "ray":
+        told = distributed.identify(
+            pieces,
+            total,
+            sent=shipping.folders(choice.runtime, candidates),
+            build=shipping.loading(choice.runtime, candidates),
+            folders=roots.folders,
+            out=predictions,
+            **params.ray(),
+            **params.predicting(),
+        )
+    else:
+        load = prediction.from_folders(roots.folders)
+        told = local.identify(pieces, total, runtime=runtime, load=load, out=predictions, **params.predicting())
     seconds = time.perf_counter() - started
 
     counts = predictions.count()

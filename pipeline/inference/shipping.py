@@ -1,0 +1,42 @@
+"""What a worker on another machine needs for the runtime that was chosen here, and how it loads it there."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from pipeline import config
+from pipeline.bundle import Stored
+from pipeline.inference.runtimes import Runtime, converted, kinds
+from pipeline.inference.runtimes.converted import Calibration
+from pipeline.inference.selection import Candidates
+from pipeline.paths import workspace
+
+
+def folders(name: str, candidates: Candidates) -> dict[str, Path]:
+    """Folders to be sent, by their names in the worker's workspace: the bundles, and the graphs made of them.
+
+    Args:
+      name: of the runtime, which was loaded here.
+    """
+    sent = {_place(number): member.folder for number, member in enumerate(candidates.members)}
+    if name == kinds.KERAS:
+        return sent
+    cache = config.cache(converted.CACHE)
+    made = [file.parent for file in cache.glob(f"[!.]*/{converted.MADE}")]
+    digests = {member.card.model_digest[:16] for member in candidates.members}
+    graphs = [graph for graph in made if graph.name.partition("-")[0] in digests]
+    return sent | {str(graph.relative_to(workspace())): graph for graph in graphs}
+
+
+def loading(name: str, candidates: Candidates) -> Callable[[], Runtime]:
+    """What loads the runtime in a workspace that has the folders; it can be sent, too."""
+    return partial(_load, name, len(candidates.members), candidates.calibration.sha256, candidates.batch_size)
+
+
+def _load(name: str, members: int, sha256: list[str], batch_size: int) -> Runtime:
+    stored = [Stored(Path(_place(number))) for number in range(members)]
+    return Candidates(stored, Calibration(sha256, []), batch_size).load(name)
+
+
+def _place(number: int) -> str:
+    return f"models/{number}"

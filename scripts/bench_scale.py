@@ -1,0 +1,174 @@
+#!/usr/bin/env python
+"""What an image more costs: the slopes that docs/scale.md reckons with.
+
+    scripts/bench_scale.py [PART ...] [--work FOLDER]     (PART: engines, store, index; default all)
+
+engines   seconds of the stage identify on two pools of painted JPEGs, with the engine local and with Ray on this
+          machine; the difference of the pools gives the rate, and what is left the start. The network is a small one,
+          so that the engines weigh more, and both have all cores for it.
+store     bytes a row of made-up predictions, and what writing, looking up and reading them takes.
+index     bytes a row of a made-up index, what streaming it takes, and the memory of its keys.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import bench_identify as bench
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from pipeline.evaluation import scores
+from pipeline.files import write_table
+from pipeline.inference import prediction, store
+
+POOLS = (500, 2_000)
+SIZE = (640, 480)
+CLASSES, FEATURES, TOP_K, SHARD = 1_500, 1_536, 5, 2_048
+ROWS, INDEX_ROWS = 100 * SHARD, 1_000_000
+
+
+def engines(work: Path) -> None:
+    seconds: dict[tuple[str, int], float] = {}
+    for number in POOLS:
+        pool = work / f"pool-{number}"
+        bench.paint(pool, SIZE, number)
+        if not (work / "model").exists():
+            bench.make_bundle(work, bench.SMALL, CLASSES, pool, work / "model")
+        for engine in ("local", "local", "ray")[number != POOLS[0] :]:  # the first run of all converts the network
+            seconds[engine, number] = stage(work, pool, engine)
+    print(f"{'engine':<10}{'images/s':>10}{'start s':>10}   {bench.SMALL}, {SIZE[0]} x {SIZE[1]} JPEGs, OpenVINO")
+    few, many = POOLS
+    for engine in ("local", "ray"):
+        slope = (seconds[engine, many] - seconds[engine, few]) / (many - few)
+        print(f"{engine:<10}{1 / slope:>10.1f}{seconds[engine, few] - few * slope:>10.1f}")
+
+
+def stage(work: Path, pool: Path, engine: str) -> float:
+    """Seconds that the stage takes to identify the whole pool, from its own summary."""
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        here = Path(folder)
+        bench.write_tables(here, pool)
+        (here / "model").symlink_to(work / "model")
+        (here / ".wallaby").symlink_to(work / ".wallaby")
+        (work / ".wallaby").mkdir(exist_ok=True)
+        bench.write_params(here, pool, "openvino")
+        params = here / "configs/params.yaml"
+        params.write_text(params.read_text().replace("engine: local", f"engine: {engine}"))
+        tables = [str(pool.with_suffix(".parquet")), *bench.TABLES[1:]]
+        command = [sys.executable, "-m", "pipeline.stages.identify", "model", *tables, "predictions"]
+        environment = os.environ | {"PYTHONPATH": str(bench.ROOT), "DVC_ROOT": str(here), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        subprocess.run(command, cwd=here, env=environment, check=True, stdout=subprocess.DEVNULL)
+        return json.loads((here / "predictions/summary.json").read_text())["seconds"]
+
+
+def made_up(random: np.random.Generator, first: int) -> pd.DataFrame:
+    """A shard of predictions of photographs with long names."""
+    logits = random.normal(0, 1, (SHARD, CLASSES)).astype(np.float32)
+    logits[np.arange(SHARD), random.integers(0, CLASSES, SHARD)] += random.uniform(2, 12, SHARD)
+    probs = np.exp(logits)
+    said = scores.describe(
+        probs / probs.sum(axis=1, keepdims=True), [f"class {i}" for i in range(CLASSES)], top_k=TOP_K
+    )
+    features = np.maximum(random.normal(0.3, 0.5, SHARD * FEATURES), 0).astype(np.float16)
+    lists = pa.ListArray.from_arrays(np.arange(SHARD + 1, dtype=np.int32) * FEATURES, pa.array(features))
+    rows = index_rows(random, first, SHARD).join(said).assign(model="0" * 64)
+    return rows.assign(**{store.EMBEDDING: pd.Series(pd.arrays.ArrowExtensionArray(lists))})
+
+
+def index_rows(random: np.random.Generator, first: int, number: int) -> pd.DataFrame:
+    images = [f"pool/2026/camera-{i // 5000:04d}/IMG_{i:08d}.jpg" for i in range(first, first + number)]
+    return pd.DataFrame(
+        {"image": images, "sha256": [random.bytes(32).hex() for _ in images], "failure": ""}, dtype="str"
+    )
+
+
+def predictions(work: Path) -> None:
+    random = np.random.default_rng(0)
+    print(f"{'store':<28}{'bytes a row':>12}{'rows/s written':>16}")
+    for name, wanted in (("with embeddings", True), ("without", False)):
+        made, seconds = store.Store(work / name, "m", embeddings=wanted), 0.0
+        for first in range(0, ROWS if not wanted else ROWS // 10, SHARD):
+            rows = made_up(random, first)
+            rows = rows if wanted else rows.drop(columns=store.EMBEDDING)
+            start = time.perf_counter()
+            made.append(rows)
+            seconds += time.perf_counter() - start
+        size = sum(shard.stat().st_size for shard in made.shards())
+        number = len(made.done())
+        print(f"{name:<28}{size / number:>12.0f}{number / seconds:>16,.0f}", flush=True)
+    told(f"keys of {ROWS:,} rows in {ROWS // SHARD} shards", look_up, work / "without", ROWS)
+    told(f"store.read of {ROWS:,} rows", store.read, work / "without", ROWS)
+
+
+def look_up(folder: Path) -> None:
+    store.Store(folder, "m").done()
+
+
+def index(work: Path) -> None:
+    random = np.random.default_rng(0)
+    path = work / "pool.parquet"
+    rows = index_rows(random, 0, INDEX_ROWS)
+    others = {"phash": [random.bytes(8).hex() for _ in range(INDEX_ROWS)], "width": 640, "height": 480, "bytes": 80_000}
+    write_table(rows.assign(**others, format="JPEG", orientation=1), path)
+    print(f"index of {INDEX_ROWS:,} rows: {path.stat().st_size / INDEX_ROWS:.0f} bytes a row")
+    told("streaming the index", stream, path, INDEX_ROWS)
+    told("  and asking which of its keys are done", ask, path, INDEX_ROWS)
+
+
+def pieces(path: Path) -> Iterator[pd.DataFrame]:
+    return store.stream(path, prediction.ASKED, SHARD)
+
+
+def stream(path: Path) -> None:
+    for _ in pieces(path):
+        pass
+
+
+def ask(path: Path) -> None:
+    done = store.gather(pieces(path))
+    for piece in pieces(path):
+        store.missing(piece, done)
+
+
+def told(what: str, run: Callable[[Path], object], path: Path, rows: int) -> None:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        seconds, memory = process.submit(measured, run, path).result()
+    print(f"{what:<44}{rows / seconds:>12,.0f} rows/s{memory / rows:>8.0f} bytes a row in memory", flush=True)
+
+
+def measured(run: Callable[[Path], object], path: Path) -> tuple[float, float]:
+    """Seconds, and by how many bytes the memory of this process has grown at most."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    run(path)
+    return time.perf_counter() - start, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+
+
+PARTS: dict[str, Callable[[Path], None]] = {"engines": engines, "store": predictions, "index": index}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--work", help="a folder to keep pictures and model in")
+    options = parser.parse_args()
+    for name in options.parts or PARTS:
+        with tempfile.TemporaryDirectory(prefix="scale-") as scratch:
+            work = Path(options.work or scratch).absolute()
+            work.mkdir(parents=True, exist_ok=True)
+            PARTS[name](work)
+
+
+if __name__ == "__main__":
+    main()
