@@ -24,7 +24,7 @@ from pipeline import config
 from pipeline.bundle import Stored
 from pipeline.errors import DataError
 from pipeline.files import atomic_folder, digest, read_json, write_json
-from pipeline.inference import machine, reading
+from pipeline.inference import reading
 
 if TYPE_CHECKING:
     import keras
@@ -40,10 +40,16 @@ FEWEST = 8
 
 @dataclass(frozen=True)
 class Calibration:
-    """The pictures that int8 is fitted to: content hashes, and the files."""
+    """What int8 is fitted to.
+
+    Attributes:
+      sha256, paths: content hashes of pictures, and their files.
+      bits: of weights: 8, or 7 for a CPU whose sums of products of 8 bits could overflow.
+    """
 
     sha256: list[str]
     paths: list[Path]
+    bits: int = 8
 
     @property
     def digest(self) -> str:
@@ -70,13 +76,8 @@ def int8(stored: Stored, calibration: Calibration) -> Path:
       DataError: if it cannot be converted, or there are too few pictures.
     """
     settings = {"graph": INT8, "nncf": version("nncf"), "openvino": version("openvino")}
-    settings |= {"calibration": calibration.digest, "weights": weights()}
+    settings |= {"calibration": calibration.digest, "bits": str(calibration.bits)}
     return _kept(stored, settings, lambda folder: _write_int8(stored, calibration, folder / INT8)) / INT8
-
-
-def weights() -> str:
-    """How many bits weights of int8 have: on a CPU whose sums of products could overflow, one less."""
-    return "8 bits" if machine.adds_up_int8() else "7 bits"
 
 
 def _kept(stored: Stored, settings: dict[str, str], write: Callable[[Path], None]) -> Path:
@@ -145,7 +146,7 @@ def _write_int8(stored: Stored, calibration: Calibration, path: Path) -> None:
         )
     network = openvino.Core().read_model(float32(stored))
     network.reshape({PIXELS: [1, size, size, 3]})  # it runs faster so, and nothing else is asked of it
-    fix = nncf.OverflowFix.FIRST_LAYER if weights() == "8 bits" else nncf.OverflowFix.ENABLE
+    fix = nncf.OverflowFix.FIRST_LAYER if calibration.bits == 8 else nncf.OverflowFix.ENABLE
     with _converting(stored), contextlib.redirect_stdout(sys.stderr):  # it shows its progress
         fitted = nncf.quantize(
             network,

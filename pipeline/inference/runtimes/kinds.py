@@ -63,7 +63,7 @@ def key(name: str, stored: Stored, calibration: Calibration) -> str:
     own = f"{stored.card.model_digest} at {stored.card.temperature}"
     if name == KERAS:
         return own
-    fitted = f" of {converted.weights()} fitted to {calibration.digest}" if KINDS[name].fitted else ""
+    fitted = f" of {calibration.bits} bits fitted to {calibration.digest}" if KINDS[name].fitted else ""
     return f"{own} by {name}{fitted}"
 
 
