@@ -154,7 +154,7 @@ def _label(image: str) -> dict[str, str] | None:
 
 def _decisions(image: str) -> list[dict[str, str]]:
     said = decisions.read_all(paths.REVIEWS, list(config.load(sections.Roots).folders))
-    columns = ["at", "by", "decision", "label", "suggested", "model", "recipe"]
+    columns = ["at", "by", "decision", "label", "suggested", "model", "recipe", "id"]
     return said.loc[said["image"] == image, columns].to_dict("records")
 
 

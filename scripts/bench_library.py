@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """The library at the size it is designed for, against named rivals in the same run.
 
-    scripts/bench_library.py [PART ...]        (PART: index, duplicates, tables; default all)
+    scripts/bench_library.py [PART ...]        (PART: index, duplicates, tables, apply; default all)
 
 Rivals (imagededup, cleanvision, faiss-cpu) need not be installed: RIVALS=/path/to/python names an interpreter that has
 them; without it their columns stay empty.
@@ -34,6 +34,7 @@ from pipeline.library import classes as classes_csv
 from pipeline.library import history, labels, lineage
 from pipeline.library import index as index_table
 from pipeline.library.duplicates import near_links, near_pairs
+from pipeline.review import decisions
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -270,6 +271,52 @@ def tables(size: int = 500_000, classes: int = 1_500, rounds: int = 20) -> None:
             report(f"wallaby {command[0]}", *measured(["wallaby", *command], workspace)[:1], limit, 0)
 
 
+def apply(size: int = 500_000, decided: int = 100_000, sessions: int = 40) -> None:
+    """`wallaby apply` of 100,000 decisions on 500,000 labels, against pandas that reads and writes the same tables."""
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Path(folder)
+        make_workspace(workspace, size=size, classes=1_500, rounds=1)
+        make_decisions(workspace, decided=decided, sessions=sessions)
+        print(f"{size:,} labels, {decided:,} decisions in {sessions} sessions, a hundredth of them in dispute")
+        print(f"{'command':<28}{'seconds':>9}{'of floor':>9}{'peak MiB':>10}")
+        floor, peak = measured([sys.executable, "-c", BARE_TABLES], workspace)
+        print(f"{'pandas, reading and writing':<28}{floor:>9.2f}{1:>9.2f}{peak:>10.0f}")
+        disputed = {0, 6}
+        for name, more, codes in (
+            ("apply --dry-run", ["--dry-run"], disputed),
+            ("apply", [], disputed),
+            ("apply, again", [], disputed),
+            ("apply --undo-session", ["--undo-session", "session0", "--by", "eve"], disputed),
+        ):
+            seconds, peak = measured(["wallaby", "apply", *more], workspace, codes=codes)
+            print(f"{name:<28}{seconds:>9.2f}{seconds / floor:>9.2f}{peak:>10.0f}", flush=True)
+
+
+BARE_TABLES = """
+import glob, pandas as pd
+read = lambda file: pd.read_csv(file, dtype=str, keep_default_na=False)
+decisions = pd.concat([read(file) for file in glob.glob('data/reviews/*.csv')])
+read('data/labels.csv').to_csv('data/labels-again.csv', index=False)
+"""
+
+
+def make_decisions(workspace: Path, *, decided: int, sessions: int) -> None:
+    """Reviews of half as many new images of a pool as of labelled ones, by four people."""
+    random = np.random.default_rng(1)
+    known = read_table(workspace / "data/index/library.parquet", ["image", "sha256"]).sample(decided, random_state=1)
+    known = known.reset_index(drop=True)
+    new = random.random(decided) < 1 / 3
+    known["image"] = known["image"].mask(new, "pool/" + known["image"].str.removeprefix("library/"))
+    table = known.assign(decision="label", label=[f"class{n:04d}" for n in random.integers(0, 1500, decided)])
+    table["by"] = random.choice(["ann", "bob", "eve", "zoe"], decided)
+    table["at"] = pd.date_range("2026-03-01", periods=decided, freq="3s").strftime("%Y-%m-%dT%H:%M:%S.000+00:00")
+    table = table.assign(model="m1", suggested=table["label"], recipe="low-count", seconds="3.0")
+    disputed = table[: decided // 100].assign(by="dan", label="class0000")
+    for number in range(sessions):
+        part = pd.concat([table[number::sessions], disputed[number::sessions]])
+        decisions.write(part, workspace / "data/reviews", f"session{number}")
+
+
 def report(name: str, seconds: float, limit: float, peak: float) -> None:
     print(
         f"{name:<28}{seconds:>9.2f}{limit or '':>7}{peak or '':>10.0f}"
@@ -278,15 +325,15 @@ def report(name: str, seconds: float, limit: float, peak: float) -> None:
     )
 
 
-def measured(command: list[str], workspace: Path) -> tuple[float, float]:
-    """Wall seconds and peak resident MiB of a command that must succeed."""
+def measured(command: list[str], workspace: Path, *, codes: set[int] | None = None) -> tuple[float, float]:
+    """Wall seconds and peak resident MiB of a command that must end with 0, or one of `codes`."""
     start = time.perf_counter()
     process = subprocess.Popen(
         command, cwd=workspace, stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if process.returncode not in (codes or {0}):
         sys.exit(f"{' '.join(command)} ended with {process.returncode}")
     return time.perf_counter() - start, usage.ru_maxrss / 1024
 
@@ -338,7 +385,7 @@ def make_workspace(folder: Path, *, size: int, classes: int, rounds: int) -> Non
     history.write(folder / "data/base", history.empty()[0], boards)
 
 
-PARTS: dict[str, Callable[[], None]] = {"index": index, "duplicates": duplicates, "tables": tables}
+PARTS: dict[str, Callable[[], None]] = {"index": index, "duplicates": duplicates, "tables": tables, "apply": apply}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or PARTS:

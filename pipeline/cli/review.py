@@ -5,7 +5,9 @@ from pathlib import Path
 
 from pipeline import paths
 from pipeline.cli.common import Verb, answer, existing, now
-from pipeline.errors import Exit
+from pipeline.errors import Exit, UsageError
+
+CONFIDENCE = 0.95
 
 
 def add(verb: Verb) -> None:
@@ -13,16 +15,26 @@ def add(verb: Verb) -> None:
     command.add_argument(
         "--sheet", type=Path, metavar="CSV", help="write the queue as a table with an empty column `decision`"
     )
-    command.add_argument("--take", type=Path, metavar="CSV", help="take the decisions of a filled table")
+    command.add_argument(
+        "--out", nargs=2, metavar=("FORMAT", "PATH"), help="write the queue for label-studio, fiftyone, or as folders"
+    )
+    command.add_argument("--recipe", action="append", default=[], help="with --out: only this one; again for more")
+    command.add_argument(
+        "--take", type=Path, metavar="PATH", help="take the decisions of a filled table, an export or folders"
+    )
     command.add_argument("--by", default="", help="who decided; with --take")
-
-    command = verb("apply", apply, "bring the reviews into data/labels.csv; doing so twice changes nothing")
-    command.add_argument("--dry-run", action="store_true", help="say what would change")
+    command.add_argument("--stats", action="store_true", help="each reviewer's pace and own error")
 
 
 def review(args: argparse.Namespace) -> int:
-    from pipeline.review import sheets
+    from pipeline.review import other_tools, sheets
 
+    if args.stats:
+        return stats(args)
+    if args.out:
+        return write_out(args)
+    if args.take and (format_ := other_tools.recognise(args.take)):
+        return take_back(args, format_)
     if args.take:
         path, number = sheets.take(args.take, by=args.by, at=now())
         return answer(
@@ -36,17 +48,36 @@ def review(args: argparse.Namespace) -> int:
     return answer(args, {"page": str(page)}, f"look at {page.as_uri()}\ndecide with: wallaby review --sheet sheet.csv")
 
 
-def apply(args: argparse.Namespace) -> int:
-    from pipeline.review import sheets
+def write_out(args: argparse.Namespace) -> int:
+    from pipeline.config import nearest
+    from pipeline.review import other_tools
 
-    applied = sheets.apply(dry_run=args.dry_run)
-    result = {key: value for key, value in vars(applied).items() if key != "table"}
-    lines = [f"{applied.added} added, {applied.changed} changed, {applied.before} were there before"]
-    lines += [f"  reviewers differ, left alone: {image}" for image in applied.conflicts[:10]]
-    lines += [f"  a benchmark image, left alone: {image}" for image in applied.refused[:10]]
-    answer(
-        args,
-        result,
-        "\n".join([*lines, "nothing is written" if args.dry_run else "next: wallaby promote, then dvc repro"]),
-    )
-    return Exit.SOME_FAILED if applied.conflicts or applied.refused else Exit.DONE
+    format_, path = args.out[0], Path(args.out[1])
+    if format_ not in other_tools.FORMATS:
+        mend = nearest(format_, other_tools.FORMATS)
+        raise UsageError(f"'{format_}' is no format that a queue is written in", where="--out", mend=mend)
+    number, todo = other_tools.write(format_, path, recipes=args.recipe)
+    return answer(args, {"images": number, "path": str(path)}, f"{number} images in {path}\n{todo}")
+
+
+def take_back(args: argparse.Namespace, format_: str) -> int:
+    from pipeline.review import other_tools
+
+    taken = other_tools.take(args.take, format_, by=args.by, at=now())
+    lines = [f"{taken.number} decisions in {taken.file or 'no table'}; next: wallaby apply"]
+    lines += [f"  not there any more, or changed since: {image}" for image in taken.missing[:10]]
+    answer(args, {"decisions": taken.number, "file": taken.file, "missing": taken.missing}, "\n".join(lines))
+    return Exit.SOME_FAILED if taken.missing else Exit.DONE
+
+
+def stats(args: argparse.Namespace) -> int:
+    from pipeline import config, sections
+    from pipeline.review import decisions, reviewers
+    from pipeline.terminal import review as terminal
+
+    log = decisions.read_log(paths.REVIEWS, list(config.load(sections.Roots).folders))
+    table = reviewers.measure(log, confidence=CONFIDENCE)
+    if args.json:
+        return answer(args, table.to_dict("records"), "")
+    terminal.reviewers(table)
+    return Exit.DONE

@@ -52,6 +52,7 @@ def remove(folder: Path) -> int:
       UsageError: if the folder is not the demo's.
     """
     from pipeline.demo import library, reviewer
+    from pipeline.review import labelling
 
     if not (folder / library.MARKER).exists():
         raise UsageError("there is no demo", where=folder)
@@ -64,9 +65,23 @@ def remove(folder: Path) -> int:
     for session in paths.REVIEWS.glob(f"{reviewer.SESSION}*.csv"):
         if set(labels.read_csv(session, ["by"])["by"]) == {reviewer.NAME}:  # a person's may be called so too
             session.unlink()
+    for path in (paths.REPLACED, paths.REVIEWS / f"{labelling.SESSION}.csv"):  # what was taken back, and what it was
+        _forget(path, ours)
     shutil.rmtree(folder)
     config.cache(index.CACHE).unlink(missing_ok=True)  # it would miss the demo's folders
     return int(from_demo.sum())
+
+
+def _forget(path: Path, roots: list[str]) -> None:
+    """Drops the rows about pictures of these roots, and a table that has no others."""
+    if not path.exists():
+        return
+    table = labels.read_csv(path, ["image"])
+    kept = table[~labels.root_of(table["image"]).isin(roots)]
+    if kept.empty:
+        path.unlink()
+    elif len(kept) < len(table):
+        write_csv(kept, path)
 
 
 def review(folder: Path, *, at: str) -> tuple[Path, int]:

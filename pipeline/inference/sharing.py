@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import quote
 
 import pandas as pd
 import pyarrow.compute as pc
@@ -15,7 +14,7 @@ from pipeline.config import nearest
 from pipeline.errors import UsageError
 from pipeline.files import atomic, read_arrow
 from pipeline.inference import store
-from pipeline.library import labels
+from pipeline.library import label_studio, labels
 
 MEGADETECTOR = "1.6"  # https://lila.science/megadetector-output-format
 WHOLE_PICTURE = {
@@ -210,18 +209,13 @@ def _megadetector(pieces: Iterator[pd.DataFrame], said: Said, files: Files, file
 
 def _label_studio(pieces: Iterator[pd.DataFrame], said: Said, files: Files, file: IO[str]) -> int:
     tasks = [
-        {
-            "data": {"image": f"/data/local-files/?d={quote(files.relative(row.image))}", "image_id": row.sha256},
-            "predictions": [
-                {
-                    "model_version": row.model[:DIGITS],
-                    "score": round(row.score, 5),
-                    "result": [
-                        {"from_name": "label", "to_name": "image", "type": "choices", "value": {"choices": [row.label]}}
-                    ],
-                }
-            ],
-        }
+        label_studio.task(
+            files.relative(row.image),
+            {"image_id": row.sha256},
+            label=row.label,
+            score=row.score,
+            model=row.model[:DIGITS],
+        )
         for piece in pieces
         for row in piece.itertuples()
     ]

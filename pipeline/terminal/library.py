@@ -97,9 +97,8 @@ def _passport(told: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("label", "none"))
     for row in told["history"]:
         suggested = f", suggested {row['suggested']} by {short(row['model'])}" if row["suggested"] else ""
-        lines.append(
-            ("decided", f"{row['at']} {row['by']}: {row['decision']} {row['label']} ({row['recipe']}{suggested})")
-        )
+        said = f"{row['at']} {row['by']}: {row['decision']} {row['label']} ({row['recipe']}{suggested})"
+        lines.append(("decided", f"{said}, id {row['id']}"))
     today = told["today"]
     if today is None:
         lines.append(("today", f"in the {told['from']}, in no set"))

@@ -160,6 +160,9 @@ def test_the_demo_is_taken_out_and_a_person_s_work_stays(clone):
     write_csv(pd.DataFrame({"by": [reviewer.NAME]}), paths.REVIEWS / "demo.csv")
     write_csv(pd.DataFrame({"by": [reviewer.NAME]}), paths.REVIEWS / "demo-2.csv")
     write_csv(pd.DataFrame({"by": ["ann"]}), paths.REVIEWS / "demonstration.csv")
+    taken_back = pd.DataFrame({"image": ["library/cat/0.jpg", "mine/a.jpg"], "decision": ["1", "2"]})
+    write_csv(taken_back, paths.REPLACED)
+    write_csv(taken_back[:1], paths.REVIEWS / "apply.csv")
     config.set_root("library", "mine", clone / "mine")
     mine = labels.check(pd.DataFrame({"image": ["mine/a.jpg"], "label": ["cat"]}), ["mine"], "")
     labels.write(pd.concat([labels.read(paths.LABELS, [*ROOTS, "mine"]), mine]), paths.LABELS)
@@ -167,6 +170,7 @@ def test_the_demo_is_taken_out_and_a_person_s_work_stays(clone):
     assert demo.remove(paths.DEMO) == written
     assert labels.read(paths.LABELS, [*ROOTS, "mine"])["image"].tolist() == ["mine/a.jpg"]
     assert [path.name for path in paths.REVIEWS.iterdir()] == ["demonstration.csv"]
+    assert paths.REPLACED.read_text() == "image,decision\nmine/a.jpg,2\n"
     assert not paths.DEMO.exists()
     assert list(paths.BENCHMARKS.iterdir()) == []
 
