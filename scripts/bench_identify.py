@@ -242,17 +242,17 @@ def programs(work: Path, pool: Path, names: list[str], rivals: str) -> Iterator[
     bundle_, python = str(work / "model"), sys.executable
     yield "usual recipe", run([python, "-c", REPORT + USUAL_RECIPE], [bundle_, str(pool)], work)
     yield "obvious loop", run([python, "-c", REPORT + OBVIOUS_LOOP], [bundle_, str(pool), str(OBVIOUS)], work)
-    if rivals and has(rivals, "torch", "timm"):
-        bf16 = "AVX-512 BF16" in machine.describe()["instructions"]
-        for precision, batch in (("bf16", BATCH if bf16 else BATCH // 4), ("f32", BATCH)):  # it takes long to emulate
-            arguments = ["", str(pool), precision, str(batch)]
-            yield f"torch {precision}", run([rivals, "-c", REPORT + TORCH], arguments, work)
     if rivals and has(rivals, "openvino", "cv2"):
         for name in [name for name in names if name in ("openvino", "openvino-int8")]:
             files = [str(graph(work, name)), str(pool)]
             yield f"by hand {name}", run([rivals, "-c", REPORT + BY_HAND], files, work)
     for name in names:
         yield f"identify {name}", identify(work, pool, name)
+    if rivals and has(rivals, "torch", "timm"):
+        bf16 = "AVX-512 BF16" in machine.describe()["instructions"]
+        for precision, batch in (("bf16", BATCH if bf16 else BATCH // 4), ("f32", BATCH)):  # it takes long to emulate
+            arguments = ["", str(pool), precision, str(batch)]
+            yield f"torch {precision}", run([rivals, "-c", REPORT + TORCH], arguments, work)
 
 
 def has(python: str, *modules: str) -> bool:
