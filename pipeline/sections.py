@@ -204,6 +204,11 @@ class Queue(Section):
     max_rows: Positive
 
 
+class Throwaway(Section):
+    least_score: Share
+    max_rows: Positive
+
+
 class Reported(BaseModel):
     """What a paper says of a network: never mixed with what is measured here."""
 

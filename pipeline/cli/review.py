@@ -3,8 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pipeline import paths
-from pipeline.cli.common import Verb, answer, existing, now
+from pipeline.cli.common import Verb, answer, existing, now, of_throwaway, queue_of
 from pipeline.errors import Exit
 
 
@@ -15,6 +14,7 @@ def add(verb: Verb) -> None:
     )
     command.add_argument("--take", type=Path, metavar="CSV", help="take the decisions of a filled table")
     command.add_argument("--by", default="", help="who decided; with --take")
+    of_throwaway(command)
 
     command = verb("apply", apply, "bring the reviews into data/labels.csv; doing so twice changes nothing")
     command.add_argument("--dry-run", action="store_true", help="say what would change")
@@ -23,17 +23,21 @@ def add(verb: Verb) -> None:
 def review(args: argparse.Namespace) -> int:
     from pipeline.review import sheets
 
+    queue = queue_of(args)
+    of = f" --throwaway {queue.parent.name}" if args.throwaway is not None else ""
     if args.take:
-        path, number = sheets.take(args.take, by=args.by, at=now())
+        path, number = sheets.take(args.take, queue, by=args.by, at=now())
         return answer(
             args, {"decisions": number, "file": str(path)}, f"{number} decisions in {path}; next: wallaby apply"
         )
     if args.sheet:
-        number = sheets.write(args.sheet)
+        number = sheets.write(args.sheet, queue)
         text = f"{number} images in {args.sheet}: fill `decision` with yes, a class, keep, unknown or bad; then\n"
-        return answer(args, {"images": number}, f"{text}  wallaby review --take {args.sheet} --by YOUR-NAME")
-    page = existing(paths.QUEUE / "index.html").resolve()
-    return answer(args, {"page": str(page)}, f"look at {page.as_uri()}\ndecide with: wallaby review --sheet sheet.csv")
+        return answer(args, {"images": number}, f"{text}  wallaby review{of} --take {args.sheet} --by YOUR-NAME")
+    page = existing(queue / "index.html").resolve()
+    return answer(
+        args, {"page": str(page)}, f"look at {page.as_uri()}\ndecide with: wallaby review{of} --sheet sheet.csv"
+    )
 
 
 def apply(args: argparse.Namespace) -> int:
