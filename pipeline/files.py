@@ -13,11 +13,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import DataError, from_os_error
+from pipeline.errors import DataError, ResumableError, from_os_error
 
 SCHEMA_VERSION = "1"
 VERSION_KEY = b"wallaby_schema"
@@ -70,6 +71,30 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
+@contextmanager
+def alone(lock: Path, what: str) -> Iterator[None]:
+    """Holds `lock`: of processes that would spoil each other's work, one runs.
+
+    Args:
+      what: what runs, "training" say.
+
+    Raises:
+      ResumableError: if another process holds it.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    taken = filelock.FileLock(lock)
+    try:
+        taken.acquire(timeout=0)
+    except filelock.Timeout:
+        raise ResumableError(
+            f"another {what} runs in this workspace", where=lock, mend="wait for it, or stop it"
+        ) from None
+    try:
+        yield
+    finally:
+        taken.release()
+
+
 def write_text(text: str, path: Path) -> None:
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -94,13 +119,21 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
         frame.to_csv(temporary, index=False, lineterminator="\n")
 
 
-def write_table(frame: pd.DataFrame, path: Path, **metadata: str) -> None:
-    """Writes a Parquet table with its schema version; equal rows give equal bytes."""
-    table = pa.Table.from_pandas(frame, preserve_index=False)
+def write_table(frame: pd.DataFrame | pa.Table, path: Path, *, plain: str = "", **metadata: str) -> None:
+    """Writes a Parquet table with its schema version; equal rows give equal bytes.
+
+    Args:
+      plain: a column of numbers that no compression shortens much, and any slows down.
+    """
+    table = frame if isinstance(frame, pa.Table) else pa.Table.from_pandas(frame, preserve_index=False)
     extra = {key.encode(): value.encode() for key, value in metadata.items()}
     table = table.replace_schema_metadata({VERSION_KEY: SCHEMA_VERSION.encode(), **extra})
+    how: dict[str, Any] = {"compression": "zstd"}
+    if plain in table.column_names:
+        others = [_leaf(field) for field in table.schema if field.name != plain]
+        how = {"compression": dict.fromkeys(others, "zstd"), "use_dictionary": others}
     with atomic(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table, temporary, **how)
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
@@ -109,6 +142,11 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     Raises:
       DataError: if it is missing, cut short, or of another schema version.
     """
+    return read_arrow(path, columns).to_pandas()
+
+
+def read_arrow(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """As `read_table`, but as Arrow has it: where a frame of lists would cost too much."""
     try:
         table = pq.read_table(path, columns=columns)
     except FileNotFoundError:
@@ -121,7 +159,12 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
         raise DataError(
             f"schema version {version}, this program reads {SCHEMA_VERSION}", where=path, mend="run `dvc repro --force`"
         )
-    return table.to_pandas()
+    return table
+
+
+def _leaf(field: pa.Field) -> str:
+    """What Parquet calls the values of a column."""
+    return f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
 
 
 def digest(path: Path) -> str:

@@ -21,11 +21,16 @@ class _Lines:
         sys.stderr.flush()
 
 
-def bar(what: str, total: int, unit: str = " images") -> tqdm:
-    """A bar to be advanced with `update(n)` and closed, or used in a `with` block."""
+def bar(what: str, total: int, unit: str = " images", *, done: int = 0) -> tqdm:
+    """A bar to be advanced with `update(n)` and closed, or used in a `with` block.
+
+    Args:
+      done: what an earlier run has done; it counts neither for the rate nor for the time left.
+    """
     terminal = sys.stderr.isatty()
     return tqdm(
         total=total,
+        initial=done,
         desc=what,
         unit=unit,
         file=sys.stderr if terminal else _Lines(),
@@ -34,7 +39,7 @@ def bar(what: str, total: int, unit: str = " images") -> tqdm:
         delay=0.5 if terminal else 30,
         dynamic_ncols=terminal,
         leave=terminal,
-        bar_format=None if terminal else "{desc}: {n_fmt} of {total_fmt}, {rate_fmt}, {remaining} left",
+        bar_format=None if terminal else "{desc}: {n_fmt} of {total_fmt}, {rate_fmt}, {remaining} left{postfix}",
     )
 
 

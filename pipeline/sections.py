@@ -195,6 +195,7 @@ class Identify(Section):
     batch_size: Positive
     shard_rows: Positive
     top_k: Positive
+    embeddings: bool
 
 
 class Queue(Section):

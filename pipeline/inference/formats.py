@@ -4,7 +4,7 @@ import importlib.util
 import logging
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,10 +43,14 @@ class Format:
     usage: str
 
 
-def find(name: str) -> Format:
-    """Raises UsageError for an unknown format (the nearest is offered), or if what it needs is not installed."""
+def find(name: str, *, others: Iterable[str] = ()) -> Format:
+    """Finds a format of the model; `others`, not those of the model, could be meant by a mistyped name too.
+
+    Raises:
+      UsageError: for an unknown format (the nearest is offered), or if what it needs is not installed.
+    """
     if name not in FORMATS:
-        raise UsageError(f"unknown format '{name}'", where="wallaby export", mend=nearest(name, set(FORMATS)))
+        raise UsageError(f"unknown format '{name}'", where="wallaby export", mend=nearest(name, {*FORMATS, *others}))
     missing = [module for module in FORMATS[name].needs if importlib.util.find_spec(module) is None]
     if missing:
         raise UsageError(

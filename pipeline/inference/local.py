@@ -1,87 +1,147 @@
 """The local engine: identifies the images of a table on this machine, shard by shard, in constant memory."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
-from pipeline.evaluation import scores
-from pipeline.inference import store
-from pipeline.inference.runtime import Runtime, predict_all
-from pipeline.library import labels
+from pipeline import errors
+from pipeline.inference import prediction, store
+from pipeline.inference.prediction import Load, Seconds
+from pipeline.inference.repeats import Repeats
+from pipeline.inference.runtime import Runtime
 from pipeline.progress import bar
 
+COPIES_AT_ONCE = 65_536  # looked up together: each shard that they are copied from is read once for them all
 
-@dataclass(frozen=True)
-class Counts:
-    """Of this run: images identified, failed, and those that were predicted before."""
+Pieces = Callable[[], Iterable[pd.DataFrame]]
 
-    identified: int
-    failed: int
-    before: int
+
+@dataclass
+class Told:
+    """What a run has done.
+
+    Attributes:
+      predicted: images that got a row in this run, whatever it says.
+      copied: those of them whose content was predicted for another image.
+      before: images whose row was there.
+      seconds: what each step took.
+    """
+
+    predicted: int = 0
+    copied: int = 0
+    before: int = 0
+    seconds: Seconds = field(default_factory=Seconds, compare=False)
 
 
 def identify(
-    pieces: Iterable[pd.DataFrame],
+    pieces: Pieces,
     total: int,
     *,
     runtime: Runtime,
-    folders: dict[str, Path],
+    load: Load,
     out: store.Store,
     batch_size: int,
     shard_rows: int,
     top_k: int,
-) -> Counts:
+    embeddings: bool,
+) -> Told:
     """Predicts every image of `pieces` that `out` does not have yet, and drops from `out` what is no longer asked for.
 
+    In memory are 8 bytes an image (16 for a moment), 20 a repeated content, and a shard.
+
     Args:
-      pieces: tables with columns `image`, `sha256`, `failure` (of the index: such an image is not read again).
+      pieces: gives, whenever it is called, the same tables with columns `image`, `sha256` and `failure` (of the index:
+        such an image is not read again).
       total: images in all pieces.
+      load: see `prediction.predict`.
+      shard_rows: images in a shard.
     """
+    out.forget_skipped()
     done = out.done()
-    wanted: list[np.ndarray] = []
-    waiting = pd.DataFrame()
-    identified = failed = 0
+    todo = store.gather((store.missing(piece, done) for piece in pieces()), store.content_keys)
+    repeats = Repeats(todo, out)
+    told = Told(before=total - len(todo))
 
-    def commit(rows: pd.DataFrame) -> None:
-        nonlocal identified, failed
-        predicted = _predict(rows, runtime, folders, batch_size, top_k, progress)
-        out.append(predicted.assign(model=runtime.model))
-        failures = int((predicted["failure"] != "").sum())
-        identified, failed = identified + len(rows) - failures, failed + failures
+    with bar("identify", total, done=told.before) as progress:
+        shards = _Shards(out, repeats, shard_rows, told, progress)
 
-    with bar("identify", total) as progress:
-        for piece in pieces:
-            wanted.append(store.keys(piece))
-            todo = store.missing(piece, done)
-            progress.update(len(piece) - len(todo))
-            waiting = pd.concat([waiting, todo], ignore_index=True)
-            while len(waiting) >= shard_rows:
-                commit(waiting[:shard_rows])
-                waiting = waiting[shard_rows:].reset_index(drop=True)
-        if len(waiting):
-            commit(waiting)
-    out.keep_only(np.sort(np.concatenate(wanted)) if wanted else np.empty(0, np.uint64))
-    return Counts(identified, failed, total - identified - failed)
+        def predict(tables: Iterable[pd.DataFrame]) -> None:
+            for rows in prediction.stream(
+                tables,
+                runtime,
+                load=load,
+                batch_size=batch_size,
+                top_k=top_k,
+                embeddings=embeddings,
+                seconds=told.seconds,
+            ):
+                shards.add(rows)
+
+        predict(repeats.to_read(store.missing(piece, done)) for piece in pieces())
+        shards.commit()
+        for some in _together(_copies(pieces, done, repeats) if len(repeats) else [], COPIES_AT_ONCE):
+            copied: set[str] = set()
+            for rows in repeats.copies(some):
+                shards.add(rows)
+                copied |= set(rows["image"])
+            told.copied += len(copied)
+            predict([some[~some["image"].isin(copied)]])
+        shards.commit()
+    if len(done) > told.before:
+        out.keep_only(store.gather(pieces()))
+    return told
 
 
-def _predict(rows, runtime, folders, batch_size, top_k, progress) -> pd.DataFrame:
-    rows = rows.reset_index(drop=True)
-    readable = rows.index[rows["failure"] == ""]
-    paths = [labels.locate(image, folders) for image in rows.loc[readable, "image"]]
-    classes = runtime.classes
-    tables, reasons = [scores.describe(np.ones((0, len(classes))), classes, top_k=top_k)], []
-    for probs, failures in predict_all(runtime, paths, batch_size):
-        reasons += failures
-        progress.update(len(failures))
-        if len(probs):
-            tables.append(scores.describe(probs, classes, top_k=top_k))
-    rows.loc[readable, "failure"] = reasons
-    progress.update(len(rows) - len(readable))
-    said = pd.concat(tables, ignore_index=True)
-    said.index = rows.index[rows["failure"] == ""]
-    joined = rows[["image", "sha256", "failure"]].join(said)
-    joined["label"] = joined["label"].fillna("")
-    return joined
+class _Shards:
+    """Gathers predictions into shards of the size that is asked for, and commits them."""
+
+    def __init__(self, out: store.Store, repeats: Repeats, shard_rows: int, told: Told, progress: tqdm):
+        self._out, self._repeats, self._shard_rows, self._told = out, repeats, shard_rows, told
+        self._progress, self._failed = progress, 0
+        self._waiting: list[pd.DataFrame] = []
+        self._number = 0
+
+    def add(self, rows: pd.DataFrame) -> None:
+        errors.stop_if_asked()
+        self._waiting.append(rows)
+        self._number += len(rows)
+        self._told.predicted += len(rows)
+        self._failed += int((rows["failure"] != "").sum())
+        self._progress.set_postfix_str(f"{self._failed} failed", refresh=False)
+        self._progress.update(len(rows))
+        while self._number >= self._shard_rows:
+            self.commit()
+
+    def commit(self) -> None:
+        """Writes what waits, at most a shard of it."""
+        if not self._number:
+            return
+        started = time.perf_counter()
+        waiting = pd.concat(self._waiting, ignore_index=True)
+        rows, rest = waiting[: self._shard_rows], waiting[self._shard_rows :]
+        self._repeats.note(self._out.append(rows), rows)
+        self._waiting, self._number = [rest], len(rest)
+        self._told.seconds.write += time.perf_counter() - started
+
+
+def _copies(pieces: Pieces, done: np.ndarray, repeats: Repeats) -> Iterator[pd.DataFrame]:
+    for piece in pieces():
+        todo = store.missing(piece, done)
+        yield todo.drop(repeats.to_read(todo).index)
+
+
+def _together(tables: Iterable[pd.DataFrame], least: int) -> Iterator[pd.DataFrame]:
+    """Joins tables until they have at least so many rows."""
+    waiting: list[pd.DataFrame] = []
+    for table in tables:
+        if len(table):
+            waiting.append(table)
+        if sum(map(len, waiting)) >= least:
+            yield pd.concat(waiting, ignore_index=True)
+            waiting = []
+    if waiting:
+        yield pd.concat(waiting, ignore_index=True)

@@ -62,7 +62,12 @@ def read(path: Path, image_size: int) -> np.ndarray:
     Raises:
       PictureError: if the file is missing, empty or no picture.
     """
-    picture = decode(load_bytes(path), least_side=image_size, max_megapixels=math.inf)
+    return to_pixels(load_bytes(path), image_size)
+
+
+def to_pixels(data: bytes, image_size: int) -> np.ndarray:
+    """As `read`, from the file's bytes."""
+    picture = decode(data, least_side=image_size, max_megapixels=math.inf)
     return np.asarray(picture.resize((image_size, image_size), Image.Resampling.BILINEAR))
 
 

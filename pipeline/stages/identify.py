@@ -3,16 +3,15 @@
 import itertools
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
 
-from pipeline import bundle, config, errors, sections
+from pipeline import bundle, config, errors, files, sections
 from pipeline.files import read_table, write_json
-from pipeline.inference import ensemble, local, store
-
-COLUMNS = ["image", "sha256", "failure"]
+from pipeline.inference import ensemble, local, prediction, store
 
 
 def main(model_folder: str, pool_table: str, excluded_table: str, out: str) -> None:
@@ -23,36 +22,54 @@ def main(model_folder: str, pool_table: str, excluded_table: str, out: str) -> N
     excluded = read_table(Path(excluded_table))
     unknown = excluded.loc[excluded["reason"] == "unknown", ["image", "sha256"]].assign(failure="")
     total = pq.read_metadata(pool_table).num_rows + len(unknown)
-    pieces = itertools.chain([unknown], store.stream(Path(pool_table), COLUMNS, params.shard_rows))
+    predictions = store.Store(
+        Path(out), runtime.key, embeddings=params.embeddings, digest=runtime.model, top_k=str(params.top_k)
+    )
+    summary = Path(out) / "summary.json"
+    summary.unlink(missing_ok=True)  # that of an earlier run, until this one has finished
+
+    def pieces() -> Iterator[pd.DataFrame]:
+        return itertools.chain([unknown], store.stream(Path(pool_table), prediction.ASKED, params.shard_rows))
 
     started = time.perf_counter()
-    counts = local.identify(
+    told = local.identify(
         pieces,
         total,
         runtime=runtime,
-        folders=roots.folders,
-        out=store.Store(Path(out), runtime.key),
+        load=prediction.from_folders(roots.folders),
+        out=predictions,
         **params.model_dump(exclude={"ensemble"}),
     )
     seconds = time.perf_counter() - started
 
-    failures = store.read(Path(out), ["image", "failure"])["failure"] if total else pd.Series(dtype=str)
-    failed = int((failures != "").sum())
-    rate = round((counts.identified + counts.failed) / seconds, 1)
+    counts = predictions.count()
+    rate = round(told.predicted / seconds, 1)
+    steps = {step: round(value, 2) for step, value in vars(told.seconds).items()}
     write_json(
         {
             "model": runtime.model,
             "pool": total,
-            "identified": total - failed,
-            "failed": failed,
-            "identified_before": counts.before,
+            **counts,
+            "identified_before": told.before,
+            "copied": told.copied,
             "seconds": round(seconds, 2),
+            "seconds_by_step": steps,
             "images_per_second": rate,
         },
-        Path(out) / "summary.json",
+        summary,
     )
-    print(f"identify: {total} = {total - failed} identified + {failed} failed; {rate:.0f} images a second")
+    print(f"identify: {total} = " + " + ".join(f"{number} {what}" for what, number in counts.items()), end="")
+    print(f"; {told.predicted} in this run, {told.copied} of them exact copies, {rate:.0f} images a second")
+    if told.predicted:
+        print("identify: seconds, " + ", ".join(f"{step} {value:.1f}" for step, value in steps.items()))
+    if counts["skipped"]:
+        print("identify: what was skipped is not there, not readable or not what was indexed; the next run asks again")
+
+
+def alone() -> None:
+    with files.alone(config.own("identify.lock"), "identification"):
+        main(*sys.argv[1:])
 
 
 if __name__ == "__main__":
-    errors.run(lambda: main(*sys.argv[1:]))
+    errors.run(alone)

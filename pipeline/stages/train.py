@@ -6,10 +6,9 @@ import shutil
 import sys
 from pathlib import Path
 
-import filelock
 import pandas as pd
 
-from pipeline import bundle, config, errors, sections, tracking
+from pipeline import bundle, config, errors, files, sections, tracking
 from pipeline.evaluation import calibration
 from pipeline.files import digest, read_json, read_table, write_csv, write_json
 from pipeline.library import lineage
@@ -123,17 +122,10 @@ def start_run(work: Path, card: bundle.Card, base: bundle.Bundle, rows: pd.DataF
     return run_id
 
 
-def locked() -> None:
-    lock = config.cache("train.lock")
-    lock.parent.mkdir(exist_ok=True)
-    try:
-        with filelock.FileLock(lock, timeout=0):
-            main(*sys.argv[1:])
-    except filelock.Timeout:
-        raise errors.ResumableError(
-            "another training runs in this workspace", where=lock, mend="wait for it, or stop it"
-        ) from None
+def alone() -> None:
+    with files.alone(config.cache("train.lock"), "training"):
+        main(*sys.argv[1:])
 
 
 if __name__ == "__main__":
-    errors.run(locked)
+    errors.run(alone)

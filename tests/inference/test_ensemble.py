@@ -10,7 +10,7 @@ from builders import noise, phash, put, sha
 from pipeline import bundle
 from pipeline.errors import DataError, LeakageError, UsageError
 from pipeline.evaluation import calibration
-from pipeline.files import read_json, write_table
+from pipeline.files import digest, read_json, write_table
 from pipeline.inference import ensemble, store
 from pipeline.inference.runtime import KerasRuntime, predict_all
 from pipeline.library import lineage, pictures
@@ -92,9 +92,9 @@ def test_predictions_of_a_model_and_of_an_ensemble_with_it_are_never_mixed(model
 
 
 def test_a_bundle_is_named_with_its_digest_which_dvc_can_see(model, older, folder):
-    for digest, says in (("", "digest of the bundle's model is missing"), ("0" * 12, "holds another model than 0000")):
+    for given, says in (("", "digest of the bundle's model is missing"), ("0" * 12, "holds another model than 0000")):
         with pytest.raises(UsageError, match=says) as refused:
-            ensemble.load_further({str(folder / "older"): digest}, model, where="evaluate.ensemble")
+            ensemble.load_further({str(folder / "older"): given}, model, where="evaluate.ensemble")
         assert f'evaluate.ensemble: {{{folder / "older"}: "{older.card.model_digest[:12]}"}}' in refused.value.mend
 
 
@@ -137,9 +137,8 @@ def test_the_stage_identify_asks_the_ensemble_and_starts_anew_when_it_changes(tm
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     names = [f"pool/{n}.png" for n in range(3)]
-    for number, name in enumerate(names):
-        put(tmp_path / name, noise(number))
-    write_table(pd.DataFrame({"image": names, "sha256": [sha(n) for n in names], "failure": ""}), tmp_path / "pool.pq")
+    contents = [digest(put(tmp_path / name, noise(number))) for number, name in enumerate(names)]
+    write_table(pd.DataFrame({"image": names, "sha256": contents, "failure": ""}), tmp_path / "pool.pq")
     write_table(pd.DataFrame({"image": [], "sha256": [], "reason": []}, dtype="str"), tmp_path / "excluded.pq")
     one, two = made(tmp_path / "one"), made(tmp_path / "two", side=24, seed=5)
     params = PARAMS.read_text(encoding="utf-8").replace("    pool: data/demo/pool", "    pool: pool")

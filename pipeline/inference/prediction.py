@@ -1,0 +1,209 @@
+"""From rows of the index to rows of predictions: what every engine does with the images that it is given."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from pipeline.errors import DataError, ResumableError
+from pipeline.evaluation import scores
+from pipeline.inference import reading, store
+from pipeline.inference.runtime import Runtime
+from pipeline.library import labels, pictures
+
+ASKED = ["image", "sha256", "failure"]
+ROWS_A_PICTURE = 8  # rows of a batch, at most, by pictures that it may hold: most of an index may be failures
+
+Load = Callable[[str], bytes]
+
+
+@dataclass
+class Seconds:
+    """Time spent on each step; reading and decoding are summed over the threads."""
+
+    read: float = 0.0
+    decode: float = 0.0
+    infer: float = 0.0
+    write: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Read:
+    """The pixels of a picture at each size of the runtime, or the reason why there are none; and what they cost."""
+
+    pixels: list[np.ndarray]
+    failure: str
+    read: float = 0.0
+    decode: float = 0.0
+
+
+def from_folders(folders: dict[str, Path]) -> Load:
+    """Loads images from the folders of their roots.
+
+    Where a folder has gone as a whole, all its pictures would seem to be missing: ResumableError stops the run.
+    """
+
+    def load(image: str) -> bytes:
+        try:
+            return pictures.load_bytes(labels.locate(image, folders))
+        except pictures.PictureError:
+            _refuse_gone(image, folders)
+            raise
+
+    return load
+
+
+def _refuse_gone(image: str, folders: dict[str, Path]) -> None:
+    """Of an unmounted folder nothing is left, or an empty one; a folder that was deleted is just not there."""
+    root, *names, _ = image.split("/")
+    folder = folders[root]
+    for name in [None, *names]:
+        folder = folder if name is None else folder / name
+        try:
+            with os.scandir(folder) as entries:
+                gone = next(entries, None) is None
+        except (FileNotFoundError, PermissionError):
+            gone = name is None
+            names = []
+        except OSError:
+            gone = True
+        if gone:
+            raise ResumableError(
+                f"a folder of root '{root}' is gone or empty while its pictures are read",
+                where=folder,
+                mend="mount it and run the same command again; if it was emptied on purpose, run `dvc repro`",
+            )
+
+
+def predict(
+    rows: pd.DataFrame, runtime: Runtime, *, load: Load, batch_size: int, top_k: int, embeddings: bool
+) -> pd.DataFrame:
+    """Returns the predictions of `rows`, one each, in their order.
+
+    Args:
+      rows: columns `image`, `sha256` and `failure`; one with a failure, the index's, is not read again.
+      load: gives the bytes of the image called ROOT/path; raises PictureError with the reason if it cannot.
+      batch_size: pictures in the network at once.
+      top_k: classes kept of each image.
+      embeddings: whether what the (first) head gets is kept.
+
+    Returns:
+      `store.COLUMNS` and, if wanted, `embedding` (float16, F values). What was asked of no network, since the picture
+      could not be read or is no longer the one that was indexed, has its reason in `failure`.
+
+    Raises:
+      DataError: if the model says of a picture what is no probability.
+    """
+    found = stream([rows], runtime, load=load, batch_size=batch_size, top_k=top_k, embeddings=embeddings)
+    nothing = _described([], [], runtime, None, None, top_k=top_k, embeddings=embeddings)
+    return pd.concat([nothing, *found], ignore_index=True)
+
+
+def stream(
+    tables: Iterable[pd.DataFrame],
+    runtime: Runtime,
+    *,
+    load: Load,
+    batch_size: int,
+    top_k: int,
+    embeddings: bool,
+    seconds: Seconds | None = None,
+) -> Iterator[pd.DataFrame]:
+    """As `predict`, of many tables, batch by batch: the next pictures are read across the borders of tables.
+
+    Args:
+      seconds: what each step takes is added here.
+    """
+    seconds = Seconds() if seconds is None else seconds
+
+    def read(row: tuple[str, str, str]) -> _Read:
+        return _read(*row, load, runtime.image_sizes)
+
+    for rows, results in reading.ahead(read, _batches(tables, batch_size)):
+        seconds.read += sum(result.read for result in results)
+        seconds.decode += sum(result.decode for result in results)
+        started = time.perf_counter()
+        readable = [result.pixels for result in results if not result.failure]
+        probs = features = None
+        if readable:
+            pixels = [np.stack(at_one_size) for at_one_size in zip(*readable, strict=True)]
+            probs, features = runtime.predict_with_features(*pixels) if embeddings else (runtime.predict(*pixels), None)
+        failures = [result.failure for result in results]
+        said = _described(rows, failures, runtime, probs, features, top_k=top_k, embeddings=embeddings)
+        seconds.infer += time.perf_counter() - started
+        yield said
+
+
+def _batches(tables: Iterable[pd.DataFrame], batch_size: int) -> Iterator[list[tuple[str, str, str]]]:
+    """Rows with `batch_size` pictures to be read among them, unless hardly any is."""
+    batch, pictures_ = [], 0
+    for table in tables:
+        for row in table[ASKED].itertuples(index=False, name=None):
+            batch.append(row)
+            pictures_ += row[2] == ""
+            if pictures_ == batch_size or len(batch) == ROWS_A_PICTURE * batch_size:
+                yield batch
+                batch, pictures_ = [], 0
+    if batch:
+        yield batch
+
+
+def _read(image: str, sha256: str, failure: str, load: Load, image_sizes: tuple[int, ...]) -> _Read:
+    if failure:
+        return _Read([], failure)
+    pixels: list[np.ndarray] = []
+    started = time.perf_counter()
+    loaded = None
+    try:
+        data = load(image)
+        loaded = time.perf_counter()
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise pictures.PictureError(store.CHANGED)
+        pixels = [pictures.to_pixels(data, size) for size in image_sizes]
+    except pictures.PictureError as reason:
+        failure = str(reason)
+    ended = time.perf_counter()
+    loaded = loaded or ended
+    return _Read(pixels, failure, loaded - started, ended - loaded)
+
+
+def _described(
+    rows: list[tuple[str, str, str]],
+    failures: list[str],
+    runtime: Runtime,
+    probs: np.ndarray | None,
+    features: np.ndarray | None,
+    *,
+    top_k: int,
+    embeddings: bool,
+) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=ASKED, dtype="str").assign(failure=pd.Series(failures, dtype="str"))
+    readable = table.index[table["failure"] == ""]
+    if probs is None:
+        probs = np.ones((0, len(runtime.classes)))
+    _refuse_no_numbers(probs, table["image"][readable])
+    said = scores.describe(probs, runtime.classes, top_k=top_k).set_index(readable)
+    if embeddings:
+        values = np.empty((0, 1), np.float16) if features is None else features.astype(np.float16)
+        offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
+        lists = pa.ListArray.from_arrays(offsets, pa.array(values.ravel()))
+        said[store.EMBEDDING] = pd.Series(pd.arrays.ArrowExtensionArray(lists), index=readable)
+    joined = table.join(said).assign(model=runtime.model)
+    joined["label"] = joined["label"].fillna("")
+    return store.typed(joined)
+
+
+def _refuse_no_numbers(probs: np.ndarray, images: pd.Series) -> None:
+    bad = ~np.isfinite(probs).all(axis=1)
+    if bad.any():
+        raise DataError(
+            f"the model gives no numbers (NaN) for {bad.sum()} of {len(images)} images",
+            where=f"{images[bad].iloc[0]}, for one",
+            mend="its weights are spoilt: train again, with a lower learning rate or in float32",
+        )
