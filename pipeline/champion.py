@@ -17,12 +17,13 @@ from pipeline import bundle, rounds
 from pipeline.errors import DataError, GateError, UsageError
 from pipeline.evaluation import scores, thresholds
 from pipeline.files import atomic_folder, digest, read_json, read_table, write_csv, write_table, write_text
+from pipeline.inference import pool
 from pipeline.library import labels
 from pipeline.library.classes import Classes
 from pipeline.library.tables import read_csv
 
 SCORES = "scores.parquet"
-EVALUATED = (SCORES, thresholds.FILE)  # what a champion takes along of its evaluation; the first is never missing
+EVALUATED = (SCORES, thresholds.FILE, pool.OPINIONS)  # what a champion takes along; the first is never missing
 HISTORY = "history.csv"
 COLUMNS = ["at", "by", "action", "round", "model", "verdict", "reason"]
 RELEASED, FORCED, ROLLED_BACK = "released", "forced", "rolled back"
@@ -145,11 +146,12 @@ def keep(released: Path, champions: Path) -> Path | None:
     return folder
 
 
-def install(change: Change, model: Path, evaluation: Path, released: Path) -> bool:
+def install(change: Change, model: Path, evaluation: Path, released: Path, predictions: Path | None = None) -> bool:
     """Makes a model the champion, as a whole or not at all; returns False if it is the champion already.
 
     Args:
       model, evaluation: where its bundle and its scores lie; the same folder for a former champion.
+      predictions: those of the pool: what the model said of it stays with the champion (recipe `disagree`).
     """
     card = current(released)
     if card is not None and card.model_digest == change.card.model_digest:
@@ -157,6 +159,8 @@ def install(change: Change, model: Path, evaluation: Path, released: Path) -> bo
     rows = pd.concat([history(released), pd.DataFrame([change.row])], ignore_index=True)
     with atomic_folder(released) as new:
         _copy(model, evaluation, new)
+        if predictions is not None:
+            pool.write_opinions(predictions, new / pool.OPINIONS, model=change.card.model_digest)
         write_csv(rows, new / HISTORY)
     return True
 

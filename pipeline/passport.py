@@ -34,7 +34,7 @@ def of_image(asked: str) -> dict[str, Any]:
     Raises:
       DataError: if no such image is indexed; similar names are offered.
     """
-    row = _find(asked)
+    row = find(asked)
     if "near" in row:  # a picture that is not indexed
         return row
     image, sha256 = row["image"], row["sha256"]
@@ -85,7 +85,7 @@ def of_class(name: str) -> tuple[dict[str, Any], pd.DataFrame]:
     return (row[0] if row else {"label": name}), images.sort_values(["state", "image"], ignore_index=True)
 
 
-def _find(asked: str) -> dict[str, Any]:
+def find(asked: str) -> dict[str, Any]:
     found = _indexed(pc.field("image") == asked)
     if not found and HASH.fullmatch(asked.removeprefix("sha256:")):
         found = _indexed(pc.starts_with(pc.field("sha256"), asked.removeprefix("sha256:")))
@@ -114,9 +114,9 @@ def _find(asked: str) -> dict[str, Any]:
 
 def _indexed(condition: pa.compute.Expression) -> list[dict[str, Any]]:
     found = []
-    for name in ("library", "pool"):
+    for name, place in {"library": "library", "pool": "pool", "quarantined": "quarantine"}.items():
         rows = _rows(_existing(paths.INDEX / f"{name}.parquet"), condition)
-        found += [{**row, "from": name} for row in rows]
+        found += [{**row, "from": place} for row in rows]
     return found
 
 

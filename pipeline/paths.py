@@ -11,6 +11,7 @@ BASE = Path("data/base")
 RELEASED = Path("data/released")
 CHAMPIONS = Path("data/champions")
 DEMO = Path("data/demo")
+QUARANTINE = Path("data/quarantine.csv")
 
 INDEX = Path("data/index")
 CURATED = Path("data/curated")

@@ -11,14 +11,11 @@ from pipeline import bundle, config, paths, sections, upcoming
 from pipeline.errors import DataError
 from pipeline.evaluation import assessment, forecast
 from pipeline.files import read_json, read_table, write_json
-from pipeline.inference import outputs, store
+from pipeline.inference import pool, stored
 from pipeline.library import board
 from pipeline.library.benchmarks import PREFIX
 
-MEASURED = ("val", "test")
-JUDGED = "judged"  # what classes are judged on: test and benchmarks
 FLIPS = 0.04  # of the images, between two trainings of all weights: measured (docs/throwaway.md)
-BOARD = ["label", "cutoff", "had", "now"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,11 @@ def make() -> Preview:
     rows = upcoming.sets(coming, seen)
     key = ["sha256", "label", "set"]
     if set(rows[key].itertuples(index=False)) == set(today[key].itertuples(index=False)):
-        raise DataError("no set would change: nothing was decided since the last round", where=paths.REVIEWS, mend="`wallaby review`")
+        raise DataError(
+            "the next round's sets would be this one's: nothing was decided since",
+            where=paths.REVIEWS,
+            mend="`wallaby review --sheet FILE`, then `wallaby review --take FILE --by NAME`",
+        )
     features = _Features(card.model_digest, wanted={*rows["sha256"], *today["sha256"]})
 
     now, then = bundle.read_classes(paths.MODEL), sorted(rows.loc[rows["set"] == "train", "label"].unique())
@@ -74,12 +75,12 @@ def make() -> Preview:
     predicted = scores.drop_duplicates("sha256").set_index("sha256")["predicted"]
     right = (asked["sha256"].map(predicted) == asked["label"]).astype(float)
     known = asked["label"].isin(now) & asked["sha256"].isin(predicted.index)
-    asked = asked.assign(right_now=right.where(known), **{name: label == asked["label"] for name, label in said.items()})
+    asked = asked.assign(right_now=right.where(known))
+    asked = asked.assign(**{name: label == asked["label"] for name, label in said.items()})
 
     params = {"confidence": config.load(sections.Evaluate).confidence, "flips": _flips()}
-    judged = asked[asked["set"].eq("test") | asked["set"].str.startswith(PREFIX)]
     trained = [frame.loc[frame["set"] == "train", "label"].value_counts() for frame in (today, rows)]
-    classes = forecast.by(judged, "label", **params)
+    classes = forecast.by(_judged(asked), "label", **params)
     for name, counts in zip(("train", "train_next"), trained, strict=True):
         classes[name] = classes["label"].map(counts).fillna(0).astype(int)
     told = Preview(
@@ -98,3 +99,105 @@ def make() -> Preview:
     )
     write_json(asdict(told), kept(told.round))
     return told
+
+
+def held() -> dict[str, list[dict[str, Any]]]:
+    """The forecast that was made of the present round, beside what it really became: `sets` and `classes`.
+
+    Returns:
+      Rows of the forecast with `real` (accuracy on the same images' sets), and `within`, whether it is in the interval.
+
+    Raises:
+      DataError: if none was made, or the round is not complete.
+    """
+    card = bundle.check(paths.MODEL)
+    file = kept(card.round)
+    if not file.exists():
+        mend = "`wallaby preview` forecasts the next one"
+        raise DataError(f"no preview was made of round {card.round}", where=file, mend=mend)
+    told = read_json(file)
+    if told["model"] != card.parent_digest:
+        raise DataError(f"the preview of round {card.round} is of another base", where=file, mend="make a new one")
+    scores = read_table(paths.EVALUATION / assessment.SCORES, ["sha256", "label", "set", "label_rank"])
+    scores = scores[scores["label_rank"] > 0].drop_duplicates(["sha256", "set"])
+    right = scores.assign(right=scores["label_rank"] == 1)
+    real = {"sets": right.groupby("set")["right"], "classes": _judged(right).groupby("label")["right"]}
+    columns = {"sets": "set", "classes": "label"}
+    return {
+        name: records(_beside(pd.DataFrame(told[name]), columns[name], real[name].agg(["mean", "size"])))
+        for name in columns
+    }
+
+
+def kept(round_: int) -> Path:
+    """Where the forecast of a round is kept."""
+    return config.cache("preview") / f"round-{round_}.json"
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The table's rows, None where there is nothing."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")
+
+
+class _Features:
+    """What the present model's head gets of images, by content: those of its sets, and of the pool as far as wanted."""
+
+    def __init__(self, model: str, wanted: set[str]):
+        found = stored.read(paths.EVALUATION / "outputs")
+        self._places = pd.Series(np.arange(len(found.sha256)), index=found.sha256.to_numpy())
+        self._places = self._places[~self._places.index.duplicated()]
+        self._values = np.asarray(found.embeddings)
+        missing = wanted - set(self._places.index)
+        if missing:
+            self._add(pool.read(paths.PREDICTIONS), model, missing)
+
+    def _add(self, predictions: pool.Pool, model: str, missing: set[str]) -> None:
+        rows = predictions.rows[predictions.rows["sha256"].isin(missing)].drop_duplicates("sha256")
+        if rows.empty:
+            return
+        if predictions.model != model:
+            what = f"the pool was identified by {predictions.model[:12]}, the model is {model[:12]}"
+            raise DataError(what, where=paths.PREDICTIONS, mend="run `dvc repro identify`")
+        found = pool.embeddings_at(predictions, rows.index.to_numpy())
+        if found is None:
+            raise DataError(
+                "the pool was identified without features",
+                where="configs/params.yaml, identify.embeddings",
+                mend="set it to true, then `dvc repro identify`",
+            )
+        more = pd.Series(np.arange(len(rows)) + len(self._values), index=rows["sha256"].to_numpy())
+        self._places, self._values = pd.concat([self._places, more]), np.concatenate([self._values, found])
+
+    def has(self, rows: pd.DataFrame) -> pd.Series:
+        return rows["sha256"].isin(self._places.index)
+
+    def of(self, rows: pd.DataFrame) -> np.ndarray:
+        """Features (N, F) float32 of rows that have them."""
+        return self._values[self._places[rows["sha256"]].to_numpy()].astype(np.float32)
+
+
+def _learnt(rows: pd.DataFrame, features: _Features) -> pd.DataFrame:
+    return rows[(rows["set"] == "train") & features.has(rows)]
+
+
+def _judged(rows: pd.DataFrame) -> pd.DataFrame:
+    """The images that classes are judged on: those of test and of the benchmarks."""
+    return rows[rows["set"].eq("test") | rows["set"].str.startswith(PREFIX)]
+
+
+def _flips() -> float:
+    """A network whose layers stand still is as good as its head."""
+    return 0.0 if config.load(sections.Train).freeze else FLIPS
+
+
+def _crossing(standing: pd.DataFrame) -> list[dict[str, Any]]:
+    before = board.read(paths.CURATED / "board.csv").set_index("label")["groups"]
+    table = standing.assign(had=standing["label"].map(before).fillna(0).astype(int), now=standing["groups"])
+    short = (table["had"] < table["cutoff"]) | (table["now"] < table["cutoff"])
+    moved = table[short & (table["had"] != table["now"])].sort_values(["now", "label"], ascending=[False, True])
+    return records(moved[["label", "cutoff", "had", "now"]])
+
+
+def _beside(told: pd.DataFrame, column: str, real: pd.DataFrame) -> pd.DataFrame:
+    table = told.assign(real=told[column].map(real["mean"]).round(4), n_real=told[column].map(real["size"]))
+    return table.assign(within=(table["real"] >= table["low"]) & (table["real"] <= table["high"]))

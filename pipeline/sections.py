@@ -10,6 +10,7 @@ from pipeline.paths import workspace
 FOR_PEOPLE = {"tensorboard", "cost_per_hour"}  # of section train: they change nothing that is learnt
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -199,10 +200,18 @@ class Identify(Section):
 
 
 class Queue(Section):
-    low_count_below: Annotated[float, Field(ge=1)]
-    low_count_score: Annotated[float, Field(ge=0, le=1)]
-    look_alike_score: Annotated[float, Field(ge=0, le=1)]
     max_rows: Positive
+    low_count_below: Annotated[float, Field(ge=1)]
+    low_count_score: Probability
+    replace_staged_share: Probability
+    replace_staged_score: Probability
+    look_alike_score: Probability
+    look_alike_images: Annotated[int, Field(ge=1, le=20_000)]
+    unknown_beside: Annotated[int, Field(ge=0, le=50)]
+    disagree_score: Probability
+    purge_score: Probability
+    purge_share: Probability
+    purge_sample: Annotated[int, Field(ge=10)]
 
 
 class Throwaway(Section):

@@ -47,7 +47,7 @@ def read(seen: pd.DataFrame, folder: Path = paths.INDEX) -> Upcoming:
     marked = benchmarks.read_all(paths.BENCHMARKS, names)
     table = decisions.apply(labels.read(paths.LABELS, names), said, marked["image"]).table
     events = classes.read(paths.CLASSES)
-    scanned = pd.concat([read_table(folder / f"{part}.parquet") for part in ("library", "pool")], ignore_index=True)
+    scanned = pd.concat([read_table(table) for table in sorted(folder.glob("*.parquet"))], ignore_index=True)
     listed = pd.concat([table["image"], marked["image"]])
     library, _ = index.divide(scanned, listed, [*roots.library, *roots.benchmark])
     curated = curation.curate(

@@ -21,6 +21,11 @@ def add(verb: Verb) -> None:
     command.add_argument("--min-images", type=int, metavar="N", help="the lowered cutoff, in groups of near-duplicates")
     command.add_argument("--name", default="", help="(default: min-N)")
 
+    command = verb(
+        "preview", preview, "forecast the next round after a review: refit only the head, on stored features"
+    )
+    command.add_argument("--held", action="store_true", help="hold the forecast of the present round against the round")
+
 
 def throwaway(args: argparse.Namespace) -> int:
     from pipeline import throwaway
@@ -69,4 +74,21 @@ def _run(args: argparse.Namespace) -> int:
         return answer(args, result, "")
     terminal.outlook(facts, table)
     print(f"look at {page}")
+    return Exit.DONE
+
+
+def preview(args: argparse.Namespace) -> int:
+    from pipeline import preview
+    from pipeline.terminal import forecasts as terminal
+
+    if args.held:
+        told = preview.held()
+        if args.json:
+            return answer(args, told, "")
+        terminal.held(told)
+        return Exit.DONE
+    made = preview.make()
+    if args.json:
+        return answer(args, vars(made), "")
+    terminal.preview(made)
     return Exit.DONE

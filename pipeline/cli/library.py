@@ -112,7 +112,9 @@ def import_(args: argparse.Namespace) -> int:
 
 
 def board(args: argparse.Namespace) -> int:
+    from pipeline import config, sections
     from pipeline.library import board
+    from pipeline.review import decisions, yields
     from pipeline.terminal import library as terminal
 
     if args.html:
@@ -122,9 +124,12 @@ def board(args: argparse.Namespace) -> int:
     if args.label:
         return _board_of_class(args)
     table = board.read(existing(paths.CURATED / "board.csv"))
+    gains = yields.standing(paths.QUEUE, decisions.read_all(paths.REVIEWS, list(config.load(sections.Roots).folders)))
     if args.json:
-        return answer(args, table.to_dict("records"), "")
+        told = table.merge(gains.drop(columns="short_by"), on="label", how="left").astype(object)
+        return answer(args, told.where(told.notna(), None).to_dict("records"), "")
     terminal.board(table if args.all else table.head(40), len(table))
+    terminal.gains(gains if args.all else gains.head(40), len(gains))
     return Exit.DONE
 
 

@@ -96,9 +96,9 @@ def release(args: argparse.Namespace) -> int:
     by, at = args.by or user(), now()
     if args.rollback:
         model, change = champion.former(paths.RELEASED, paths.CHAMPIONS, to=args.to, by=by, at=at, reason=args.why)
-        evaluation = model
+        evaluation, predictions = model, None
     else:
-        model, evaluation = paths.MODEL, paths.EVALUATION
+        model, evaluation, predictions = paths.MODEL, paths.EVALUATION, paths.PREDICTIONS
         change = champion.candidate(model, evaluation, paths.GATE, by=by, at=at, force=args.force)
     named = f"the model of round {change.card.round} ({change.card.model_digest[:12]})"
     if args.dry_run:
@@ -106,7 +106,7 @@ def release(args: argparse.Namespace) -> int:
     kept = champion.keep(paths.RELEASED, paths.CHAMPIONS)
     if kept:
         rounds.track_with_dvc(kept)
-    new = champion.install(change, model, evaluation, paths.RELEASED)
+    new = champion.install(change, model, evaluation, paths.RELEASED, predictions)
     rounds.track_with_dvc(paths.RELEASED)
     rounds.record_verdict(paths.MODEL, paths.GATE)
     version = tracking.set_champion(

@@ -1,4 +1,4 @@
-"""What the next round's model will be worth, told by a head that is refit on stored features: minutes, and no picture read.
+"""What the next round's model will be worth, told by a head that is refit on stored features: no picture is read.
 
 A refit head is not the next model, whose other layers are trained too. So a head of the same kind is refit on the
 present round's data as well, and the forecast is what the present model really got, moved by the difference of the two.
@@ -56,11 +56,13 @@ def by(rows: pd.DataFrame, column: str, *, confidence: float, flips: float) -> p
         n, sure = len(own), int(own["known"].sum())
         restless = max((float(own["strange"].sum()) + LIKE * every) / (sure + LIKE), flips)
         new = own.loc[~own["known"], "value"]
-        doubt = 2 * restless * sure + (restless + float(new.mean() * (1 - new.mean()))) * len(new) if len(new) else 2 * restless * sure
+        guessed = restless + float(new.mean() * (1 - new.mean())) if len(new) else 0.0
+        doubt = 2 * restless * sure + guessed * len(new)
         forecast, half = float(own["value"].mean()), z * float(np.sqrt(doubt)) / n
         gain = float(own["moved"].mean()) if sure else np.nan
         gain_half = z * float(np.sqrt(2 * restless / sure)) if sure else np.nan
         verdict = NEW if not sure else GAINS if gain > gain_half else LOSES if gain < -gain_half else ""
-        figures = [n, sure, float(own["right_now"].mean()), *np.clip([forecast, forecast - half, forecast + half], 0, 1)]
-        found.append([name, *figures, gain, gain - gain_half, gain + gain_half, verdict])
+        bounds = np.clip([forecast, forecast - half, forecast + half], 0, 1)
+        moves = [gain, gain - gain_half, gain + gain_half]
+        found.append([name, n, sure, float(own["right_now"].mean()), *bounds, *moves, verdict])
     return pd.DataFrame(found, columns=[column, *FIGURES]).round(4)

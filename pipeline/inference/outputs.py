@@ -12,7 +12,6 @@ be larger than the memory; they are read where they lie.
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,39 +21,12 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import DataError
 from pipeline.evaluation import scores
-from pipeline.files import atomic, atomic_folder, read_table, write_table
+from pipeline.files import atomic, atomic_folder, write_table
 from pipeline.inference.runtime import Runtime, read_batches
+from pipeline.inference.stored import ARRAYS, KEYS, MODEL_KEY, Outputs, read
 from pipeline.progress import bar
 
-KEYS, LOG_PROBS, EMBEDDINGS = "keys.parquet", "log_probs.npy", "embeddings.npy"
-ARRAYS = (LOG_PROBS, EMBEDDINGS)
-MODEL_KEY = b"model"
 SHARD_BATCHES = 32  # between two shards; an interrupted run loses at most so much
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """`log_probs` (N, C) and `embeddings` (N, F), float16, in files, of images with these contents."""
-
-    sha256: pd.Series
-    log_probs: np.ndarray
-    embeddings: np.ndarray
-
-
-def read(folder: Path) -> Outputs:
-    """Raises:
-    DataError: if a file is missing or cut short, or they do not fit each other.
-    """
-    keys = read_table(folder / KEYS)["sha256"]
-    arrays = []
-    for name in ARRAYS:
-        try:
-            arrays.append(np.load(folder / name, mmap_mode="r"))
-        except (OSError, ValueError):
-            raise DataError("stored outputs cannot be read", where=folder / name, mend=_mend(folder)) from None
-        if len(arrays[-1]) != len(keys):
-            raise DataError(f"{len(arrays[-1])} rows for {len(keys)} images", where=folder / name, mend=_mend(folder))
-    return Outputs(keys, *arrays)
 
 
 def complete(
@@ -191,7 +163,3 @@ class _Shards:
 
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob(f"{self._name}-*.npz"))
-
-
-def _mend(folder: Path) -> str:
-    return f"delete {folder} and run `dvc repro evaluate`"

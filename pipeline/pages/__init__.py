@@ -13,6 +13,10 @@ from pipeline.pages import rendering
 
 Picture = Callable[[str], str]
 Row = dict[str, Any]
+EMPTY = (
+    "Nothing to decide here this round: either no image is of this kind, "
+    "or the section queue in configs/params.yaml lets none through."
+)
 
 
 @dataclass(frozen=True)
@@ -22,17 +26,15 @@ class Recipe:
     Args:
       name: the recipe, as in its table's file name.
       finds: one sentence: what it finds and what to do with it.
-      rows: columns `image`, `group`, `rank`, `label`, `score`, `reason`, a row an image.
-      empty: why there may be no rows.
+      rows: columns `image`, `group`, `rank`, `label`, `score`, `reason`, a row an image; those with the same text in
+        `cluster`, if there is such a column, stand together under it.
+      note: a sentence on what limited the search, or why there are no rows.
     """
 
     name: str
     finds: str
     rows: pd.DataFrame
-    empty: str = (
-        "Nothing to decide here this round: either no image is of this kind, "
-        "or the section queue in configs/params.yaml lets none through."
-    )
+    note: str = ""
 
 
 def queue(*, title: str, recipes: list[Recipe], picture: Picture) -> str:
@@ -44,7 +46,8 @@ def queue(*, title: str, recipes: list[Recipe], picture: Picture) -> str:
       picture: gives the data URI of an image, "" if it cannot be read.
     """
     sections = [
-        {"recipe": recipe, "images": len(recipe.rows), "cards": _cards(recipe.rows, picture)} for recipe in recipes
+        {"recipe": recipe, "images": len(recipe.rows), "empty": EMPTY, "clusters": _clusters(recipe.rows, picture)}
+        for recipe in recipes
     ]
     return rendering.render("queue.html", title=title, sections=sections)
 
@@ -58,11 +61,18 @@ def picture_uri(path: Path, side: int = 160) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(thumbnail).decode()
 
 
+def _clusters(rows: pd.DataFrame, picture: Picture) -> list[dict[str, Any]]:
+    """The cards of each cluster, in the order of the first ranks; images of none stand under ""."""
+    rows = rows.sort_values(["rank", "image"], kind="stable")
+    text = rows["cluster"].fillna("") if "cluster" in rows else pd.Series("", index=rows.index)
+    return [
+        {"title": title, "images": len(own), "cards": _cards(own, picture)}
+        for title, own in rows.groupby(text.astype(object), sort=False)
+    ]
+
+
 def _cards(rows: pd.DataFrame, picture: Picture) -> list[list[Row]]:
     """The images of each card, by rank; a card stands where its first image does."""
-    if rows.empty:
-        return []
-    rows = rows.sort_values(["rank", "image"], kind="stable")
     alone = rows["group"].isna() | (rows["group"] == "")
     group = rows["group"].astype(object).mask(alone, "image " + rows["image"])
     return [_with_pictures(card, picture) for _, card in rows.groupby(group, sort=False)]

@@ -16,7 +16,7 @@ DECISIONS = [LABEL, UNKNOWN, BAD, KEEP]
 COLUMNS = ["image", "sha256", "decision", "label", "by", "at", "model", "suggested", "recipe"]
 SHEET_COLUMNS = ["decision", "image", "recipe", "group", "rank", "label", "score", "reason", "sha256"]
 ACCEPT, SKIP = "yes", ""
-CONFLICT_RECIPE = "label-conflict"
+CONFLICT_RECIPE, PURGE_RECIPE = "label-conflict", "purge-low"
 WHEN = re.compile(r"\d{4}-\d\d-\d\d")  # ISO 8601: the later time is the greater text
 
 

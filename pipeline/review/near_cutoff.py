@@ -7,7 +7,8 @@ import pandas as pd
 from pipeline.evaluation import trust
 from pipeline.library import duplicates
 from pipeline.library.classes import Classes
-from pipeline.review.recipes import COLUMNS
+from pipeline.review.recipes import COLUMNS, DETAILS
+from pipeline.review.recipes.material import two_best
 
 RECIPE = "near-cutoff"
 FINDS = "Pool images that may lift a class over the lower cutoff, the likeliest classes first. Confirm, or correct."
@@ -55,21 +56,15 @@ def candidates(predictions: pd.DataFrame, near: pd.DataFrame, *, least: float) -
       predictions: columns `image`, `sha256`, `top_labels`, `top_scores`; failures left out.
 
     Returns:
-      `image`, `sha256`, `label`, `score`, `seen` (what the model sees, in words); an image stands for the near class
-      that it fits best.
+      `image`, `sha256`, `label`, `score`, `top_labels`, `top_scores`; an image stands for the near class that it fits
+      best.
     """
-    columns = ["top_labels", "top_scores"]
-    rows = predictions[["image", "sha256", *columns]].explode(columns)
-    rows = rows[rows["top_labels"].isin(near["label"]) & (rows["top_scores"].astype(float) >= least)]
-    rows = rows.rename(columns={"top_labels": "label", "top_scores": "score"}).astype({"label": "str", "score": float})
-    rows = rows.sort_values("score", ascending=False, kind="stable")
-    rows = rows[~rows.index.duplicated()].sort_index()
-    said = predictions.loc[rows.index, columns]
-    seen = [
-        " or ".join(f"{label} ({score:.0%})" for label, score in list(zip(*pair, strict=True))[:2])
-        for pair in said.itertuples(index=False)
-    ]
-    return rows.assign(seen=pd.Series(seen, index=rows.index, dtype="str")).reset_index(drop=True)
+    pairs = predictions[["top_labels", "top_scores"]].explode(["top_labels", "top_scores"])
+    pairs = pairs.set_axis(["label", "score"], axis=1).astype({"label": "str", "score": "float64"})
+    pairs = pairs[pairs["label"].isin(near["label"]) & (pairs["score"] >= least)]
+    best = pairs.sort_values("score", ascending=False, kind="stable")
+    best = best[~best.index.duplicated()].sort_index()
+    return predictions.loc[best.index, ["image", "sha256", "top_labels", "top_scores"]].join(best)
 
 
 def grouped(
@@ -120,9 +115,11 @@ def queue(found: pd.DataFrame, told: pd.DataFrame, held: trust.Trust) -> pd.Data
     rows = found.assign(place=found["label"].map(place))
     rows = rows.sort_values(["place", "score", "image"], ascending=[True, False, True], ignore_index=True)
     short = rows["label"].map(told.set_index("label")["short_by"]).astype("str")
-    reason = rows["label"] + " is short by " + short + "; the model sees " + rows["seen"]
+    reason = rows["label"] + " is short by " + short + "; the model sees " + two_best(rows)
     likely = trust.likely(held, rows["score"].to_numpy()).round(4)
-    return rows.assign(rank=range(1, len(rows) + 1), reason=reason.astype("str"), likely=likely)[[*COLUMNS, "likely"]]
+    ranked = rows.assign(rank=range(1, len(rows) + 1), reason=reason.astype("str"), cluster="", likely=likely)
+    typed = ranked.astype({"cluster": "str"} | dict.fromkeys(DETAILS, "object")).astype(DETAILS)
+    return typed[[*COLUMNS, "likely"]]
 
 
 def report(

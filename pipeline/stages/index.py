@@ -7,10 +7,10 @@ import pandas as pd
 
 from pipeline import config, errors, sections
 from pipeline.files import write_table
-from pipeline.library import benchmarks, index, labels
+from pipeline.library import benchmarks, index, labels, quarantine
 
 
-def main(label_table: str, benchmark_folder: str, out: str) -> None:
+def main(label_table: str, benchmark_folder: str, quarantine_table: str, out: str) -> None:
     params, roots = config.load(sections.Index), config.load(sections.Roots)
     names = list(roots.folders)
     listed = [
@@ -21,12 +21,15 @@ def main(label_table: str, benchmark_folder: str, out: str) -> None:
     scanned = index.scan(roots.folders, config.cache(index.CACHE), max_megapixels=params.max_megapixels)
     # A benchmark's picture is nothing to label, so that it can never be learnt from.
     library, pool = index.divide(scanned, pd.concat(listed), [*roots.library, *roots.benchmark])
+    pool, away = quarantine.set_apart(pool, quarantine.read(Path(quarantine_table)))
 
     write_table(library, Path(out) / "library.parquet")
     write_table(pool, Path(out) / "pool.parquet")
+    write_table(away, Path(out) / "quarantined.parquet")
     failed = int((library["failure"] != "").sum()), int((pool["failure"] != "").sum())
     print(
         f"index: {len(library)} in the library ({failed[0]} unusable), {len(pool)} in the pool ({failed[1]} unusable)"
+        + (f", {len(away)} in quarantine" if len(away) else "")
     )
 
 

@@ -6,7 +6,9 @@ import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.preview import Preview
 from pipeline.terminal import console
+from pipeline.terminal.rounds import frame
 
 
 def throwaways(rows: list[dict[str, Any]]) -> None:
@@ -70,6 +72,58 @@ def yields(table: pd.DataFrame) -> None:
             style="bold" if row["clears"] else "",
         )
     console().print(shown)
+
+
+def preview(made: Preview) -> None:
+    """The next round, as it is forecast."""
+    screen = console()
+    screen.rule(f"Forecast of round {made.round}")
+    images = made.images
+    lines = [
+        ("training images", f"{images['train']} today, {images['train_next']} then"),
+        ("classes that enter", ", ".join(made.enter) or "none"),
+        ("classes that leave", ", ".join(made.leave) or "none"),
+    ]
+    if images["without_features"]:
+        lines.append(("left out", f"{images['without_features']} images that no stored features are known of"))
+    for name, text in lines:
+        screen.print(f"{name:>18}  {text}", markup=False, soft_wrap=True)
+    rows = [row | {"standing": "crosses" if row["had"] < row["cutoff"] <= row["now"] else ""} for row in made.board]
+    frame("Classes that move below the cutoff, or over it", rows)
+    frame("Sets", [_forecast(row, "set") for row in made.sets])
+    frame("Classes, on test and benchmarks", [_forecast(row, "label", "train", "train_next") for row in made.classes])
+    screen.print("after the round: wallaby preview --held")
+
+
+def held(told: dict[str, list[dict[str, Any]]]) -> None:
+    """A forecast beside what the round really became."""
+    for name, key in (("sets", "set"), ("classes", "label")):
+        rows = [
+            {"": row[key], "images": str(row["n"])}
+            | {part: _share(row[part]) for part in ("now", "forecast")}
+            | {"interval": f"{row['low']:.1%} to {row['high']:.1%}", "real": _share(row["real"])}
+            | {"within": "yes" if row["within"] else "no"}
+            for row in told[name]
+        ]
+        frame(f"Forecast and round: {name}", rows)
+        inside = sum(row["within"] for row in told[name])
+        console().print(f"{inside} of {len(rows)} within their interval")
+
+
+def _forecast(row: dict[str, Any], key: str, *counts: str) -> dict[str, str]:
+    gain = "" if row["gain"] is None else f"{100 * row['gain']:+.1f}"
+    around = "" if row["gain"] is None else f"{100 * row['gain_low']:+.1f} to {100 * row['gain_high']:+.1f}"
+    return (
+        {key.replace("label", "class"): row[key]}
+        | {name.replace("_next", " then"): str(row[name]) for name in counts}
+        | {"images": str(row["n"]), "now": _share(row["now"]), "forecast": _share(row["forecast"])}
+        | {"interval": f"{row['low']:.1%} to {row['high']:.1%}", "points gained": gain, "between": around}
+        | {"": row["verdict"]}
+    )
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"
 
 
 def _between(row: dict[str, Any]) -> str:

@@ -29,6 +29,30 @@ def board(table: pd.DataFrame, classes: int) -> None:
         console().print(f"{classes - len(table)} more with --all")
 
 
+def gains(table: pd.DataFrame, classes: int) -> None:
+    """What classes that are short of images may gain from the pool, and what the last review brought (`yields`)."""
+    if table.empty:
+        return
+    shown = Table(title="Expected from the pool, by calibrated scores, and what the review brought")
+    shown.add_column("class")
+    for name in ("short by", "candidates", "expected", "interval", "decided", "expected right", "right", "gained"):
+        shown.add_column(name, justify="right")
+    for row in table.itertuples():
+        told = ["" if pd.isna(value) else f"{value:.0f}" for value in (row.low, row.high)]
+        cells = [
+            *(escape(row.label), str(row.short_by or ""), str(row.candidates) if row.known else "not known"),
+            *("" if pd.isna(row.expected) else f"{row.expected:.0f}", " to ".join(filter(None, told))),
+            *((f"{row.decided}", f"{row.decided_expected:.1f}", f"{row.right}") if row.decided else ("", "", "")),
+            f"{row.gained}" if row.gained else "",
+        ]
+        shown.add_row(*cells)
+    console().print(shown)
+    if len(table) < classes:
+        console().print(f"{classes - len(table)} more with --all")
+    if not table["known"].all():
+        console().print("not known: the model has no score for the class; a throw-away run at a lower cutoff has one")
+
+
 def class_images(standing: dict[str, Any], images: pd.DataFrame, *, limit: int | None) -> None:
     """One class: where it stands, what became of its images, and each of them."""
     screen = console()

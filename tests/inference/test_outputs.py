@@ -8,7 +8,7 @@ from builders import noise, put
 from pipeline import bundle
 from pipeline.errors import DataError
 from pipeline.evaluation import scores
-from pipeline.inference import outputs
+from pipeline.inference import outputs, stored
 from pipeline.inference.runtime import KerasRuntime
 from pipeline.library import lineage, pictures
 from tests.networks import SIDE, tiny
@@ -67,7 +67,7 @@ def test_an_interrupted_run_continues_and_ends_as_if_nothing_had_happened(tmp_pa
     assert not (tmp_path / "outputs").exists()
     found = complete(tmp_path, files, second := Counting())
     assert (first.seen, second.seen) == (4, 5)
-    for name in outputs.ARRAYS:
+    for name in stored.ARRAYS:
         assert (tmp_path / "outputs" / name).read_bytes() == (tmp_path / "whole/outputs" / name).read_bytes()
     assert found.sha256.tolist() == whole.sha256.tolist()
 
@@ -117,7 +117,7 @@ def test_a_picture_that_changed_since_it_was_indexed_stops_the_stage_and_what_wa
 
 def test_outputs_cut_short_are_named(tmp_path, files):
     complete(tmp_path, files, Counting())
-    path = tmp_path / "outputs" / outputs.LOG_PROBS
+    path = tmp_path / "outputs" / stored.LOG_PROBS
     np.save(path, np.load(path)[:4])
     with pytest.raises(DataError, match="4 rows for 9 images"):
         outputs.read(tmp_path / "outputs")

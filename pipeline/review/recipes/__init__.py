@@ -1,0 +1,146 @@
+"""Recipes: saved queries over labels, board and predictions; each ranks images worth a person's time, with a reason."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.config import nearest
+from pipeline.errors import UsageError
+from pipeline.inference.pool import DETAILS as LISTED
+from pipeline.inference.store import LISTS
+from pipeline.library import duplicates
+from pipeline.review.decisions import CONFLICT_RECIPE, PURGE_RECIPE
+from pipeline.review.recipes import doubt, novel, purge, short
+from pipeline.review.recipes.material import Found, Material
+
+COLUMNS = ["image", "sha256", "group", "rank", "label", "score", "reason", "cluster", "top_labels", "top_scores"]
+DETAILS = {name: LISTS[name] for name in LISTED}
+TEXTS = ["image", "sha256", "group", "label", "reason", "cluster"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A saved query.
+
+    Attributes:
+      finds: in a sentence, what it finds and what to do with it.
+      query: gives what it finds.
+      options: its parameters, what the command line calls them and what the params do.
+    """
+
+    name: str
+    finds: str
+    query: Callable[..., Found]
+    options: dict[str, str] = field(default_factory=dict)
+
+
+RECIPES = [
+    Recipe(
+        CONFLICT_RECIPE,
+        "The same picture under different labels. Say of each what it shows: yes, if the label it has is right.",
+        doubt.label_conflict,
+    ),
+    Recipe(
+        "suspect-label",
+        "Labels that the model contradicts. Say yes to what it sees, name another class, keep, or call it bad.",
+        doubt.suspect_label,
+    ),
+    Recipe(
+        "unknown",
+        "Good pictures in the library that nobody could name, beside their like. Name them, or leave them unknown.",
+        novel.unknown,
+        {"look_alike": "look_alike", "beside": "unknown_beside"},
+    ),
+    Recipe(
+        "low-count",
+        "Pool images of classes that have few images. Confirm the label, or correct it.",
+        short.low_count,
+        {"below": "low_count_below", "min_score": "low_count_score"},
+    ),
+    Recipe(
+        "replace-staged",
+        "Real images of classes that live on staged or synthetic ones. Confirm the label, or correct it.",
+        short.replace_staged,
+        {"share": "replace_staged_share", "min_score": "replace_staged_score"},
+    ),
+    Recipe(
+        "look-alike",
+        "Pool images that the model hesitates over: a class that it does not know may hide here. Name what you see.",
+        novel.look_alike,
+        {"max_score": "look_alike_score", "images": "look_alike_images"},
+    ),
+    Recipe(
+        "disagree",
+        "Pool images that the champion names otherwise. Say yes to what this model sees, or name what you see.",
+        doubt.disagree,
+        {"min_score": "disagree_score"},
+    ),
+    Recipe(
+        PURGE_RECIPE,
+        "A sample of images not worth labelling. Call each bad, or name what it shows: then `wallaby quarantine`.",
+        purge.purge_low,
+        {"max_score": "purge_score", "share": "purge_share", "sample": "purge_sample"},
+    ),
+]
+
+
+def named(name: str) -> Recipe:
+    """Raises:
+    UsageError: if there is no such recipe; the nearest is offered.
+    """
+    known = {recipe.name: recipe for recipe in RECIPES}
+    if name not in known:
+        raise UsageError(f"unknown recipe '{name}'", where="wallaby queue", mend=nearest(name, set(known)))
+    return known[name]
+
+
+def run(material: Material, *, max_rows: int, **params: Any) -> dict[str, Found]:
+    """Runs every recipe; an image stands in the first that finds it, so that purge-low comes last."""
+    found: dict[str, Found] = {}
+    taken: set[str] = set()
+    for recipe in RECIPES:
+        found[recipe.name] = ask(material, recipe, max_rows=max_rows, taken=taken, **params)
+        taken |= set(found[recipe.name].rows["image"])
+    return found
+
+
+def ask(
+    material: Material,
+    recipe: Recipe,
+    *,
+    max_rows: int,
+    near_duplicate_distance: int,
+    taken: set[str] | frozenset[str] = frozenset(),
+    classes: list[str] | None = None,
+    look_alike: list[str] | None = None,
+    **params: Any,
+) -> Found:
+    """Runs one recipe.
+
+    Args:
+      max_rows: most rows of the answer.
+      near_duplicate_distance: in bits.
+      taken: images that other recipes show already.
+      classes: only images of these.
+      look_alike: see `novel.unknown`.
+      params: those of all recipes (section queue of the params).
+
+    Returns:
+      Its rows as `COLUMNS`, ranked from 1; near-duplicates share their `group`.
+    """
+    found = recipe.query(
+        material,
+        number=max_rows + len(taken),
+        taken=taken,
+        classes=classes or [],
+        look_alike=look_alike or [],
+        near_duplicate_distance=near_duplicate_distance,
+        **params,
+    )
+    rows = found.rows[~found.rows["image"].isin(taken)].head(max_rows).reset_index(drop=True)
+    hashed = rows.assign(phash=material.phashes(rows["image"]))
+    group = duplicates.group(hashed, near_duplicate_distance, duplicates.BITS).name if len(rows) else ""
+    rows = rows.assign(group=group, rank=range(1, len(rows) + 1)).reindex(columns=COLUMNS)
+    rows[TEXTS] = rows[TEXTS].fillna("").astype("str")
+    typed = rows.astype({"rank": "int64", "score": "float64"} | dict.fromkeys(DETAILS, "object")).astype(DETAILS)
+    return Found(typed, found.note, found.whole)

@@ -1,0 +1,95 @@
+"""Reads what recipes query, from the round's tables; what only some of them need is read when they ask for it."""
+
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.evaluation import audit
+from pipeline.files import read_table
+from pipeline.inference import pool, stored, vectors
+from pipeline.library import benchmarks, board, classes, curation
+from pipeline.review.recipes.material import Library, Material
+
+DIGEST = 64  # digits: of an ensemble's name, those of the first member, whose features are kept
+
+
+def gather(
+    predictions: Path,
+    curated: Path,
+    index: Path,
+    evaluation: Path,
+    released: Path,
+    events: Path,
+    *,
+    cache_folder: Path,
+    decided: "pd.Series | None" = None,
+) -> Material:
+    """Reads the material.
+
+    Args:
+      predictions, curated, index, evaluation, released, events: the round's folders, and the class events.
+      cache_folder: where what finds nearest images is kept.
+      decided: further contents that nobody need look at.
+
+    Raises:
+      DataError: if a table is missing, or predictions come from different models.
+    """
+    found = pool.read(predictions)
+    excluded = read_table(curated / "excluded.parquet")
+    known = read_table(curated / "images.parquet", ["sha256"])["sha256"]
+
+    @cache
+    def hashes() -> pa.Table:
+        return pa.concat_tables(
+            [pq.read_table(index / f"{name}.parquet", columns=["image", "phash"]) for name in ("library", "pool")]
+        )
+
+    def phashes(images: pd.Series) -> pd.Series:
+        wanted = hashes().filter(pc.is_in(hashes()["image"], pa.array(images, hashes()["image"].type)))
+        of = wanted.to_pandas(ignore_metadata=True).drop_duplicates("image").set_index("image")["phash"]
+        return images.map(of).fillna("").astype("str")
+
+    @cache
+    def of_pool() -> vectors.Vectors | None:
+        return vectors.of_pool(found, cache_folder / "pool")
+
+    def champion() -> pd.DataFrame | str:
+        said = pool.read_opinions(released / pool.OPINIONS, model=found.model)
+        return said if isinstance(said, str) else said.assign(label=classes.read(events).names(said["label"]))
+
+    return Material(
+        pool=found,
+        board=board.read(curated / "board.csv"),
+        unknown=set(excluded.loc[excluded["reason"] == "unknown", "image"]),
+        conflicts=excluded[excluded["reason"] == curation.CONFLICT],
+        suspects=suspects(read_table(evaluation / audit.FILE)),
+        known=known if decided is None else pd.concat([known, decided]),
+        phashes=phashes,
+        vectors=of_pool,
+        library=cache(lambda: library(evaluation, model=found.model)),
+        champion=champion,
+    )
+
+
+def suspects(audited: pd.DataFrame) -> pd.DataFrame:
+    """What the audit asks of labels; those of benchmarks are not among the labels, and stand in the report alone."""
+    asked = audited[audited["asked"].astype(bool) & ~audited["set"].str.startswith(benchmarks.PREFIX)]
+    return asked.drop(columns="label").rename(columns={"predicted": "label"})
+
+
+def library(evaluation: Path, *, model: str) -> Library | None:
+    """The features of the labelled images but for benchmarks; None if they are not those of `model`."""
+    folder, scores = evaluation / "outputs", evaluation / "scores.parquet"
+    if not (folder / stored.KEYS).exists() or not scores.exists():
+        return None
+    key = (pq.read_schema(folder / stored.KEYS).metadata or {}).get(stored.MODEL_KEY, b"").decode()
+    if not key.startswith(model[:DIGEST]):
+        return None
+    kept = stored.read(folder)
+    rows = read_table(scores, ["image", "sha256", "label", "set"])
+    rows["label"] = rows["label"].mask(rows["set"].str.startswith(benchmarks.PREFIX), "")
+    return Library(rows, kept.embeddings) if rows["sha256"].equals(kept.sha256) else None

@@ -1,0 +1,140 @@
+"""What recipes query: the pool's predictions, the board, and what curation, the audit and the champion say."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from pipeline.inference.pool import Pool
+from pipeline.inference.vectors import Vectors, unit
+
+PER_CLASS = 50  # images of a class that its mean is taken of
+
+
+def nothing() -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Library:
+    """Features of labelled images: `rows` (columns `label`, `set`), in the order of `embeddings` (N, F)."""
+
+    rows: pd.DataFrame
+    embeddings: np.ndarray
+
+    @cached_property
+    def means(self) -> pd.DataFrame:
+        """The direction (C, F) in which each class's features lie from the centre of all, by label."""
+        labels = self.rows["label"].reset_index(drop=True)
+        chosen = labels[(labels != "").to_numpy() & (labels.groupby(labels).cumcount() < PER_CLASS).to_numpy()]
+        features = pd.DataFrame(unit(self.embeddings[chosen.index.to_numpy()]))
+        return features.groupby(chosen.to_numpy()).mean()
+
+    @cached_property
+    def centre(self) -> np.ndarray:
+        return self.means.mean().to_numpy(np.float32)
+
+    def directions(self, features: np.ndarray) -> np.ndarray:
+        """Features (N, F) as seen from the centre, of length 1: what tells classes apart."""
+        return unit(unit(features) - self.centre)
+
+    def mean_of(self, labels: list[str]) -> np.ndarray:
+        """The directions (len(labels), F) of classes, zeros of those without an image."""
+        return unit(np.nan_to_num(self.means.reindex(labels).to_numpy(np.float32) - self.centre))
+
+
+@dataclass(frozen=True)
+class Material:
+    """What recipes query.
+
+    Attributes:
+      pool: the predictions of every pool image and every unknown one of the library.
+      board: the cutoff board.
+      unknown: names of the library's images with status unknown.
+      conflicts: images of groups whose labels differ; columns `image`, `sha256`, `group`, `label`, `detail` (the labels
+        of the group).
+      suspects: labelled images that the label audit asks about; columns `image`, `sha256`, `rank`, `trained`, `label`
+        (what it sees instead), `score`, `reason`.
+      known: contents that are in a set already, or that people have decided on.
+      vectors: reads the pool's features, a row a place in the store; None where there are none.
+      library: reads the library's, of the same model; None where there are none.
+      champion: reads what the champion says of the pool (`pool.OPINION`), or why there is nothing to read.
+      phashes: reads the perceptual hashes of some images, "" where it is not known.
+    """
+
+    pool: Pool
+    board: pd.DataFrame
+    unknown: set[str]
+    conflicts: pd.DataFrame
+    suspects: pd.DataFrame
+    known: pd.Series
+    phashes: Callable[[pd.Series], pd.Series]
+    vectors: Callable[[], Vectors | None] = nothing
+    library: Callable[[], Library | None] = nothing
+    champion: Callable[[], pd.DataFrame | str] = lambda: "there is no champion"
+    rows: pd.DataFrame = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Takes from the pool what is known already, and tells the library's unknown images apart (`is_unknown`)."""
+        rows = self.pool.rows
+        rows = rows[~rows["sha256"].isin(self.known)] if len(self.known) else rows
+        object.__setattr__(self, "rows", rows.assign(is_unknown=rows["image"].isin(self.unknown)))
+
+    def candidates(self, mask: np.ndarray | pd.Series) -> pd.DataFrame:
+        """The pool's rows (without the library's unknown ones) where `mask`."""
+        return self.rows[np.asarray(mask) & ~self.rows["is_unknown"].to_numpy()]
+
+    def labelled(self, labels: "list[str] | set[str]") -> np.ndarray:
+        """Whether the model sees one of these classes (N,)."""
+        codes, names = self.rows["label"].cat.codes.to_numpy(), self.rows["label"].cat.categories
+        return np.asarray(names.isin(labels))[codes]
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes that the model has named at least once."""
+        return list(self.pool.rows["label"].cat.categories)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a recipe found.
+
+    Attributes:
+      rows: best first; columns `image`, `sha256`, `label`, `score`, `reason`; `top_labels`, `top_scores` and `cluster`
+        where there are such.
+      note: a sentence on what limited the search, or why nothing was found.
+      whole: where `rows` are a sample: all images it stands for.
+    """
+
+    rows: pd.DataFrame
+    note: str = ""
+    whole: pd.DataFrame | None = None
+
+
+def first(rows: pd.DataFrame, keys: list[np.ndarray], number: int) -> pd.DataFrame:
+    """The first `number` rows by the keys, then by image; of millions, only few names are compared.
+
+    Args:
+      keys: numbers (N,) each, the most important first, the lowest first.
+    """
+    order = np.lexsort(keys[::-1])
+    if len(order) > number > 0:
+        rest = order[number:]
+        equal = np.logical_and.reduce([key[rest] == key[order[number - 1]] for key in keys])
+        order = order[: number + (len(rest) if equal.all() else int(equal.argmin()))]
+    chosen = rows.iloc[order]
+    names = chosen["image"].to_numpy(object)
+    places = np.argsort(names, kind="stable")
+    order = places[np.lexsort([key[order][places] for key in keys[::-1]])]
+    return chosen.iloc[order].head(number)
+
+
+def two_best(rows: pd.DataFrame) -> pd.Series:
+    """What the model sees, in words, of rows with `top_labels` and `top_scores`."""
+    said = [
+        " or ".join(f"{label} ({score:.0%})" for label, score in list(zip(names, values, strict=True))[:2])
+        for names, values in zip(rows["top_labels"], rows["top_scores"], strict=True)
+    ]
+    return pd.Series(said, index=rows.index, dtype="str")

@@ -1,0 +1,108 @@
+"""What a class may gain from the pool, from calibrated scores; and, after a review, what it did gain."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from pipeline.files import read_table
+from pipeline.library import duplicates
+from pipeline.review.decisions import CONFLICT_RECIPE, LABEL
+from pipeline.review.recipes.material import Found, Material
+
+FILE = "yield.csv"
+COLUMNS = ["label", "short_by", "known", "candidates", "expected", "low", "high", "queued", "queued_expected", "model"]
+REVIEWED = ["label", "decided", "decided_expected", "right", "gained"]
+CONFIDENCE = 0.95
+NO_SUGGESTION = [CONFLICT_RECIPE, "suspect-label"]  # of pool images
+
+
+def expected(
+    material: Material, found: dict[str, Found], *, near_duplicate_distance: int, low_count_below: float
+) -> pd.DataFrame:
+    """How many images of each short class people would find among those that the model names so.
+
+    Each near-duplicate group of candidates counts once, with its highest score. If scores are calibrated, each is the
+    probability that it is one, and their sum the expected yield; the interval takes them for independent, in the
+    normal approximation. A class that the model does not know has no score, and no yield.
+
+    Args:
+      found: of each recipe.
+
+    Returns:
+      `COLUMNS`, in the board's order; `queued` images stand in the queue as this class, `queued_expected` of them are
+      expected to be of it.
+    """
+    board = material.board[material.board["groups"] < low_count_below * material.board["cutoff"]]
+    pool = material.candidates(material.labelled(list(board["label"])))
+    pool = pool.assign(label=pool["label"].astype("str"), phash=material.phashes(pool["image"]))
+    pool["group"] = duplicates.group(pool, near_duplicate_distance, duplicates.BITS).name if len(pool) else ""
+    best = pool.groupby(["label", "group"])["score"].max().reset_index()
+    best["doubt"] = best["score"] * (1 - best["score"])
+    summed = best.groupby("label").agg(n=("score", "size"), expected=("score", "sum"), variance=("doubt", "sum"))
+    summed = summed.reindex(board["label"])
+    half = stats.norm.ppf(0.5 + CONFIDENCE / 2) * np.sqrt(summed["variance"])
+    shown = pd.concat([answer.rows for answer in found.values()])
+    shown = shown[~shown["image"].isin(material.suspects["image"])]
+    counted = shown.groupby("label")["score"].agg(["count", "sum"]).reindex(board["label"])
+    known = board["label"].isin(material.classes).to_numpy()
+    table = pd.DataFrame(
+        {
+            "label": board["label"].to_numpy(),
+            "short_by": board["short_by"].to_numpy(),
+            "known": known,
+            "candidates": summed["n"].fillna(0).astype(int).to_numpy(),
+            "expected": summed["expected"].round(1).to_numpy(),
+            "low": (summed["expected"] - half).clip(lower=0).round(1).to_numpy(),
+            "high": np.minimum(summed["expected"] + half, summed["n"]).round(1).to_numpy(),
+            "queued": counted["count"].fillna(0).astype(int).to_numpy(),
+            "queued_expected": counted["sum"].fillna(0).round(1).to_numpy(),
+            "model": material.pool.model,
+        }
+    )
+    return table[COLUMNS]
+
+
+def read(queue: Path) -> pd.DataFrame:
+    """What `expected` said; nothing where the round has not come so far."""
+    path = queue / FILE
+    if not path.exists():
+        return pd.DataFrame(columns=COLUMNS)
+    numbers = {name: [""] for name in ("expected", "low", "high")}
+    return pd.read_csv(path, dtype={"label": "str", "model": "str"}, keep_default_na=False, na_values=numbers)
+
+
+def standing(queue: Path, decisions: pd.DataFrame) -> pd.DataFrame:
+    """What each short class may gain (`COLUMNS`), beside what the review of the queue brought (`REVIEWED`)."""
+    both = read(queue).merge(reviewed(queue, decisions), on="label", how="left")
+    return both.fillna(dict.fromkeys(REVIEWED[1:], 0)).astype({"decided": int, "right": int, "gained": int})
+
+
+def reviewed(queue: Path, decisions: pd.DataFrame) -> pd.DataFrame:
+    """What people made of the present queue, class by class.
+
+    Args:
+      queue: the folder of its tables.
+      decisions: all that people decided.
+
+    Returns:
+      `REVIEWED`: of the images suggested as the class, how many are `decided`, how many of these were expected to be
+      right, how many were; and how many images the class `gained` in all, whatever was suggested. A near-duplicate
+      group counts once.
+    """
+    columns = ["image", "group", "label", "score"]
+    files = sorted(path for path in queue.glob("*.parquet") if path.stem not in NO_SUGGESTION)
+    tables = [read_table(path, columns) for path in files]
+    rows = pd.concat(tables) if tables else pd.DataFrame(columns=columns)
+    last = decisions.drop_duplicates("image", keep="last").set_index("image")
+    rows = rows[rows["image"].isin(last.index)]
+    said = last.loc[rows["image"], "label"].where(last.loc[rows["image"], "decision"] == LABEL, "").to_numpy()
+    rows = rows.assign(said=said, right=said == rows["label"].to_numpy()).sort_values("score", ascending=False)
+    scored = rows[rows["score"].notna()].drop_duplicates(["label", "group"])
+    told = scored.groupby("label").agg(
+        decided=("image", "size"), decided_expected=("score", "sum"), right=("right", "sum")
+    )
+    gained = rows[rows["said"] != ""].groupby("said")["group"].nunique().rename("gained")
+    both = told.join(gained, how="outer").rename_axis("label").fillna(0).reset_index()
+    return both.astype({"decided": int, "right": int, "gained": int})[REVIEWED]

@@ -1,0 +1,70 @@
+"""What the commands about the pool show on a terminal."""
+
+from typing import Any
+
+import pandas as pd
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.review.asking import Answer
+from pipeline.review.recipes import Recipe
+from pipeline.terminal import console
+
+
+def recipes(known: list[Recipe]) -> None:
+    """The recipes, in the order in which they are run."""
+    shown = Table(title="Recipes: wallaby queue RECIPE [CLASS ...]")
+    for name in ("recipe", "finds", "options"):
+        shown.add_column(name)
+    for recipe in known:
+        options = " ".join(f"--{option.replace('_', '-')}" for option in recipe.options)
+        shown.add_row(recipe.name, recipe.finds, options)
+    console().print(shown)
+
+
+def answer(said: Answer, *, limit: int | None) -> None:
+    """What a recipe found."""
+    screen, rows = console(), said.found.rows
+    limits = ", ".join(f"{key} {value}" for key, value in said.params.items())
+    screen.print(f"{said.recipe.name}: {said.recipe.finds} ({limits})", markup=False, soft_wrap=True)
+    for note in said.notes:
+        screen.print(note, markup=False, soft_wrap=True)
+    if rows.empty:
+        return
+    shown = Table()
+    clustered = bool((rows["cluster"] != "").any())
+    for name in ("rank", "image", "label", "score", "reason"):
+        shown.add_column(name, justify="right" if name in ("rank", "score") else "left", overflow="fold")
+    before = ""
+    for row in rows.head(limit if limit is not None else len(rows)).itertuples():
+        if clustered and row.cluster != before:
+            shown.add_section()
+            shown.add_row("", f"[bold]{escape(row.cluster) or 'alone'}[/bold]", "", "", "")
+            before = row.cluster
+        score = "" if pd.isna(row.score) else f"{row.score:.0%}"
+        shown.add_row(str(row.rank), escape(row.image), escape(row.label), score, escape(row.reason))
+    screen.print(shown)
+    if limit is not None and len(rows) > limit:
+        screen.print(f"{len(rows) - limit} more with --all")
+    if said.found.whole is not None:
+        screen.print(f"a sample of {len(said.found.whole)} images")
+
+
+def found(told: dict[str, Any]) -> None:
+    """The images nearest to a picture."""
+    screen = console()
+    for note in told["notes"]:
+        screen.print(note, markup=False, soft_wrap=True)
+    for where, columns in {
+        "pool": ["image", "cosine", "label", "score"],
+        "library": ["image", "cosine", "label", "set"],
+    }.items():
+        if not told[where]:
+            continue
+        shown = Table(title=f"Nearest in the {where}")
+        for name in columns:
+            shown.add_column(name, justify="right" if name in ("cosine", "score") else "left", overflow="fold")
+        for row in told[where]:
+            numbers = {"cosine": f"{row['cosine']:.3f}", "score": f"{row['score']:.0%}" if "score" in row else ""}
+            shown.add_row(*(escape(numbers.get(name, str(row.get(name, "")))) for name in columns))
+        screen.print(shown)
