@@ -24,9 +24,10 @@ def throwaways(rows: list[dict[str, Any]]) -> None:
     shown.add_column("near classes", justify="right")
     shown.add_column("would clear", justify="right")
     for row in rows:
-        cells = [row["at"][:16].replace("T", " "), str(row["round"]), str(row["classes"]), str(row["clear"])]
-        made = cells if row["finished"] else ["not finished: the same command continues", "", "", ""]
-        shown.add_row(escape(row["name"]), str(row["min_images"]), *made, style="" if row["finished"] else "dim")
+        cells = ["not finished: the same command continues", "", "", ""]
+        if row["finished"]:
+            cells = [row["at"][:16].replace("T", " "), *(str(row[name]) for name in ("round", "classes", "clear"))]
+        shown.add_row(escape(row["name"]), str(row["min_images"]), *cells, style="" if row["finished"] else "dim")
     console().print(shown)
 
 
