@@ -3,104 +3,171 @@ import pandas as pd
 import pytest
 from builders import flip, phash, sha
 
+from pipeline.errors import DataError, UsageError
 from pipeline.files import read_table, write_table
 from pipeline.review import recipes
-from pipeline.review.recipes import Material
+from pipeline.review.recipes.doubt import content_keys
+from pipeline.review.recipes.material import Library
+from tests.review.made_up_pools import MODEL, board, conflicts, material, names, predictions, suspects
 
-PARAMS = {"min_images": 10, "low_count_below": 1.5, "low_count_score": 0.5, "look_alike_score": 0.6}
-TEXT = ["image", "sha256", "group", "label", "reason"]
-
-
-def predictions(**scores: tuple[str, float]) -> pd.DataFrame:
-    """Images by name: the class the model sees and how surely; an owl is the second best."""
-    rows = [
-        {
-            "image": f"pool/{name}.jpg",
-            "sha256": sha(name),
-            "label": label,
-            "score": score,
-            "top_labels": np.array([label, "owl", "rat"], dtype=object),
-            "top_scores": np.array([score, (1 - score) * 0.75, (1 - score) * 0.25]),
-        }
-        for name, (label, score) in scores.items()
-    ]
-    columns = ["image", "sha256", "label", "score", "top_labels", "top_scores"]
-    return pd.DataFrame(rows, columns=columns).astype(
-        {"image": "str", "sha256": "str", "label": "str", "score": "float64"}
-    )
+PARAMS = {
+    "low_count_below": 1.5,
+    "low_count_score": 0.5,
+    "replace_staged_share": 0.3,
+    "replace_staged_score": 0.5,
+    "look_alike_score": 0.6,
+    "look_alike_images": 100,
+    "unknown_beside": 0,
+    "disagree_score": 0.5,
+    "purge_score": 0.4,
+    "purge_share": 1.0,
+    "purge_sample": 10,
+}
+TEXT = ["image", "sha256", "group", "label", "reason", "cluster"]
 
 
-def conflicts(*rows: tuple[str, str, str]) -> pd.DataFrame:
-    """Images of groups with two labels: name, group and label of each."""
-    table = pd.DataFrame(rows, columns=["image", "group", "label"], dtype="str")
-    return table.assign(sha256=[sha(name) for name in table["image"]], detail="emu / owl").astype("str")
+@pytest.fixture
+def run(tmp_path):
+    """The rows of each recipe over made-up predictions."""
+
+    def run(table, *, max_rows: int = 100, params: dict | None = None, **more) -> dict[str, pd.DataFrame]:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        found = recipes.run(
+            material(folder, table, **more), near_duplicate_distance=4, max_rows=max_rows, **PARAMS | (params or {})
+        )
+        return {name: answer.rows for name, answer in found.items()}
+
+    return run
 
 
-def suspects(*rows: tuple[str, int, bool]) -> pd.DataFrame:
-    """Labelled images that the audit asks about: name, rank in its part, and whether the model was trained on it."""
-    table = pd.DataFrame(rows, columns=["image", "rank", "trained"]).astype({"image": "str", "trained": bool})
-    said = table.assign(label="owl", score=0.9, reason="labelled emu (1%); the model sees owl (90%)")
-    return said.assign(sha256=table["image"].map(sha).astype("str")).astype({"label": "str", "reason": "str"})
+@pytest.fixture
+def ask(tmp_path):
+    """What one recipe answers."""
+
+    def ask(name: str, table, *, max_rows: int = 100, classes=(), look_alike=(), taken=frozenset(), params=None, **more):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        return recipes.ask(
+            material(folder, table, **more),
+            recipes.named(name),
+            near_duplicate_distance=4,
+            max_rows=max_rows,
+            classes=list(classes),
+            look_alike=list(look_alike),
+            taken=taken,
+            **PARAMS | (params or {}),
+        )
+
+    return ask
 
 
-def run(
-    table: pd.DataFrame,
-    *,
-    unknown: str = "",
-    looks: dict | None = None,
-    max_rows: int = 100,
-    differing: pd.DataFrame | None = None,
-    doubted: pd.DataFrame | None = None,
-) -> dict:
-    """The queues; names in `unknown` are library images nobody could name."""
-    board = pd.DataFrame({"label": ["cat", "dog", "emu"], "groups": [14, 15, 10]})
-    material = Material(
-        table,
-        board,
-        {f"pool/{name}.jpg" for name in unknown},
-        conflicts() if differing is None else differing,
-        suspects() if doubted is None else doubted,
-    )
-    hashes = {image: phash(image) for image in table["image"]} | {f"pool/{k}.jpg": v for k, v in (looks or {}).items()}
-    phashes = pd.Series(hashes, dtype="str")
-    return recipes.run(material, phashes, near_duplicate_distance=4, max_rows=max_rows, **PARAMS)
-
-
-def names(table: pd.DataFrame) -> str:
-    return "".join(table["image"].str.removeprefix("pool/").str.removesuffix(".jpg"))
-
-
-def test_low_count_finds_sure_images_of_short_classes_the_shortest_class_first():
+def test_low_count_finds_sure_images_of_short_classes_the_shortest_class_first(run):
     found = run(predictions(a=("cat", 0.9), b=("emu", 0.7), c=("emu", 0.8), d=("dog", 0.9), e=("emu", 0.49)))
     assert names(found["low-count"]) == "cba"
     assert found["low-count"]["rank"].tolist() == [1, 2, 3]
 
 
-def test_low_count_takes_an_image_at_its_very_score():
+def test_low_count_takes_an_image_at_its_very_score(run):
     assert names(run(predictions(a=("cat", 0.5)))["low-count"]) == "a"
 
 
-def test_low_count_says_how_many_images_the_class_has_and_what_the_model_sees():
+def test_low_count_says_how_many_images_the_class_has_and_what_the_model_sees(run):
     reason = run(predictions(a=("emu", 0.8)))["low-count"]["reason"].item()
     assert reason == "emu has only 10 images; the model sees emu (80%) or owl (15%)"
 
 
-def test_suspect_labels_come_as_the_audit_ranks_them_those_the_model_has_learnt_last():
+def test_where_there_is_room_for_few_each_short_class_has_its_best(run):
+    table = predictions(a=("emu", 0.9), b=("emu", 0.8), c=("emu", 0.7), d=("cat", 0.6), e=("cat", 0.5))
+    assert names(run(table, max_rows=3)["low-count"]) == "abd"
+
+
+def test_low_count_of_a_named_class_asks_not_whether_it_is_short(ask):
+    table = predictions(a=("dog", 0.9), b=("emu", 0.9))
+    assert names(ask("low-count", table, classes=["dog"]).rows) == "a"
+
+
+def test_a_class_the_model_does_not_know_is_found_by_the_pictures_it_has(ask):
+    wolf, dog = np.eye(8)[0] + 0.1, np.eye(8)[1] + 0.1
+    library = Library(pd.DataFrame({"label": ["wolf"] * 3 + ["dog"] * 3}), np.array([wolf] * 3 + [dog] * 3))
+    table = predictions(a=("dog", 0.5), b=("dog", 0.9), c=("dog", 0.4))
+    features = np.array([0.9 * wolf + 0.2 * dog, dog, wolf])
+    found = ask("low-count", table, standing=board(wolf=9, dog=99), features=features, library=library).rows
+    assert names(found) == "ca"
+    assert found["label"].tolist() == ["wolf", "wolf"]
+    assert found["score"].isna().all()  # no probability: the model has none for it
+    assert found["reason"].iloc[0].endswith("does not know this class, and the picture is nearer to it")
+
+
+def test_without_embeddings_low_count_says_what_it_could_not_look_for(ask):
+    assert "no embeddings" in ask("low-count", predictions(a=("emu", 0.8))).note
+
+
+def test_replace_staged_finds_images_of_classes_that_live_on_staged_ones(run):
+    standing = board(cat=100, dog=100, emu=100, staged={"cat": 40, "dog": 29, "emu": 100})
+    table = predictions(a=("cat", 0.9), b=("dog", 0.9), c=("emu", 0.6), d=("emu", 0.7), e=("emu", 0.3))
+    found = run(table, standing=standing)["replace-staged"]
+    assert names(found) == "dca"
+    assert found["reason"].iloc[2].startswith("cat: 40 of 100 images are staged; the model sees cat (90%)")
+
+
+def test_suspect_labels_come_as_the_audit_ranks_them_those_the_model_has_learnt_last(run):
     doubted = suspects(("a", 1, True), ("b", 2, False), ("c", 1, False))
-    found = run(predictions(), doubted=doubted)["suspect-label"]
+    found = run(predictions(z=("dog", 0.9)), suspects=doubted)["suspect-label"]
     assert found["image"].tolist() == ["c", "b", "a"]
     assert found["label"].unique().tolist() == ["owl"]  # what yes accepts
 
 
-def test_look_alike_finds_hesitant_images_the_most_hesitant_first():
-    found = run(predictions(a=("dog", 0.6), b=("dog", 0.3), c=("dog", 0.61)))["look-alike"]
-    assert names(found) == "ba"
-    assert (
-        found["reason"].iloc[1].startswith("perhaps none of the model's classes; it hesitates between dog (60%) or owl")
-    )
+def test_look_alike_without_embeddings_finds_the_most_hesitant_first_and_says_so(ask):
+    answer = ask("look-alike", predictions(a=("dog", 0.6), b=("dog", 0.3), c=("dog", 0.61)))
+    assert names(answer.rows) == "ba"
+    assert answer.rows["reason"].iloc[1].startswith("perhaps none of the model's classes; it hesitates between dog")
+    assert "no embeddings" in answer.note
 
 
-def test_unknown_finds_the_library_s_unknown_images_alone_the_surest_first():
+def alike(*, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
+    """Thirty hesitant images, ten of which (k to t) look alike and like no class; and their features."""
+    random = np.random.default_rng(seed)
+    features = np.abs(random.normal(0, 1, (30, 24)))
+    features[10:20] = np.abs(random.normal(0, 1, 24)) + random.normal(0, 0.05, (10, 24))
+    letters = "abcdefghijklmnopqrstuvwxyz1234"
+    return predictions(**{name: ("dog", 0.3 + 0.005 * i) for i, name in enumerate(letters)}), features
+
+
+def test_hesitant_images_that_are_alike_stand_first_and_together(ask):
+    table, features = alike()
+    found = ask("look-alike", table, features=features).rows
+    together = found[found["cluster"] == found["cluster"].iloc[0]]
+    assert set(names(together)) >= set("klmnopqrst")
+    assert together["rank"].tolist() == list(range(1, len(together) + 1))
+    assert together["cluster"].iloc[0].startswith(f"1: {len(together)} alike (coherence ")
+    assert "perhaps a class of their own" in together["reason"].iloc[0]
+
+
+def test_clusters_are_the_same_whatever_the_order_of_the_pool(ask):
+    table, features = alike()
+    order = np.random.default_rng(1).permutation(len(table))
+    first = ask("look-alike", table, features=features).rows
+    again = ask("look-alike", table.iloc[order], features=features[order]).rows
+    pd.testing.assert_frame_equal(first, again)
+
+
+def test_a_cluster_far_from_every_class_comes_before_one_that_is_like_a_class(ask):
+    random = np.random.default_rng(0)
+    known, new = np.abs(random.normal(0, 1, (2, 24)))
+    features = np.concatenate([v + random.normal(0, 0.05, (10, 24)) for v in (known, new)])
+    other = np.abs(random.normal(0, 1, 24))
+    library = Library(pd.DataFrame({"label": ["dog"] * 3 + ["cat"] * 3}), np.array([known] * 3 + [other] * 3))
+    table = predictions(**{name: ("dog", 0.5) for name in "abcdefghijklmnopqrst"})
+    found = ask("look-alike", table, features=features, library=library).rows
+    assert set(names(found[found["cluster"].str.startswith("1:")])) <= set("klmnopqrst")
+
+
+def test_of_many_hesitant_images_each_class_has_its_share_of_those_clustered(ask):
+    table = predictions(a=("dog", 0.1), b=("dog", 0.2), c=("dog", 0.3), d=("cat", 0.5))
+    found = ask("look-alike", table, features=np.eye(4), params={"look_alike_images": 2}).rows
+    assert set(names(found)) == set("ad")
+
+
+def test_unknown_finds_the_library_s_unknown_images_alone_the_surest_first(run):
     found = run(predictions(a=("dog", 0.3), b=("cat", 0.9), c=("dog", 0.7)), unknown="ac")
     assert names(found["unknown"]) == "ca"
     assert found["unknown"]["reason"].str.startswith("unknown until now; the model sees dog").all()
@@ -108,18 +175,79 @@ def test_unknown_finds_the_library_s_unknown_images_alone_the_surest_first():
     assert names(found["look-alike"]) == ""
 
 
-def test_near_duplicates_with_two_labels_stand_side_by_side_whatever_any_model_says():
+def test_an_unknown_image_stands_beside_the_pool_images_nearest_to_it(ask):
+    table = predictions(a=("dog", 0.3), b=("dog", 0.9), c=("dog", 0.8), d=("cat", 0.9))
+    features = np.array([[1, 0, 0], [0, 1, 0], [1, 0.1, 0], [1, 0, 0]])
+    found = ask("unknown", table, unknown="a", features=features, params={"unknown_beside": 1}).rows
+    assert names(found) == "ac"
+    assert found["cluster"].tolist() == ["pool/a.jpg", "pool/a.jpg"]
+    assert found["reason"].iloc[1].startswith("alike (cosine 1.00) to the unknown pool/a.jpg; the model sees dog")
+
+
+def test_unknown_images_are_filtered_by_what_the_model_takes_them_for(ask):
+    table = predictions(a=("dog", 0.3), b=("cat", 0.9), c=("cat", 0.9))
+    assert names(ask("unknown", table, unknown="ab", look_alike=["cat"]).rows) == "b"
+
+
+def champion(**said: tuple[str, float]) -> pd.DataFrame:
+    rows = [(sha(name), label, score) for name, (label, score) in said.items()]
+    return pd.DataFrame(rows, columns=["sha256", "label", "score"])
+
+
+def test_disagree_finds_what_the_champion_names_otherwise_where_both_are_sure_first(ask):
+    table = predictions(a=("dog", 0.9), b=("dog", 0.6), c=("dog", 0.9), d=("dog", 0.4), e=("dog", 0.9))
+    before = champion(a=("wolf", 0.7), b=("wolf", 0.95), c=("dog", 0.9), d=("wolf", 0.9), f=("emu", 0.9))
+    found = ask("disagree", table, champion=lambda: before).rows
+    assert names(found) == "ab"
+    assert found["reason"].iloc[0] == "the champion says wolf (70%), this model dog (90%) or owl (7%)"
+
+
+def test_without_a_champion_disagree_is_empty_and_says_why(ask):
+    answer = ask("disagree", predictions(a=("dog", 0.9)))
+    assert (len(answer.rows), answer.note) == (0, "Nothing to compare: there is no champion.")
+
+
+def test_contents_are_told_apart_by_their_first_64_bits():
+    assert content_keys(pd.Series(["f" * 16 + "0" * 48, "00000000000000ff" + "1" * 48])).tolist() == [2**64 - 1, 255]
+
+
+def test_purge_low_samples_the_lowest_scores_and_names_all_of_them(ask):
+    table = predictions(a=("dog", 0.4), b=("dog", 0.1), c=("dog", 0.41), d=("dog", 0.3), e=("dog", 0.2))
+    answer = ask("purge-low", table, params={"purge_sample": 2, "purge_share": 0.6})
+    assert names(answer.whole) == "bed"
+    assert len(answer.rows) == 2
+    assert set(answer.rows["image"]) <= set(answer.whole["image"])
+    assert answer.rows["reason"].iloc[0].startswith("one of 2 drawn from 3 images with the lowest scores")
+
+
+def test_purge_low_leaves_what_others_want_and_images_of_short_classes_and_unknown_ones(ask):
+    table = predictions(a=("dog", 0.1), b=("emu", 0.1), c=("dog", 0.2), d=("dog", 0.2), e=("dog", 0.3))
+    looks = {"a": phash("x"), "c": flip(phash("x"), 1, 2)}  # c is a near-duplicate of what another recipe shows
+    answer = ask("purge-low", table, looks=looks, taken={"pool/a.jpg"}, unknown="d")
+    assert names(answer.whole) == "e"
+
+
+def test_the_sample_is_the_same_in_any_order_and_another_for_another_model(ask):
+    scores = {f"i{i}": ("dog", 0.1) for i in range(40)}
+    params = {"purge_sample": 10}
+    first = set(ask("purge-low", predictions(**scores), params=params).rows["image"])
+    again = set(ask("purge-low", predictions(**scores)[::-1], params=params).rows["image"])
+    other = set(ask("purge-low", predictions(model="b" * 64, **scores), params=params).rows["image"])
+    assert first == again != other
+
+
+def test_near_duplicates_with_two_labels_stand_side_by_side_whatever_any_model_says(run):
     look = phash("look")
     looks = {"a": look, "c": flip(look, 3)}
     differing = conflicts(("pool/a.jpg", "g", "owl"), ("pool/b.jpg", "h", "emu"), ("pool/c.jpg", "g", "emu"))
-    found = run(predictions(), looks=looks, differing=differing)["label-conflict"]
+    found = run(predictions(z=("dog", 0.9)), looks=looks, conflicts=differing)["label-conflict"]
     assert names(found) == "acb"
     assert found["label"].tolist() == ["owl", "emu", "emu"]
     assert found["group"].tolist()[0] == found["group"].tolist()[1] != found["group"].tolist()[2]
     assert found["reason"].iloc[0] == "owl here; the same picture is called emu / owl"
 
 
-def test_an_image_stands_in_the_first_recipe_that_finds_it():
+def test_an_image_stands_in_the_first_recipe_that_finds_it(run):
     found = run(predictions(a=("cat", 0.55), b=("dog", 0.55), c=("cat", 0.3)))
     assert names(found["low-count"]) == "a"
     assert names(found["look-alike"]) == "cb"
@@ -127,12 +255,16 @@ def test_an_image_stands_in_the_first_recipe_that_finds_it():
     assert together.is_unique
 
 
-def test_an_image_beyond_a_recipe_s_rows_is_left_to_the_next_one():
+def test_an_image_beyond_a_recipe_s_rows_is_left_to_the_next_one(run):
     found = run(predictions(a=("cat", 0.59), b=("cat", 0.58), c=("cat", 0.57)), max_rows=2)
     assert (names(found["low-count"]), names(found["look-alike"])) == ("ab", "c")
 
 
-def test_near_duplicates_share_their_group():
+def test_a_content_that_is_in_a_set_already_is_not_offered(run):
+    assert names(run(predictions(a=("cat", 0.9), b=("cat", 0.8)), known=("a",))["low-count"]) == "b"
+
+
+def test_near_duplicates_share_their_group(run):
     looks = {"a": phash("x"), "b": phash("y"), "c": flip(phash("x"), 1, 2), "d": "", "e": ""}
     found = run(predictions(**dict.fromkeys("abcde", ("dog", 0.5))), looks=looks)["look-alike"]
     groups = found.set_index("image")["group"]
@@ -140,29 +272,53 @@ def test_near_duplicates_share_their_group():
     assert groups.nunique() == 4
 
 
-def test_an_image_without_a_known_hash_is_a_group_of_its_own():
-    table = predictions(a=("dog", 0.5), b=("dog", 0.5))
-    material = Material(table, pd.DataFrame({"label": [], "groups": []}), set(), conflicts(), suspects())
-    found = recipes.run(material, pd.Series(dtype="str"), near_duplicate_distance=4, max_rows=9, **PARAMS)
-    assert found["look-alike"]["group"].nunique() == 2
+@pytest.mark.parametrize("recipe", ["low-count", "look-alike"])
+def test_equal_scores_are_ordered_by_name_whatever_the_order_of_the_pool(run, recipe):
+    label = {"low-count": "emu", "look-alike": "dog"}[recipe]
+    table = predictions(**dict.fromkeys("abcd", (label, 0.5)))
+    assert names(run(table[::-1], max_rows=3)[recipe]) == names(run(table, max_rows=3)[recipe]) == "abc"
 
 
-def test_equal_scores_are_ordered_by_name_whatever_the_order_of_the_pool():
-    table = predictions(a=("dog", 0.5), b=("dog", 0.5), c=("dog", 0.5))
-    assert names(run(table[::-1])["look-alike"]) == names(run(table)["look-alike"]) == "abc"
-
-
-@pytest.mark.parametrize("table", [predictions(), predictions(a=("dog", 0.99))])
-def test_a_queue_without_an_image_is_written_and_read_like_any_other(tmp_path, table):
+def test_a_queue_without_an_image_is_written_and_read_like_any_other(run, tmp_path):
     full = run(predictions(a=("emu", 0.8), b=("dog", 0.5), c=("dog", 0.5)), unknown="c")
-    for name, found in run(table).items():
+    for name, found in run(predictions(a=("dog", 0.99))).items():
         assert (len(found), list(found)) == (0, recipes.COLUMNS)
         write_table(found, tmp_path / f"{name}.parquet")
         again = read_table(tmp_path / f"{name}.parquet")
-        assert again.dtypes.equals(full[name].dtypes), name
+        write_table(full[name], tmp_path / "full.parquet")
+        assert again.dtypes.equals(read_table(tmp_path / "full.parquet").dtypes), name
         assert all(again[column].dtype == "str" for column in TEXT)
 
 
-def test_every_recipe_says_what_it_finds():
+def test_a_row_brings_the_model_s_best_classes_along(run):
+    row = run(predictions(a=("emu", 0.8)))["low-count"].iloc[0]
+    assert list(row["top_labels"]) == ["emu", "owl", "rat"]
+    assert list(row["top_scores"]) == pytest.approx([0.8, 0.15, 0.05])
+
+
+def test_an_unknown_recipe_offers_the_nearest():
+    with pytest.raises(UsageError, match="unknown recipe 'lookalike'") as error:
+        recipes.named("lookalike")
+    assert "look-alike" in error.value.mend
+
+
+def test_predictions_of_two_models_are_refused(run):
+    table = pd.concat([predictions(a=("dog", 0.5)), predictions(model="b" * 64, b=("dog", 0.5))])
+    with pytest.raises(DataError, match="predictions of 2 models"):
+        run(table)
+
+
+def test_a_picture_that_could_not_be_read_is_in_no_recipe(run):
+    table = predictions(a=("emu", 0.8), b=("emu", 0.9))
+    table.loc[1, ["failure", "label", "score"]] = ["cut short", "", np.nan]
+    assert names(run(table)["low-count"]) == "a"
+
+
+def test_every_recipe_says_what_it_finds_and_its_options_are_params():
+    from pipeline.sections import Queue
+
     assert len({recipe.name for recipe in recipes.RECIPES}) == len(recipes.RECIPES)
     assert all(recipe.finds.endswith(".") for recipe in recipes.RECIPES)
+    keys = {key for recipe in recipes.RECIPES for key in recipe.options.values()}
+    assert keys == set(Queue.model_fields) - {"max_rows"} | {"look_alike"}
+    assert MODEL

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.config import nearest
 from pipeline.errors import UsageError
-from pipeline.inference.pool import DETAILS as LISTED
+from pipeline.inference.pool import DETAILS
 from pipeline.inference.store import LISTS
 from pipeline.library import duplicates
 from pipeline.review.decisions import CONFLICT_RECIPE, PURGE_RECIPE
@@ -14,7 +14,6 @@ from pipeline.review.recipes import doubt, novel, purge, short
 from pipeline.review.recipes.material import Found, Material
 
 COLUMNS = ["image", "sha256", "group", "rank", "label", "score", "reason", "cluster", "top_labels", "top_scores"]
-DETAILS = {name: LISTS[name] for name in LISTED}
 TEXTS = ["image", "sha256", "group", "label", "reason", "cluster"]
 
 
@@ -141,6 +140,7 @@ def ask(
     hashed = rows.assign(phash=material.phashes(rows["image"]))
     group = duplicates.group(hashed, near_duplicate_distance, duplicates.BITS).name if len(rows) else ""
     rows = rows.assign(group=group, rank=range(1, len(rows) + 1)).reindex(columns=COLUMNS)
-    rows[TEXTS] = rows[TEXTS].fillna("").astype("str")
-    typed = rows.astype({"rank": "int64", "score": "float64"} | dict.fromkeys(DETAILS, "object")).astype(DETAILS)
+    rows[TEXTS] = rows[TEXTS].astype("object").fillna("").astype("str")
+    lists = {name: LISTS[name] for name in DETAILS}
+    typed = rows.astype({"rank": "int64", "score": "float64"} | dict.fromkeys(lists, "object")).astype(lists)
     return Found(typed, found.note, found.whole)

@@ -24,13 +24,18 @@ class Library:
     rows: pd.DataFrame
     embeddings: np.ndarray
 
+    def sample(self, number: int, *, least: int = 10, most: int = PER_CLASS) -> np.ndarray:
+        """Places of about `number` labelled images, of each class as many: `least` to `most`."""
+        labels = self.rows["label"].reset_index(drop=True)
+        each = int(np.clip(number // max(labels.nunique(), 1), least, most))
+        return np.flatnonzero((labels != "").to_numpy() & (labels.groupby(labels).cumcount() < each).to_numpy())
+
     @cached_property
     def means(self) -> pd.DataFrame:
         """The direction (C, F) in which each class's features lie from the centre of all, by label."""
-        labels = self.rows["label"].reset_index(drop=True)
-        chosen = labels[(labels != "").to_numpy() & (labels.groupby(labels).cumcount() < PER_CLASS).to_numpy()]
-        features = pd.DataFrame(unit(self.embeddings[chosen.index.to_numpy()]))
-        return features.groupby(chosen.to_numpy()).mean()
+        places = self.sample(len(self.rows), least=PER_CLASS)
+        features = pd.DataFrame(unit(self.embeddings[places]))
+        return features.groupby(self.rows["label"].to_numpy(object)[places]).mean()
 
     @cached_property
     def centre(self) -> np.ndarray:

@@ -4,12 +4,15 @@ import numpy as np
 import pandas as pd
 
 from pipeline.inference.vectors import unit
-from pipeline.review.recipes.material import Found, Material, first, two_best
+from pipeline.review.recipes.material import Found, Library, Material, first, two_best
 
 COMPONENTS = 32  # of the features that are clustered: in more, every picture is about as far from every other
 FEWEST = 5  # images of a cluster
 NEIGHBOURS = 3  # that an image needs to be more than noise
-NO_EMBEDDINGS = "The predictions hold no embeddings, so that nothing is clustered: run `dvc repro` for that."
+OWN, LABELLED = 5, 10  # nearest hesitant images, and nearest labelled ones, that tell how new an image is
+HELD_AGAINST = 15_000  # labelled images, of each class as many
+NO_EMBEDDINGS = "The predictions hold no embeddings, so that nothing is clustered: `dvc repro identify` stores them."
+NO_LIBRARY = "The library's features are missing: how far clusters are from known classes is not told."
 
 
 def look_alike(
@@ -17,25 +20,27 @@ def look_alike(
 ) -> Found:
     """Pool images that the model names at a hesitant score: where a class it does not know may hide.
 
-    Of `look_alike_images` of them, of each class it names as many as there are, those that look alike to the model
-    are clustered (HDBSCAN on principal components of their features). A cluster that is tight, and far from every
-    class, is likely a class of its own: such come first. Images of no cluster follow, the most hesitant first.
+    `look_alike_images` of them are looked at, of each class that the model names about as many, the most hesitant.
+    An image is the newer, the nearer it is to others of these, and the farther from labelled images (mean cosines to
+    the `OWN` and `LABELLED` nearest). Those alike are clustered (HDBSCAN on principal components of their features);
+    a cluster stands where its mean does. Without embeddings, the most hesitant come first.
     """
     hesitant = (material.rows["score"] <= look_alike_score).to_numpy()
     pool = material.candidates(hesitant & material.labelled(classes) if classes else hesitant)
-    vectors = material.vectors()
+    vectors, library = material.vectors(), material.library()
     if vectors is None:
         rows = material.pool.with_details(first(pool, [pool["score"].to_numpy()], number))
         return Found(rows.assign(label=rows["label"].astype("str"), reason=_hesitates(rows)), NO_EMBEDDINGS)
-    pool = _of_each_class(pool, look_alike_images).sort_values("image")
-    features = vectors.exact[pool.index.to_numpy()]
-    described = _clusters(material, unit(features))
-    pool = pool.assign(**described).astype({"label": "str"})
-    rows = pool.sort_values(["standing", "depth", "score", "image"]).head(number)
+    pool = _of_each_class(pool, look_alike_images).sort_values("image").astype({"label": "str"})
+    units = unit(vectors.exact[pool.index.to_numpy()])
+    new = _novelty(units, library)
+    pool = pool.assign(new=new, **_clusters(units, new, library))
+    pool["standing"] = pool["standing"].where(pool["cluster"] != "", pool["new"])
+    rows = pool.sort_values(["standing", "cluster", "new", "image"], ascending=[False, True, False, True]).head(number)
     rows = material.pool.with_details(rows)
     alone = rows["cluster"] == ""
     reason = _hesitates(rows).where(alone, rows["said"] + "; the model hesitates between " + two_best(rows))
-    return Found(rows.assign(reason=reason.astype("str")), "" if not alone.all() else "No cluster was found.")
+    return Found(rows.assign(reason=reason.astype("str")), NO_LIBRARY if library is None else "")
 
 
 def unknown(material: Material, *, number: int, look_alike: list[str], unknown_beside: int, **_) -> Found:
@@ -74,45 +79,46 @@ def _of_each_class(pool: pd.DataFrame, number: int) -> pd.DataFrame:
     return first(pool, [turn, scores], number)
 
 
-def _clusters(material: Material, units: np.ndarray) -> dict[str, np.ndarray]:
-    """For each image (N,) its `cluster` in words, "" for none; where that stands in the queue; how deep the image lies
-    in it; and what is `said` of it."""
+def _novelty(units: np.ndarray, library: Library | None) -> np.ndarray:
+    """How much nearer each image (N, F) is to others of these than to labelled ones."""
+    own = units @ units.T
+    np.fill_diagonal(own, -1.0)
+    novelty = _mean_of_highest(own, OWN)
+    if library is None:
+        return novelty
+    some = library.sample(HELD_AGAINST)
+    return novelty - _mean_of_highest(units @ unit(library.embeddings[some]).T, LABELLED)
+
+
+def _mean_of_highest(cosines: np.ndarray, number: int) -> np.ndarray:
+    number = min(number, cosines.shape[1])
+    return -np.partition(-cosines, number - 1, axis=1)[:, :number].mean(axis=1) if number else np.zeros(len(cosines))
+
+
+def _clusters(units: np.ndarray, new: np.ndarray, library: Library | None) -> dict[str, np.ndarray]:
+    """For each image (N,) its `cluster` in words, "" for none; the mean of `new` in it; and what is `said` of it."""
     from sklearn.cluster import HDBSCAN
     from sklearn.decomposition import PCA
 
-    none = np.full(len(units), "", object)
-    found = {
-        "cluster": none,
-        "standing": np.full(len(units), np.inf),
-        "depth": np.zeros(len(units)),
-        "said": none.copy(),
-    }
+    text, standing, said = np.full(len(units), "", object), np.zeros(len(units)), np.full(len(units), "", object)
+    found = {"cluster": text, "standing": standing, "said": said}
     if len(units) < 2 * FEWEST:
         return found
     components = min(COMPONENTS, len(units) - 1, units.shape[1])
     reduced = unit(PCA(components, svd_solver="covariance_eigh").fit_transform(units))
     hdbscan = HDBSCAN(min_cluster_size=FEWEST, min_samples=NEIGHBOURS, cluster_selection_method="leaf", copy=True)
     of = hdbscan.fit_predict(reduced)
-    library = material.library()
-    told = []
-    for number in range(of.max() + 1):
-        members = np.flatnonzero(of == number)
-        centre = unit(units[members].mean(axis=0))
-        found["depth"][members] = -(units[members] @ centre)
-        coherence = float((units[members] @ centre).mean())
-        nearest, cosine = "", 0.0
+    members = [np.flatnonzero(of == number) for number in range(of.max() + 1)]
+    members.sort(key=lambda own: (-new[own].mean(), own[0]))
+    names = [] if library is None else list(library.means.index)
+    for number, own in enumerate(members, 1):
+        centre = units[own].mean(axis=0)
+        text[own] = f"{number}: {len(own)} alike (coherence {(units[own] @ unit(centre)).mean():.2f})"
         if library is not None:
-            names = list(library.means.index)
-            cosines = library.mean_of(names) @ library.directions(units[members].mean(axis=0))
-            nearest, cosine = names[int(cosines.argmax())], float(cosines.max())
-        told.append((cosine - coherence, members, coherence, nearest, cosine))
-    for place, (_, members, coherence, nearest, cosine) in enumerate(
-        sorted(told, key=lambda row: (row[0], row[1][0])), 1
-    ):
-        words = f"{place}: {len(members)} alike (coherence {coherence:.2f})"
-        found["cluster"][members] = words + (f", nearest to {nearest} ({cosine:.2f})" if nearest else "")
-        found["said"][members] = f"one of {len(members)} pictures that are alike, perhaps a class of their own"
-        found["standing"][members] = place
+            cosines = library.mean_of(names) @ library.directions(centre)
+            text[own] += f", nearest to {names[int(cosines.argmax())]} ({cosines.max():.2f})"
+        said[own] = f"one of {len(own)} pictures that are alike, perhaps a class of their own"
+        standing[own] = new[own].mean()
     return found
 
 

@@ -1,0 +1,112 @@
+"""Made-up pools: what a model says of a few images, stored as identification stores it, and what recipes need beside."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from builders import phash, sha
+
+from pipeline.files import write_table
+from pipeline.inference import pool, vectors
+from pipeline.inference.store import COLUMNS, LISTS
+from pipeline.review.recipes.material import Library, Material
+
+MODEL = "a" * 64
+BOARD = {"cat": 14, "dog": 15, "emu": 10}  # groups; the cutoff is 10
+
+
+def predictions(*, model: str = MODEL, **scores: tuple[str, float]) -> pd.DataFrame:
+    """Images by name: the class the model sees and how surely; an owl is the second best."""
+    rows = [
+        {
+            "image": f"pool/{name}.jpg",
+            "sha256": sha(name),
+            "label": label,
+            "score": score,
+            "margin": 0.0,
+            "entropy": 0.0,
+            "top_labels": [label, "owl", "rat"],
+            "top_scores": [score, (1 - score) * 0.75, (1 - score) * 0.25],
+            "failure": "",
+            "model": model,
+        }
+        for name, (label, score) in scores.items()
+    ]
+    texts = {name: "str" for name in ("image", "sha256", "label", "failure", "model")}
+    return pd.DataFrame(rows, columns=COLUMNS).astype(texts | {"score": "float64"} | LISTS)
+
+
+def store(table: pd.DataFrame, folder: Path, features: np.ndarray | None = None, *, shard_rows: int = 3) -> Path:
+    """Writes predictions in shards, with an embedding each where `features` (N, F) are given."""
+    for number, start in enumerate(range(0, max(len(table), 1), shard_rows)):
+        rows = table.iloc[start : start + shard_rows]
+        if features is not None:
+            lists = pd.ArrowDtype(pa.list_(pa.float16(), features.shape[1]))
+            own = [row.astype(np.float16) for row in features[start : start + shard_rows]]
+            rows = rows.assign(embedding=pd.Series(own, index=rows.index, dtype=object).astype(lists))
+        write_table(rows, folder / f"part-{number:05d}.parquet", model=MODEL)
+    return folder
+
+
+def board(*, staged: dict[str, int] | None = None, **groups: int) -> pd.DataFrame:
+    """Classes with so many groups, of which so many are staged, at a cutoff of 10."""
+    rows = [
+        {
+            "label": label,
+            "images": number,
+            "groups": number,
+            "real": number - (staged or {}).get(label, 0),
+            "staged_share": (staged or {}).get(label, 0) / number,
+            "cutoff": 10,
+            "short_by": max(0, 10 - number),
+        }
+        for label, number in groups.items()
+    ]
+    return pd.DataFrame(rows, columns=["label", "images", "groups", "real", "staged_share", "cutoff", "short_by"])
+
+
+def conflicts(*rows: tuple[str, str, str]) -> pd.DataFrame:
+    """Images of groups with two labels: name, group and label of each."""
+    table = pd.DataFrame(rows, columns=["image", "group", "label"], dtype="str")
+    return table.assign(sha256=[sha(name) for name in table["image"]], detail="emu / owl").astype("str")
+
+
+def suspects(*rows: tuple[str, int, bool]) -> pd.DataFrame:
+    """Labelled images that the audit asks about: name, rank in its part, and whether the model was trained on it."""
+    table = pd.DataFrame(rows, columns=["image", "rank", "trained"]).astype({"image": "str", "trained": bool})
+    said = table.assign(label="owl", score=0.9, reason="labelled emu (1%); the model sees owl (90%)")
+    return said.assign(sha256=table["image"].map(sha).astype("str")).astype({"label": "str", "reason": "str"})
+
+
+def material(
+    folder: Path,
+    table: pd.DataFrame,
+    *,
+    unknown: str = "",
+    looks: dict[str, str] | None = None,
+    standing: pd.DataFrame | None = None,
+    features: np.ndarray | None = None,
+    library: Library | None = None,
+    known: tuple[str, ...] = (),
+    **more,
+) -> Material:
+    """The material; names in `unknown` are library images nobody could name."""
+    found = pool.read(store(table, folder / "predictions", features))
+    hashes = {f"pool/{name}.jpg": look for name, look in (looks or {}).items()}
+    return Material(
+        pool=found,
+        board=board(**BOARD) if standing is None else standing,
+        unknown={f"pool/{name}.jpg" for name in unknown},
+        conflicts=more.pop("conflicts", conflicts()),
+        suspects=more.pop("suspects", suspects()),
+        known=pd.Series([sha(name) for name in known], dtype="str"),
+        phashes=lambda images: images.map(lambda image: hashes.get(image, phash(image))).astype("str"),
+        vectors=lambda: vectors.of_pool(found, folder / "vectors"),
+        library=lambda: library,
+        **more,
+    )
+
+
+def names(table: pd.DataFrame) -> str:
+    return "".join(table["image"].str.removeprefix("pool/").str.removesuffix(".jpg"))
