@@ -114,10 +114,11 @@ def find(asked: str) -> dict[str, Any]:
 
 def _indexed(condition: pa.compute.Expression) -> list[dict[str, Any]]:
     found = []
-    for name, place in {"library": "library", "pool": "pool", "quarantined": "quarantine"}.items():
+    for name in ("library", "pool"):
         rows = _rows(_existing(paths.INDEX / f"{name}.parquet"), condition)
-        found += [{**row, "from": place} for row in rows]
-    return found
+        found += [{**row, "from": name} for row in rows]
+    away = _rows(paths.INDEX / "quarantined.parquet", condition)
+    return found + [{**row, "from": "quarantine"} for row in away]
 
 
 def _near(phash: str) -> list[dict[str, Any]]:

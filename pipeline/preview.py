@@ -164,15 +164,16 @@ class _Features:
         if predictions.model != model:
             what = f"the pool was identified by {predictions.model[:12]}, the model is {model[:12]}"
             raise DataError(what, where=paths.PREDICTIONS, mend="run `dvc repro identify`")
-        found = pool.embeddings_at(predictions, rows.index.to_numpy())
+        found = pool.embeddings_of(predictions, rows.index.to_numpy())
         if found is None:
             raise DataError(
                 "the pool was identified without features",
                 where="configs/params.yaml, identify.embeddings",
                 mend="set it to true, then `dvc repro identify`",
             )
-        more = pd.Series(np.arange(len(rows)) + len(self._values), index=rows["sha256"].to_numpy())
-        self._places, self._values = pd.concat([self._places, more]), np.concatenate([self._values, found])
+        names = rows.loc[found.index, "sha256"].to_numpy()
+        self._places = pd.concat([self._places, pd.Series(np.arange(len(names)) + len(self._values), index=names)])
+        self._values = np.concatenate([self._values, *(np.asarray(own, np.float16)[None] for own in found)])
 
     def has(self, rows: pd.DataFrame) -> pd.Series:
         return rows["sha256"].isin(self._places.index)

@@ -27,7 +27,7 @@ from pipeline import config, sections
 from pipeline.evaluation import calibration, scores
 from pipeline.files import write_table
 from pipeline.inference import pool, vectors
-from pipeline.inference.store import LISTS
+from pipeline.inference.store import EMBEDDING, LISTS
 from pipeline.library import board, pictures
 from pipeline.review import recipes
 from pipeline.review.recipes.material import Library, Material
@@ -37,27 +37,28 @@ HIDDEN = NEAR = LOW = 3  # classes that only the pool has; that the library has 
 JUST_BELOW, JUST_ABOVE, PLENTY = 22, 28, 40  # library images of these, and of the others
 RARE = 25  # pool images of each such class
 TESTED = 20  # images a class, never learnt from
-ROUNDS, DECISIONS = 4, 100  # of each round
+ROUNDS, DECISIONS = 3, 100  # of each round
 FIRST = (50, 200, 1000)
 SEARCHING = ("low-count", "look-alike")  # recipes that search the pool for classes that are short or missing
 TOP_K = 5
 SEEN = 128  # principal components of the features that the head gets
 MODEL = "a" * 64
+LISTED = {name: dtype for name, dtype in LISTS.items() if name != EMBEDDING}
 
 
 def store(folder: Path, rows: pd.DataFrame, said: pd.DataFrame, features: np.ndarray, shard_rows: int) -> pool.Pool:
     """Writes predictions as identification does."""
-    rows = rows[["image", "sha256"]].reset_index(drop=True).join(said).assign(failure="", model=MODEL).astype(LISTS)
+    rows = rows[["image", "sha256"]].reset_index(drop=True).join(said).assign(failure="", model=MODEL).astype(LISTED)
     for number, start in enumerate(range(0, len(rows), shard_rows)):
-        write_table(rows[start : start + shard_rows], folder / f"part-{number:05d}.parquet")
-        _add_embedding(folder / f"part-{number:05d}.parquet", features[start : start + shard_rows])
+        some = slice(start, start + shard_rows)
+        write_table(_with_embedding(rows[some], features[some]), folder / f"part-{number:05d}.parquet", plain=EMBEDDING)
     return pool.read(folder)
 
 
-def _add_embedding(path: Path, features: np.ndarray) -> None:
-    table = pa.parquet.read_table(path)
-    lists = pa.FixedSizeListArray.from_arrays(pa.array(features.astype(np.float16).ravel()), features.shape[1])
-    pa.parquet.write_table(table.append_column(pool.EMBEDDING, lists), path, compression="zstd")
+def _with_embedding(rows: pd.DataFrame, features: np.ndarray) -> pa.Table:
+    starts = np.arange(len(features) + 1) * features.shape[1]
+    lists = pa.ListArray.from_arrays(pa.array(starts, pa.int32()), pa.array(features.astype(np.float16).ravel()))
+    return pa.Table.from_pandas(rows, preserve_index=False).append_column(EMBEDDING, lists)
 
 
 def nothing() -> pd.DataFrame:
@@ -120,7 +121,7 @@ def speed(images: int, classes: int, work: Path) -> None:
             seconds.append(time.perf_counter() - started)
         print(f"{recipe.name:<16}{seconds[0]:>6.2f} s, again {seconds[1]:.2f} s{len(answer.rows):>6} rows", flush=True)
     queries = np.random.default_rng(5).choice(len(found.exact), 20, replace=False)
-    seconds, hits, exact_seconds = [], 0, []
+    seconds, exact_seconds, hits = list[float](), list[float](), 0
     for query in queries:
         started = time.perf_counter()
         near = found.nearest(found.exact[[query]], number=10)[0][0]
@@ -147,8 +148,12 @@ def made_up(folder: Path, images: int, classes: int) -> None:
     names = np.array([f"class {i:04d}" for i in range(classes)], dtype=object)
     centres = random.normal(0, 1, (classes, 1280)).astype(np.float32)
     noise = random.normal(0, 1, (4096, 1280)).astype(np.float32)
-    kept, rows = [], 2048
+    rows = 2048
     for number, start in enumerate(range(0, images, rows)):
+        path = folder / "predictions" / f"part-{number:05d}.parquet"
+        if path.exists():
+            continue
+        random = np.random.default_rng([1, number])
         n = min(rows, images - start)
         best = random.integers(0, classes, (n, TOP_K))
         score = random.beta(2, 1, n)
@@ -166,17 +171,15 @@ def made_up(folder: Path, images: int, classes: int) -> None:
                 "failure": "",
                 "model": MODEL,
             }
-        ).astype({"label": "str"} | LISTS)
-        path = folder / "predictions" / f"part-{number:05d}.parquet"
-        write_table(table, path)
+        ).astype({"label": "str"} | LISTED)
         shift = int(random.integers(0, 2048))
-        _add_embedding(
-            path, centres[best[:, 0]] + noise[shift : shift + n] / np.sqrt(score)[:, None].astype(np.float32)
-        )
-        otherwise = np.where(random.random(n) < 0.1, names[best[:, 1]], names[best[:, 0]])
-        kept.append(table[["sha256"]].assign(label=otherwise, score=score.astype(np.float32)))
+        spread = noise[shift : shift + n] / np.sqrt(score)[:, None].astype(np.float32)
+        write_table(_with_embedding(table, centres[best[:, 0]] + spread), path, plain=EMBEDDING)
+    said = pool.read(folder / "predictions").rows
+    otherwise = np.random.default_rng(2).random(len(said)) < 0.1
+    label = said["label"].astype("str").mask(otherwise, str(names[0]))
     champion = folder / "released"
-    write_table(pd.concat(kept, ignore_index=True).astype({"label": "str"}), champion / pool.OPINIONS, model="b" * 64)
+    write_table(said[["sha256", "score"]].assign(label=label), champion / pool.OPINIONS, model="b" * 64)
     (champion / "model.keras").touch()
     (folder / "done").touch()
 
@@ -234,10 +237,10 @@ class World:
                 else PLENTY
             )
         )
-        self.test = (number < TESTED).to_numpy()
-        self.library = ((number >= TESTED) & (number < TESTED + share)).to_numpy()
+        self.test = np.array(number < TESTED)
+        self.library = np.array((number >= TESTED) & (number < TESTED + share))
         rare = self.table["label"].isin(self.wanted_classes) & (number >= TESTED + share + RARE)
-        self.pool = ~self.test & ~self.library & ~rare.to_numpy()
+        self.pool = np.array(~self.test & ~self.library & ~rare)
 
     def fit(self) -> "Model":
         return Model(self)
@@ -339,10 +342,10 @@ def quality(file: Path, seeds: list[int]) -> None:
     with np.load(file, allow_pickle=True) as stored:
         table = pd.DataFrame({name: stored[name] for name in ("image", "label", "sha256", "phash")}).astype("str")
         values = stored["features"]
-    found, gained = [], []
+    found, models, ranked = [], dict[int, Model](), dict[str, np.ndarray]()
     for seed in seeds:
         world = World(table, values, seed)
-        model = world.fit()
+        model = models[seed] = world.fit()
         wanted = world.table["label"].isin(world.wanted_classes).to_numpy()
         ranked = {name: rank() for name, rank in rivals(world, model, seed).items()}
         for number in FIRST:
@@ -353,25 +356,29 @@ def quality(file: Path, seeds: list[int]) -> None:
                     for kind in ("hidden", "near", "low")
                 }
                 found.append({"ranking": name, "rows": number, "wanted": wanted[some].sum(), **of})
-        for name in ranked | {"wallaby": None}:
-            gained += rounds(World(table, values, seed), name, seed)
         sizes = f"{world.pool.sum()} in the pool, {(wanted & world.pool).sum()} of them wanted"
         print(
             f"seed {seed}: {len(model.classes)} classes known, {model.accuracy:.1%} right of all, {sizes}", flush=True
         )
     told = pd.DataFrame(found).groupby(["ranking", "rows"], sort=False).mean().unstack("rows").round(0).astype(int)
-    print(told["wanted"].to_string(), "\n", told.drop(columns="wanted", level=0).to_string(), sep="")
+    print(told["wanted"].to_string(), "\n", told.drop(columns="wanted", level=0).to_string(), sep="", flush=True)
+    gained = [
+        row
+        for seed in seeds
+        for name in ranked | {"wallaby": None}
+        for row in rounds(World(table, values, seed), models[seed], name, seed)
+    ]
     curve = pd.DataFrame(gained)
     curve = curve.groupby(["ranking", "round"], sort=False)["accuracy"].mean().unstack("round")
     curve["points per 100 decisions"] = 100 * (curve[ROUNDS] - curve[0]) / ROUNDS * (100 / DECISIONS)
     print(curve.round(3).to_string())
 
 
-def rounds(world: World, name: str, seed: int) -> list[dict]:
+def rounds(world: World, model: Model, name: str, seed: int) -> list[dict]:
     """The accuracy over all classes, after each round of so many decisions."""
     told = []
     for number in range(ROUNDS + 1):
-        model = world.fit()
+        model = world.fit() if number else model
         told.append({"ranking": name, "seed": seed, "round": number, "accuracy": model.accuracy})
         order = queue(world, model, DECISIONS) if name == "wallaby" else rivals(world, model, seed + number)[name]()
         world.library[order[:DECISIONS]], world.pool[order[:DECISIONS]] = True, False

@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import DataError
 from pipeline.files import read_table, write_table
+from pipeline.inference.store import EMBEDDING
 
 LIGHT = ["image", "sha256", "label", "score", "failure", "model"]
 CODED = ["label", "failure", "model"]  # few different texts: read as codes
 DETAILS = ["top_labels", "top_scores"]
-EMBEDDING = "embedding"
 OPINIONS, OPINION = "pool.parquet", ["sha256", "label", "score"]  # what a champion said of the pool
 
 
@@ -97,27 +97,24 @@ def read(folder: Path) -> Pool:
     return Pool(shards, np.concatenate([[0], np.cumsum(sizes)]))
 
 
-def embeddings(shards: list[Path]) -> Iterator[np.ndarray] | None:
-    """The images' features (M, F) float16, shard by shard, zeros where there are none; None if the store has none."""
+def embeddings(shards: list[Path]) -> Iterator[tuple[np.ndarray, np.ndarray]] | None:
+    """Shard by shard, which images have features (M,), and these (K, F) float16; None if the store has none."""
     if not all(EMBEDDING in pq.read_schema(shard).names for shard in shards):
         return None
-    return (_features(pq.read_table(shard, columns=[EMBEDDING])[EMBEDDING]) for shard in shards)
+    return (_features(pq.read_table(shard, columns=[EMBEDDING])[EMBEDDING].combine_chunks()) for shard in shards)
 
 
-def embeddings_at(predictions: Pool, places: np.ndarray) -> np.ndarray | None:
-    """Those of some images (M, F) float16, in the order of their places; None if the store has none."""
+def embeddings_of(predictions: Pool, places: np.ndarray) -> pd.Series | None:
+    """Those of the images of some places that have any, by place (F,) float16 each; None if the store has none."""
     if not all(EMBEDDING in pq.read_schema(shard).names for shard in predictions.shards):
         return None
-    found = predictions.at(places, [EMBEDDING]).loc[places, EMBEDDING]
-    return np.stack([np.asarray(values, np.float16) for values in found])
+    return predictions.at(places, [EMBEDDING])[EMBEDDING].dropna()
 
 
-def _features(column: pa.ChunkedArray) -> np.ndarray:
-    lists = column.combine_chunks()
-    lists = lists.chunk(0) if isinstance(lists, pa.ChunkedArray) else lists
-    features = lists.values.to_numpy(zero_copy_only=False).reshape(len(lists), -1).astype(np.float16)
-    absent = lists.is_null().to_numpy(zero_copy_only=False)
-    return np.where(absent[:, None], np.float16(0), features) if absent.any() else features
+def _features(lists: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    present = lists.is_valid().to_numpy(zero_copy_only=False)
+    flat = lists.flatten().to_numpy(zero_copy_only=False).astype(np.float16)
+    return present, flat.reshape(int(present.sum()), -1) if present.any() else flat.reshape(0, 0)
 
 
 def write_opinions(predictions: Path, path: Path, *, model: str) -> bool:

@@ -83,8 +83,11 @@ def of_pool(predictions: Pool, cache: Path) -> Vectors | None:
     if not _is_of(cache, source):
         with atomic_folder(cache) as new:
             exact = _write_exact(blocks, int(predictions.starts[-1]), new / EXACT)
-            _write_codes(exact, new)
+            if exact is not None:
+                _write_codes(exact, new)
             write_json(source, new / SOURCE)
+    if not (cache / EXACT).exists():
+        return None
     return Vectors(np.load(cache / EXACT, mmap_mode="r"), *_codes(cache))
 
 
@@ -106,13 +109,18 @@ def unit(features: np.ndarray) -> np.ndarray:
     return wide / np.maximum(np.linalg.norm(wide, axis=-1, keepdims=True), 1e-12)
 
 
-def _write_exact(blocks: Iterator[np.ndarray], total: int, path: Path) -> np.ndarray:
-    exact, place = np.empty((0, 0), np.float16), 0
-    for block in blocks:
-        if not place:
-            exact = np.lib.format.open_memmap(path, "w+", np.float16, (total, block.shape[1]))
-        exact[place : place + len(block)] = block
-        place += len(block)
+def _write_exact(blocks: Iterator[tuple[np.ndarray, np.ndarray]], total: int, path: Path) -> np.ndarray | None:
+    """Features of all places, zeros where an image has none; None if no image has."""
+    exact, place = None, 0
+    for present, features in blocks:
+        if len(features):
+            exact = (
+                np.lib.format.open_memmap(path, "w+", np.float16, (total, features.shape[1]))
+                if exact is None
+                else exact
+            )
+            exact[place + np.flatnonzero(present)] = features
+        place += len(present)
     return exact
 
 

@@ -332,7 +332,7 @@ def test_empty_tables_are_explained():
 
 def test_an_empty_recipe_says_why_that_may_be():
     assert "Nothing to decide here this round" in queue()
-    recipe = pages.Recipe("disagree", "Says who is right.", cards(), empty="There is no champion yet.")
+    recipe = pages.Recipe("disagree", "Says who is right.", cards(), note="There is no champion yet.")
     page = pages.queue(title="Queue", recipes=[recipe], picture=uri)
     assert "There is no champion yet." in page
     assert "Nothing waits for a person" in page

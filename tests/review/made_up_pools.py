@@ -1,15 +1,15 @@
-"""Made-up pools: what a model says of a few images, stored as identification stores it, and what recipes need beside."""
+"""Made-up pools: what a model says of a few images, stored as identification stores it, and what recipes need."""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from builders import phash, sha
 
 from pipeline.files import write_table
 from pipeline.inference import pool, vectors
-from pipeline.inference.store import COLUMNS, LISTS
+from pipeline.inference.store import COLUMNS, EMBEDDING, LISTS
+from pipeline.review.recipes import LISTED
 from pipeline.review.recipes.material import Library, Material
 
 MODEL = "a" * 64
@@ -33,8 +33,8 @@ def predictions(*, model: str = MODEL, **scores: tuple[str, float]) -> pd.DataFr
         }
         for name, (label, score) in scores.items()
     ]
-    texts = {name: "str" for name in ("image", "sha256", "label", "failure", "model")}
-    return pd.DataFrame(rows, columns=COLUMNS).astype(texts | {"score": "float64"} | LISTS)
+    texts = dict.fromkeys(("image", "sha256", "label", "failure", "model"), "str")
+    return pd.DataFrame(rows, columns=COLUMNS).astype(texts | {"score": "float64"} | LISTED)
 
 
 def store(table: pd.DataFrame, folder: Path, features: np.ndarray | None = None, *, shard_rows: int = 3) -> Path:
@@ -42,9 +42,8 @@ def store(table: pd.DataFrame, folder: Path, features: np.ndarray | None = None,
     for number, start in enumerate(range(0, max(len(table), 1), shard_rows)):
         rows = table.iloc[start : start + shard_rows]
         if features is not None:
-            lists = pd.ArrowDtype(pa.list_(pa.float16(), features.shape[1]))
             own = [row.astype(np.float16) for row in features[start : start + shard_rows]]
-            rows = rows.assign(embedding=pd.Series(own, index=rows.index, dtype=object).astype(lists))
+            rows = rows.assign(embedding=pd.Series(own, index=rows.index, dtype=object).astype(LISTS[EMBEDDING]))
         write_table(rows, folder / f"part-{number:05d}.parquet", model=MODEL)
     return folder
 

@@ -44,7 +44,9 @@ def run(tmp_path):
 def ask(tmp_path):
     """What one recipe answers."""
 
-    def ask(name: str, table, *, max_rows: int = 100, classes=(), look_alike=(), taken=frozenset(), params=None, **more):
+    def ask(
+        name: str, table, *, max_rows: int = 100, classes=(), look_alike=(), taken=frozenset(), params=None, **more
+    ):
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         return recipes.ask(
             material(folder, table, **more),
@@ -156,7 +158,7 @@ def test_a_cluster_far_from_every_class_comes_before_one_that_is_like_a_class(as
     features = np.concatenate([v + random.normal(0, 0.05, (10, 24)) for v in (known, new)])
     other = np.abs(random.normal(0, 1, 24))
     library = Library(pd.DataFrame({"label": ["dog"] * 3 + ["cat"] * 3}), np.array([known] * 3 + [other] * 3))
-    table = predictions(**{name: ("dog", 0.5) for name in "abcdefghijklmnopqrst"})
+    table = predictions(**dict.fromkeys("abcdefghijklmnopqrst", ("dog", 0.5)))
     found = ask("look-alike", table, features=features, library=library).rows
     assert set(names(found[found["cluster"].str.startswith("1:")])) <= set("klmnopqrst")
 

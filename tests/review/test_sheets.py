@@ -20,7 +20,7 @@ def workspace(tmp_path, monkeypatch):
     write_text(ROOTS, tmp_path / "configs/params.yaml")
     write_text("image,label\nlibrary/a.jpg,cat\n", tmp_path / paths.LABELS)
     queued = {"image": ["pool/1.jpg", "pool/2.jpg"], "sha256": ["1", "2"], "label": "owl", "group": ["1", "2"]}
-    table = pd.DataFrame(queued | {"rank": [1, 2], "score": 0.5, "reason": "r"})[recipes.COLUMNS]
+    table = pd.DataFrame(queued | {"rank": [1, 2], "score": 0.5, "reason": "r"})
     for number, recipe in enumerate(recipes.RECIPES):
         write_table(table[: 0 if number else 2], paths.QUEUE / f"{recipe.name}.parquet")
     write_json({"model": "m1"}, paths.PREDICTIONS / "summary.json")

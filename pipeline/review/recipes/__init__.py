@@ -6,8 +6,7 @@ from typing import Any
 
 from pipeline.config import nearest
 from pipeline.errors import UsageError
-from pipeline.inference.pool import DETAILS
-from pipeline.inference.store import LISTS
+from pipeline.inference.store import EMBEDDING, LISTS
 from pipeline.library import duplicates
 from pipeline.review.decisions import CONFLICT_RECIPE, PURGE_RECIPE
 from pipeline.review.recipes import doubt, novel, purge, short
@@ -15,6 +14,7 @@ from pipeline.review.recipes.material import Found, Material
 
 COLUMNS = ["image", "sha256", "group", "rank", "label", "score", "reason", "cluster", "top_labels", "top_scores"]
 TEXTS = ["image", "sha256", "group", "label", "reason", "cluster"]
+LISTED = {name: dtype for name, dtype in LISTS.items() if name != EMBEDDING}
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,5 @@ def ask(
     group = duplicates.group(hashed, near_duplicate_distance, duplicates.BITS).name if len(rows) else ""
     rows = rows.assign(group=group, rank=range(1, len(rows) + 1)).reindex(columns=COLUMNS)
     rows[TEXTS] = rows[TEXTS].astype("object").fillna("").astype("str")
-    lists = {name: LISTS[name] for name in DETAILS}
-    typed = rows.astype({"rank": "int64", "score": "float64"} | dict.fromkeys(lists, "object")).astype(lists)
+    typed = rows.astype({"rank": "int64", "score": "float64"} | dict.fromkeys(LISTED, "object")).astype(LISTED)
     return Found(typed, found.note, found.whole)

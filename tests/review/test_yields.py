@@ -1,0 +1,73 @@
+import pandas as pd
+import pytest
+from builders import flip, phash
+
+from pipeline.files import write_csv, write_table
+from pipeline.review import yields
+from pipeline.review.recipes.material import Found
+from tests.review.made_up_pools import board, material, predictions
+
+
+def expected(tmp_path, table, *, queued: str = "", **more) -> pd.DataFrame:
+    made = material(tmp_path, table, **more)
+    rows = table[table["image"].isin([f"pool/{name}.jpg" for name in queued])]
+    found = {"low-count": Found(rows)}
+    told = yields.expected(made, found, near_duplicate_distance=4, low_count_below=1.5)
+    return told.set_index("label")
+
+
+def test_the_yield_is_the_sum_of_the_scores_and_near_duplicates_count_once(tmp_path):
+    table = predictions(a=("emu", 0.8), b=("emu", 0.6), c=("emu", 0.5), d=("dog", 0.9))
+    looks = {"a": phash("x"), "b": flip(phash("x"), 1)}
+    emu = expected(tmp_path, table, looks=looks, queued="ac").loc["emu"]
+    assert (emu["candidates"], emu["expected"]) == (2, 1.3)
+    assert emu["low"] < 1.3 < emu["high"] <= 2
+    assert (emu["queued"], emu["queued_expected"]) == (2, 1.3)
+
+
+def test_the_interval_is_that_of_independent_images(tmp_path):
+    table = predictions(**{f"i{i}": ("emu", 0.5) for i in range(100)})
+    emu = expected(tmp_path, table).loc["emu"]
+    assert emu["expected"] == 50
+    assert (emu["low"], emu["high"]) == pytest.approx((50 - 1.96 * 5, 50 + 1.96 * 5), abs=0.1)
+
+
+def test_a_class_the_model_does_not_know_has_no_yield(tmp_path):
+    wolf = expected(tmp_path, predictions(a=("emu", 0.8)), standing=board(wolf=9, emu=10)).loc["wolf"]
+    assert not wolf["known"]
+    assert pd.isna(wolf["expected"])
+
+
+def test_a_class_with_images_enough_is_left_out(tmp_path):
+    assert "dog" not in expected(tmp_path, predictions(a=("dog", 0.8))).index
+
+
+def said(**labels: str) -> pd.DataFrame:
+    rows = [
+        {"image": f"pool/{name}.jpg", "decision": "label" if label else "bad", "label": label}
+        for name, label in labels.items()
+    ]
+    return pd.DataFrame(rows, columns=["image", "decision", "label"])
+
+
+def test_after_the_review_the_board_says_what_was_expected_and_what_was_right(tmp_path):
+    rows = predictions(a=("emu", 0.8), b=("emu", 0.6), c=("cat", 0.9), d=("emu", 0.7), e=("emu", 0.5))
+    write_table(rows.assign(group=list("12345")), tmp_path / "low-count.parquet")
+    write_csv(expected(tmp_path / "m", rows).reset_index()[yields.COLUMNS], tmp_path / yields.FILE)
+    told = yields.standing(tmp_path, said(a="emu", b="", c="emu", d="emu")).set_index("label")
+    emu = told.loc["emu"]
+    assert (emu["decided"], emu["right"], emu["gained"]) == (3, 2, 3)
+    assert emu["decided_expected"] == pytest.approx(2.1)
+    assert (told.loc["cat", "decided"], told.loc["cat", "right"]) == (1, 0)
+
+
+def test_before_a_review_nothing_is_decided(tmp_path):
+    write_csv(
+        expected(tmp_path / "m", predictions(a=("emu", 0.8))).reset_index()[yields.COLUMNS], tmp_path / yields.FILE
+    )
+    told = yields.standing(tmp_path, said())
+    assert told[["decided", "right", "gained"]].sum().sum() == 0
+
+
+def test_before_the_first_queue_there_is_no_yield(tmp_path):
+    assert yields.standing(tmp_path, said()).empty
