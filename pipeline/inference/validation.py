@@ -123,16 +123,12 @@ def _scores(said: pd.DataFrame, where: pd.Series) -> Iterator[tuple[np.ndarray, 
     yield at(uneven.to_numpy()), "top_labels and top_scores are not of one length"
     if uneven.any():
         return
-    top, names = np.stack(said["top_scores"].to_list()), np.stack(said["top_labels"].to_list())
+    top = np.stack(said["top_scores"].to_list())
     score, margin, entropy = (said[name].to_numpy() for name in NUMBERS)
     yield at(~((score >= 0) & (score <= 1))), "the score is not between 0 and 1"
-    sums = top.sum(axis=1)
-    yield at((top < 0).any(axis=1) | (sums > 1 + EPSILON)), "top_scores are no probabilities"
-    yield at((np.diff(top, axis=1) > 0).any(axis=1)), "top_scores are not sorted"
-    yield (
-        at(np.not_equal(names[:, 0], said["label"].to_numpy(object)).astype(bool)),
-        "the label is not the first of top_labels",
-    )
+    yield at((top.min(axis=1) < 0) | (top.sum(axis=1) > 1 + EPSILON)), "top_scores are no probabilities"
+    yield at(np.diff(top, axis=1).max(axis=1, initial=0) > 0), "top_scores are not sorted"
+    yield at((said["top_labels"].str.get(0) != said["label"]).to_numpy()), "the label is not the first of top_labels"
     yield at(np.abs(top[:, 0] - score) > EPSILON), "the score is not the first of top_scores"
     if top.shape[1] > 1:
         yield at(np.abs(top[:, 0] - top[:, 1] - margin) > EPSILON), "the margin is not between the first two scores"

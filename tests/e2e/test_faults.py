@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 
+from pipeline import files
 from pipeline.files import read_table, write_json, write_table
 
 FIRST_BIRD = "library/bird/0000.jpg"
@@ -186,6 +187,25 @@ def test_a_second_training_in_the_same_workspace_is_refused(workspace):
     finally:
         first.kill()
         first.wait()
+
+
+def test_a_second_identification_in_the_same_workspace_is_refused(workspace):
+    before = predictions(workspace)
+    with files.alone(workspace.path / ".wallaby/identify.lock", "identification"):
+        says(workspace.stage("identify", code=75), "another identification runs in this workspace", "wait for it")
+    pd.testing.assert_frame_equal(predictions(workspace), before)
+
+
+def test_a_pool_whose_folder_is_gone_is_not_called_missing_picture_by_picture(workspace):
+    before = predictions(workspace)
+    shutil.rmtree(workspace.path / "data/predictions")
+    pool = workspace.path / "data/demo/pool"
+    pool.rename(workspace.path / "aside")
+    says(workspace.stage("identify", code=75), "root 'pool' is gone or empty", "data/demo/pool", "mount it")
+    (workspace.path / "aside").rename(pool)
+    workspace.stage("identify")
+    pd.testing.assert_frame_equal(predictions(workspace)[["image", "label"]], before[["image", "label"]])
+    assert "0 skipped" in workspace.run("wallaby", "validate").stdout
 
 
 def test_a_training_stopped_by_the_user_ends_with_130(workspace):

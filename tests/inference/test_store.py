@@ -136,3 +136,37 @@ LETTERS = st.sets(st.sampled_from("abcdefghij"))
 def test_missing_images_are_those_of_the_pool_without_those_done(pool, done):
     found = store.missing(images(*sorted(pool)), np.sort(store.keys(images(*done))))
     assert set(found["image"]) == {f"pool/{n}" for n in pool - done}
+
+
+def test_embeddings_are_read_for_the_images_that_are_asked_for_in_their_order(tmp_path):
+    made = Store(tmp_path, "m", embeddings=True)
+    for number, letters in enumerate(("ab", "cd", "e")):
+        values = [[10.0 * number + place, 1.0] for place in range(len(letters))]
+        made.append(predicted(*letters).assign(embedding=pd.Series(values, dtype=object)))
+    made.append(predicted("x", failure="missing").assign(embedding=None))
+    found = store.read_embeddings(tmp_path, images(*"dae")["image"])
+    assert found.dtype == np.float16
+    assert found.tolist() == [[11.0, 1.0], [0.0, 1.0], [20.0, 1.0]]
+    assert store.read_embeddings(tmp_path, images()["image"]).shape == (0, 0)
+    with pytest.raises(DataError, match="1 of 2 images have no embedding"):
+        store.read_embeddings(tmp_path, images(*"ax")["image"])
+    assert "embedding" not in store.read(tmp_path)
+
+
+def test_shards_of_two_models_are_not_read_as_one(tmp_path):
+    filled(tmp_path, "a", "b")
+    write_table(store.typed(predicted("c")), tmp_path / "part-00002.parquet", model="other")
+    with pytest.raises(DataError, match="predictions of two models are mixed"):
+        store.read(tmp_path)
+
+
+def test_shards_that_differ_in_what_else_their_rows_depend_on_are_removed(tmp_path):
+    Store(tmp_path, "m", top_k="5").append(predicted("a"))
+    assert len(Store(tmp_path, "m", top_k="5").shards()) == 1
+    assert Store(tmp_path, "m", top_k="3").shards() == []
+
+
+def test_a_shard_tells_its_schema_version_its_model_and_what_made_it(tmp_path):
+    Store(tmp_path, "m at 1.0", digest="m", top_k="5").append(predicted("a"))
+    metadata = pyarrow.parquet.read_schema(tmp_path / "part-00000.parquet").metadata
+    assert metadata == {b"wallaby_schema": b"1", b"model": b"m at 1.0", b"digest": b"m", b"top_k": b"5"}
