@@ -119,7 +119,7 @@ def decided(**said: str) -> pd.DataFrame:
         }
         for name, label in said.items()
     ]
-    return pd.DataFrame(rows, columns=DECIDED).fillna("").astype("str")
+    return pd.DataFrame(rows, columns=DECIDED, dtype=object).fillna("").astype("str")
 
 
 def reported(decisions: pd.DataFrame, events: Classes | None = None, **groups: int) -> pd.Series:
