@@ -43,8 +43,9 @@ def test_a_killed_throwaway_continues_is_reviewed_and_leaves_no_trace(workspace)
         first = subprocess.Popen(COMMAND, cwd=workspace.path, env=workspace.environment(), stdout=log, stderr=log)
         try:
             states = ".wallaby/experiments/throwaway-min-35/.wallaby/train/*/state-1.npz"
-            wait_for(lambda: any(workspace.path.glob(states)), first, seconds=600)
+            wait_for((workspace.path / ".wallaby/experiments/throwaway-min-35").exists, first, seconds=600)
             says(workspace.run(*COMMAND, code=75), "another experiment runs", "wait for it")
+            wait_for(lambda: any(workspace.path.glob(states)), first, seconds=600)
         finally:
             first.kill()
             first.wait()
