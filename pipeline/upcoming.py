@@ -9,7 +9,7 @@ from pipeline import config, paths, sections
 from pipeline.files import read_table
 from pipeline.library import benchmarks, classes, curation, index, labels, lineage, splits
 from pipeline.library.classes import Classes
-from pipeline.review import decisions
+from pipeline.review import applying, decisions, labelling
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ def read(seen: pd.DataFrame, folder: Path = paths.INDEX) -> Upcoming:
     """
     params, roots = config.load(sections.Curate), config.load(sections.Roots)
     names = list(roots.folders)
-    said = decisions.read_all(paths.REVIEWS, names)
     marked = benchmarks.read_all(paths.BENCHMARKS, names)
-    table = decisions.apply(labels.read(paths.LABELS, names), said, marked["image"]).table
-    events = classes.read(paths.CLASSES)
+    log, replaced = decisions.read_log(paths.REVIEWS, names), applying.read_replaced(paths.REPLACED)
+    table = applying.apply(labels.read(paths.LABELS, names), log, replaced, labelling.guarded(names)).table
+    said, events = decisions.in_force(log), classes.read(paths.CLASSES)
     scanned = pd.concat([read_table(table) for table in sorted(folder.glob("*.parquet"))], ignore_index=True)
     listed = pd.concat([table["image"], marked["image"]])
     library, _ = index.divide(scanned, listed, [*roots.library, *roots.benchmark])

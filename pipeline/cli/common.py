@@ -29,10 +29,10 @@ def existing(path: Path) -> Path:
     return path
 
 
-def queue_of(args: argparse.Namespace) -> Path:
-    """The folder of the queue that is asked for: the round's, or a throw-away run's."""
+def queue_of(args: argparse.Namespace, otherwise: Path = paths.QUEUE) -> Path:
+    """The folder of the queue that is asked for: a throw-away run's, or the other."""
     if args.throwaway is None:
-        return paths.QUEUE
+        return otherwise
     from pipeline import throwaway
 
     return throwaway.find(args.throwaway) / throwaway.QUEUE

@@ -1,30 +1,50 @@
 """Commands about the queue and what people decide."""
 
 import argparse
+import json
 from pathlib import Path
 
-from pipeline.cli.common import Verb, answer, existing, now, of_throwaway, queue_of
-from pipeline.errors import Exit
+from pipeline import paths
+from pipeline.cli.common import Verb, answer, now, of_throwaway, queue_of
+from pipeline.errors import Exit, UsageError
+
+CONFIDENCE = 0.95
 
 
 def add(verb: Verb) -> None:
-    command = verb("review", review, "show the queue, or decide it in a spreadsheet")
+    command = verb("review", review, "open the page where people decide the queue; or decide it in a spreadsheet")
+    command.add_argument("--queue", type=Path, default=paths.QUEUE, help="the folder of the recipes' tables")
+    of_throwaway(command)
+    command.add_argument(
+        "--host", default="127.0.0.1", help="where to serve; beyond this machine the address has a token"
+    )
+    command.add_argument("--port", type=int, help="by default 8700, or any that is free")
+    command.add_argument("--no-browser", action="store_true", help="only print the address")
     command.add_argument(
         "--sheet", type=Path, metavar="CSV", help="write the queue as a table with an empty column `decision`"
     )
-    command.add_argument("--take", type=Path, metavar="CSV", help="take the decisions of a filled table")
-    command.add_argument("--by", default="", help="who decided; with --take")
-    of_throwaway(command)
-
-    command = verb("apply", apply, "bring the reviews into data/labels.csv; doing so twice changes nothing")
-    command.add_argument("--dry-run", action="store_true", help="say what would change")
+    command.add_argument(
+        "--out", nargs=2, metavar=("FORMAT", "PATH"), help="write the queue for label-studio, fiftyone, or as folders"
+    )
+    command.add_argument("--recipe", action="append", default=[], help="with --out: only this one; again for more")
+    command.add_argument(
+        "--take", type=Path, metavar="PATH", help="take the decisions of a filled table, an export or folders"
+    )
+    command.add_argument("--by", default="", help="who decides: your name")
+    command.add_argument("--stats", action="store_true", help="each reviewer's pace and own error")
 
 
 def review(args: argparse.Namespace) -> int:
-    from pipeline.review import sheets
+    from pipeline.review import other_tools, sheets
 
-    queue = queue_of(args)
+    if args.stats:
+        return stats(args)
+    queue = queue_of(args, args.queue)
     of = f" --throwaway {queue.parent.name}" if args.throwaway is not None else ""
+    if args.out:
+        return write_out(args)
+    if args.take and (format_ := other_tools.recognise(args.take)):
+        return take_back(args, format_)
     if args.take:
         path, number = sheets.take(args.take, queue, by=args.by, at=now())
         return answer(
@@ -34,23 +54,53 @@ def review(args: argparse.Namespace) -> int:
         number = sheets.write(args.sheet, queue)
         text = f"{number} images in {args.sheet}: fill `decision` with yes, a class, keep, unknown or bad; then\n"
         return answer(args, {"images": number}, f"{text}  wallaby review{of} --take {args.sheet} --by YOUR-NAME")
-    page = existing(queue / "index.html").resolve()
-    return answer(
-        args, {"page": str(page)}, f"look at {page.as_uri()}\ndecide with: wallaby review{of} --sheet sheet.csv"
+    from pipeline.review.page import serving
+
+    def say(text: str) -> None:
+        print(json.dumps({"address": text}) if args.json else text, flush=True)
+
+    serving.serve(
+        queue=queue,
+        host=args.host,
+        port=args.port,
+        by=args.by,
+        browser=not args.no_browser,
+        now=now,
+        say=say,
     )
+    return Exit.DONE
 
 
-def apply(args: argparse.Namespace) -> int:
-    from pipeline.review import sheets
+def write_out(args: argparse.Namespace) -> int:
+    from pipeline.config import nearest
+    from pipeline.review import other_tools
 
-    applied = sheets.apply(dry_run=args.dry_run)
-    result = {key: value for key, value in vars(applied).items() if key != "table"}
-    lines = [f"{applied.added} added, {applied.changed} changed, {applied.before} were there before"]
-    lines += [f"  reviewers differ, left alone: {image}" for image in applied.conflicts[:10]]
-    lines += [f"  a benchmark image, left alone: {image}" for image in applied.refused[:10]]
-    answer(
-        args,
-        result,
-        "\n".join([*lines, "nothing is written" if args.dry_run else "next: wallaby promote, then dvc repro"]),
-    )
-    return Exit.SOME_FAILED if applied.conflicts or applied.refused else Exit.DONE
+    format_, path = args.out[0], Path(args.out[1])
+    if format_ not in other_tools.FORMATS:
+        mend = nearest(format_, other_tools.FORMATS)
+        raise UsageError(f"'{format_}' is no format that a queue is written in", where="--out", mend=mend)
+    number, todo = other_tools.write(format_, path, recipes=args.recipe)
+    return answer(args, {"images": number, "path": str(path)}, f"{number} images in {path}\n{todo}")
+
+
+def take_back(args: argparse.Namespace, format_: str) -> int:
+    from pipeline.review import other_tools
+
+    taken = other_tools.take(args.take, format_, by=args.by, at=now())
+    lines = [f"{taken.number} decisions in {taken.file or 'no table'}; next: wallaby apply"]
+    lines += [f"  not there any more, or changed since: {image}" for image in taken.missing[:10]]
+    answer(args, {"decisions": taken.number, "file": taken.file, "missing": taken.missing}, "\n".join(lines))
+    return Exit.SOME_FAILED if taken.missing else Exit.DONE
+
+
+def stats(args: argparse.Namespace) -> int:
+    from pipeline import config, sections
+    from pipeline.review import decisions, reviewers
+    from pipeline.terminal import review as terminal
+
+    log = decisions.read_log(paths.REVIEWS, list(config.load(sections.Roots).folders))
+    table = reviewers.measure(log, confidence=CONFIDENCE)
+    if args.json:
+        return answer(args, table.to_dict("records"), "")
+    terminal.reviewers(table)
+    return Exit.DONE

@@ -7,7 +7,7 @@ import pandas as pd
 from pipeline.demo.library import TRUTH
 from pipeline.errors import DataError
 from pipeline.library import labels
-from pipeline.review import decisions
+from pipeline.review import sheets
 
 NAME = "demo reviewer"
 SESSION = "demo"  # begins the names of its review tables
@@ -24,9 +24,9 @@ def review(queues: dict[str, pd.DataFrame], demo: Path, *, at: str, model: str) 
       DataError: if the queue holds no image of the demo.
     """
     truth = labels.read_csv(demo / TRUTH, ["image", "label"]).set_index("image")["label"]
-    sheet = decisions.to_sheet(queues)
+    sheet = sheets.to_sheet(queues)
     sheet["decision"] = sheet["image"].map(truth).fillna("").astype("str")
-    found = decisions.from_sheet(sheet, demo, by=NAME, at=at, model=model)
+    found = sheets.from_sheet(sheet, demo, by=NAME, at=at, model=model)
     if found.empty:
         raise DataError("the queue holds no image of the demo", where=demo, mend="run `dvc repro` on the demo first")
     return found

@@ -134,20 +134,23 @@ def ledger(rounds: pd.DataFrame, sets: pd.DataFrame, reviewed: pd.DataFrame) -> 
 
 
 def minutes(decisions: pd.DataFrame, *, most: float = 2.0) -> pd.DataFrame:
-    """How long each decision took: the time since the same person's one before, at most `most` minutes.
+    """How long each decision took, as the page measured it, or else the time since the same person's one before.
 
-    A longer gap was a pause. Decisions with the very same time were taken from a spreadsheet at once, and say nothing.
+    Neither counts for more than `most` minutes: a longer gap was a pause. Decisions with the very same time were taken
+    from a spreadsheet at once, and say nothing.
 
     Args:
-      decisions: columns `by` and `at` (ISO 8601).
+      decisions: columns `by`, `at` (ISO 8601) and, if it was measured, `seconds`, a number or "".
 
     Returns:
-      Columns `at` (UTC) and `minutes`, NaN for what says nothing.
+      Columns `at` (UTC) and `minutes`, NaN for what says nothing; with the index of `decisions`.
     """
     timed = decisions.assign(at=pd.to_datetime(decisions["at"], utc=True, format="ISO8601")).sort_values(["by", "at"])
-    gaps = timed.groupby("by")["at"].diff().dt.total_seconds() / 60
-    known = gaps.where(~timed.duplicated(["by", "at"], keep=False))
-    return pd.DataFrame({"at": timed["at"], "minutes": known.clip(upper=most)}).reset_index(drop=True)
+    known = timed.groupby("by")["at"].diff().dt.total_seconds() / 60
+    known = known.where(~timed.duplicated(["by", "at"], keep=False))
+    if "seconds" in timed:
+        known = (pd.to_numeric(timed["seconds"].replace("", None)) / 60).fillna(known)
+    return pd.DataFrame({"at": timed["at"], "minutes": known.clip(upper=most)})
 
 
 def worth_labelling(

@@ -1,4 +1,4 @@
-"""Label Studio's exports, JSON and JSON-MIN: which class people chose for which picture.
+"""Label Studio's tasks, for people to choose a class, and its exports, JSON and JSON-MIN: what they chose.
 
 The formats: "Label Studio JSON format of annotated tasks" in its guide; JSON-MIN as its converter writes it: a record
 an annotation, the task's data first, then `id`, what was chosen, and facts about the annotation.
@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import quote, unquote, unquote_plus
+from xml.sax.saxutils import quoteattr
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -53,6 +54,45 @@ class Task(Schema):
     id: str | None = None
     data: dict[str, Any]
     annotations: list[Annotation] = []
+
+
+def task(file: str, data: dict[str, str], *, label: str, score: float, model: str) -> dict[str, Any]:
+    """A picture to be labelled, with a model's prediction.
+
+    Args:
+      file: its path, as it counts from Label Studio's LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT.
+      data: what comes back with the answer.
+    """
+    result = {"from_name": CHOICE, "to_name": PICTURE, "type": "choices", "value": {"choices": [label]}}
+    predictions = [{"model_version": model, "score": round(score, 5), "result": [result]}] if label else []
+    return {"data": {PICTURE: f"/data/local-files/?d={quote(file)}"} | data, "predictions": predictions}
+
+
+def interface(classes: list[str]) -> str:
+    """The labelling interface for `task`: Label Studio's settings take it as code."""
+    choices = "\n".join(f"    <Choice value={quoteattr(name)}/>" for name in classes)
+    return (
+        f'<View>\n  <Image name="{PICTURE}" value="${PICTURE}"/>\n'
+        f'  <Choices name="{CHOICE}" toName="{PICTURE}" choice="single">\n{choices}\n  </Choices>\n</View>\n'
+    )
+
+
+def answers(path: Path) -> pd.DataFrame:
+    """What everybody chose, also where people differ: what each task's `data` says, and `COLUMNS`; its index: the task.
+
+    Raises:
+      DataError: as `read`.
+    """
+    tasks = _tasks(path)
+    picture, choice = _picture_field(tasks.values(), path), _choice_field(tasks.values(), path)
+    rows = []
+    for name, one in tasks.items():
+        told = {key: str(value) for key, value in one.data.items() if isinstance(value, str | int | float)}
+        told = {key: value for key, value in told.items() if key not in COLUMNS}
+        file = _file(one.data.get(picture), f"{path}, task {name}")
+        for annotation in one.annotations:
+            rows += [{"task": name, "file": file} | told | said for said in _choices(annotation, choice)]
+    return pd.DataFrame(rows, columns=None if rows else ["task", *COLUMNS]).fillna("").astype("str").set_index("task")
 
 
 def read(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, int]:

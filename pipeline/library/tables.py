@@ -38,6 +38,11 @@ def read_csv(path: Path, required: list[str]) -> pd.DataFrame:
         raise DataError("the table is missing", where=path, mend=advice) from None
     except IsADirectoryError:
         raise DataError("a folder, not a table", where=path, mend="name a CSV file") from None
+    return parse_csv(data, path, required)
+
+
+def parse_csv(data: bytes, path: Path, required: list[str]) -> pd.DataFrame:
+    """The table in `data`, as `read_csv` returns it; `path` is where it came from, for messages."""
     names = _column_names(data, path, required)
     table = _read_plain(data, len(names))
     if table is None:

@@ -12,7 +12,7 @@ from pipeline.config import nearest
 from pipeline.errors import DataError, UsageError
 from pipeline.files import read_table, write_csv, write_table, write_text
 from pipeline.library import labels
-from pipeline.review import decisions, recipes
+from pipeline.review import decisions, recipes, sheets
 from pipeline.review.decisions import PURGE_RECIPE
 from pipeline.review.recipes import Recipe, gathering
 from pipeline.review.recipes.material import Found, Material
@@ -95,7 +95,7 @@ def write(answer: Answer, path: Path) -> None:
         raise UsageError(f"unknown ending '{path.suffix}'", where=path, mend=nearest(path.suffix, set(SUFFIXES)))
     rows, folders = answer.found.rows, config.load(sections.Roots).folders
     if path.suffix == ".csv":
-        write_csv(decisions.to_sheet({answer.recipe.name: rows}), path)
+        write_csv(sheets.to_sheet({answer.recipe.name: rows}), path)
     elif path.suffix == ".parquet":
         write_table(rows, path)
     else:

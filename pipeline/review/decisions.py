@@ -1,67 +1,184 @@
-"""Review decisions: what people said of images, in append-only tables, and their way into the labels."""
+"""Review decisions: what people said of images, in append-only tables, one a session.
 
+A row is a decision. It is on disk before `append` returns, and never changed again: who thinks better of it adds a row
+that takes it back. A program that is killed while it writes leaves a line cut short at the end; that line was never
+confirmed to anybody, is left out with a note, and the next row takes its place.
+"""
+
+import csv
+import fcntl
+import hashlib
+import io
+import os
 import re
-from dataclasses import dataclass
+import sys
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline.config import nearest
-from pipeline.errors import DataError
+from pipeline.errors import DataError, UsageError, from_os_error
 from pipeline.files import write_csv
-from pipeline.library import labels
+from pipeline.library import labels, tables
 
-LABEL, UNKNOWN, BAD, KEEP = "label", "unknown", "bad", "keep"
-DECISIONS = [LABEL, UNKNOWN, BAD, KEEP]
-COLUMNS = ["image", "sha256", "decision", "label", "by", "at", "model", "suggested", "recipe"]
-SHEET_COLUMNS = ["decision", "image", "recipe", "group", "rank", "label", "score", "reason", "sha256"]
-ACCEPT, SKIP = "yes", ""
-CONFLICT_RECIPE, PURGE_RECIPE = "label-conflict", "purge-low"
+LABEL, UNKNOWN, BAD, KEEP, UNDO = "label", "unknown", "bad", "keep", "undo"
+DECISIONS = [LABEL, UNKNOWN, BAD, KEEP, UNDO]
+COLUMNS = [
+    *("image", "sha256", "decision", "label", "by", "at", "model", "suggested", "recipe"),
+    *("id", "session", "tool", "seconds", "undoes", "blind"),
+]  # `blind` comes last and is never empty: a row that ends with it was written whole
+REQUIRED = ["image", "decision", "by", "at"]
+IDENTITY = ["image", "decision", "label", "by", "at", "recipe", "tool", "undoes", "blind"]
+YES, NO = "yes", "no"
+CONFLICT_RECIPE, PURGE_RECIPE, SETTLING_RECIPE = "label-conflict", "purge-low", "settle"
 WHEN = re.compile(r"\d{4}-\d\d-\d\d")  # ISO 8601: the later time is the greater text
-
-
-@dataclass(frozen=True)
-class Applied:
-    """The new label table, and what became of the decisions, in numbers of images; conflicts and refusals by name."""
-
-    table: pd.DataFrame
-    added: int
-    changed: int
-    before: int
-    conflicts: list[str]
-    refused: list[str]
+ID = r"[\w.-]*"
+SECONDS = r"\d+(?:\.\d*)?"
+SESSION = re.compile(r"\w[\w .@+-]*")
+HEADER = (",".join(COLUMNS) + "\n").encode()
 
 
 def read_all(folder: Path, root_names: list[str]) -> pd.DataFrame:
-    """Reads every review table, oldest decision first.
+    """The decisions that hold, of every review table, the oldest first: without those taken back and blind ones.
+
+    Raises:
+      DataError: as `read_log`.
+    """
+    return in_force(read_log(folder, root_names))
+
+
+def read_log(folder: Path, root_names: list[str]) -> pd.DataFrame:
+    """Reads every review table: all that was ever said (`COLUMNS`), the oldest first, whatever the files' order.
+
+    Tables need not have the columns after `recipe`: a session is then called like its file, and a decision by a digest
+    of what it says. A decision that stands in two tables counts once.
 
     Raises:
       DataError: with file and row, for a decision that is not known, a label without a name or with a line break, a
-        bad image name, or a decision that does not say who made it and when.
+        bad image name, a decision that does not say who made it and when, an id that two decisions share, or one that
+        takes back what is not there.
     """
-    tables = [pd.DataFrame(columns=COLUMNS, dtype="str")]
+    found = [pd.DataFrame(columns=[*COLUMNS, "where"], dtype="str")]
     for file in sorted(folder.glob("*.csv")):
-        table = labels.read_csv(file, ["image", "decision", "by", "at"]).reindex(columns=COLUMNS, fill_value="")
-        labels.check_images(table["image"].drop_duplicates(), root_names, file)
-        for row in table.itertuples():
-            where = f"{file}, row {row.Index + 2}"
-            if row.decision not in DECISIONS:
-                raise DataError(
-                    f"unknown decision '{row.decision}'", where=where, mend=nearest(row.decision, DECISIONS)
-                )
-            if row.decision == LABEL and (row.label == "" or row.label.lower() == labels.UNKNOWN):
-                raise DataError(
-                    f"a decision without a class: {row.image}", where=where, mend="name one, or decide unknown"
-                )
-            if row.by.strip() == "" or not WHEN.match(row.at):
-                raise DataError(
-                    f"a decision does not say by whom and when: {row.image}",
-                    where=where,
-                    mend="write a name into `by`, and a time such as 2026-03-01T12:00:00 into `at`",
-                )
-        labels.check_labels(table[table["decision"] == LABEL], file)
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True).sort_values(["at", "image"], kind="stable", ignore_index=True)
+        data = _whole_lines(file.read_bytes(), file)
+        if data:
+            table = check(tables.parse_csv(data, file, REQUIRED), root_names, file, session=file.stem)
+            found.append(table.assign(where=[f"{file}, row {number + 2}" for number in table.index]))
+    log = pd.concat(found, ignore_index=True).drop_duplicates(["id", *IDENTITY], ignore_index=True)
+    twice = log["id"].duplicated()
+    _refuse(twice, log, "two decisions have the same id", "give one of them another id")
+    takes_back = log[log["decision"] == UNDO]
+    there = log.loc[log["decision"] != UNDO].set_index("id")["image"]
+    gone = takes_back["undoes"].map(there).astype("str") != takes_back["image"]
+    _refuse(gone, takes_back, "it takes back a decision that is not there", "bring back that review table")
+    return log[COLUMNS].sort_values(["at", "image", "id"], ignore_index=True)
+
+
+def in_force(log: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `read_log` that hold: neither taken back nor blind, nor such that take back."""
+    undone = log["id"].isin(taken_back(log)["id"])
+    return log[~undone & (log["decision"] != UNDO) & (log["blind"] != YES)].reset_index(drop=True)
+
+
+def taken_back(log: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `read_log` that were taken back."""
+    return log[log["id"].isin(log.loc[log["decision"] == UNDO, "undoes"])]
+
+
+def check(table: pd.DataFrame, root_names: list[str], source: object, *, session: str) -> pd.DataFrame:
+    """Returns decisions with all columns, those that are missing or empty filled in; its index says the row.
+
+    Args:
+      session: of rows that do not name theirs.
+
+    Raises:
+      DataError: as `read_log`.
+    """
+    table = table.reindex(columns=COLUMNS, fill_value="").fillna("").astype("str")
+    table = table.assign(where=[f"{source}, row {number + 2}" for number in table.index])
+    labels.check_images(table["image"].drop_duplicates(), root_names, source)
+    for value in table.loc[~table["decision"].isin(DECISIONS), "decision"].head(1):
+        _refuse(table["decision"] == value, table, f"unknown decision '{value}'", nearest(value, DECISIONS))
+    unnamed = (table["decision"] == LABEL) & table["label"].str.lower().isin(["", labels.UNKNOWN])
+    _refuse(unnamed, table, "a decision without a class", "name one, or decide unknown")
+    anonymous = (table["by"].str.strip() == "") | ~table["at"].str.match(WHEN)
+    advice = "write a name into `by`, and a time such as 2026-03-01T12:00:00 into `at`"
+    _refuse(anonymous, table, "a decision does not say by whom and when", advice)
+    labels.check_labels(table.loc[table["decision"] == LABEL, ["image", "label"]], source)
+    table["blind"] = table["blind"].replace("", NO)
+    odd = ~table["blind"].isin([YES, NO])
+    _refuse(odd, table, "`blind` says neither yes nor no", "write one of them, or nothing")
+    odd = (table["seconds"] != "") & ~table["seconds"].str.fullmatch(SECONDS)
+    _refuse(odd, table, "`seconds` is no number", "write one, or nothing")
+    odd = (table["decision"] == UNDO) != (table["undoes"] != "")
+    _refuse(odd, table, "`undoes` names the decision that an undo takes back", "fill it there, and nowhere else")
+    odd = ~table["id"].str.fullmatch(ID)
+    _refuse(odd, table, "`id` is more than letters, digits, '.', '-' and '_'", "write a plainer one, or nothing")
+    table["session"] = table["session"].replace("", session)
+    nameless = table["id"] == ""
+    table.loc[nameless, "id"] = _digests(table[nameless])
+    return table[COLUMNS]
+
+
+def append(decision: dict[str, str], folder: Path, session: str, root_names: list[str]) -> str:
+    """Adds one decision to a session's table, as `append_all`; returns its id."""
+    return append_all([decision], folder, session, root_names)[0]
+
+
+def append_all(said: list[dict[str, str]], folder: Path, session: str, root_names: list[str]) -> list[str]:
+    """Adds decisions to a session's table; they are on disk when this returns.
+
+    Safe for several threads and processes. A decision whose `id` the table has already is not added again, so that a
+    request may be repeated; without an `id`, a digest of what it says is one.
+
+    Args:
+      said: values of `COLUMNS` each; what is missing is empty.
+      session: names the table, `SESSION.csv`.
+
+    Returns:
+      The decisions' ids.
+
+    Raises:
+      UsageError: if the session's name is no file's name, or its table has other columns.
+      DataError: as `read_log`.
+      ResumableError: if they cannot be written, the disk being full for one; the table is as it was before.
+    """
+    path = folder / f"{session}.csv"
+    if not SESSION.fullmatch(session):
+        raise UsageError(f"'{session}' cannot name a session", where=folder, mend="take letters, digits and spaces")
+    table = check(pd.DataFrame(said), root_names, path, session=session).assign(session=session)
+    if any(table[column].str.contains(labels.CONTROL).any() for column in table):
+        raise DataError("a decision with a line break or control character", where=path, mend="write it in one line")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            before = file.read()
+            data = _whole_lines(before, path)
+            if data and data[: data.find(b"\n") + 1].replace(b"\r", b"") != HEADER:
+                raise UsageError("a review table with other columns", where=path, mend="name another session")
+            new = [f",{name},{session},".encode() not in data for name in table["id"]]
+            if any(new):
+                _add_lines(file, data, table[new])
+            if not before:
+                _keep_entry(folder)
+    except OSError as error:
+        error.filename = str(path)
+        raise from_os_error(error) from error
+    return table["id"].tolist()
+
+
+def write(decisions: pd.DataFrame, folder: Path, name: str) -> Path:
+    """Writes one session's decisions as a new file; never adds to or replaces an old one."""
+    number, path = 1, folder / f"{name}.csv"
+    while path.exists():
+        number += 1
+        path = folder / f"{name}-{number}.csv"
+    whole = decisions.reindex(columns=COLUMNS, fill_value="").fillna("").astype("str")
+    whole = whole.assign(session=path.stem, blind=whole["blind"].replace("", NO))
+    whole["id"] = whole["id"].mask(whole["id"] == "", _digests(whole))
+    write_csv(whole, path)
+    return path
 
 
 def settled(decisions: pd.DataFrame) -> frozenset[str]:
@@ -78,91 +195,52 @@ def verdicts(decisions: pd.DataFrame) -> pd.DataFrame:
     return said.drop_duplicates("image", keep="last")[["image", "at", "model", "label"]].reset_index(drop=True)
 
 
-def write(decisions: pd.DataFrame, folder: Path, name: str) -> Path:
-    """Writes one session's decisions as a new file; never adds to or replaces an old one."""
-    number, path = 1, folder / f"{name}.csv"
-    while path.exists():
-        number += 1
-        path = folder / f"{name}-{number}.csv"
-    write_csv(decisions.reindex(columns=COLUMNS, fill_value=""), path)
-    return path
+def _whole_lines(data: bytes, path: Path) -> bytes:
+    """`data` without a last line, or a head, that was cut short."""
+    end = data.rfind(b"\n") + 1
+    rest = data[end:]
+    if not rest or (end == 0 and HEADER.startswith(rest)):
+        return data[:end]
+    head = data.partition(b"\n")[0].rstrip(b"\r")
+    if end == 0 or not head.endswith(b",blind"):  # written whole, by a spreadsheet for one
+        return data
+    cells = next(csv.reader([rest.decode("utf-8", "replace").rstrip("\r")], strict=False), [])
+    if len(cells) == head.count(b",") + 1 and cells[-1] in (YES, NO):
+        return data
+    print(f"note: the last line is cut short and left out: {path}", file=sys.stderr)
+    return data[:end]
 
 
-def apply(table: pd.DataFrame, decisions: pd.DataFrame, benchmark_images: pd.Series) -> Applied:
-    """Brings decisions into the label table; doing so twice changes nothing.
-
-    Each reviewer's latest decision on an image counts. Where reviewers differ, nothing is changed and the image is
-    named. A decision is applied if it is newer than the row it meets. A benchmark image is never touched, and to keep
-    a label changes nothing.
-
-    Args:
-      table: the label table.
-      decisions: as `read_all` returns them.
-    """
-    latest = decisions.drop_duplicates(["image", "by"], keep="last")
-    said = (latest["decision"] + " " + latest["label"]).groupby(latest["image"]).nunique()
-    conflicts = sorted(said.index[said > 1])
-    latest = latest[~latest["image"].isin(conflicts)].drop_duplicates("image", keep="last")
-    latest = latest[latest["decision"] != KEEP]
-    refused = latest["image"].isin(benchmark_images)
-    ours = latest[~refused].set_index("image")
-
-    rows = table.set_index("image")
-    known = ours.index.isin(rows.index)
-    newer = known.copy()
-    newer[known] = ours.loc[known, "at"].to_numpy() > rows.loc[ours.index[known], "at"].to_numpy()
-    added = _as_rows(ours[~known]).assign(origin="real")
-    changed = _as_rows(ours[newer])
-    before = rows.loc[changed.index]
-    changed["subclass"] = before["subclass"].where(before["label"] == changed["label"], "")
-    rows.loc[changed.index, changed.columns] = changed
-    result = pd.concat([rows, added]).fillna("").rename_axis("image").reset_index()
-    return Applied(
-        result[labels.COLUMNS].sort_values("image", ignore_index=True),
-        len(added),
-        len(changed),
-        len(ours) - len(added) - len(changed),
-        conflicts,
-        sorted(latest.loc[refused, "image"]),
-    )
+def _add_lines(file: io.FileIO, data: bytes, table: pd.DataFrame) -> None:
+    """Adds rows behind `data`, what is whole of the file, or leaves it at that."""
+    start = HEADER if not data else b"" if data.endswith(b"\n") else b"\n"
+    try:
+        file.seek(len(data))
+        file.truncate()
+        rest = start + table.to_csv(index=False, header=False, lineterminator="\n").encode()
+        while rest:
+            rest = rest[file.write(rest) :]
+        os.fsync(file.fileno())
+    except OSError:
+        file.truncate(len(data))
+        raise
 
 
-def to_sheet(queues: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """The queues as one sheet for a spreadsheet; people fill its column `decision`."""
-    rows = [table.assign(recipe=name, decision="") for name, table in queues.items()]
-    return pd.concat(rows, ignore_index=True)[SHEET_COLUMNS]
+def _keep_entry(folder: Path) -> None:
+    """Has the folder itself on disk, with the name of a file that is new in it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
-def from_sheet(sheet: pd.DataFrame, source: object, *, by: str, at: str, model: str) -> pd.DataFrame:
-    """Decisions from a filled sheet: `yes` accepts the suggestion, a class names another; `unknown`, `bad`, `keep`.
-
-    Raises:
-      DataError: if the sheet lacks a column.
-    """
-    for column in ("decision", "image", "label", "recipe", "sha256"):
-        if column not in sheet:
-            raise DataError(
-                f"column '{column}' is missing", where=source, mend="`wallaby review --sheet FILE` writes a whole one"
-            )
-    answer = sheet["decision"].str.strip()
-    filled = sheet.assign(answer=answer)  # before the rows are chosen: a table without any would take those of `answer`
-    filled = filled[answer != SKIP]
-    lower = filled["answer"].str.lower()
-    decision = lower.where(lower.isin([UNKNOWN, BAD, KEEP]), LABEL)
-    label = filled["answer"].mask(lower == ACCEPT, filled["label"]).where(decision == LABEL, "")
-    return filled.assign(decision=decision, suggested=filled["label"], label=label, by=by, at=at, model=model)[COLUMNS]
+def _digests(table: pd.DataFrame) -> list[str]:
+    """What each row is called: 16 digits of a digest of what it says."""
+    said = table[IDENTITY].itertuples(index=False, name=None)
+    return [hashlib.sha256("\n".join(cells).encode()).hexdigest()[:16] for cells in said]
 
 
-def _as_rows(decisions: pd.DataFrame) -> pd.DataFrame:
-    """The columns of the label table that a decision sets."""
-    status = decisions["decision"].replace({LABEL: "ok"})
-    accepted = decisions["label"] == decisions["suggested"]
-    return pd.DataFrame(
-        {
-            "label": decisions["label"],
-            "status": status,
-            "by": decisions["by"],
-            "at": decisions["at"],
-            "model": decisions["model"].where(accepted & (decisions["decision"] == LABEL), ""),
-        }
-    )
+def _refuse(wrong: pd.Series, table: pd.DataFrame, what: str, mend: str) -> None:
+    for row in table[wrong].head(1).itertuples():
+        raise DataError(f"{what}: {row.image}", where=row.where, mend=mend)

@@ -1,4 +1,4 @@
-"""The queue as a spreadsheet and back; and the reviews' way into the label table."""
+"""The queue as a spreadsheet and back."""
 
 from pathlib import Path
 
@@ -7,11 +7,14 @@ import pandas as pd
 from pipeline import config, paths, sections
 from pipeline.errors import DataError, UsageError
 from pipeline.files import read_json, read_table, write_csv
-from pipeline.library import benchmarks, labels
+from pipeline.library import labels
 from pipeline.review import decisions
-from pipeline.review.decisions import Applied
+from pipeline.review.decisions import BAD, COLUMNS, KEEP, LABEL, UNKNOWN
 from pipeline.review.near_cutoff import RECIPE as NEAR_CUTOFF
 from pipeline.review.recipes import RECIPES
+
+SHEET_COLUMNS = ["decision", "image", "recipe", "group", "rank", "label", "score", "reason", "sha256"]
+ACCEPT, SKIP = "yes", ""
 
 
 def queues(folder: Path = paths.QUEUE) -> dict[str, pd.DataFrame]:
@@ -39,7 +42,7 @@ def write(path: Path, folder: Path = paths.QUEUE) -> int:
     """
     if path.exists():
         raise UsageError("the file exists and may hold decisions", where=path, mend="name another file")
-    sheet = decisions.to_sheet(queues(folder))
+    sheet = to_sheet(queues(folder))
     write_csv(sheet, path)
     return len(sheet)
 
@@ -54,7 +57,7 @@ def take(path: Path, folder: Path = paths.QUEUE, *, by: str, at: str) -> tuple[P
     if not by:
         raise UsageError("who decided?", mend="--by NAME")
     sheet = labels.read_csv(path, ["decision", "image"])
-    found = decisions.from_sheet(sheet, path, by=by, at=at, model=model_digest(folder))
+    found = from_sheet(sheet, path, by=by, at=at, model=model_digest(folder))
     if found.empty:
         raise DataError(
             "no row has a decision", where=path, mend="fill the column with yes, a class, keep, unknown or bad"
@@ -71,14 +74,38 @@ def take(path: Path, folder: Path = paths.QUEUE, *, by: str, at: str) -> tuple[P
     return decisions.write(found, paths.REVIEWS, path.stem), len(found)
 
 
-def apply(*, dry_run: bool) -> Applied:
-    """Brings every review into the label table."""
-    names = list(config.load(sections.Roots).folders)
-    applied = decisions.apply(
-        labels.read(paths.LABELS, names),
-        decisions.read_all(paths.REVIEWS, names),
-        benchmarks.read_all(paths.BENCHMARKS, names)["image"],
-    )
-    if not dry_run and (applied.added or applied.changed):
-        labels.write(applied.table, paths.LABELS)
-    return applied
+def to_sheet(queues: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The queues as one sheet for a spreadsheet; people fill its column `decision`."""
+    rows = [table.assign(recipe=name, decision="") for name, table in queues.items()]
+    return pd.concat(rows, ignore_index=True)[SHEET_COLUMNS]
+
+
+def from_sheet(sheet: pd.DataFrame, source: object, *, by: str, at: str, model: str) -> pd.DataFrame:
+    """Decisions from a filled sheet: `yes` accepts the suggestion, a class names another; `unknown`, `bad`, `keep`.
+
+    Raises:
+      DataError: if the sheet lacks a column.
+    """
+    for column in ("decision", "image", "label", "recipe", "sha256"):
+        if column not in sheet:
+            raise DataError(
+                f"column '{column}' is missing", where=source, mend="`wallaby review --sheet FILE` writes a whole one"
+            )
+    answer = sheet["decision"].str.strip()
+    filled = sheet.assign(answer=answer)  # before the rows are chosen: a table without any would take those of `answer`
+    filled = filled[answer != SKIP]
+    return as_decisions(filled.assign(by=by, at=at, model=model))
+
+
+def as_decisions(said: pd.DataFrame) -> pd.DataFrame:
+    """Decisions (`decisions.COLUMNS`) from what people wrote: `yes`, a class, `unknown`, `bad` or `keep`.
+
+    Args:
+      said: columns `answer`, `label` (the suggestion), and any of a decision's.
+    """
+    answer = said["answer"].str.strip()
+    word = answer.str.lower()
+    decision = word.where(word.isin([UNKNOWN, BAD, KEEP]), LABEL)
+    label = answer.mask(word == ACCEPT, said["label"]).where(decision == LABEL, "")
+    rows = said.assign(decision=decision, suggested=said["label"], label=label)
+    return rows.reindex(columns=COLUMNS, fill_value="")

@@ -7,7 +7,7 @@ from pipeline import paths
 from pipeline.errors import DataError, UsageError
 from pipeline.files import write_csv, write_json, write_table, write_text
 from pipeline.library import labels
-from pipeline.review import near_cutoff, recipes, sheets
+from pipeline.review import decisions, near_cutoff, recipes, sheets
 
 ROOTS = "roots:\n  library: {library: library}\n  pool: {pool: pool}\n"
 
@@ -37,16 +37,14 @@ def take() -> int:
     return sheets.take(paths.QUEUE / "sheet.csv", by="ann", at="2026-03-01T12:00:00")[1]
 
 
-def test_a_filled_sheet_goes_into_the_labels(workspace):
+def test_a_filled_sheet_is_a_review_table():
     fill("yes", "bad")
     assert take() == 2
-    dry = sheets.apply(dry_run=True)
-    assert (dry.added, labels.read(paths.LABELS, ["library", "pool"])["image"].tolist()) == (2, ["library/a.jpg"])
-    assert sheets.apply(dry_run=False).added == 2
-    table = labels.read(paths.LABELS, ["library", "pool"]).set_index("image")
-    assert table.loc["pool/1.jpg", ["label", "status", "by", "model"]].tolist() == ["owl", "ok", "ann", "m1"]
-    assert table.loc["pool/2.jpg", ["label", "status"]].tolist() == ["", "bad"]
-    assert sheets.apply(dry_run=False).before == 2
+    found = decisions.read_all(paths.REVIEWS, ["library", "pool"])
+    assert found[["image", "decision", "label", "by", "model"]].to_numpy().tolist() == [
+        ["pool/1.jpg", "label", "owl", "ann", "m1"],
+        ["pool/2.jpg", "bad", "", "ann", "m1"],
+    ]
 
 
 def test_a_sheet_without_an_answer_is_refused():
@@ -75,14 +73,6 @@ def test_an_image_of_an_unknown_root_is_refused_with_its_row():
     with pytest.raises(DataError, match="unknown root 'pond'") as refused:
         take()
     assert refused.value.where.endswith("row 3")
-
-
-def test_a_benchmark_image_is_left_alone():
-    write_text("image,label\npool/1.jpg,cat\n", paths.BENCHMARKS / "field.csv")
-    fill("yes", "yes")
-    take()
-    applied = sheets.apply(dry_run=False)
-    assert (applied.refused, applied.added) == (["pool/1.jpg"], 1)
 
 
 def test_without_a_queue_nothing_can_be_reviewed():
@@ -123,3 +113,59 @@ def test_a_sheet_of_another_queue_is_refused_since_another_model_suggested_it(wo
     with pytest.raises(UsageError, match="not of this queue"):
         sheets.take(paths.QUEUE / "sheet.csv", queue, by="ann", at="2026-03-01T12:00:00")
     assert not paths.REVIEWS.exists()
+
+
+def queue(**images: str) -> pd.DataFrame:
+    """A recipe's table: images and their suggested labels."""
+    rows = [
+        {"image": f"pool/{n}.jpg", "label": label, "sha256": n, "group": n, "rank": i + 1, "score": 0.5, "reason": "r"}
+        for i, (n, label) in enumerate(images.items())
+    ]
+    return pd.DataFrame(rows, columns=["image", "sha256", "group", "rank", "label", "score", "reason"])
+
+
+def answers(tmp_path, *given: str) -> pd.DataFrame:
+    """Writes the queue as a sheet, fills it as a person does, and reads it back."""
+    sheet = sheets.to_sheet({"unknown": queue(a="cat", b="dog"), "look-alike": queue(c="owl", d="owl")})
+    write_csv(sheet.assign(decision=[*given, *[""] * (4 - len(given))]), tmp_path / "sheet.csv")
+    filled = labels.read_csv(tmp_path / "sheet.csv", ["decision"])
+    return sheets.from_sheet(filled, "sheet.csv", by="ann", at="2026-03-01", model="m1")
+
+
+def test_an_unchanged_sheet_holds_no_decision(tmp_path):
+    found = answers(tmp_path)
+    assert (len(found), list(found)) == (0, decisions.COLUMNS)
+
+
+def test_a_sheet_is_answered_with_yes_unknown_bad_or_a_class(tmp_path):
+    found = answers(tmp_path, "Yes", " wolf ", "UNKNOWN", "bad")
+    assert found[["image", "decision", "label", "suggested", "recipe"]].to_dict("split")["data"] == [
+        ["pool/a.jpg", "label", "cat", "cat", "unknown"],
+        ["pool/b.jpg", "label", "wolf", "dog", "unknown"],
+        ["pool/c.jpg", "unknown", "", "owl", "look-alike"],
+        ["pool/d.jpg", "bad", "", "owl", "look-alike"],
+    ]
+    assert found[["by", "at", "model"]].drop_duplicates().to_numpy().tolist() == [["ann", "2026-03-01", "m1"]]
+
+
+def test_a_sheet_s_decisions_survive_the_review_table(tmp_path):
+    given = answers(tmp_path, "yes", "wolf")
+    decisions.write(given, tmp_path / "reviews", "monday")
+    found = decisions.read_all(tmp_path / "reviews", ["library", "pool"])
+    said = ["image", "decision", "label", "by", "at", "model", "suggested", "recipe"]
+    assert found[said].equals(given[said])
+    assert found["session"].unique().tolist() == ["monday"]
+
+
+def test_a_sheet_without_a_column_is_refused():
+    with pytest.raises(DataError, match="column 'sha256' is missing"):
+        sheets.from_sheet(pd.DataFrame(columns=["decision", "image", "label", "recipe"]), "s", by="a", at="", model="")
+
+
+def test_a_sheet_can_say_keep():
+    sheet = pd.DataFrame(
+        [["keep", "library/a.jpg", "suspect-label", "dog", "ff"]],
+        columns=["decision", "image", "recipe", "label", "sha256"],
+    )
+    found = sheets.from_sheet(sheet, "sheet.csv", by="ann", at="2026-03-01T12:00:00", model="m1")
+    assert found[["decision", "label", "suggested"]].to_numpy().tolist() == [["keep", "", "dog"]]

@@ -1,0 +1,89 @@
+"""Corrections of benchmark sets and of the test set: a person's, named, and each makes a new version of the set.
+
+Older models are not asked again: the gate scores them under the corrected labels from what they said of each picture
+(`evaluation.pairing.relabel`).
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pipeline.errors import DataError
+from pipeline.library import benchmarks, labels
+from pipeline.review.decisions import BAD, LABEL
+
+TEST = "test"
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """What models are measured on.
+
+    Attributes:
+      benchmarks: all sets, columns `benchmarks.COLUMNS`.
+      test: columns `image`, `sha256`: the test set, today's and the ancestors'; an image may have no name.
+    """
+
+    benchmarks: pd.DataFrame
+    test: pd.DataFrame
+
+    def images(self, contents: pd.Series) -> set[str]:
+        """The guarded images, and of those in `contents` (content hashes by image) the ones with a test image's."""
+        same = contents.index[contents.isin(set(self.test["sha256"]) - {""})]
+        return {*self.benchmarks["image"], *self.test["image"], *same}
+
+
+def correct(
+    listed: pd.DataFrame, ours: pd.DataFrame, undone: pd.DataFrame, replaced: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Corrects benchmark sets, and takes corrections back.
+
+    A decision for a class gives the image that label; `unknown` says that it shows no known class; `bad` takes it out
+    of its set. A correction is made once: the label may be changed by hand after it.
+
+    Args:
+      listed: all sets, columns `benchmarks.COLUMNS`.
+      ours: the decisions that hold, one an image, which is the index.
+      undone: decisions that were taken back.
+      replaced: what decisions replaced.
+
+    Returns:
+      The sets, and rows for `replaced`, with the name of the set in `benchmark`.
+    """
+    kept = replaced[replaced["benchmark"] != ""].drop_duplicates(["decision", "benchmark"], keep="last")
+    now = listed.set_index("image")
+    for row in kept[kept["decision"].isin(undone["id"])][::-1].itertuples():
+        said = undone.loc[undone["id"] == row.decision].iloc[0]
+        stands = now.loc[row.image, "label"] if row.image in now.index else None
+        if stands == _written(said["decision"], said["label"]):
+            now.loc[row.image] = [row.benchmark, row.label]
+    made = set(kept["decision"])
+    todo = ours[ours.index.isin(now.index) & ~ours["id"].isin(made)]
+    before = []
+    for image, said in todo.iterrows():
+        written, stands = _written(said["decision"], said["label"]), now.loc[image]
+        if written == stands["label"]:
+            continue
+        before.append({"decision": said["id"], "image": image, "status": "ok", **stands})
+        if written is None:
+            now = now.drop(index=image)
+        else:
+            now.loc[image, "label"] = written
+    result = now.reset_index()[benchmarks.COLUMNS].sort_values(["benchmark", "image"], ignore_index=True)
+    return result, pd.DataFrame(before, columns=["decision", "benchmark", *labels.COLUMNS], dtype="str").fillna("")
+
+
+def refuse_empty(before: pd.DataFrame, after: pd.DataFrame) -> None:
+    """Refuses a correction after which a benchmark set would be empty (`benchmarks.COLUMNS`).
+
+    Raises:
+      DataError: with its name.
+    """
+    for name in sorted(set(before["benchmark"]) - set(after["benchmark"])):
+        advice = "add images to it, take a decision back, or remove its file"
+        raise DataError(f"no image would be left in the benchmark '{name}'", where="the decisions", mend=advice)
+
+
+def _written(decision: str, label: str) -> str | None:
+    """The label that a decision gives a benchmark image; None takes it out."""
+    return {LABEL: label, BAD: None}.get(decision, "")

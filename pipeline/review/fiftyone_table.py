@@ -1,0 +1,52 @@
+"""A queue as a table for FiftyOne, the ten lines that load it there, and the table that these write."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.files import atomic_folder, write_csv, write_text
+from pipeline.library import labels, tables
+
+SAMPLES, ANSWERS, LOADER = "samples.csv", "answers.csv", "load.py"
+COLUMNS = ["filepath", "image", "sha256", "recipe", "rank", "label", "score", "reason", "model", "decision"]
+LOADER_TEXT = '''\
+"""Shows the queue in FiftyOne: tag pictures with a class, or yes, unknown, bad, keep; then close the App."""
+
+import csv
+import fiftyone as fo
+
+rows = list(csv.DictReader(open("samples.csv", encoding="utf-8", newline="")))
+dataset = fo.Dataset("wallaby", overwrite=True)
+for r in rows:
+    seen = fo.Classification(label=r["label"], confidence=float(r["score"] or 0))
+    dataset.add_sample(fo.Sample(filepath=r["filepath"], prediction=seen, recipe=r["recipe"], reason=r["reason"]))
+fo.launch_app(dataset).wait()
+with open("answers.csv", "w", encoding="utf-8", newline="") as file:
+    table = csv.DictWriter(file, rows[0])
+    table.writeheader()
+    table.writerows(r | {"decision": tag} for r, tags in zip(rows, dataset.values("tags")) for tag in tags or [""])
+'''
+
+
+def write(queue: pd.DataFrame, folder: Path, roots: dict[str, Path]) -> None:
+    """Writes `samples.csv` and `load.py`, to be run in that folder by a Python with FiftyOne.
+
+    Args:
+      queue: columns `COLUMNS` but the first and the last, in the order of work.
+    """
+    files = [str(labels.locate(image, roots).absolute()) for image in queue["image"]]
+    with atomic_folder(folder) as new:
+        write_csv(queue.assign(filepath=files, decision="")[COLUMNS], new / SAMPLES)
+        write_text(LOADER_TEXT, new / LOADER)
+
+
+def read(path: Path) -> pd.DataFrame:
+    """What was decided: columns `image`, `sha256`, `answer`, `label`, `recipe`, `model`, a row a tag.
+
+    Raises:
+      DataError: if a column is missing.
+    """
+    table = tables.read_csv(path, ["filepath", "image", "sha256", "label", "recipe", "model", "decision"])
+    table = table[table["decision"] != ""].rename(columns={"decision": "answer"})
+    where = [f"row {number + 2}" for number in table.index]
+    return table[["image", "sha256", "answer", "label", "recipe", "model"]].assign(where=where)
