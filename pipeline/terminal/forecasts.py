@@ -90,7 +90,7 @@ def preview(made: Preview) -> None:
     for name, text in lines:
         screen.print(f"{name:>18}  {text}", markup=False, soft_wrap=True)
     rows = [row | {"standing": "crosses" if row["had"] < row["cutoff"] <= row["now"] else ""} for row in made.board]
-    frame("Classes that move below the cutoff, or over it", rows)
+    frame("Classes around the cutoff", rows)
     frame("Sets", [_forecast(row, "set") for row in made.sets])
     frame("Classes, on test and benchmarks", [_forecast(row, "label", "train", "train_next") for row in made.classes])
     screen.print("after the round: wallaby preview --held")
