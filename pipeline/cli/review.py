@@ -1,17 +1,25 @@
 """Commands about the queue and what people decide."""
 
 import argparse
+import json
 from pathlib import Path
 
 from pipeline import paths
-from pipeline.cli.common import Verb, answer, existing, now
+from pipeline.cli.common import Verb, answer, now, of_throwaway, queue_of
 from pipeline.errors import Exit, UsageError
 
 CONFIDENCE = 0.95
 
 
 def add(verb: Verb) -> None:
-    command = verb("review", review, "show the queue, or decide it in a spreadsheet")
+    command = verb("review", review, "open the page where people decide the queue; or decide it in a spreadsheet")
+    command.add_argument("--queue", type=Path, default=paths.QUEUE, help="the folder of the recipes' tables")
+    of_throwaway(command)
+    command.add_argument(
+        "--host", default="127.0.0.1", help="where to serve; beyond this machine the address has a token"
+    )
+    command.add_argument("--port", type=int, help="by default 8700, or any that is free")
+    command.add_argument("--no-browser", action="store_true", help="only print the address")
     command.add_argument(
         "--sheet", type=Path, metavar="CSV", help="write the queue as a table with an empty column `decision`"
     )
@@ -22,7 +30,7 @@ def add(verb: Verb) -> None:
     command.add_argument(
         "--take", type=Path, metavar="PATH", help="take the decisions of a filled table, an export or folders"
     )
-    command.add_argument("--by", default="", help="who decided; with --take")
+    command.add_argument("--by", default="", help="who decides: your name")
     command.add_argument("--stats", action="store_true", help="each reviewer's pace and own error")
 
 
@@ -31,21 +39,36 @@ def review(args: argparse.Namespace) -> int:
 
     if args.stats:
         return stats(args)
+    queue = queue_of(args, args.queue)
+    of = f" --throwaway {queue.parent.name}" if args.throwaway is not None else ""
     if args.out:
         return write_out(args)
     if args.take and (format_ := other_tools.recognise(args.take)):
         return take_back(args, format_)
     if args.take:
-        path, number = sheets.take(args.take, by=args.by, at=now())
+        path, number = sheets.take(args.take, queue, by=args.by, at=now())
         return answer(
             args, {"decisions": number, "file": str(path)}, f"{number} decisions in {path}; next: wallaby apply"
         )
     if args.sheet:
-        number = sheets.write(args.sheet)
+        number = sheets.write(args.sheet, queue)
         text = f"{number} images in {args.sheet}: fill `decision` with yes, a class, keep, unknown or bad; then\n"
-        return answer(args, {"images": number}, f"{text}  wallaby review --take {args.sheet} --by YOUR-NAME")
-    page = existing(paths.QUEUE / "index.html").resolve()
-    return answer(args, {"page": str(page)}, f"look at {page.as_uri()}\ndecide with: wallaby review --sheet sheet.csv")
+        return answer(args, {"images": number}, f"{text}  wallaby review{of} --take {args.sheet} --by YOUR-NAME")
+    from pipeline.review.page import serving
+
+    def say(text: str) -> None:
+        print(json.dumps({"address": text}) if args.json else text, flush=True)
+
+    serving.serve(
+        queue=queue,
+        host=args.host,
+        port=args.port,
+        by=args.by,
+        browser=not args.no_browser,
+        now=now,
+        say=say,
+    )
+    return Exit.DONE
 
 
 def write_out(args: argparse.Namespace) -> int:

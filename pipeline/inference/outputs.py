@@ -61,12 +61,17 @@ def complete(
     return read(folder)
 
 
-def _stored(folder: Path, key: str) -> Outputs | None:
+def model_of(folder: Path) -> str:
+    """The key of the model, or of all models of an ensemble, whose outputs these are; "" if there are none."""
     try:
         metadata = pq.read_schema(folder / KEYS).metadata or {}
     except (pa.ArrowInvalid, OSError):
-        return None
-    return read(folder) if metadata.get(MODEL_KEY, b"").decode() == key else None
+        return ""
+    return metadata.get(MODEL_KEY, b"").decode()
+
+
+def _stored(folder: Path, key: str) -> Outputs | None:
+    return read(folder) if model_of(folder) == key else None
 
 
 def _infer(todo: pd.DataFrame, shards: "_Shards", runtime: Runtime, batch_size: int) -> None:

@@ -1,0 +1,169 @@
+"""The server's addresses: pages, pictures, and what the pages ask for."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Request, UploadFile
+from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.errors import ResumableError, UsageError, WallabyError
+from pipeline.review.page.desk import Answer, StaleError, TakenError
+from pipeline.review.page.queues import Filter
+from pipeline.review.page.safety import Guard, Rules
+from pipeline.review.page.thumbnails import NoPictureError
+from pipeline.review.page.trying import LARGEST, Trial
+from pipeline.review.page.workplace import Workplace
+
+STATIC = Path(__file__).parent / "static"
+MOST_CARDS = 200  # dealt at once
+FOREVER = "private, max-age=31536000, immutable"  # an address names the content
+
+Name = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f,;\"]+$")]
+Row = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Wanted(Body):
+    label: str = ""
+    cluster: str = ""
+    least: float = 0.0
+    most: float = 1.0
+    folder: str = ""
+    text: str = ""
+    order: str = "rank"
+
+
+class Dealing(Body):
+    by: Name
+    number: Annotated[int, Field(ge=1, le=MOST_CARDS)] = 12
+    filter: Wanted = Wanted()
+    have: list[Row] = []
+    skip: list[Row] = []
+    again: bool = False
+
+
+class Said(Body):
+    row: Row
+    decision: str
+    label: Annotated[str, Field(max_length=200)] = ""
+    subclass: Annotated[str, Field(max_length=200)] = ""
+    rows: list[Row] = []
+
+
+class Deciding(Body):
+    by: Name
+    version: str
+    answers: Annotated[list[Said], Field(min_length=1, max_length=10 * MOST_CARDS)]
+    seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0
+    blind: bool = False
+    bulk: bool = False
+
+
+class Undoing(Body):
+    by: Name
+
+
+def create(workplace: Workplace, trial: Trial, rules: Rules, *, by: str = "") -> FastAPI:
+    """Args:
+    by: the reviewer's name where the page has not been told one.
+    """
+    app = FastAPI(title="Wallaby review", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Guard, rules=rules)
+
+    def pictured(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{**row, "picture": workplace.thumbnails.address(row["image"], row["sha256"])} for row in rows]
+
+    @app.exception_handler(WallabyError)
+    def refused(request: Request, error: WallabyError) -> JSONResponse:
+        status = {StaleError: 409, TakenError: 409, ResumableError: 507, UsageError: 400}.get(type(error), 422)
+        kind = {StaleError: "stale", TakenError: "taken", ResumableError: "disk"}.get(type(error), "data")
+        told = {"error": error.what, "where": error.where, "mend": error.mend, "kind": kind}
+        return JSONResponse(told, status)
+
+    @app.get("/")
+    def home() -> Response:
+        return page("index.html")
+
+    @app.get("/queue/{name}")
+    def review(name: str) -> Response:
+        return page("review.html")
+
+    @app.get("/api/overview")
+    def overview() -> dict[str, Any]:
+        return workplace.overview()
+
+    @app.get("/api/reviewers")
+    def reviewers() -> list[dict[str, Any]]:
+        return workplace.reviewers()
+
+    @app.get("/api/who")
+    def who() -> dict[str, str]:
+        return {"by": by}
+
+    @app.get("/api/classes")
+    def classes() -> list[dict[str, Any]]:
+        return workplace.surroundings.classes()
+
+    @app.get("/api/class")
+    def one_class(label: str) -> dict[str, Any]:
+        return workplace.candidate(label)
+
+    @app.get("/api/nearest")
+    def nearest(image: str, sha256: str) -> dict[str, Any]:
+        found = workplace.surroundings.nearest(image, sha256)
+        return {"known": found is not None, "nearest": pictured(found or [])}
+
+    @app.get("/api/queue/{name}")
+    def about(name: str) -> dict[str, Any]:
+        return workplace.about(name)
+
+    @app.post("/api/queue/{name}/deal")
+    def deal(name: str, body: Dealing) -> dict[str, Any]:
+        wanted = Filter(**body.filter.model_dump())
+        return workplace.deal(name, body.by, wanted, body.number, body.have, body.skip, again=body.again)
+
+    @app.post("/api/queue/{name}/decide")
+    def decide(name: str, body: Deciding) -> dict[str, Any]:
+        answers = [Answer(said.row, said.decision, said.label.strip(), tuple(said.rows)) for said in body.answers]
+        stroke, late = workplace.decide(
+            name, body.by, body.version, answers, seconds=body.seconds, blind=body.blind, bulk=body.bulk
+        )
+        return {"decided": len(stroke.rows), "late": late}
+
+    @app.post("/api/queue/{name}/undo")
+    def undo(name: str, body: Undoing) -> dict[str, Any]:
+        return workplace.undo(name, body.by)
+
+    @app.get("/try")
+    def try_a_picture() -> Response:
+        return page("try.html")
+
+    @app.get("/api/model")
+    def model() -> dict[str, Any]:
+        return trial.which()
+
+    @app.post("/api/try")
+    def name_a_picture(picture: UploadFile) -> dict[str, Any]:
+        told = trial.name(picture.file.read(LARGEST + 1))
+        return told | {"alike": pictured(told["alike"])}
+
+    @app.get("/picture")
+    def picture(image: str, key: str, side: int, sha256: str = "") -> Response:
+        try:
+            data = workplace.thumbnails.get(image, sha256, side, key)
+        except NoPictureError as reason:
+            return Response(str(reason), 404, {"cache-control": "no-store"}, "text/plain; charset=utf-8")
+        cached = {"cache-control": FOREVER if sha256 else "private, max-age=60"}
+        return Response(data, 200, cached, "image/jpeg")
+
+    app.mount("/static", StaticFiles(directory=STATIC), "static")
+    return app
+
+
+def page(name: str) -> Response:
+    return FileResponse(STATIC / name, headers={"cache-control": "no-store"})

@@ -1,0 +1,200 @@
+"""Who sees which card next, and what a decision on it means for the images behind it."""
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.errors import DataError
+from pipeline.review.decisions import BAD, CONFLICT_RECIPE, KEEP, LABEL, UNKNOWN
+from pipeline.review.page.journal import Journal, Stroke
+from pipeline.review.page.queues import Filter, Queue
+
+HELD = 600.0  # seconds that a card which somebody has in hand is kept from others
+BLOCK = 1 << 16  # cards looked through at once
+AGAIN_AFTER = 20  # strokes between a decision and its second, blind reading
+ANSWERS = (LABEL, UNKNOWN, BAD, KEEP)
+
+
+class StaleError(DataError):
+    """The page shows a queue that a new round has replaced."""
+
+
+class TakenError(DataError):
+    """Somebody else has decided the card meanwhile; `said` is their row."""
+
+    def __init__(self, said: dict[str, str]):
+        what = said["label"] or said["decision"]
+        super().__init__(f"{said['by']} has decided this one meanwhile: {what}", where=said["image"])
+        self.said = said
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a person says of a card.
+
+    Attributes:
+      row: the card's first row.
+      rows: those of its rows that are meant, if not all.
+      decision: label, unknown, bad or keep.
+      label: the class; only with `label`.
+    """
+
+    row: int
+    decision: str
+    label: str = ""
+    rows: tuple[int, ...] = ()
+
+
+class Desk:
+    """One queue, the people who work on it, and how far they are.
+
+    Args:
+      blind_share: of the cards that a reviewer has decided, how many are shown again, blind.
+    """
+
+    def __init__(
+        self, queue: Queue, journal: Journal, *, blind_share: float, clock: Callable[[], float] = time.monotonic
+    ):
+        self.queue, self._journal, self._blind_share, self._clock = queue, journal, blind_share, clock
+        self._held: dict[int, tuple[str, float]] = {}
+        self._lock = threading.RLock()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Takes over what the journal knows."""
+        with self._lock:
+            decided = np.zeros(len(self.queue), bool)
+            images = self._journal.images()
+            if images:
+                decided[self.queue.find(pa.array(images, self.queue.column("image").type))] = True
+            self._decided = decided
+            left = np.bincount(self.queue.leader[~decided], minlength=len(self.queue)) if len(self.queue) else decided
+            self._done: np.ndarray = left == 0  # of the first row of each card
+
+    def left(self, filter: Filter = Filter()) -> int:  # noqa: B008
+        view = self.queue.view(filter)
+        return int(np.count_nonzero(~self._done[view]))
+
+    def deal(
+        self,
+        by: str,
+        filter: Filter,
+        number: int,
+        *,
+        have: Sequence[int] = (),
+        skip: Sequence[int] = (),
+    ) -> list[int]:
+        """The next cards for a reviewer, and holds them for a while.
+
+        Args:
+          have: cards that the reviewer has in hand already.
+          skip: cards put aside.
+        """
+        now = self._clock()
+        with self._lock:
+            view = self.queue.view(filter)
+            out = {row for row, (who, since) in self._held.items() if who != by and now - since < HELD}
+            out |= {*have, *skip}
+            found: list[int] = []
+            for start in range(0, len(view), BLOCK):
+                some = view[start : start + BLOCK]
+                found += [row for row in some[~self._done[some]].tolist() if row not in out]
+                if len(found) >= number:
+                    break
+            found = found[:number]
+            for row in (*have, *found):
+                self._held[row] = (by, now)
+            return found
+
+    def again(self, by: str, *, last: bool = False) -> int | None:
+        """A card that the reviewer has decided some time ago and shall read again, blind; None if none is due.
+
+        Args:
+          last: nothing else is left, so that none has to wait.
+        """
+        if self.queue.name == CONFLICT_RECIPE or not self._blind_share:
+            return None
+        strokes = self._journal.strokes[by]
+        for stroke in strokes if last else strokes[: -AGAIN_AFTER or None]:
+            image = stroke.rows[0]["image"]
+            chosen = not stroke.blind and stroke.recipe == self.queue.name and self._chosen(by, image)
+            if chosen and by not in self._journal.of(image).blind:
+                found = self.queue.find(pa.array([image], self.queue.column("image").type))
+                if len(found):
+                    return int(self.queue.leader[found[0]])
+        return None
+
+    def decide(
+        self, by: str, version: str, answers: list[Answer], *, seconds: float, blind: bool = False, bulk: bool = False
+    ) -> tuple[Stroke, list[str]]:
+        """Writes what a reviewer says of some cards, in one stroke.
+
+        Args:
+          bulk: cards that others have decided meanwhile are left out, and not an error.
+
+        Returns:
+          The stroke, and the images left out.
+
+        Raises:
+          StaleError: if the queue is another one by now.
+          TakenError: if somebody else has decided the card.
+          DataError, ResumableError: as `Journal.record`.
+        """
+        if version != self.queue.version:
+            raise StaleError("a new round has replaced this queue", where=self.queue.name, mend="reload the page")
+        with self._lock:
+            rows, numbers, late = [], [], []
+            for answer in answers:
+                for row in self._meant(answer, blind):
+                    others = [said for who, said in self._journal.of(row["image"]).holds.items() if who != by]
+                    if others and not blind:
+                        if not bulk:
+                            raise TakenError(others[0])
+                        late.append(row["image"])
+                    else:
+                        rows.append(self._row(row, answer))
+                        numbers.append(row["row"])
+            if not rows:
+                return Stroke(by, "", self.queue.name, blind, ()), late
+            stroke = self._journal.record(by, self.queue.name, rows, seconds=seconds, blind=blind)
+            self._mark(numbers)
+            return stroke, late
+
+    def taken_back(self, stroke: Stroke) -> list[int]:
+        """Opens the cards of a stroke again; returns them."""
+        with self._lock:
+            images = pa.array([row["image"] for row in stroke.rows], self.queue.column("image").type)
+            return self._mark(self.queue.find(images).tolist())
+
+    def _mark(self, numbers: list[int]) -> list[int]:
+        """Takes over what holds of these rows by now; returns their cards."""
+        cards = np.unique(self.queue.leader[numbers]).tolist() if numbers else []
+        for row in self.queue.rows(numbers):
+            self._decided[row["row"]] = bool(self._journal.of(row["image"]).holds)
+        for card in cards:
+            self._done[card] = bool(self._decided[self.queue.members(card)].all())
+            self._held.pop(card, None)
+        return cards
+
+    def _meant(self, answer: Answer, blind: bool) -> list[dict[str, Any]]:
+        if not 0 <= answer.row < len(self.queue) or answer.decision not in ANSWERS:
+            raise DataError("no such card, or no such answer", where=f"{self.queue.name}, row {answer.row}")
+        members = self.queue.members(int(self.queue.leader[answer.row]))
+        meant = [row for row in members if row in answer.rows] if answer.rows else members
+        return self.queue.rows(meant[:1] if blind else meant)
+
+    def _row(self, row: dict[str, Any], answer: Answer) -> dict[str, str]:
+        label = answer.label if answer.decision == LABEL else ""
+        told = {"image": row["image"], "sha256": row["sha256"], "suggested": row["label"] or ""}
+        return told | {"decision": answer.decision, "label": label, "undoes": ""}
+
+    def _chosen(self, by: str, image: str) -> bool:
+        """Whether the image is one of the share; by its name, so that nobody can tell before."""
+        digest = hashlib.sha256(f"{by}\n{image}".encode()).digest()
+        return int.from_bytes(digest[:4], "big") < self._blind_share * 2**32

@@ -1,0 +1,132 @@
+"""What people have said of the images that the queues show, in memory and, before anything else, on disk."""
+
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.review import decisions
+from pipeline.review.decisions import NO, UNDO, YES
+
+TOOL = "page"
+UNNAMED = re.compile(r"[^\w .@+-]+")
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """What was decided at once: the rows of a burst, or of many pictures; it is taken back at once."""
+
+    by: str
+    at: str
+    recipe: str
+    blind: bool
+    rows: tuple[dict[str, str], ...]
+
+
+@dataclass
+class Said:
+    """Of one image, by reviewer: the decision that holds, and what was said of it blind."""
+
+    holds: dict[str, dict[str, str]] = field(default_factory=dict)
+    blind: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+class Journal:
+    """The decisions on what one model suggests, of every reviewer and every earlier session.
+
+    Attributes:
+      strokes: of each reviewer, those that hold, the oldest first.
+    """
+
+    def __init__(self, folder: Path, root_names: list[str], model: str, now: Callable[[], str]):
+        """Raises:
+        DataError: if a review table cannot be read.
+        """
+        self._folder, self._roots, self._model, self._now = folder, root_names, model, now
+        self._started = re.sub(r"\D", "", now())[:14]
+        self._lock = threading.Lock()
+        self.read()
+
+    def read(self) -> None:
+        """Reads all tables anew: other programs, and other servers, may have written since."""
+        with self._lock:
+            self._said: dict[str, Said] = defaultdict(Said)
+            self.strokes: dict[str, list[Stroke]] = defaultdict(list)
+            log = decisions.read_log(self._folder, self._roots)
+            log = log[(log["model"] == self._model) & (log["decision"] != UNDO) & ~log["id"].isin(log["undoes"])]
+            for (at, _, by), rows in log.groupby(["at", "session", "by"], sort=True):
+                said = tuple({str(name): text for name, text in row.items()} for row in rows.to_dict("records"))
+                self._take(Stroke(str(by), str(at), said[0]["recipe"], said[0]["blind"] == YES, said))
+            self._stamp = self._stamps()
+
+    def changed(self) -> bool:
+        """Whether another program has written a review table."""
+        return self._stamps() != self._stamp
+
+    def images(self) -> list[str]:
+        """Those that somebody has decided."""
+        return [image for image, said in self._said.items() if said.holds]
+
+    def of(self, image: str) -> Said:
+        return self._said.get(image, Said())
+
+    def record(self, by: str, recipe: str, rows: list[dict[str, str]], *, seconds: float, blind: bool) -> Stroke:
+        """Writes a stroke: all of its rows are on disk when this returns, or none is.
+
+        Args:
+          rows: `image`, `sha256`, `decision`, `label`, `suggested` of each.
+          seconds: that the person took; the first row tells them.
+
+        Raises:
+          DataError: for what is no decision, naming it.
+          ResumableError: if it cannot be written.
+        """
+        with self._lock:
+            whole = self._whole(by, recipe, rows, seconds, blind)
+            self._write(by, whole)
+            stroke = Stroke(by, whole[0]["at"], recipe, blind, tuple(whole))
+            self._take(stroke)
+            return stroke
+
+    def undo(self, by: str) -> Stroke | None:
+        """Takes back a reviewer's last stroke that holds; None if there is none."""
+        with self._lock:
+            if not self.strokes[by]:
+                return None
+            stroke = self.strokes[by][-1]
+            taken_back = [row | {"decision": UNDO, "label": "", "undoes": row["id"]} for row in stroke.rows]
+            self._write(by, self._whole(by, stroke.recipe, taken_back, 0.0, stroke.blind))
+            self.strokes[by].pop()
+            for row in stroke.rows:
+                said = self._said[row["image"]]
+                (said.blind if stroke.blind else said.holds).pop(by, None)
+            return stroke
+
+    def _whole(
+        self, by: str, recipe: str, rows: list[dict[str, str]], seconds: float, blind: bool
+    ) -> list[dict[str, str]]:
+        own = {
+            "by": by, "at": self._now(), "model": self._model, "recipe": recipe, "tool": TOOL, "id": "",
+            "blind": YES if blind else NO,
+        }  # fmt: skip
+        return [row | own | {"seconds": f"{0.0 if number else seconds:.1f}"} for number, row in enumerate(rows)]
+
+    def _write(self, by: str, rows: list[dict[str, str]]) -> None:
+        session = f"page {self._started} {UNNAMED.sub('', by)}".strip()
+        ids = decisions.append_all(rows, self._folder, session, self._roots)
+        for row, id_ in zip(rows, ids, strict=True):
+            row["id"] = id_
+        self._stamp = self._stamps()
+
+    def _take(self, stroke: Stroke) -> None:
+        if all(row["tool"] == TOOL for row in stroke.rows):  # a filled sheet is not taken back by a key
+            self.strokes[stroke.by].append(stroke)
+        for row in stroke.rows:
+            said = self._said[row["image"]]
+            (said.blind if stroke.blind else said.holds)[stroke.by] = row
+
+    def _stamps(self) -> dict[str, tuple[int, int]]:
+        stats = ((path.name, path.stat()) for path in self._folder.glob("*.csv"))
+        return {name: (status.st_size, status.st_mtime_ns) for name, status in stats}

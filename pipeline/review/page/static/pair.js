@@ -1,0 +1,80 @@
+// Side by side: the same picture under different labels. One class for all, or each its own.
+
+import { count, el, picture, plural, toast } from "./dom.js";
+import { finder } from "./finder.js";
+import { Deck } from "./deck.js";
+
+export class Pair {
+  constructor({ about, by, names, hear }) {
+    Object.assign(this, { about, names, hear, busy: false });
+    this.deck = new Deck(about.name, by);
+    this.deck.changed = (error) => (error ? hear(error) : this.count());
+    this.element = el("div", { class: "stage" });
+  }
+
+  async open(filter) {
+    await this.deck.start(filter);
+    this.show();
+  }
+
+  count() {
+    this.hear(null, { left: this.deck.left, total: this.deck.total });
+  }
+
+  show() {
+    const card = this.deck.card;
+    this.count();
+    if (!card) {
+      const skipped = this.deck.skipped.size;
+      const text = skipped ? `${plural(skipped, "case")} skipped.` : this.deck.total ? "Each decision is on disk." : "No picture stands under two labels.";
+      const again = skipped ? el("button", { class: "first", onclick: () => { this.deck.skipped.clear(); this.hold(() => this.deck.start(this.deck.filter)); } }, "Look again") : el("a", { href: "/" }, "All queues");
+      this.element.replaceChildren(el("div", { class: "empty" }, el("h2", {}, this.deck.total ? "All decided" : "Nothing here"), el("p", {}, text), again));
+      return;
+    }
+    this.labels = [...new Set(card.members.map((member) => member.label))];
+    this.find = finder(this.names, (option) => { if (option.isNew) this.names.add(option.label); this.all("label", option.label); }, { placeholder: "All are another class" });
+    const act = (key, name, what, more = {}) => el("button", { ...more, "data-act": name, onclick: () => this.act(name) }, el("kbd", { "aria-hidden": "true" }, key), what);
+    const body = el("div", { class: "pair" },
+      el("div", { class: "asked" }, el("h2", {}, "One picture, ", this.labels.length === 2 ? "two labels" : plural(this.labels.length, "label"), ": which is right?")),
+      el("ul", {}, card.members.map((member) => el("li", {}, picture(member, 1024), el("p", { class: "own" }, member.label, " ", el("small", { class: "note" }, member.current?.by ? `by ${member.current.by}` : "")), el("p", { class: "file" }, member.image)))),
+      el("div", { class: "doing" }, this.labels.slice(0, 9).map((label, place) => act(String(place + 1), String(place + 1), `All are ${label}`, place ? {} : { class: "first" })), this.find,
+        act("K", "keep", "Each is right"), act("U", "unknown", "Unknown"), act("B", "bad", "Bad"), act("S", "skip", "Skip"), act("Z", "undo", "Undo"), el("span", { class: "gap" }), el("span", { class: "note" }, `${count(card.members.length)} files`)));
+    this.element.replaceChildren(body);
+    this.element.dataset.shown = card.row;
+  }
+
+  act(name) {
+    if (name === "undo") return this.hold(async () => { const told = await this.deck.undo(); toast(told.undone ? `Taken back: ${plural(told.undone, "picture")}.` : "There is nothing to take back."); });
+    if (name === "find" || name === "new") return this.find?.open();
+    if (!this.deck.card) return undefined;
+    if (name === "skip") return this.hold(() => this.deck.skip());
+    if (/^[1-9]$/.test(name)) return this.labels[Number(name) - 1] ? this.all("label", this.labels[Number(name) - 1]) : undefined;
+    if (name === "keep") return this.each();
+    if (name === "unknown" || name === "bad") return this.all(name, "");
+    return undefined;
+  }
+
+  all(decision, label) {
+    const card = this.deck.card;
+    return this.hold(() => this.deck.decide([{ row: card.row, decision, label }]));
+  }
+
+  each() {
+    const card = this.deck.card;
+    return this.hold(() => this.deck.decide(card.members.map((member) => ({ row: card.row, rows: [member.row], decision: "label", label: member.label }))));
+  }
+
+  async hold(work) {
+    if (this.busy) return;
+    this.busy = true;
+    try {
+      await work();
+      this.hear(null, {});
+      this.show();
+    } catch (error) {
+      if (error.kind === "taken") { toast(error.message); this.show(); } else this.hear(error);
+    } finally {
+      this.busy = false;
+    }
+  }
+}

@@ -1,0 +1,214 @@
+// One by one: the picture, and all that helps to say what it shows.
+
+import { ask } from "./api.js";
+import { el, percent, picture, plural, toast } from "./dom.js";
+import { finder, standing } from "./finder.js";
+import { Deck, SIDE } from "./deck.js";
+
+const NEAR = 6;
+
+export class Single {
+  constructor({ about, by, names, hear }) {
+    this.about = about;
+    this.names = names;
+    this.hear = hear;
+    this.busy = false;
+    this.deck = new Deck(about.name, by);
+    this.deck.changed = (error) => (error ? hear(error) : this.count());
+    this.audit = about.kind === "audit";
+    this.build();
+  }
+
+  build() {
+    this.frame = el("div", { class: "pic", role: "button", tabindex: "-1", "aria-label": "Magnify the picture", onclick: () => this.zoom() });
+    this.caption = el("p", { class: "caption" }, (this.file = el("span", { class: "file" })), (this.many = el("span")));
+    this.film = el("div", { class: "film", "aria-label": "The burst, or the files next to this one" });
+    this.asked = el("div", { class: "asked", "aria-live": "polite" });
+    this.candidates = el("ol", { class: "candidates", "aria-label": "What the model sees" });
+    this.find = finder(this.names, (option) => this.name(option), { placeholder: "Another class, or a new one" });
+    this.near = el("section", { class: "near", hidden: true });
+    const act = (key, name, what, more = {}) => el("button", { ...more, "data-act": name, onclick: () => this.act(name) }, el("kbd", { "aria-hidden": "true" }, key), what);
+    this.accept = act("⏎", "accept", "Accept", { class: "first wide" });
+    this.actions = el("div", { class: "actions" }, this.accept,
+      this.audit ? act("K", "keep", "Keep label") : act("U", "unknown", "Unknown"), act("B", "bad", this.audit ? "Remove" : "Bad"), act("S", "skip", "Skip"),
+      this.audit ? act("U", "unknown", "Unknown") : act("K", "keep", "Keep"), act("N", "new", "New class"), act("Z", "undo", "Undo"));
+    this.body = el("div", { class: "single" },
+      el("div", { class: "look" }, this.frame, this.caption, this.film),
+      el("div", { class: "side" }, this.asked, this.candidates, this.find, this.actions, this.near));
+    this.element = el("div", { class: "stage" }, this.body);
+  }
+
+  async open(filter) {
+    await this.deck.start(filter);
+    this.show();
+  }
+
+  count() {
+    this.hear(null, { left: this.deck.left, total: this.deck.total });
+  }
+
+  show() {
+    const card = this.deck.card;
+    this.count();
+    if (!card) return this.end();
+    if (!this.element.contains(this.body)) this.element.replaceChildren(this.body);
+    this.out = new Set();
+    const first = card.members[0];
+    const image = this.deck.image(card);
+    this.frame.replaceChildren(image);
+    image.ready.then((shown) => {
+      if (!shown && this.deck.card === card) this.frame.replaceChildren(...picture(first, SIDE).childNodes);
+      this.element.dataset.shown = card.row;
+    });
+    this.file.textContent = `\u200e${first.image}`;
+    this.many.textContent = card.members.length > 1 ? `a burst of ${card.members.length}: one decision` : "";
+    this.film.replaceChildren(...this.strip(card));
+    this.ask(card);
+    this.nearest(card);
+    for (const next of this.deck.cards.slice(1, 3)) this.nearest(next, true);
+  }
+
+  strip(card) {
+    if (card.members.length > 1) {
+      return card.members.slice(0, 12).map((member, place) => {
+        const box = el("button", { class: "pic tiny here", "aria-pressed": "true", title: "Leave this one out", "aria-label": `${member.image}: is part of the decision` }, ...picture(member, 160).childNodes);
+        if (place) box.addEventListener("click", () => {
+          if (!this.out.delete(member.row)) this.out.add(member.row);
+          box.setAttribute("aria-pressed", String(!this.out.has(member.row)));
+          box.classList.toggle("out", this.out.has(member.row));
+        });
+        return box;
+      });
+    }
+    const tiny = (shown) => picture(shown, 160, { tiny: true, alt: `next to it: ${shown.image}` });
+    const here = tiny(card.members[0]);
+    here.classList.add("here");
+    if (!card.before.length && !card.after.length) return [];
+    return [...card.before.map(tiny), here, ...card.after.map(tiny)];
+  }
+
+  ask(card) {
+    const first = card.members[0];
+    const suggests = card.label && !card.blind;
+    this.accept.disabled = !suggests;
+    this.accept.lastChild.textContent = suggests ? (this.audit ? `Yes: ${card.label}` : `Accept ${card.label}`) : "Accept";
+    this.candidates.hidden = card.blind;
+    if (card.blind) {
+      this.asked.replaceChildren(el("h2", {}, "What is this?"), el("p", {}, "You have seen this one before. Say it again, without the model: so we learn how often people err."));
+      return;
+    }
+    const score = card.score === null ? "" : el("small", { class: "num" }, percent(card.score));
+    if (this.audit && first.current) {
+      const said = first.current;
+      this.asked.replaceChildren(el("dl", { class: "versus" },
+        el("dt", {}, "labelled"), el("dd", {}, said.subclass ? `${said.label}, ${said.subclass}` : said.label, " ", el("small", {}, said.by ? `by ${said.by}` : "")),
+        el("dt", {}, "model sees"), el("dd", {}, card.label, " ", score)), el("p", {}, card.reason));
+    } else {
+      this.asked.replaceChildren(el("h2", {}, card.label || "What is this?", " ", score), el("p", { title: card.reason }, card.reason));
+    }
+    this.candidates.replaceChildren(...card.top.slice(0, 6).map((one, place) => el("li", {}, el("button", { "data-label": one.label, onclick: () => this.say("label", one.label) },
+      el("kbd", { "aria-hidden": "true" }, String(place + 1)),
+      el("span", {}, el("span", { class: "name" }, one.label), el("span", { class: "what num" },
+        el("span", { class: "meter", "aria-hidden": "true" }, el("i", { "--share": `${100 * (one.score || 0)}%` })), percent(one.score),
+        one.standing ? el("span", { class: one.standing.short_by > 0 ? "short" : "", title: "images on the board, of the cutoff" }, standing(one.standing)) : "")),
+      el("span", { class: "strip", "aria-hidden": "true" }, one.samples.map((sample) => picture(sample, 160, { tiny: true, alt: "" })))))));
+  }
+
+  async nearest(card, ahead = false) {
+    if (!ahead) this.near.hidden = true;
+    if (card.blind) return;
+    if (card.nearest === undefined) {
+      card.nearest = ask(`/api/nearest?${new URLSearchParams({ image: card.members[0].image, sha256: card.sha256 })}`).then((told) => told.nearest, () => []);
+    }
+    const found = await card.nearest;
+    if (ahead || this.deck.card !== card || !found.length) return;
+    this.near.replaceChildren(el("h3", {}, "Nearest labelled images"), el("ul", {}, found.slice(0, NEAR).map((one) => el("li", { title: `${one.label}: ${one.image}` }, picture(one, 160, { tiny: true, alt: "" }), one.label))));
+    this.near.hidden = false;
+  }
+
+  // What a key or a button does.
+  async act(name) {
+    if (name === "undo") return this.undo();
+    if (name === "new" || name === "find") return this.find.open();
+    if (name === "zoom") return this.zoom();
+    const card = this.deck.card;
+    if (!card) return;
+    if (name === "skip") return this.hold(() => this.deck.skip());
+    if (name === "accept") { if (card.label && !card.blind) await this.say("label", card.label); return; }
+    if (/^[1-6]$/.test(name)) {
+      const one = card.blind ? null : card.top[Number(name) - 1];
+      if (one) await this.say("label", one.label);
+      return;
+    }
+    await this.say(name, "");
+  }
+
+  name(option) {
+    if (!this.deck.card) return;
+    if (option.isNew) this.names.add(option.label);
+    this.say("label", option.label, option.subclass);
+  }
+
+  say(decision, label, subclass = "") {
+    const card = this.deck.card;
+    const rows = this.out.size ? card.members.map((member) => member.row).filter((row) => !this.out.has(row)) : [];
+    const what = decision === "label" ? label : { unknown: "unknown", bad: "a bad picture", keep: "left as it is" }[decision];
+    return this.hold(async () => {
+      await this.deck.decide([{ row: card.row, decision, label, subclass, rows }], card);
+      const size = rows.length || card.members.length;
+      this.hear(null, { said: card.blind || size === 1 ? what : `${plural(size, "picture")}: ${what}` });
+      if (this.out.size) await this.deck.start(this.deck.filter);
+    });
+  }
+
+  // One thing at a time: a key that is pressed while a decision is written is not meant for the picture to come.
+  async hold(work) {
+    if (this.busy) return;
+    this.busy = true;
+    try {
+      await work();
+      this.hear(null, {});
+      this.show();
+    } catch (error) {
+      if (error.kind === "taken") { toast(error.message); this.show(); }
+      else this.hear(error);
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  undo() {
+    return this.hold(async () => {
+      const told = await this.deck.undo();
+      if (!told.undone) toast("There is nothing to take back.");
+      else if (told.recipe !== this.about.name) toast(`Taken back in ${told.recipe}: ${plural(told.undone, "picture")}.`);
+      else toast(`Taken back: ${plural(told.undone, "picture")}.`);
+    });
+  }
+
+  zoom() {
+    const card = this.deck.card;
+    if (!card) return;
+    const dialog = el("dialog", { class: "zoom", "aria-label": "The picture, magnified" }, el("img", { alt: card.members[0].image, src: `${card.members[0].picture}&side=2400` }));
+    const close = () => dialog.close();
+    dialog.addEventListener("click", close);
+    dialog.addEventListener("keydown", (event) => { if (event.key === " ") { event.preventDefault(); close(); } event.stopPropagation(); });
+    dialog.addEventListener("close", () => dialog.remove());
+    document.body.append(dialog);
+    dialog.showModal();
+  }
+
+  end() {
+    const put = this.deck.skipped.size;
+    const again = el("button", { class: "first", onclick: () => { this.deck.skipped.clear(); this.hold(() => this.deck.start(this.deck.filter)); } }, `Look at ${put === 1 ? "it" : "them"} again`);
+    const { label, least, most, folder, text: words } = this.deck.filter;
+    const filtered = label || folder || words || least > 0 || most < 1;
+    const [title, text] = put ? [`${plural(put, "picture")} skipped`, "All others here are decided."]
+      : this.deck.left ? ["Others are at it", `${plural(this.deck.left, "picture")} here ${this.deck.left === 1 ? "is" : "are"} in somebody else’s hands.`]
+      : filtered && this.about.cards && !this.deck.total ? ["Nothing fits", "No picture of this queue is like that: loosen the filter."]
+      : this.deck.total ? ["All decided", "Each decision is on disk. Next: another queue, or wallaby apply."]
+      : ["Nothing here", "Either no picture is of this kind this round, or the section queue in configs/params.yaml lets none through."];
+    delete this.element.dataset.shown;
+    this.element.replaceChildren(el("div", { class: "empty", tabindex: "-1" }, el("h2", {}, title), el("p", {}, text), put ? again : el("a", { href: "/" }, "All queues"), el("button", { class: "plain", onclick: () => this.undo() }, el("kbd", { "aria-hidden": "true" }, "Z"), "Undo the last decision")));
+  }
+}

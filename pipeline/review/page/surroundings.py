@@ -1,0 +1,216 @@
+"""What stands beside a picture: what the model saw, its label, samples of the candidate classes, files next to it."""
+
+import os
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from pipeline.errors import DataError
+from pipeline.files import read_table
+from pipeline.inference import vectors
+from pipeline.inference.pool import EMBEDDING
+from pipeline.inference.stored import EMBEDDINGS, KEYS, MODEL_KEY
+from pipeline.inference.vectors import Vectors
+from pipeline.library import board, labels
+from pipeline.library.index import PICTURE_ENDINGS
+
+SAMPLES = 4  # pictures of a class
+BESIDE = 3  # files before, and files after
+FOLDERS = 64  # whose files are remembered
+NEAREST = 8
+LEARNT_SETS = ["train", "val", "test"]
+STANDING = ["groups", "cutoff", "short_by", "standing"]
+
+
+class Surroundings:
+    """Reads the round's tables when they are first needed; one that is not there yet leaves a gap, and is no error.
+
+    Args:
+      labels_table, curated, evaluation, predictions: where they lie.
+      cache: where what finds nearest images is kept.
+      folders: every root's folder, by name.
+    """
+
+    def __init__(
+        self,
+        *,
+        labels_table: Path,
+        curated: Path,
+        evaluation: Path,
+        predictions: Path,
+        folders: dict[str, Path],
+        cache: Path,
+    ):
+        self._labels_path, self._curated, self._evaluation = labels_table, curated, evaluation
+        self._predictions, self._folders, self._cache = predictions, folders, cache
+        self._kept: dict[str, tuple[Any, Any]] = {}
+        self._lock = threading.RLock()
+        self._entries = lru_cache(FOLDERS)(_pictures_in)
+
+    def labels(self) -> pd.DataFrame:
+        """The label table, by image; empty where there is none."""
+
+        def read() -> pd.DataFrame:
+            return labels.read(self._labels_path, list(self._folders)).set_index("image")
+
+        return self._fresh("labels", self._labels_path, read, pd.DataFrame(columns=labels.COLUMNS).set_index("image"))
+
+    def standing(self) -> dict[str, dict[str, Any]]:
+        """Where each class stands on the board, by name."""
+        path = self._curated / "board.csv"
+
+        def read() -> dict[str, dict[str, Any]]:
+            rows = board.read(path)
+            return {str(row["label"]): {name: row[name] for name in STANDING} for row in rows.to_dict("records")}
+
+        return self._fresh("board", path, read, {})
+
+    def names(self) -> set[str]:
+        """Every class that people have used."""
+        return self._fresh("names", self._labels_path, lambda: set(self.labels()["label"]) - {""}, set())
+
+    def classes(self) -> list[dict[str, Any]]:
+        """Every class that people have used, with its sub-classes and where it stands, by name."""
+        table, standing = self.labels(), self.standing()
+        named = table[(table["status"] == "ok") & (table["label"] != "")]
+        below = named[named["subclass"] != ""].groupby("label")["subclass"].unique()
+        names = sorted({*named["label"].unique(), *standing}, key=str.casefold)
+        return [{"name": name, "subclasses": sorted(below.get(name, ())), **standing.get(name, {})} for name in names]
+
+    def samples(self) -> dict[str, list[tuple[str, str]]]:
+        """Image and content hash of a few pictures of each class, real ones first."""
+        path = self._curated / "images.parquet"
+
+        def read() -> dict[str, list[tuple[str, str]]]:
+            rows = read_table(path, ["image", "sha256", "label", "origin", "group"])
+            rows = rows.sample(frac=1, random_state=0).drop_duplicates(["label", "group"])
+            rows = rows.iloc[(rows["origin"] != "real").to_numpy().argsort(kind="stable")]
+            few = rows.groupby("label").head(SAMPLES)
+            return {
+                str(label): list(zip(own["image"], own["sha256"], strict=True)) for label, own in few.groupby("label")
+            }
+
+        return self._fresh("samples", path, read, {})
+
+    def top(self, images: list[str]) -> dict[str, list[tuple[str, float]]]:
+        """The model's best classes and their scores, by image, from the stored predictions."""
+        rows = self._predicted(images, ["top_labels", "top_scores"])
+        return {row["image"]: list(zip(row["top_labels"] or [], row["top_scores"] or [], strict=True)) for row in rows}
+
+    def beside(self, image: str) -> tuple[list[str], list[str]]:
+        """The images whose files come before and after this one in its folder, the nearest last and first."""
+        root, _, below = image.partition("/")
+        inner, _, name = below.rpartition("/")
+        if root not in self._folders:
+            return [], []
+        names = self._entries(self._folders[root] / inner, *_stamp(self._folders[root] / inner))
+        if name not in names:
+            return [], []
+        place, folder = names.index(name), image.removesuffix(name)
+        before, after = names[max(0, place - BESIDE) : place], names[place + 1 : place + 1 + BESIDE]
+        return [folder + other for other in before], [folder + other for other in after]
+
+    def nearest(self, image: str, sha256: str) -> list[dict[str, Any]] | None:
+        """The labelled images that look most alike to the model; None where it has kept no features of this one."""
+        stored = self._stored()
+        if stored is None:
+            return None
+        if sha256 in stored.places:
+            return self.like(np.asarray(stored.vectors.exact[stored.places[sha256]]), but=sha256)
+        rows = self._predicted([image], [EMBEDDING])
+        return self.like(np.array(rows[0][EMBEDDING])) if rows and rows[0][EMBEDDING] else None
+
+    def like(self, features: np.ndarray, *, but: str = "") -> list[dict[str, Any]]:
+        """The labelled images whose features are nearest to these (F,).
+
+        Args:
+          but: a content hash that is not among them.
+        """
+        stored = self._stored()
+        if stored is None or stored.vectors.exact.shape[1] != len(features):
+            return []
+        found, cosines = stored.vectors.nearest(features[None], number=NEAREST + 1, among=stored.labelled)
+        near = stored.rows.loc[found[0]].assign(cosine=cosines[0].astype(float))
+        return near[near["sha256"] != but].head(NEAREST)[["image", "sha256", "label", "cosine"]].to_dict("records")
+
+    def features_of(self) -> str:
+        """The key of the model whose features of the labelled images are stored; "" if there are none."""
+        path = self._evaluation / "outputs" / KEYS
+        return (pq.read_schema(path).metadata or {}).get(MODEL_KEY, b"").decode() if path.exists() else ""
+
+    def _stored(self) -> "_Stored | None":
+        path = self._evaluation / "outputs" / KEYS
+
+        def read() -> _Stored | None:
+            sha256 = read_table(path, ["sha256"])["sha256"]
+            rows = read_table(self._evaluation / "scores.parquet", ["image", "sha256", "label", "set"])
+            found = vectors.of_file(path.with_name(EMBEDDINGS), self._cache / "library")
+            if found is None or not rows["sha256"].equals(sha256) or len(found.exact) != len(rows):
+                return None
+            labelled = np.flatnonzero(rows["set"].isin(LEARNT_SETS))
+            return _Stored(rows, found, labelled, {name: place for place, name in enumerate(sha256)})
+
+        return self._fresh("outputs", path, read, None)
+
+    def _predicted(self, images: list[str], columns: list[str]) -> list[dict[str, Any]]:
+        """Rows of the stored predictions; shards are sorted by image, so that few of them are read."""
+
+        def read() -> ds.Dataset | None:
+            shards = sorted(self._predictions.glob("part-*.parquet"))
+            return ds.dataset([str(shard) for shard in shards]) if shards else None
+
+        dataset = self._fresh("predictions", self._predictions / "summary.json", read, None)
+        if dataset is None or not images or not set(columns) <= set(dataset.schema.names):
+            return []
+        wanted = pc.is_in(pc.field("image"), value_set=pa.array(images))
+        return dataset.to_table(columns=["image", *columns], filter=wanted).to_pylist()
+
+    def _fresh(self, name: str, path: Path, read: Any, otherwise: Any) -> Any:
+        """What `read` gives, read again when the file has changed."""
+        with self._lock:
+            stamp = _stamp(path)
+            if name not in self._kept or self._kept[name][0] != stamp:
+                try:
+                    self._kept[name] = (stamp, read() if path.exists() else otherwise)
+                except (DataError, OSError, ValueError):
+                    if name == "labels":
+                        raise
+                    self._kept[name] = (stamp, otherwise)
+            return self._kept[name][1]
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """The evaluated images with their features: `rows`, in the order of the features; which are `labelled` and of no
+    benchmark; and the place of each content."""
+
+    rows: pd.DataFrame
+    vectors: Vectors
+    labelled: np.ndarray
+    places: dict[str, int]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
+
+
+def _pictures_in(folder: Path, *_stamp: int) -> list[str]:
+    """The names of the pictures in a folder, in order."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if Path(entry.name).suffix.lower() in PICTURE_ENDINGS)
+    except OSError:
+        return []

@@ -1,0 +1,266 @@
+"""The workspace as the page sees it: its queues, opened when they are asked for, and anew after each round."""
+
+import math
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.errors import DataError, WallabyError
+from pipeline.files import read_json
+from pipeline.library import labels
+from pipeline.review import decisions
+from pipeline.review.decisions import CONFLICT_RECIPE, PURGE_RECIPE
+from pipeline.review.page.desk import Answer, Desk
+from pipeline.review.page.journal import Journal, Stroke
+from pipeline.review.page.queues import ORDERS, Filter, Queue
+from pipeline.review.page.surroundings import Surroundings
+from pipeline.review.page.thumbnails import Thumbnails
+from pipeline.review.recipes import RECIPES
+
+AUDIT_RECIPE = "suspect-label"
+CONFIDENCE = 0.95
+NO_SUGGESTION = (CONFLICT_RECIPE, AUDIT_RECIPE, PURGE_RECIPE)  # whose scores are no probability of a suggestion
+KINDS = {CONFLICT_RECIPE: "pair", AUDIT_RECIPE: "audit"}  # how a queue is shown, if not like the others
+FINDS = {recipe.name: recipe.finds for recipe in RECIPES}
+
+
+class Workplace:
+    """Args:
+    queue: the folder of the recipes' tables.
+    predictions: the folder whose summary names the model that the queues come from.
+    reviews: where decisions go.
+    folders: every root's folder, by name.
+    cache: for what can be made again.
+    blind_share: as `Desk` takes it.
+    now: the time, as decisions tell it.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue: Path,
+        predictions: Path,
+        reviews: Path,
+        surroundings: Surroundings,
+        folders: dict[str, Path],
+        cache: Path,
+        blind_share: float,
+        now: Callable[[], str],
+    ):
+        self.thumbnails = Thumbnails(folders, cache / "thumbnails")
+        self.surroundings = surroundings
+        self._queue, self._summary, self._reviews = queue, predictions / "summary.json", reviews
+        self._folders, self._cache, self._blind_share, self._now = folders, cache, blind_share, now
+        self._desks: dict[str, tuple[tuple[int, int], Desk]] = {}
+        self._journal: tuple[str, Journal] | None = None
+        self._lock = threading.RLock()
+
+    def names(self) -> list[str]:
+        """The queues there are, in the order of the recipes, others behind."""
+        found = {path.stem for path in self._queue.glob("*.parquet")}
+        return [name for name in FINDS if name in found] + sorted(found - set(FINDS))
+
+    def desk(self, name: str) -> Desk:
+        """The queue of this name as it is now.
+
+        Raises:
+          DataError: if there is none, or it cannot be read.
+        """
+        if name not in self.names():
+            raise DataError(f"there is no queue '{name}'", where=self._queue, mend="run `dvc repro`")
+        path = self._queue / f"{name}.parquet"
+        with self._lock:
+            journal = self.journal()
+            status = path.stat()
+            stamp = (status.st_size, status.st_mtime_ns)
+            if name not in self._desks or self._desks[name][0] != stamp:
+                queue = Queue(name, path, self._cache / "queues")
+                self._desks[name] = (stamp, Desk(queue, journal, blind_share=self._blind_share))
+            return self._desks[name][1]
+
+    def journal(self) -> Journal:
+        """The decisions on what today's model suggests, with what other programs have written since."""
+        with self._lock:
+            model = str(read_json(self._summary)["model"]) if self._summary.exists() else ""
+            if self._journal is None or self._journal[0] != model:
+                self._journal = (model, Journal(self._reviews, list(self._folders), model, self._now))
+                self._desks.clear()
+            elif self._journal[1].changed():
+                self._journal[1].read()
+                for _, desk in self._desks.values():
+                    desk.refresh()
+            return self._journal[1]
+
+    def overview(self) -> dict[str, Any]:
+        """What there is to do, and what has been done."""
+        return {
+            "queues": [self._told(name) for name in self.names()],
+            "problem": "" if self.names() else "There is no queue yet: run `dvc repro`, and come back.",
+        }
+
+    def reviewers(self) -> list[dict[str, Any]]:
+        """Each reviewer's pace and own error (`reviewers.measure`)."""
+        log = decisions.read_log(self._reviews, list(self._folders))
+        if log.empty:
+            return []
+        from pipeline.review import reviewers  # here: it brings scipy along, and the queues need not wait for it
+
+        rows = reviewers.measure(log, confidence=CONFIDENCE).to_dict("records")
+        return [{str(k): _number(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
+
+    def about(self, name: str) -> dict[str, Any]:
+        """What the page of one queue needs before its first card."""
+        desk = self.desk(name)
+        queue = desk.queue
+        told = {
+            "name": name,
+            "kind": KINDS.get(name, "plain"),
+            "finds": FINDS.get(name, ""),
+            "version": queue.version,
+            "images": len(queue),
+            "cards": len(queue.view(Filter())),
+            "left": desk.left(),
+            "labels": queue.counts("label"),
+            "clusters": queue.counts("cluster") if "cluster" in queue.columns else [],
+            "orders": ORDERS,
+        }
+        return told | ({"purge": _promise()} if name == PURGE_RECIPE else {})
+
+    def deal(
+        self, name: str, by: str, filter: Filter, number: int, have: list[int], skip: list[int], *, again: bool
+    ) -> dict[str, Any]:
+        """The next cards of a queue for a reviewer, with all that is shown of them.
+
+        Args:
+          again: whether one that is read a second time may be among them.
+        """
+        desk = self.desk(name)
+        rows = desk.deal(by, filter, number, have=have, skip=skip)
+        cards = self.cards(desk, rows)
+        due = desk.again(by, last=not rows and not have) if again else None
+        if due is not None:
+            cards[:0] = [card | {"blind": True} for card in self.cards(desk, [due])]
+        return {
+            "version": desk.queue.version,
+            "cards": cards,
+            "left": desk.left(filter),
+            "total": len(desk.queue.view(filter)),
+        }
+
+    def cards(self, desk: Desk, leaders: list[int]) -> list[dict[str, Any]]:
+        """What the page shows of cards: the first picture, its burst, and what the model and people say of it."""
+        members = {leader: desk.queue.members(leader) for leader in leaders}
+        rows = {row["row"]: row for row in desk.queue.rows([row for own in members.values() for row in own])}
+        lacking = [row["image"] for row in rows.values() if row.get("top_labels") is None and row["label"]]
+        stored = self.surroundings.top(lacking) if lacking else {}
+        known = self.surroundings.labels()
+        return [self._card([rows[row] for row in own], stored, known) for own in members.values()]
+
+    def decide(
+        self, name: str, by: str, version: str, answers: list[Answer], *, seconds: float, blind: bool, bulk: bool
+    ) -> tuple[Stroke, list[str]]:
+        """As `Desk.decide`; a class is spelt as it is known.
+
+        Raises:
+          DataError: also for a class that differs from a known one by case only, or that can be none.
+        """
+        known = self.surroundings.names()
+        new = sorted({answer.label for answer in answers} - known - {""})
+        if new:
+            named = pd.DataFrame({"image": "", "label": new}, dtype="str")
+            labels.check_labels(named, "the class")
+            labels.check_spelling(named, "the class", known=pd.Series(sorted(known), dtype="str"))
+        return self.desk(name).decide(by, version, answers, seconds=seconds, blind=blind, bulk=bulk)
+
+    def undo(self, name: str, by: str) -> dict[str, Any]:
+        """Takes back the reviewer's last stroke, in whichever queue; its cards, as they were."""
+        self.desk(name)
+        stroke = self.journal().undo(by)
+        if stroke is None:
+            return {"undone": 0, "recipe": "", "cards": []}
+        if stroke.recipe not in self.names():
+            return {"undone": len(stroke.rows), "recipe": stroke.recipe, "cards": []}
+        desk = self.desk(stroke.recipe)
+        opened = desk.taken_back(stroke)
+        cards = self.cards(desk, opened) if len(opened) == 1 else []
+        shown = [card | {"blind": stroke.blind} for card in cards]
+        return {"undone": len(stroke.rows), "recipe": stroke.recipe, "cards": shown}
+
+    def _card(
+        self, rows: list[dict[str, Any]], stored: dict[str, list[tuple[str, float]]], known: pd.DataFrame
+    ) -> dict[str, Any]:
+        first = rows[0]
+        top = stored.get(first["image"]) or list(
+            zip(first.get("top_labels") or [], first.get("top_scores") or [], strict=False)
+        )
+        if not any(label == first["label"] for label, _ in top) and first["label"]:
+            top = [(first["label"], first["score"]), *top]
+        top.sort(key=lambda pair: pair[0] != first["label"])  # what the recipe suggests comes first
+        before, after = self.surroundings.beside(first["image"])
+        return {
+            "row": first["row"],
+            "label": first["label"] or "",
+            "score": _number(first["score"]),
+            "reason": first["reason"] or "",
+            "cluster": str(first.get("cluster") or ""),
+            "sha256": first["sha256"],
+            "top": [self.candidate(label) | {"score": _number(score)} for label, score in top[:6]],
+            "members": [self._member(row, known) for row in rows],
+            "before": [self._pictured(image) for image in before],
+            "after": [self._pictured(image) for image in after],
+            "blind": False,
+        }
+
+    def candidate(self, label: str) -> dict[str, Any]:
+        """A class: where it stands, and samples of its pictures."""
+        samples = self.surroundings.samples().get(label, [])
+        standing = self.surroundings.standing().get(label)
+        return {"label": label, "standing": standing, "samples": [self._pictured(*sample) for sample in samples]}
+
+    def _member(self, row: dict[str, Any], known: pd.DataFrame) -> dict[str, Any]:
+        said = known.loc[row["image"]] if row["image"] in known.index else None
+        current = None if said is None else {name: said[name] for name in ("label", "subclass", "status", "by", "at")}
+        return {
+            "row": row["row"],
+            "label": row["label"] or "",
+            "current": current,
+            **self._pictured(row["image"], row["sha256"]),
+        }
+
+    def _pictured(self, image: str, sha256: str = "") -> dict[str, str]:
+        return {"image": image, "picture": self.thumbnails.address(image, sha256)}
+
+    def _told(self, name: str) -> dict[str, Any]:
+        try:
+            desk = self.desk(name)
+        except WallabyError as error:
+            return {"name": name, "problem": str(error), "finds": FINDS.get(name, "")}
+        cards = len(desk.queue.view(Filter()))
+        return {
+            "name": name,
+            "finds": FINDS.get(name, ""),
+            "images": len(desk.queue),
+            "cards": cards,
+            "left": desk.left(),
+            "expected": None if name in NO_SUGGESTION else _number(desk.queue.expected()),
+            "clusters": len(desk.queue.counts("cluster")) if "cluster" in desk.queue.columns else 0,
+            "problem": "",
+        }
+
+
+def _promise() -> dict[str, Any] | None:
+    """What the sample judged so far promises of the list that `wallaby quarantine` would take."""
+    from pipeline.review import purging
+
+    try:
+        return purging.audit().as_dict()
+    except DataError:  # the queue of an earlier program has a sample alone
+        return None
+
+
+def _number(value: float | None) -> float | None:
+    """JSON knows no NaN."""
+    return None if value is None or math.isnan(value) else round(float(value), 6)

@@ -1,0 +1,263 @@
+"""Who sees which card, and what becomes of a decision: without a browser, without a network."""
+
+import itertools
+import os
+import resource
+import signal
+from datetime import datetime, timedelta
+
+import made_up_workspace
+import pandas as pd
+import pytest
+
+from pipeline import paths
+from pipeline.errors import DataError, ResumableError
+from pipeline.files import write_table, write_text
+from pipeline.review import decisions
+from pipeline.review.page import desk, serving
+from pipeline.review.page.desk import Answer, StaleError, TakenError
+from pipeline.review.page.queues import Filter
+
+NAME = "low-count"
+ROOTS = ["library", "pool"]
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return made_up_workspace.build(tmp_path)
+
+
+class Office:
+    """A workplace whose clock advances by a second with every decision."""
+
+    ticks = itertools.count()
+
+    def __init__(self, workspace):
+        self.place = serving.workplace(workspace / "data/queue", self.now)
+
+    def now(self) -> str:
+        return (datetime(2026, 3, 1) + timedelta(seconds=next(self.ticks))).isoformat()
+
+    def deal(self, by: str = "ann", number: int = 3, **more) -> list[int]:
+        told = self.place.deal(NAME, by, Filter(), number, more.get("have", []), more.get("skip", []), again=True)
+        return [-1 - card["row"] if card["blind"] else card["row"] for card in told["cards"]]
+
+    def say(self, row: int, label: str = "zebra", by: str = "ann", decision: str = "label", **more) -> tuple:
+        answer = Answer(row, decision, label if decision == "label" else "", more.pop("rows", ()))
+        version = more.pop("version", self.place.desk(NAME).queue.version)
+        options = {"seconds": 1.0, "blind": False, "bulk": False} | more
+        return self.place.decide(NAME, by, version, [answer], **options)
+
+    def said(self) -> dict[str, str]:
+        log = decisions.read_all(paths.REVIEWS, ROOTS)
+        return {row.image[5:13]: row.label or row.decision for row in log.itertuples()}
+
+
+@pytest.fixture
+def office(workspace):
+    return Office(workspace)
+
+
+def test_nobody_is_given_a_card_that_another_has_in_hand(office):
+    assert office.deal("ann") == [0, 1, 2]
+    assert office.deal("bob") == [3, 4, 5]
+    assert office.deal("ann", have=[0, 1, 2]) == [6, 7, 8]
+
+
+def test_a_card_that_was_left_lying_is_given_to_another(office, monkeypatch):
+    office.deal("ann")
+    place = office.place.desk(NAME)
+    monkeypatch.setattr(place, "_clock", lambda: 1e12)
+    assert office.deal("bob") == [0, 1, 2]
+
+
+def test_a_card_is_decided_once_and_the_second_reviewer_is_told_by_whom(office):
+    office.say(0, "okapi", by="ann")
+    with pytest.raises(TakenError, match="ann has decided this one meanwhile: okapi"):
+        office.say(0, "zebra", by="bob")
+    assert office.said() == {"shot_000": "okapi"}
+
+
+def test_a_reviewer_may_think_better_of_it(office):
+    office.say(0, "okapi")
+    office.say(0, "zebra")
+    assert office.said() == {"shot_000": "zebra"}
+
+
+def test_of_many_cards_those_that_another_has_decided_are_left_out(office):
+    office.say(0, "okapi", by="ann")
+    version = office.place.desk(NAME).queue.version
+    answers = [Answer(row, "label", "zebra") for row in (0, 1, 2)]
+    stroke, late = office.place.decide(NAME, "bob", version, answers, seconds=3.0, blind=False, bulk=True)
+    assert (len(stroke.rows), late) == (2, ["pool/shot_000.png"])
+    assert office.said() == {"shot_000": "okapi", "shot_001": "zebra", "shot_002": "zebra"}
+
+
+def test_undo_goes_back_to_the_first_decision_and_no_further(office):
+    for row in (0, 1, 2):
+        office.say(row)
+    backs = [office.place.undo(NAME, "ann") for _ in range(4)]
+    assert [[card["row"] for card in told["cards"]] for told in backs] == [[2], [1], [0], []]
+    assert (backs[3]["undone"], office.said()) == (0, {})
+    assert office.deal() == [0, 1, 2]
+
+
+def test_nobody_takes_back_what_another_has_decided(office):
+    office.say(0, by="ann")
+    assert office.place.undo(NAME, "bob")["undone"] == 0
+    assert office.said() == {"shot_000": "zebra"}
+
+
+def test_a_burst_is_one_decision_and_is_taken_back_as_one(workspace):
+    table = pd.read_parquet("data/queue/low-count.parquet")
+    table.loc[[0, 4, 7], "group"] = "burst"
+    write_table(table, workspace / "data/queue/low-count.parquet")
+    office = Office(workspace)
+    office.say(0, "okapi")
+    assert office.said() == {"shot_000": "okapi", "shot_004": "okapi", "shot_007": "okapi"}
+    seconds = decisions.read_all(paths.REVIEWS, ROOTS).set_index("image")["seconds"]
+    assert seconds.astype(float).sum() == 1.0
+    assert office.place.undo(NAME, "ann")["undone"] == 3
+    assert (office.said(), office.deal()) == ({}, [0, 1, 2])
+
+
+def test_of_a_burst_one_picture_can_be_left_out(workspace):
+    table = pd.read_parquet("data/queue/low-count.parquet")
+    table.loc[[0, 4], "group"] = "burst"
+    write_table(table, workspace / "data/queue/low-count.parquet")
+    office = Office(workspace)
+    office.say(0, "okapi", rows=(0,))
+    assert office.said() == {"shot_000": "okapi"}
+    assert office.deal() == [0, 1, 2], "the card is not done"
+
+
+def test_another_server_goes_on_where_the_first_one_was(workspace, office):
+    office.say(0)
+    office.say(1, decision="bad")
+    again = Office(workspace)
+    assert again.deal() == [2, 3, 4]
+    assert [again.place.undo(NAME, "ann")["cards"][0]["row"] for _ in range(2)] == [1, 0]
+    assert again.said() == {}
+
+
+def test_two_servers_on_one_workspace_see_each_others_decisions(workspace, office):
+    other = Office(workspace)
+    assert other.deal("bob", 1) == [0]
+    office.say(0, "okapi", by="ann")
+    with pytest.raises(TakenError):
+        other.say(0, "zebra", by="bob")
+    assert other.deal("bob", 1) == [1]
+
+
+def test_a_decision_of_an_earlier_model_does_not_settle_todays_queue(workspace, office):
+    office.say(0)
+    write_text('{"model": "' + "7" * 64 + '"}', workspace / "data/predictions/summary.json")
+    assert office.deal("bob", 1) == [0]
+
+
+def test_a_tab_from_before_a_new_round_decides_nothing(workspace, office):
+    version = office.place.desk(NAME).queue.version
+    table = pd.read_parquet("data/queue/low-count.parquet").iloc[::-1]
+    write_table(table, workspace / "data/queue/low-count.parquet")
+    with pytest.raises(StaleError, match="a new round has replaced this queue"):
+        office.say(0, version=version)
+    assert office.said() == {}
+
+
+@pytest.mark.parametrize(
+    ("label", "what"),
+    [("Zebra", "differ by case only"), ("unknown", "never a class"), ("", "without a class"), ("a\nb", "line break")],
+)
+def test_what_can_be_no_class_is_refused_and_nothing_is_written(office, label, what):
+    with pytest.raises(DataError, match=what):
+        office.say(0, label)
+    assert office.said() == {}
+
+
+def test_a_new_class_is_as_good_as_a_known_one(office):
+    office.say(0, "sable antelope")
+    assert office.said() == {"shot_000": "sable antelope"}
+
+
+@pytest.mark.parametrize("answer", [Answer(99, "label", "zebra"), Answer(-1, "bad"), Answer(0, "maybe")])
+def test_an_answer_to_no_card_is_refused(office, answer):
+    version = office.place.desk(NAME).queue.version
+    with pytest.raises(DataError, match="no such card"):
+        office.place.decide(NAME, "ann", version, [answer], seconds=1.0, blind=False, bulk=False)
+
+
+def test_a_full_disk_is_said_and_nothing_is_half_written(office):
+    office.say(0, "zebra")
+    (table,) = paths.REVIEWS.glob("*.csv")
+    before = table.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, limits[1]))
+        with pytest.raises(ResumableError, match="disk is full"):
+            office.say(1, "okapi")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert table.read_bytes() == before
+    assert office.deal("ann", 1) == [1], "the card waits"
+    office.say(1, "okapi")
+    assert office.said() == {"shot_000": "zebra", "shot_001": "okapi"}
+
+
+def test_a_line_cut_short_by_a_power_cut_is_overwritten_by_the_next_decision(workspace, office):
+    office.say(0, "zebra")
+    (table,) = paths.REVIEWS.glob("*.csv")
+    os.truncate(table, table.stat().st_size - 9)
+    again = Office(workspace)
+    assert again.deal("ann", 1) == [0], "it was never confirmed"
+    again.say(0, "okapi")
+    assert again.said() == {"shot_000": "okapi"}
+
+
+def test_a_share_is_shown_again_blind_and_never_counts_as_a_label(workspace, monkeypatch):
+    made_up_workspace.params(workspace, blind_share=1.0)
+    monkeypatch.setattr(desk, "AGAIN_AFTER", 2)
+    office = Office(workspace)
+    assert office.deal(number=1) == [0], "nothing has been decided yet"
+    for row in (0, 1, 2):
+        office.say(row, "zebra")
+    assert office.deal(number=1) == [-1, 3]
+    office.say(0, "okapi", blind=True)
+    assert office.said() == {f"shot_00{row}": "zebra" for row in (0, 1, 2)}
+    assert office.deal(number=1) == [-2, 3], "none is read a third time"
+    (told,) = office.place.reviewers()
+    assert (told["checked"], told["differing"], told["error"]) == (1, 1, 1.0)
+
+
+def test_a_second_reading_is_taken_back_like_any_decision(workspace, monkeypatch):
+    made_up_workspace.params(workspace, blind_share=1.0)
+    monkeypatch.setattr(desk, "AGAIN_AFTER", 1)
+    office = Office(workspace)
+    office.say(0)
+    office.say(1)
+    office.say(0, blind=True)
+    told = office.place.undo(NAME, "ann")
+    assert [(card["row"], card["blind"]) for card in told["cards"]] == [(0, True)]
+    assert office.said() == {"shot_000": "zebra", "shot_001": "zebra"}
+
+
+def test_what_was_put_aside_does_not_come_again_until_it_is_asked_for(office):
+    assert office.deal(skip=[0, 2]) == [1, 3, 4]
+    assert office.deal(have=[1, 3, 4]) == [0, 2, 5]
+
+
+def test_the_sample_of_a_quarantine_promises_what_was_judged(workspace):
+    table = pd.read_parquet("data/queue/low-count.parquet")
+    write_table(table, workspace / "data/queue/purge-low.parquet")
+    write_table(table[["image", "sha256", "score"]], workspace / "data/queue/whole/purge-low.parquet")
+    office = Office(workspace)
+    version = office.place.desk("purge-low").queue.version
+    for row in range(10):
+        answers = [Answer(row, "bad")] if row else [Answer(row, "label", "zebra")]
+        office.place.decide("purge-low", "ann", version, answers, seconds=1.0, blind=False, bulk=False)
+    told = office.place.about("purge-low")["purge"]
+    assert (told["judged"], told["good"], told["listed"]) == (10, 1, 12)
+    assert 0.1 < told["bound"] < 0.5
