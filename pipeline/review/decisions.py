@@ -256,5 +256,6 @@ def _digests(table: pd.DataFrame) -> list[str]:
 
 
 def _refuse(wrong: pd.Series, table: pd.DataFrame, what: str, mend: str) -> None:
-    for row in table[wrong].head(1).itertuples():
+    if wrong.any():
+        row = table[wrong].iloc[0]
         raise DataError(f"{what}: {row.image}", where=row.where, mend=mend)

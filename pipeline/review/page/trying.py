@@ -96,7 +96,7 @@ class Trial:
         return probs[0], features[0]
 
     def _runtime(self, folder: Path) -> Any:
-        from pipeline.inference.runtime import KerasRuntime
+        from pipeline.inference.runtimes.keras import KerasRuntime
 
         digest = bundle.check(folder).model_digest
         if folder not in self._loaded or self._loaded[folder][0] != digest:
