@@ -56,12 +56,24 @@ def run(
       ResumableError: if another experiment runs.
       WallabyError: the stage's own error, or what DVC says.
     """
-    with _alone():
-        copy = folder(name)
-        if not copy.exists():
-            _copy_workspace(copy, inputs, changes)
-        _reproduce(copy, name, stages, told)
-        return copy
+    with alone():
+        return proceed(name, stages, inputs=inputs, changes=changes, told=told)
+
+
+def proceed(
+    name: str,
+    stages: list[str],
+    *,
+    inputs: list[Path],
+    changes: dict[str, dict[str, Any]],
+    told: Callable[[str], None],
+) -> Path:
+    """As `run`, for a caller that is `alone` already: it has something to do between the stages, or after them."""
+    copy = folder(name)
+    if not copy.exists():
+        _copy_workspace(copy, inputs, changes)
+    _reproduce(copy, name, stages, told)
+    return copy
 
 
 def folder(name: str) -> Path:
@@ -80,7 +92,7 @@ def remove_others(beginning: str, keep: set[str]) -> None:
     Raises:
       ResumableError: if an experiment runs.
     """
-    with _alone():
+    with alone():
         parent = config.cache("experiments")
         for copy in [*parent.glob(f"{beginning}*"), *parent.glob(f".{beginning}*")]:  # half made ones have a dot
             if copy.name not in keep:
@@ -88,7 +100,12 @@ def remove_others(beginning: str, keep: set[str]) -> None:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def alone() -> Iterator[None]:
+    """Refuses to run beside another experiment of this workspace.
+
+    Raises:
+      ResumableError: if one runs.
+    """
     lock = config.cache("experiments.lock")
     lock.parent.mkdir(exist_ok=True)
     taken = filelock.FileLock(lock)

@@ -244,6 +244,11 @@ class Queue(Section):
     purge_sample: Annotated[int, Field(ge=10)]
 
 
+class Throwaway(Section):
+    least_score: Share
+    max_rows: Positive
+
+
 class Review(Section):
     blind_share: Annotated[float, Field(ge=0, le=1)]
 

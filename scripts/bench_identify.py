@@ -209,7 +209,7 @@ def main(options: argparse.Namespace) -> None:
         for size in sizes:
             prepare(work, size, options.images, names)
         if options.photographs:
-            scaled_decoding(options.photographs, options.bundle or work / "model")
+            scaled_decoding(options.photographs, options.bundle or work / "model", options.images)
         if options.prepare or options.photographs:
             return
         peaks = {name: peak(name) for name in names if name.startswith("openvino")}
@@ -242,17 +242,17 @@ def programs(work: Path, pool: Path, names: list[str], rivals: str) -> Iterator[
     bundle_, python = str(work / "model"), sys.executable
     yield "usual recipe", run([python, "-c", REPORT + USUAL_RECIPE], [bundle_, str(pool)], work)
     yield "obvious loop", run([python, "-c", REPORT + OBVIOUS_LOOP], [bundle_, str(pool), str(OBVIOUS)], work)
-    if rivals and has(rivals, "torch", "timm"):
-        bf16 = "AVX-512 BF16" in machine.describe()["instructions"]
-        for precision, batch in (("bf16", BATCH if bf16 else BATCH // 4), ("f32", BATCH)):  # it takes long to emulate
-            arguments = ["", str(pool), precision, str(batch)]
-            yield f"torch {precision}", run([rivals, "-c", REPORT + TORCH], arguments, work)
     if rivals and has(rivals, "openvino", "cv2"):
         for name in [name for name in names if name in ("openvino", "openvino-int8")]:
             files = [str(graph(work, name)), str(pool)]
             yield f"by hand {name}", run([rivals, "-c", REPORT + BY_HAND], files, work)
     for name in names:
         yield f"identify {name}", identify(work, pool, name)
+    if rivals and has(rivals, "torch", "timm"):
+        bf16 = "AVX-512 BF16" in machine.describe()["instructions"]
+        for precision, batch in (("bf16", BATCH if bf16 else BATCH // 4), ("f32", BATCH)):  # it takes long to emulate
+            arguments = ["", str(pool), precision, str(batch)]
+            yield f"torch {precision}", run([rivals, "-c", REPORT + TORCH], arguments, work)
 
 
 def has(python: str, *modules: str) -> bool:
@@ -445,8 +445,11 @@ def memory(work: Path, sizes: list[int]) -> None:
             print(f"{size:>8}  {name:<16}{row.rate:>9.0f}{row.peak:>7.0f}{row.ready:>9.1f}", flush=True)
 
 
-def scaled_decoding(photographs: Path, folder: Path) -> None:
-    """What the reduced scale at which a JPEG is decoded changes: pixels, scores and classes."""
+def scaled_decoding(photographs: Path, folder: Path, number: int) -> None:
+    """What the reduced scale at which a JPEG is decoded changes: pixels, scores and classes.
+
+    A photograph that is too small to be decoded so is enlarged first, with the grain of a camera upon it.
+    """
     from pipeline.bundle import Stored
     from pipeline.inference.runtimes.converted import Calibration
     from pipeline.library import pictures
@@ -454,25 +457,27 @@ def scaled_decoding(photographs: Path, folder: Path) -> None:
     stored = Stored(folder)
     size = stored.card.image_size
     runtime = kinds.load("openvino", [stored], Calibration([], []), batch_size=BATCH)
-    read, full = [], []
-    for file in sorted(photographs.rglob("*.jp*g")):
-        data = file.read_bytes()
-        with Image.open(file) as picture:
-            reduced = min(picture.size) >= 4 * size  # below, the decoder has nothing to reduce
-        if reduced:
+    random, files = np.random.default_rng(0), sorted(photographs.rglob("*.jp*g"))
+    read, full, enlarged = [], [], 0
+    with tempfile.TemporaryDirectory() as scratch:
+        for file in files[:: max(len(files) // number, 1)]:
+            picture = np.asarray(pictures.decode(file.read_bytes()))
+            if min(picture.shape[:2]) < 4 * size:
+                factor = 4.5 * size / min(picture.shape[:2])
+                picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+                picture = np.clip(picture + random.normal(0, 6, picture.shape), 0, 255).astype(np.uint8)
+                file, enlarged = Path(scratch) / "enlarged.jpg", enlarged + 1
+                file.write_bytes(encode(picture[..., ::-1]))
             read.append(pictures.read(file, size))
-            whole = pictures.decode(data, max_megapixels=float("inf"))
+            whole = pictures.decode(file.read_bytes(), max_megapixels=float("inf"))
             full.append(np.asarray(whole.resize((size, size), Image.Resampling.BILINEAR)))
-    if not read:
-        print(f"{photographs}: no JPEG with both sides at least {4 * size} pixels, none is decoded at a reduced scale")
-        return
     difference = np.abs(np.stack(read).astype(int) - np.stack(full)).mean(axis=(1, 2, 3))
     probs, expected = (runtime.predict(np.stack(pixels)) for pixels in (read, full))
-    alike = (probs.argmax(axis=1) == expected.argmax(axis=1)).mean()
+    alike, apart = (probs.argmax(axis=1) == expected.argmax(axis=1)).mean(), np.abs(probs - expected).max(axis=1)
     print(
-        f"{photographs}: {len(read)} JPEGs at a reduced scale; pixels differ by {difference.mean():.2f} of 255 (at most"
-        f" {difference.max():.2f}), scores by {np.abs(probs - expected).max(axis=1).mean():.4f}; {alike:.1%} of the"
-        f" classes are alike"
+        f"{photographs}: {len(read)} photographs at a reduced scale, {enlarged} enlarged first; pixels differ by"
+        f" {difference.mean():.2f} of 255 (the worst by {difference.max():.2f}), scores by {apart.mean():.4f}"
+        f" ({apart.max():.3f}); {alike:.1%} of the classes are alike"
     )
 
 

@@ -27,7 +27,7 @@ LAYERS = [
     {"tracking"},
     {
         *("review", "demo", "terminal", "rounds", "champion", "versions", "chronicle", "passport"),
-        *("experiments", "ablation", "comparing"),
+        *("experiments", "ablation", "comparing", "throwaway", "preview", "upcoming"),
     },
     {"stages"},
     {"cli"},

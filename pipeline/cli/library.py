@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pipeline import errors, paths
-from pipeline.cli.common import Verb, answer, existing, now
+from pipeline.cli.common import Verb, answer, existing, now, of_throwaway, queue_of
 from pipeline.errors import Exit
 
 
@@ -15,6 +15,7 @@ def add(verb: Verb) -> None:
     what.add_argument("--review", action="store_true", help="answer the queue from the pool's truth")
     what.add_argument("--remove", action="store_true", help="take the demo out of the tables and delete its pictures")
     what.add_argument("--if-empty", action="store_true", help="do nothing when there is a library")
+    of_throwaway(command)
     command.add_argument("--size", type=float, default=1.0, help="share of the pictures, for quick trials (default 1)")
 
     command = verb("import", import_, "name your own pictures in the tables; nothing is copied or changed")
@@ -59,7 +60,7 @@ def demo(args: argparse.Namespace) -> int:
     from pipeline import demo
 
     if args.review:
-        path, number = demo.review(paths.DEMO, at=now())
+        path, number = demo.review(paths.DEMO, queue_of(args), at=now())
         return answer(
             args, {"decisions": number, "file": str(path)}, f"{number} decisions in {path}; next: wallaby apply"
         )

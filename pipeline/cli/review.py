@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from pipeline import paths
-from pipeline.cli.common import Verb, answer, now
+from pipeline.cli.common import Verb, answer, now, of_throwaway, queue_of
 from pipeline.errors import Exit, UsageError
 
 CONFIDENCE = 0.95
@@ -14,6 +14,7 @@ CONFIDENCE = 0.95
 def add(verb: Verb) -> None:
     command = verb("review", review, "open the page where people decide the queue; or decide it in a spreadsheet")
     command.add_argument("--queue", type=Path, default=paths.QUEUE, help="the folder of the recipes' tables")
+    of_throwaway(command)
     command.add_argument(
         "--host", default="127.0.0.1", help="where to serve; beyond this machine the address has a token"
     )
@@ -38,26 +39,28 @@ def review(args: argparse.Namespace) -> int:
 
     if args.stats:
         return stats(args)
+    queue = queue_of(args, args.queue)
+    of = f" --throwaway {queue.parent.name}" if args.throwaway is not None else ""
     if args.out:
         return write_out(args)
     if args.take and (format_ := other_tools.recognise(args.take)):
         return take_back(args, format_)
     if args.take:
-        path, number = sheets.take(args.take, by=args.by, at=now())
+        path, number = sheets.take(args.take, queue, by=args.by, at=now())
         return answer(
             args, {"decisions": number, "file": str(path)}, f"{number} decisions in {path}; next: wallaby apply"
         )
     if args.sheet:
-        number = sheets.write(args.sheet)
+        number = sheets.write(args.sheet, queue)
         text = f"{number} images in {args.sheet}: fill `decision` with yes, a class, keep, unknown or bad; then\n"
-        return answer(args, {"images": number}, f"{text}  wallaby review --take {args.sheet} --by YOUR-NAME")
+        return answer(args, {"images": number}, f"{text}  wallaby review{of} --take {args.sheet} --by YOUR-NAME")
     from pipeline.review.page import serving
 
     def say(text: str) -> None:
         print(json.dumps({"address": text}) if args.json else text, flush=True)
 
     serving.serve(
-        queue=args.queue,
+        queue=queue,
         host=args.host,
         port=args.port,
         by=args.by,

@@ -84,10 +84,10 @@ def _forget(path: Path, roots: list[str]) -> None:
         write_csv(kept, path)
 
 
-def review(folder: Path, *, at: str) -> tuple[Path, int]:
-    """Plays the reviewer: answers the whole queue in a review table; returns its file and the number of decisions."""
+def review(folder: Path, queue: Path = paths.QUEUE, *, at: str) -> tuple[Path, int]:
+    """Plays the reviewer: answers a whole queue in a review table; returns its file and the number of decisions."""
     from pipeline.demo import reviewer
     from pipeline.review import decisions, sheets
 
-    found = reviewer.review(sheets.queues(), folder, at=at, model=sheets.model_digest())
+    found = reviewer.review(sheets.queues(queue), folder, at=at, model=sheets.model_digest(queue))
     return decisions.write(found, paths.REVIEWS, reviewer.SESSION), len(found)

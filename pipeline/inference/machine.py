@@ -18,6 +18,7 @@ INSTRUCTIONS = {  # by their flag in Linux: sets that speed up a convolution
     "bf16": "BF16",
     "i8mm": "I8MM",
 }
+INT8 = {"AVX-VNNI", "AVX-512 VNNI", "AMX INT8", "dot product", "I8MM"}  # add up products of 8 bits in 32
 GPUS = ("nvidia[0-9]*", "kfd")  # device files of NVIDIA and AMD
 
 
@@ -31,6 +32,11 @@ def describe() -> dict[str, Any]:
         "instructions": [name for flag, name in INSTRUCTIONS.items() if flag in flags],
         "gpus": sorted(device.name for pattern in GPUS for device in Path("/dev").glob(pattern)),
     }
+
+
+def adds_up_int8() -> bool:
+    """Whether the CPU adds up products of 8-bit numbers without overflow; AVX2 alone does it in 16 bits."""
+    return bool(INT8 & set(describe()["instructions"]))
 
 
 def has_gpu() -> bool:

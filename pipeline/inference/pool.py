@@ -104,6 +104,13 @@ def embeddings(shards: list[Path]) -> Iterator[tuple[np.ndarray, np.ndarray]] | 
     return (_features(pq.read_table(shard, columns=[EMBEDDING])[EMBEDDING].combine_chunks()) for shard in shards)
 
 
+def embeddings_of(predictions: Pool, places: np.ndarray) -> pd.Series | None:
+    """Those of the images of some places that have any, by place (F,) float16 each; None if the store has none."""
+    if not all(EMBEDDING in pq.read_schema(shard).names for shard in predictions.shards):
+        return None
+    return predictions.at(places, [EMBEDDING])[EMBEDDING].dropna()
+
+
 def _features(lists: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     present = lists.is_valid().to_numpy(zero_copy_only=False)
     flat = lists.flatten().to_numpy(zero_copy_only=False).astype(np.float16)

@@ -131,14 +131,15 @@ def begun(folder: Path) -> dict[str, int]:
 
 
 def calibration(val: pd.DataFrame, folders: dict[str, Path]) -> Calibration:
-    """The pictures that int8 is fitted to: those of the validation set with the lowest hashes.
+    """What int8 is fitted to on this machine: the pictures of the validation set with the lowest hashes.
 
     Args:
       val: columns `image`, `sha256`.
       folders: of the roots.
     """
     first = val.drop_duplicates("sha256").sort_values("sha256").head(converted.PICTURES)
-    return Calibration(list(first["sha256"]), [labels.locate(image, folders) for image in first["image"]])
+    bits = 8 if machine.adds_up_int8() else 7
+    return Calibration(list(first["sha256"]), [labels.locate(image, folders) for image in first["image"]], bits)
 
 
 def sampled(val: pd.DataFrame, pool: Iterable[pd.DataFrame], folders: dict[str, Path], *, number: int) -> pd.DataFrame:

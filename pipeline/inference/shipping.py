@@ -1,6 +1,7 @@
 """What a worker on another machine needs for the runtime that was chosen here, and how it loads it there."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -30,12 +31,13 @@ def folders(name: str, candidates: Candidates) -> dict[str, Path]:
 
 def loading(name: str, candidates: Candidates) -> Callable[[], Runtime]:
     """What loads the runtime in a workspace that has the folders; it can be sent, too."""
-    return partial(_load, name, len(candidates.members), candidates.calibration.sha256, candidates.batch_size)
+    calibration = replace(candidates.calibration, paths=[])  # what is fitted to them is sent, and not made there
+    return partial(_load, name, len(candidates.members), calibration, candidates.batch_size)
 
 
-def _load(name: str, members: int, sha256: list[str], batch_size: int) -> Runtime:
+def _load(name: str, members: int, calibration: Calibration, batch_size: int) -> Runtime:
     stored = [Stored(Path(_place(number))) for number in range(members)]
-    return Candidates(stored, Calibration(sha256, []), batch_size).load(name)
+    return Candidates(stored, calibration, batch_size).load(name)
 
 
 def _place(number: int) -> str:

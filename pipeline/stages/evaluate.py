@@ -30,7 +30,7 @@ def main(
     ensemble.refuse_leakage(rows, further, near_duplicate_distance=distance, where="evaluate.ensemble")
     stored = outputs.complete(
         folder / "outputs",
-        config.cache("evaluate"),
+        config.own("evaluate"),
         rows["sha256"],
         [labels.locate(image, folders) for image in rows["image"]],
         runtime=runtime,

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -88,6 +89,15 @@ def test_the_key_is_known_before_a_runtime_is_loaded_and_tells_it_from_the_other
 def test_int8_fitted_to_other_pictures_is_another_runtime(stored, calibration):
     fewer = Calibration(calibration.sha256[1:], calibration.paths[1:])
     assert kinds.key("openvino-int8", stored, fewer) != kinds.key("openvino-int8", stored, calibration)
+
+
+def test_int8_with_weights_of_7_bits_is_another_runtime(stored, calibration):
+    pixels, _ = coloured(16)
+    eight, seven = (
+        kinds.load("openvino-int8", [stored], replace(calibration, bits=bits), batch_size=16) for bits in (8, 7)
+    )
+    assert eight.key != seven.key
+    assert not np.array_equal(eight.predict(pixels), seven.predict(pixels))
 
 
 def test_a_network_is_converted_once_and_keras_is_not_asked_again(stored, calibration, tmp_path, monkeypatch):

@@ -250,6 +250,13 @@ def test_the_trial_s_pictures_are_drawn_by_their_hash_whatever_their_order_half_
     assert not set(selection.calibration(val.head(40), folders).sha256[:20]) & set(rows["sha256"])
 
 
+def test_on_a_cpu_whose_sums_of_products_could_overflow_int8_has_weights_of_7_bits(tmp_path, monkeypatch):
+    val = table("library", range(3), label="cat")
+    for adds_up, bits in ((True, 8), (False, 7)):
+        monkeypatch.setattr(machine, "adds_up_int8", lambda adds_up=adds_up: adds_up)
+        assert selection.calibration(val, {"library": tmp_path}).bits == bits
+
+
 def test_what_a_store_has_begun_is_read_from_its_shards(tmp_path):
     rows = table("pool", range(3))
     for number, model in enumerate(["a", "a", "b", "b"]):

@@ -10,7 +10,7 @@ from pipeline import paths
 from pipeline.errors import DataError, UsageError
 from pipeline.files import read_table, write_table, write_text
 from pipeline.library import labels
-from pipeline.review import copying, decisions, labelling, recipes
+from pipeline.review import copying, decisions, labelling
 
 ROOTS = ["library", "pool"]
 PARAMS = "roots:\n  library: {library: library}\n  pool: {pool: pool}\n"
@@ -39,7 +39,7 @@ def workspace(tmp_path, monkeypatch):
     queue = rows("pool", "1", "2", "3", "4").assign(
         group=["g", "g", "h", "i"], rank=1, label="cat", score=0.5, reason=""
     )
-    write_table(queue[recipes.COLUMNS], paths.QUEUE / "low-count.parquet")
+    write_table(queue, paths.QUEUE / "low-count.parquet")
     return tmp_path
 
 

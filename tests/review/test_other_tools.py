@@ -35,7 +35,7 @@ def workspace(tmp_path, monkeypatch):
     reindex()
     queued = pd.DataFrame({"image": list(NAMES_OF), "sha256": [digest(Path("a pool", n)) for n in NAMES]})
     queued = queued.assign(group=NAMES, rank=range(5), label=["lion", "lion", "tiger", "night/owl", "lion"])
-    queued = queued.assign(score=[0.9, 0.8, 0.7, 0.6, 0.5], reason='the model sees "lion" or owl')[recipes.COLUMNS]
+    queued = queued.assign(score=[0.9, 0.8, 0.7, 0.6, 0.5], reason='the model sees "lion" or owl')
     for number, recipe in enumerate(recipes.RECIPES):
         write_table(queued[: 0 if number else 5], paths.QUEUE / f"{recipe.name}.parquet")
     write_json({"model": "m1"}, paths.PREDICTIONS / "summary.json")

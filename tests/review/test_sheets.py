@@ -7,7 +7,7 @@ from pipeline import paths
 from pipeline.errors import DataError, UsageError
 from pipeline.files import write_csv, write_json, write_table, write_text
 from pipeline.library import labels
-from pipeline.review import decisions, recipes, sheets
+from pipeline.review import decisions, near_cutoff, recipes, sheets
 
 ROOTS = "roots:\n  library: {library: library}\n  pool: {pool: pool}\n"
 
@@ -79,6 +79,40 @@ def test_without_a_queue_nothing_can_be_reviewed():
     (paths.QUEUE / "look-alike.parquet").unlink()
     with pytest.raises(DataError, match="a table is missing"):
         sheets.queues()
+
+
+def throw_away(workspace, recipe: str = near_cutoff.RECIPE):
+    """The queue of a throw-away run of another model, one picture long."""
+    folder = workspace / ".wallaby/throwaway/min-35"
+    table = pd.DataFrame(
+        {"image": ["pool/1.jpg"], "sha256": "1", "label": "emu", "group": "1", "rank": 1, "score": 0.5}
+    )
+    write_table(table.reindex(columns=recipes.COLUMNS).assign(reason="r"), folder / f"queue/{recipe}.parquet")
+    write_json({"model": "m2"}, folder / "predictions/summary.json")
+    return folder / "queue"
+
+
+def test_a_throwaways_queue_is_reviewed_as_the_rounds_and_its_model_is_remembered(workspace):
+    queue, sheet = throw_away(workspace), workspace / "sheet.csv"
+    assert sheets.write(sheet, queue) == 1
+    write_csv(labels.read_csv(sheet, ["decision"]).assign(decision="yes"), sheet)
+    path, number = sheets.take(sheet, queue, by="ann", at="2026-03-01T12:00:00")
+    assert number == 1
+    assert labels.read_csv(path, ["image"])[["label", "model", "recipe"]].to_numpy().tolist() == [
+        ["emu", "m2", near_cutoff.RECIPE]
+    ]
+
+
+def test_a_sheet_of_another_queue_is_refused_since_another_model_suggested_it(workspace):
+    queue, sheet = throw_away(workspace), workspace / "sheet.csv"
+    sheets.write(sheet, queue)
+    write_csv(labels.read_csv(sheet, ["decision"]).assign(decision="yes"), sheet)
+    with pytest.raises(UsageError, match="not of this queue"):
+        sheets.take(sheet, by="ann", at="2026-03-01T12:00:00")
+    fill("yes", "bad")
+    with pytest.raises(UsageError, match="not of this queue"):
+        sheets.take(paths.QUEUE / "sheet.csv", queue, by="ann", at="2026-03-01T12:00:00")
+    assert not paths.REVIEWS.exists()
 
 
 def queue(**images: str) -> pd.DataFrame:

@@ -5,12 +5,13 @@ depend on the machine. A graph takes pixels as `pictures.read` gives them, uint8
 not calibrated, and `features` (N, F).
 """
 
+import contextlib
 import hashlib
 import json
 import logging
 import shutil
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -39,10 +40,16 @@ FEWEST = 8
 
 @dataclass(frozen=True)
 class Calibration:
-    """The pictures that int8 is fitted to: content hashes, and the files."""
+    """What int8 is fitted to.
+
+    Attributes:
+      sha256, paths: content hashes of pictures, and their files.
+      bits: of weights: 8, or 7 for a CPU whose sums of products of 8 bits could overflow.
+    """
 
     sha256: list[str]
     paths: list[Path]
+    bits: int = 8
 
     @property
     def digest(self) -> str:
@@ -69,7 +76,7 @@ def int8(stored: Stored, calibration: Calibration) -> Path:
       DataError: if it cannot be converted, or there are too few pictures.
     """
     settings = {"graph": INT8, "nncf": version("nncf"), "openvino": version("openvino")}
-    settings |= {"calibration": calibration.digest}
+    settings |= {"calibration": calibration.digest, "bits": str(calibration.bits)}
     return _kept(stored, settings, lambda folder: _write_int8(stored, calibration, folder / INT8)) / INT8
 
 
@@ -139,9 +146,14 @@ def _write_int8(stored: Stored, calibration: Calibration, path: Path) -> None:
         )
     network = openvino.Core().read_model(float32(stored))
     network.reshape({PIXELS: [1, size, size, 3]})  # it runs faster so, and nothing else is asked of it
-    with _converting(stored):
+    fix = nncf.OverflowFix.FIRST_LAYER if calibration.bits == 8 else nncf.OverflowFix.ENABLE
+    with _converting(stored), contextlib.redirect_stdout(sys.stderr):  # it shows its progress
         fitted = nncf.quantize(
-            network, nncf.Dataset(pixels), preset=nncf.QuantizationPreset.MIXED, subset_size=len(pixels)
+            network,
+            nncf.Dataset(pixels),
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(pixels),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=fix),
         )
         fitted.reshape({PIXELS: [-1, size, size, 3]})
         openvino.save_model(fitted, path, compress_to_fp16=False)
@@ -152,7 +164,7 @@ def _pixels(paths: list[Path], size: int) -> Iterator[np.ndarray]:
         yield from pixels[:, None]
 
 
-@contextmanager
+@contextlib.contextmanager
 def _converting(stored: Stored) -> Iterator[None]:
     """Makes of what a converter raises, which is of many kinds, one that says which network it was."""
     try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pipeline.bundle import Stored
 from pipeline.errors import UsageError
 from pipeline.inference.ensemble import Ensemble
-from pipeline.inference.runtimes import Runtime
+from pipeline.inference.runtimes import Runtime, converted
 from pipeline.inference.runtimes.converted import Calibration
 
 AUTO, KERAS = "auto", "keras"
@@ -63,7 +63,8 @@ def key(name: str, stored: Stored, calibration: Calibration) -> str:
     own = f"{stored.card.model_digest} at {stored.card.temperature}"
     if name == KERAS:
         return own
-    return f"{own} by {name}" + (f" fitted to {calibration.digest}" if KINDS[name].fitted else "")
+    fitted = f" of {calibration.bits} bits fitted to {calibration.digest}" if KINDS[name].fitted else ""
+    return f"{own} by {name}{fitted}"
 
 
 def _keras(stored: Stored, calibration: Calibration, batch_size: int) -> Runtime:
@@ -74,7 +75,6 @@ def _keras(stored: Stored, calibration: Calibration, batch_size: int) -> Runtime
 
 def _openvino(name: str, precision: str) -> Callable[[Stored, Calibration, int], Runtime]:
     def make(stored: Stored, calibration: Calibration, batch_size: int) -> Runtime:
-        from pipeline.inference.runtimes import converted
         from pipeline.inference.runtimes.openvino import OpenVinoRuntime
 
         fitted = KINDS[name].fitted
@@ -85,7 +85,6 @@ def _openvino(name: str, precision: str) -> Callable[[Stored, Calibration, int],
 
 
 def _onnx(stored: Stored, calibration: Calibration, batch_size: int) -> Runtime:
-    from pipeline.inference.runtimes import converted
     from pipeline.inference.runtimes.onnx import OnnxRuntime
 
     return OnnxRuntime(stored, converted.float32(stored), key=key("onnx", stored, calibration))

@@ -1,0 +1,71 @@
+"""What the next round's model will be worth, told by a head that is refit on stored features: no picture is read.
+
+A refit head is not the next model, whose other layers are trained too. So a head of the same kind is refit on the
+present round's data as well, and the forecast is what the present model really got, moved by the difference of the two.
+Where a class is new, there is nothing to move, and the head alone speaks.
+"""
+
+from statistics import NormalDist
+
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import RidgeClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer, StandardScaler
+
+ALPHA = 0.1  # of features of length 1
+MOST = 300  # images of a class that the head is fit to
+LIKE = 20  # images' worth of belief that a class is as restless as all
+FIGURES = ["n", "known", "now", "forecast", "low", "high", "gain", "gain_low", "gain_high", "verdict"]
+GAINS, LOSES, NEW = "gains", "loses", "new"
+
+
+def say(features: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """What a linear head, fit to features (N, F) and their labels (N,), says of others (M, F): classes (M,).
+
+    Ridge regression on the classes, in closed form: it foresees as well as logistic regression and is quicker by far
+    where there are many classes. Unless all classes weigh the same, it hardly ever names a new one (docs/throwaway.md).
+    """
+    turn = pd.Series(labels).groupby(labels).cumcount().to_numpy()
+    some = turn < MOST
+    head = make_pipeline(
+        Normalizer(), StandardScaler(with_std=False), RidgeClassifier(alpha=ALPHA, class_weight="balanced")
+    )
+    return head.fit(features[some], labels[some]).predict(asked)
+
+
+def by(rows: pd.DataFrame, column: str, *, confidence: float, flips: float, recovered: float) -> pd.DataFrame:
+    """The forecast for each value of a column, over images whose class the next model will know.
+
+    Args:
+      rows: an image each: `column`, `right_now` (of the present model: 1, 0, or NaN if it does not know the class),
+        `before` and `after` (whether the head fit to the present and to the next round's data is right).
+      flips: share of images, at least, on which two trainings differ though nothing else does.
+      recovered: share of the forecast's errors, at most, that training the other layers takes away.
+
+    Returns:
+      A row a value: it and `FIGURES`. `now` and `gain` are over the `known` images, `forecast` over all `n`; the
+      intervals say where the next model's figure on these very images will lie.
+    """
+    known = rows["right_now"].notna()
+    moved = (rows["after"].astype(float) - rows["before"].astype(float)).where(known)
+    strange = (rows["right_now"] - rows["before"].astype(float)) ** 2
+    every = max(float(strange[known].mean()) if known.any() else 0.0, flips)
+    value = (rows["right_now"] + moved).where(known, rows["after"].astype(float))
+    told = rows.assign(known=known, moved=moved, strange=strange, value=value)
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    found = []
+    for name, own in told.groupby(column, sort=True):
+        n, sure = len(own), int(own["known"].sum())
+        restless = max((float(own["strange"].sum()) + LIKE * every) / (sure + LIKE), flips)
+        new = own.loc[~own["known"], "value"]
+        guessed = restless + float(new.mean() * (1 - new.mean())) if len(new) else 0.0
+        doubt = 2 * restless * sure + guessed * len(new)
+        forecast, half = float(own["value"].mean()), z * float(np.sqrt(doubt)) / n
+        gain = float(own["moved"].mean()) if sure else np.nan
+        gain_half = z * float(np.sqrt(2 * restless / sure)) if sure else np.nan
+        verdict = NEW if not sure else GAINS if gain > gain_half else LOSES if gain < -gain_half else ""
+        bounds = np.clip([forecast, forecast - half, forecast + half + recovered * (1 - forecast)], 0, 1)
+        moves = [gain, gain - gain_half, gain + gain_half]
+        found.append([name, n, sure, float(own["right_now"].mean()), *bounds, *moves, verdict])
+    return pd.DataFrame(found, columns=[column, *FIGURES]).round(4)

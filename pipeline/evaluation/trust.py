@@ -1,0 +1,99 @@
+"""How far calibrated scores are to be trusted, and how many images of a class a list of suggestions will bring.
+
+One temperature makes scores honest on the whole, not for rare classes, and not among pictures of no class. So scores
+are held against the truth once more, on images that the model has not learnt from (Platt 1999), and what these leave
+open is part of the interval.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+
+from pipeline.library.benchmarks import PREFIX
+
+PRIOR = 1.0  # standard deviation: without evidence, scores are believed as they are, give or take so much
+CLASS_SPREAD = 0.7  # in log-odds: classes of one model differ by about so much in how far their scores hold
+DRAWS = 2000
+TINY = 1e-6
+MEASURED = ("val", "test", "open:below-cutoff")
+
+
+@dataclass(frozen=True)
+class Trust:
+    """A score s is right with the log-odds `slope` * logit(s) + `offset`: `mean` (2,), `covariance` (2, 2) of both."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+
+@dataclass(frozen=True)
+class Yield:
+    """Groups that accepting the right suggestions will bring, its interval, and how likely that they are enough."""
+
+    expected: float
+    low: int
+    high: int
+    chance: float
+
+
+def suggestions(scores: pd.DataFrame, *, least: float) -> pd.DataFrame:
+    """What the model said of images it has not learnt from, a row an image and class: columns `score`, `right`.
+
+    Args:
+      scores: those of all sets, columns `set`, `label`, `top_labels`, `top_scores`.
+      least: suggestions of a lower score are passed over.
+    """
+    measured = scores["set"].isin(MEASURED) | scores["set"].str.startswith(PREFIX)
+    rows = scores.loc[measured, ["label", "top_labels", "top_scores"]].explode(["top_labels", "top_scores"])
+    said = rows["top_scores"].astype(float).to_numpy()
+    found = pd.DataFrame({"score": said, "right": (rows["label"] == rows["top_labels"]).to_numpy()})
+    return found[found["score"] >= least].reset_index(drop=True)
+
+
+def fit(score: np.ndarray, right: np.ndarray) -> Trust:
+    """Fits how far scores are to be trusted to suggestions (N,) and whether they were `right` (N,); N may be 0."""
+    odds, right = _odds(score), np.asarray(right, float)
+    design = np.stack([odds, np.ones_like(odds)], axis=1)
+    believed = np.array([1.0, 0.0])
+
+    def loss(values: np.ndarray) -> float:
+        said = design @ values
+        return float(np.logaddexp(0, said).sum() - right @ said + ((values - believed) ** 2).sum() / (2 * PRIOR**2))
+
+    mean = minimize(loss, believed, method="BFGS").x
+    probable = expit(design @ mean)
+    curvature = (design * (probable * (1 - probable))[:, None]).T @ design + np.eye(2) / PRIOR**2
+    return Trust(mean, np.linalg.inv(curvature))
+
+
+def likely(held: Trust, score: np.ndarray) -> np.ndarray:
+    """How likely suggestions with these scores (N,) are right."""
+    return _drawn(held, score).mean(axis=0)
+
+
+def expect(held: Trust, score: np.ndarray, *, short_by: int, confidence: float) -> Yield:
+    """What suggestions of one class will bring.
+
+    Args:
+      score: the best of each near-duplicate group (G,): a group brings one, or none.
+      short_by: groups that the class needs.
+    """
+    probable = _drawn(held, score)
+    brought = (np.random.default_rng(1).random(probable.shape) < probable).sum(axis=1)
+    low, high = np.quantile(brought, [0.5 - confidence / 2, 0.5 + confidence / 2], method="nearest")
+    return Yield(float(probable.sum(axis=1).mean()), int(low), int(high), float((brought >= short_by).mean()))
+
+
+def _drawn(held: Trust, score: np.ndarray) -> np.ndarray:
+    """How likely each of `score` (G,) is right, under as many readings as there are draws (DRAWS, G)."""
+    random = np.random.default_rng(0)
+    slope, offset = random.multivariate_normal(held.mean, held.covariance, DRAWS).T
+    offset = offset + random.normal(0, CLASS_SPREAD, DRAWS)
+    return expit(slope[:, None] * _odds(score) + offset[:, None])
+
+
+def _odds(score: np.ndarray) -> np.ndarray:
+    return logit(np.clip(np.asarray(score, float), TINY, 1 - TINY))

@@ -1,0 +1,153 @@
+"""Near-cutoff classes: the images of the pool that may lift a class over the lower cutoff, and whether they will."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.evaluation import trust
+from pipeline.library import duplicates
+from pipeline.library.classes import Classes
+from pipeline.review.recipes import COLUMNS, LISTED
+from pipeline.review.recipes.material import two_best
+
+RECIPE = "near-cutoff"
+FINDS = "Pool images that may lift a class over the lower cutoff, the likeliest classes first. Confirm, or correct."
+CLASS_COLUMNS = [
+    "label", "cutoff", "had", "short_by", "candidates", "groups", "if_all", "expected", "low", "high", "chance",
+    "clears",
+]  # fmt: skip
+REPORT_COLUMNS = [
+    "label", "cutoff", "had", "candidates", "expected", "low", "high", "decided", "expected_decided", "accepted", "now",
+    "clears",
+]  # fmt: skip
+REPORT_COLUMNS = [
+    "label", "cutoff", "had", "candidates", "expected", "low", "high", "decided", "expected_decided", "accepted", "now",
+    "clears",
+]  # fmt: skip
+CLEARS, LIKELY, PERHAPS, NEVER = "yes", "likely", "perhaps", "no"
+HOPEFUL = (CLEARS, LIKELY)
+SURE = 0.95  # chance from which a class clears, and below 1 - SURE does not
+
+
+def classes(board: pd.DataFrame, *, min_images: int, cutoffs: dict[str, int]) -> pd.DataFrame:
+    """The classes that only the lowered cutoff takes in: columns `label`, `cutoff` (the real one), `had`, `short_by`.
+
+    Args:
+      board: at the lowered cutoff.
+      min_images: the real lower cutoff, in groups.
+      cutoffs: those of a class's own, which are not lowered.
+    """
+    real = board["label"].map(cutoffs).fillna(min_images).astype(int)
+    near = board[(board["groups"] >= board["cutoff"]) & (board["groups"] < real)]
+    table = near[["label"]].assign(cutoff=real[near.index], had=near["groups"])
+    table["short_by"] = table["cutoff"] - table["had"]
+    return table.sort_values(["short_by", "label"], ignore_index=True)
+
+
+def read_classes(path: Path) -> pd.DataFrame:
+    """Reads what `outlook` told, as it was kept; a class may be called 007, or NA."""
+    return pd.read_csv(path, dtype={"label": "str", "clears": "str"}, keep_default_na=False)
+
+
+def candidates(predictions: pd.DataFrame, near: pd.DataFrame, *, least: float) -> pd.DataFrame:
+    """The images to which the model gives a near class a score of at least `least`, whether or not another has more.
+
+    Args:
+      predictions: columns `image`, `sha256`, `top_labels`, `top_scores`; failures left out.
+
+    Returns:
+      `image`, `sha256`, `label`, `score`, `top_labels`, `top_scores`; an image stands for the near class that it fits
+      best.
+    """
+    pairs = predictions[["top_labels", "top_scores"]].explode(["top_labels", "top_scores"])
+    pairs = pairs.set_axis(["label", "score"], axis=1).astype({"label": "str", "score": "float64"})
+    pairs = pairs[pairs["label"].isin(near["label"]) & (pairs["score"] >= least)]
+    best = pairs.sort_values("score", ascending=False, kind="stable")
+    best = best[~best.index.duplicated()].sort_index()
+    return predictions.loc[best.index, ["image", "sha256", "top_labels", "top_scores"]].join(best)
+
+
+def grouped(
+    found: pd.DataFrame, library: pd.DataFrame, phashes: pd.Series, *, distance: int, max_rows: int
+) -> pd.DataFrame:
+    """Adds `group` to candidates, and leaves out those whose near-duplicate is labelled: they bring no new group.
+
+    Args:
+      library: labelled images; columns `sha256`, `phash`.
+      phashes: of the candidates, by image.
+      max_rows: images kept of a class, the surest.
+    """
+    hashed = found.assign(phash=found["image"].map(phashes).astype("str").fillna(""))
+    both = pd.concat([hashed[["sha256", "phash"]], library[["sha256", "phash"]]], ignore_index=True)
+    name = duplicates.group(both, distance, duplicates.BITS).name
+    own, theirs = name.iloc[: len(hashed)], set(name.iloc[len(hashed) :])
+    new = hashed.drop(columns="phash").assign(group=own.to_numpy())[~own.isin(theirs).to_numpy()]
+    new = new.sort_values(["score", "image"], ascending=[False, True])
+    return new[new.groupby("label").cumcount() < max_rows].reset_index(drop=True)
+
+
+def outlook(near: pd.DataFrame, found: pd.DataFrame, held: trust.Trust, *, confidence: float) -> pd.DataFrame:
+    """What each near class may expect of its candidates (`CLASS_COLUMNS`), the likeliest to clear the cutoff first."""
+    rows = []
+    for of in near.to_dict("records"):
+        own = found[found["label"] == of["label"]]
+        best = own.groupby("group")["score"].max()
+        told = trust.expect(held, best.to_numpy(), short_by=of["short_by"], confidence=confidence)
+        counts = {"candidates": len(own), "groups": len(best), "if_all": of["had"] + len(best)}
+        rows.append(of | counts | vars(told) | {"clears": _clears(told.chance, enough=len(best) >= of["short_by"])})
+    table = pd.DataFrame(rows, columns=CLASS_COLUMNS)
+    table[["expected", "chance"]] = table[["expected", "chance"]].round(3)
+    return table.sort_values(["chance", "short_by", "label"], ascending=[False, True, True], ignore_index=True)
+
+
+def _clears(chance: float, *, enough: bool) -> str:
+    if not enough:
+        return NEVER
+    return CLEARS if chance >= SURE else LIKELY if chance >= 0.5 else PERHAPS if chance > 1 - SURE else NEVER
+
+
+def queue(found: pd.DataFrame, told: pd.DataFrame, held: trust.Trust) -> pd.DataFrame:
+    """The candidates as a queue (`recipes.COLUMNS`): class by class as in `told`, the surest first.
+
+    Its further column `likely` says how likely a suggestion is right.
+    """
+    place = pd.Series(told.index, index=told["label"])
+    rows = found.assign(place=found["label"].map(place))
+    rows = rows.sort_values(["place", "score", "image"], ascending=[True, False, True], ignore_index=True)
+    short = rows["label"].map(told.set_index("label")["short_by"]).astype("str")
+    reason = rows["label"] + " is short by " + short + "; the model sees " + two_best(rows)
+    likely = trust.likely(held, rows["score"].to_numpy()).round(4)
+    ranked = rows.assign(rank=range(1, len(rows) + 1), reason=reason.astype("str"), cluster="", likely=likely)
+    typed = ranked.astype({"cluster": "str"} | dict.fromkeys(LISTED, "object")).astype(LISTED)
+    return typed[[*COLUMNS, "likely"]]
+
+
+def report(
+    told: pd.DataFrame, queue: pd.DataFrame, decisions: pd.DataFrame, events: Classes, board: pd.DataFrame
+) -> pd.DataFrame:
+    """What each near class expected and what it got (`REPORT_COLUMNS`), in groups but for `candidates`.
+
+    `decided` are those of its candidates that people decided on, of which `expected_decided` were expected to be its
+    own, and `accepted` were; `now` is what it has, from wherever, and `clears` whether that reaches the cutoff.
+
+    Args:
+      told: as `outlook` returned it.
+      queue: as `queue` returned it.
+      decisions: since then, oldest first.
+      events: classes may be called otherwise today.
+      board: today's.
+    """
+    last = decisions.drop_duplicates("image", keep="last").set_index("image")
+    said = queue["image"].map(events.names(last["label"]).where(last["decision"] == "label", "")).astype("str")
+    rows = queue.assign(decided=queue["image"].isin(last.index), accepted=said == events.names(queue["label"]))
+    groups = rows.sort_values("score", ascending=False).groupby(["label", "group"])
+    counted = groups.agg(decided=("decided", "any"), accepted=("accepted", "any"), likely=("likely", "max"))
+    counted["expected_decided"] = counted["likely"].where(counted["decided"], 0.0)
+    counted = counted.groupby("label")[["decided", "accepted", "expected_decided"]].sum()
+    today = board.set_index("label")
+    of = told.merge(counted, on="label", how="left").fillna(dict.fromkeys(counted.columns, 0))
+    name = events.names(of["label"])
+    now, cutoff = name.map(today["groups"]).fillna(0).astype(int), name.map(today["cutoff"]).fillna(of["cutoff"])
+    of = of.assign(now=now, cutoff=cutoff, clears=now >= cutoff, expected_decided=of["expected_decided"].round(3))
+    whole = ["cutoff", "decided", "accepted"]
+    return of.astype(dict.fromkeys(whole, int))[REPORT_COLUMNS]
