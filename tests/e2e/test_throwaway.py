@@ -37,9 +37,8 @@ def continued(workspace: Workspace) -> subprocess.CompletedProcess:
 
 def test_a_killed_throwaway_continues_is_reviewed_and_leaves_no_trace(workspace):
     workspace.replace("configs/params.yaml", "train:\n", "train:  # a person is writing here\n")
-    workspace.replace(
-        "configs/params.yaml", "least_score: 0.1", "least_score: 0.001"
-    )  # after two epochs it knows little
+    for old, new in (("least_score: 0.1", "least_score: 0.001"), ("top_k: 5", "top_k: 9")):
+        workspace.replace("configs/params.yaml", old, new)  # after two epochs, a model knows little of rare classes
     status, before = told(workspace), everything(workspace)
 
     with (workspace.path.parent / "first.log").open("w") as log:
