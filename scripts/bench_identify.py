@@ -137,6 +137,7 @@ end(len(files))
 """
 
 BY_HAND = """
+sys.modules["openvino_telemetry"] = None
 import numpy as np, openvino as ov; from concurrent.futures import ThreadPoolExecutor; from pathlib import Path
 import cv2; cv2.setNumThreads(0)
 try:
