@@ -11,7 +11,7 @@ from tests.e2e.conftest import Workspace
 from tests.e2e.test_faults import says, wait_for
 
 COMMAND = ["wallaby", "ablate", "flip=false", "label_smoothing=0", "--json"]
-ITS_OWN = {".wallaby", "mlruns", "mlflow.db", "__pycache__"}  # caches, and the store of all runs
+ITS_OWN = {".wallaby", "mlruns", "mlflow.db", "mlflow.db-journal", "__pycache__"}  # caches, and the store of all runs
 
 
 def everything(workspace: Workspace) -> dict[Path, tuple[bytes, int, int]]:
