@@ -12,14 +12,12 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import filelock
-
-from pipeline import config, errors, paths
+from pipeline import config, errors, files, paths
 from pipeline.errors import DataError, Exit, ResumableError, WallabyError
 from pipeline.files import atomic_folder, write_text
 
@@ -99,26 +97,13 @@ def remove_others(beginning: str, keep: set[str]) -> None:
                 shutil.rmtree(copy)
 
 
-@contextmanager
-def alone() -> Iterator[None]:
+def alone() -> AbstractContextManager[None]:
     """Refuses to run beside another experiment of this workspace.
 
     Raises:
       ResumableError: if one runs.
     """
-    lock = config.cache("experiments.lock")
-    lock.parent.mkdir(exist_ok=True)
-    taken = filelock.FileLock(lock)
-    try:
-        taken.acquire(timeout=0)
-    except filelock.Timeout:
-        raise ResumableError(
-            "another experiment runs in this workspace", where=lock, mend="wait for it, or stop it"
-        ) from None
-    try:
-        yield
-    finally:
-        taken.release()
+    return files.alone(config.cache("experiments.lock"), "experiment")
 
 
 def _copy_workspace(copy: Path, inputs: list[Path], changes: dict[str, dict[str, Any]]) -> None:
