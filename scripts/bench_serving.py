@@ -195,7 +195,7 @@ def for_mlflow(bundle: Path, folder: Path) -> list[str]:
     """Saves the model as MLflow serves it, and says what serves it."""
     from mlflow import pyfunc
 
-    class Named(pyfunc.PythonModel):
+    class Named(pyfunc.PythonModel):  # type: ignore[name-defined]  # MLflow defines it lazily
         def load_context(self, context: Any) -> None:
             from pipeline.bundle import Stored
 
