@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.inference.vectors import unit
-from pipeline.review.recipes.material import Found, Library, Material, first, two_best
+from pipeline.review.recipes.material import Found, Library, Material, two_best
 
 COMPONENTS = 32  # of the features that are clustered: in more, every picture is about as far from every other
 FEWEST = 5  # images of a cluster
@@ -30,9 +30,9 @@ def look_alike(
     pool = material.candidates(hesitant & material.labelled(classes) if classes else hesitant)
     vectors, library = material.vectors(), material.library()
     if vectors is None:
-        rows = material.pool.with_details(first(pool, [pool["score"].to_numpy()], number))
+        rows = material.pool.with_details(material.first(pool, [pool["score"].to_numpy()], number))
         return Found(rows.assign(label=rows["label"].astype("str"), reason=_hesitates(rows)), NO_EMBEDDINGS)
-    pool = _of_each_class(pool, look_alike_images).sort_values("image").astype({"label": "str"})
+    pool = _of_each_class(material, pool, look_alike_images).sort_values("image").astype({"label": "str"})
     units = unit(vectors.exact[pool.index.to_numpy()])
     new = _novelty(units, library)
     pool = pool.assign(new=new, **_clusters(units, new, library))
@@ -70,14 +70,14 @@ def unknown(material: Material, *, number: int, look_alike: list[str], unknown_b
     return Found(both.sort_values(["turn", "near", "image"], ascending=[True, False, True]).head(number))
 
 
-def _of_each_class(pool: pd.DataFrame, number: int) -> pd.DataFrame:
-    """`number` rows, of each label about as many, the most hesitant of each."""
+def _of_each_class(material: Material, pool: pd.DataFrame, number: int) -> pd.DataFrame:
+    """`number` candidates, of each label about as many, the most hesitant of each."""
     codes, scores = pool["label"].cat.codes.to_numpy(), pool["score"].to_numpy()
     ranked = np.lexsort([scores, codes])
     starts = np.searchsorted(codes[ranked], codes[ranked])
     turn = np.empty(len(pool), int)
     turn[ranked] = np.arange(len(pool)) - starts
-    return first(pool, [turn, scores], number)
+    return material.first(pool, [turn, scores], number)
 
 
 def _novelty(units: np.ndarray, library: Library | None) -> np.ndarray:
