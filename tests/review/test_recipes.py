@@ -207,7 +207,7 @@ def champion(**said: tuple[str, float]) -> pd.DataFrame:
 
 def test_disagree_finds_what_the_champion_names_otherwise_where_both_are_sure_first(ask):
     table = predictions(a=("dog", 0.9), b=("dog", 0.6), c=("dog", 0.9), d=("dog", 0.4), e=("dog", 0.9))
-    before = champion(a=("wolf", 0.7), b=("wolf", 0.95), c=("dog", 0.9), d=("wolf", 0.9), f=("emu", 0.9))
+    before = champion(f=("emu", 0.9), c=("dog", 0.9), d=("wolf", 0.9), b=("wolf", 0.95), a=("wolf", 0.7))
     found = ask("disagree", table, champion=lambda: before).rows
     assert names(found) == "ab"
     assert found["reason"].iloc[0] == "the champion says wolf (70%), this model dog (90%) or owl (7%)"
