@@ -23,7 +23,7 @@ def low_count(
     groups = board["groups"]
     short = classes or list(groups.index[groups < low_count_below * board["cutoff"]])
     seen = material.candidates(material.labelled(short) & (material.rows["score"] >= low_count_score).to_numpy())
-    kin = _kin(material, [name for name in short if name not in material.classes and name in groups])
+    kin = _kin(material, list(groups.index.intersection(short).difference(material.classes, sort=False)))
     kin = kin[~kin.index.isin(seen.index)]
     both = pd.api.types.union_categoricals([seen["label"], kin["label"]])
     rows = pd.concat([seen.assign(near=np.nan), kin]).assign(label=both)
