@@ -9,7 +9,6 @@ from pipeline.review import yields
 from pipeline.review.recipes.material import Found
 from tests.review.made_up_pools import board, material, predictions
 
-
 BELIEVED = trust.fit(np.empty(0), np.empty(0))  # scores as they are, give or take
 DOUBTED = trust.fit(np.full(400, 0.9), np.arange(400) < 120)  # scores of 90 % that were right three times in ten
 
