@@ -30,9 +30,10 @@ CHROMIUM = "/usr/bin/chromium"
 WORDS = {"unknown": "u", "bad": "b"}
 CARD = """() => {
   const stage = document.querySelector("main > .stage");
+  if (!stage?.querySelector(".asked")) return null;
   const text = (where) => stage.querySelector(where)?.textContent ?? "";
   return {
-    row: stage.dataset.shown,
+    card: stage.dataset.card,
     image: text(".caption .file").replace("\\u200e", ""),
     blind: stage.querySelector(".candidates")?.hidden ?? false,
     suggested: stage.querySelector(".asked").dataset.suggested ?? "",
@@ -113,8 +114,10 @@ def play(by: str, address: str, queues: list[str], truth: dict[str, str], error:
                 if page.locator("main > .stage .empty").count():
                     played.left.append(f"{queue}: {page.locator('.empty h2').inner_text()}")
                     break
-                before = page.locator("main > .stage").get_attribute("data-card")
-                answer(page, page.evaluate(CARD), truth, classes, chance, error, played)
+                card = page.evaluate(CARD)
+                before = card["card"] if card else ""
+                if card:
+                    answer(page, card, truth, classes, chance, error, played)
         played.seconds = time.perf_counter() - started
         browser.close()
     return played

@@ -44,7 +44,8 @@ export class Single extends Hand {
     const image = this.deck.image(card);
     this.frame.replaceChildren(image);
     image.ready.then((shown) => {
-      if (!shown && this.deck.card === card) this.frame.replaceChildren(...picture(first, SIDE).childNodes);
+      if (this.deck.card !== card) return;
+      if (!shown) this.frame.replaceChildren(...picture(first, SIDE).childNodes);
       Object.assign(this.element.dataset, { shown: card.row, card: `${card.row} ${card.blind ? "again" : "first"}` });
     });
     this.file.textContent = `\u200e${first.image}`;
