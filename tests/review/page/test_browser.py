@@ -212,7 +212,9 @@ def test_a_queue_of_200_000_rows_is_filtered_ordered_and_decided(workspace, serv
     first = pd.read_parquet(queue)
     number = 200_000 - len(first)
     names = [f"pool/far/IMG_{row:06d}.jpg" for row in range(number)]
-    more = made_up_workspace.queue_rows(names, [f"{row:064x}" for row in range(number)], ["emu"] * number, score=0.3)
+    more = made_up_workspace.queue_rows(
+        names, [f"{row:064x}" for row in range(number)], ["emu"] * number, score=[0.3] * number
+    )
     more = more.assign(group=[f"far{row}" for row in range(number)], rank=range(13, number + 13))
     write_table(pd.concat([first, more], ignore_index=True), queue)
     page = visit(serve(workspace).address + "queue/low-count")
