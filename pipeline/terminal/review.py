@@ -70,7 +70,7 @@ def _conflicts(table: pd.DataFrame) -> None:
         screen.print(f"{len(images)} images on which reviewers differ, left alone:")
     for image in images.head(SHOWN):
         said = [
-            f"{row.by}{f' ({row.tool})' if row.tool else ''}: {', '.join(filter(None, (row.label or row.decision, row.subclass)))}"
+            f"{row.by}{f' ({row.tool})' if row.tool else ''}: {row.label or row.decision}{f', {row.subclass}' if row.subclass else ''}"
             for row in table[table["image"] == image].itertuples()
         ]
         screen.print(f"  {escape(image)}   {escape('; '.join(said))}")
