@@ -247,13 +247,13 @@ def for_mlflow(bundle: Path, folder: Path) -> list[str]:
     from mlflow import pyfunc
 
     class Named(pyfunc.PythonModel):  # type: ignore[name-defined]  # MLflow defines it lazily
-        def load_context(self, context: Any) -> None:
+        def load_context(self, context) -> None:
             from pipeline.bundle import Stored
 
             self.stored = Stored(Path(context.artifacts["bundle"]))
             warm(self.stored)
 
-        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+        def predict(self, context, model_input, params=None):  # of no type: MLflow would make a schema of it
             sent = [base64.b64decode(text) for text in model_input["picture"]]
             return plain(self.stored, sent)
 
