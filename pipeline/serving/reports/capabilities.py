@@ -1,0 +1,48 @@
+"""What the model that serves can do, and what it cannot, class by class."""
+
+import numpy as np
+import pandas as pd
+
+WEAK = 0.8  # found less often than this, a class is weak
+LEAST = 10  # pictures: fewer tell nothing
+COLUMNS = ["label", "tested", "recall", "real_n", "real_found", "real_said", "threshold", "images", "staged_share", "says"]
+
+
+def of(
+    release: dict[str, object], by_class: pd.DataFrame, *, thresholds: dict[str, float], board: pd.DataFrame | None
+) -> pd.DataFrame:
+    """Args:
+      release: a row of `Log.releases`; `expected` holds `classes`: for each, `n` and `recall` on test and benchmarks.
+      by_class: in real use, as `accuracy.by_class`, of this model alone.
+      thresholds: of classes that have their own; infinite where none is ever shown.
+      board: of the library, if it is at hand: `label`, `images`, `staged_share`, `wholly_staged`.
+
+    Returns:
+      `COLUMNS`, weakest first; `says` why a class is weak: never shown, wholly staged, weak on test or benchmarks, weak
+      in use, or untested; "" for one that is none of it.
+    """
+    expected = release["expected"].get("classes") or {}  # type: ignore[attr-defined]
+    table = pd.DataFrame({"label": release["classes"]}).set_index("label")
+    tested = pd.DataFrame.from_dict(expected, orient="index").reindex(table.index)
+    table["tested"] = tested["n"].fillna(0).astype(int) if "n" in tested else 0
+    table["recall"] = tested["recall"].astype(float) if "recall" in tested else np.nan
+    real = by_class.set_index("label").reindex(table.index)
+    table["real_n"] = real["found_n"].fillna(0).astype(int)
+    table["real_found"], table["real_said"] = real["found"], real["said"]
+    table["threshold"] = pd.Series(table.index.map(thresholds), table.index, dtype=float).fillna(
+        np.inf if release["threshold"] is None else release["threshold"]
+    )
+    known = None if board is None else board.set_index("label").reindex(table.index)
+    table["images"] = np.nan if known is None else known["images"]
+    table["staged_share"] = np.nan if known is None else known["staged_share"]
+    reasons = {
+        "never shown": np.isinf(table["threshold"]),
+        "wholly staged": table["staged_share"] >= 1,
+        "weak in use": (table["real_n"] >= LEAST) & (table["real_found"] < WEAK),
+        "weak on test": (table["tested"] >= LEAST) & (table["recall"] < WEAK),
+        "untested": (table["tested"] < LEAST) & (table["real_n"] < LEAST),
+    }
+    table["says"] = [", ".join(name for name, holds in reasons.items() if holds[label]) for label in table.index]
+    worst = table[["real_found", "recall"]].min(axis=1).fillna(1.0)
+    order = table.assign(plain=table["says"] == "", worst=worst).sort_values(["plain", "worst"], kind="stable").index
+    return table.loc[order].reset_index()[COLUMNS]
