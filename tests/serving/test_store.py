@@ -56,7 +56,12 @@ def test_a_long_reader_holds_up_no_writer(url):
 
 
 @pytest.mark.parametrize(
-    ("url", "what"), [("nonsense", "not the address"), ("oracle+cx_oracle://a@b/c", "not installed")]
+    ("url", "what"),
+    [
+        ("nonsense", "not the address"),
+        ("mysql://a@b/c", "SQLite or PostgreSQL"),
+        ("postgresql+asyncpg://a@b/c", "not installed"),
+    ],
 )
 def test_what_is_no_store_is_refused(url, what):
     with pytest.raises(UsageError, match=what):

@@ -1,4 +1,4 @@
-"""Opens the transaction log: SQLite by default, or any database of SQLAlchemy; its tables are brought up to date."""
+"""Opens the transaction log, SQLite by default or PostgreSQL, and brings its tables up to date."""
 
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,11 @@ def open_store(url: str, *, patience: float = PATIENCE) -> sa.Engine:
     Who only reads, for long perhaps, takes `reading(engine)`, so that no writer waits for it.
 
     Args:
-      url: of SQLAlchemy: sqlite:///FILE, postgresql+psycopg://USER@HOST/NAME, ...
+      url: of SQLAlchemy: sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME.
       patience: seconds to wait for a lock or for a server.
 
     Raises:
-      UsageError: for what is no URL, or a database whose driver is not installed, or a later version's tables.
+      UsageError: for what is no such URL, a driver that is not installed, or a later version's tables.
       ResumableError: if the database does not answer, is locked or full.
     """
     engine = connect(url, patience=patience)
@@ -45,15 +45,17 @@ def connect(url: str, *, patience: float = PATIENCE) -> sa.Engine:
     """The engine of a store, which connects when it is first used.
 
     Raises:
-      UsageError: for what is no URL, or a database whose driver is not installed.
+      UsageError: for what is no such URL, or a driver that is not installed.
     """
     try:
         parsed = sa.make_url(url)
-        options = _options(parsed, patience)
+        options = _OPTIONS[parsed.get_backend_name()](patience)
         engine = sa.create_engine(parsed, **options)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, KeyError):
         raise UsageError(
-            "not the address of a database", where=WHERE, mend="for example sqlite:///data/serving/transactions.sqlite"
+            "not the address of a database of SQLite or PostgreSQL",
+            where=WHERE,
+            mend="sqlite:///data/serving/transactions.sqlite, or postgresql+psycopg://USER@HOST/NAME",
         ) from None
     except ModuleNotFoundError as error:
         raise UsageError(
@@ -109,13 +111,16 @@ def unreachable(error: sa.exc.SQLAlchemyError, url: str) -> ResumableError:
     )
 
 
-def _options(url: sa.URL, patience: float) -> dict[str, Any]:
-    if url.get_backend_name() == "sqlite":
-        return {"connect_args": {"timeout": patience}}
-    if url.get_backend_name() == "postgresql":
-        waits = {"connect_timeout": max(2, round(patience)), "options": f"-c lock_timeout={round(1000 * patience)}"}
-        return {"pool_pre_ping": True, "connect_args": waits}
-    return {"pool_pre_ping": True}
+def _sqlite(patience: float) -> dict[str, Any]:
+    return {"connect_args": {"timeout": patience}}
+
+
+def _postgresql(patience: float) -> dict[str, Any]:
+    waits = {"connect_timeout": max(2, round(patience)), "options": f"-c lock_timeout={round(1000 * patience)}"}
+    return {"pool_pre_ping": True, "connect_args": waits}
+
+
+_OPTIONS = {"sqlite": _sqlite, "postgresql": _postgresql}
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:

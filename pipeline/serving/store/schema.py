@@ -88,7 +88,7 @@ releases = Table(
 
 # What people say of answers. `verdict`: right, wrong, not-in-classes, unusable; `label`: what it is, if named.
 # `source`: audit (drawn by chance), feedback (somebody complained), chosen (by a person). `probability`: the chance
-# that the transaction had to be drawn, null where none was. A later row of the same picture and `by` replaces the former.
+# that the transaction had to be drawn, null where none was. A later row of the same picture and `by` replaces it.
 evaluations = Table(
     "evaluations",
     metadata,
@@ -101,7 +101,7 @@ evaluations = Table(
     Column("source", Text, nullable=False),
     Column("probability", Float),
     Column("note", Text, nullable=False, server_default=""),
-    Index("evaluations_picture", "request_id", "position"),
+    UniqueConstraint("request_id", "position", "by", "at"),
     sqlite_autoincrement=True,
 )
 

@@ -87,9 +87,9 @@ def upgrade() -> None:
         text("source"),
         sa.Column("probability", sa.Float),
         text("note", server_default=""),
+        sa.UniqueConstraint("request_id", "position", "by", "at"),
         sqlite_autoincrement=True,
     )
-    op.create_index("evaluations_picture", "evaluations", ["request_id", "position"])
     op.create_table(
         "audits",
         text("request_id", primary_key=True),
