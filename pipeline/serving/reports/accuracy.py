@@ -78,12 +78,19 @@ def overall(units: pd.DataFrame, design: pd.DataFrame, *, confidence: float) -> 
 
 
 def over_time(units: pd.DataFrame, design: pd.DataFrame, unit: str, *, confidence: float) -> pd.DataFrame:
-    """The share right of all usable pictures in each hour, day or week: `start` and the columns of `shares`."""
+    """The share right of all usable pictures in each hour, day or week: `start` and the columns of `shares`, and
+    `unusual`: it differs from all the others together, even if one of so many may by chance (Bonferroni)."""
     usable = units[units["usable"]]
-    found = estimates.shares(
-        usable.assign(start=periods.of(usable["at"], unit)), design, ["start"], confidence=confidence
-    )
-    return found.assign(start=periods.times(found["start"]))
+    usable = usable.assign(start=periods.of(usable["at"], unit))
+    found = estimates.shares(usable, design, ["start"], confidence=confidence)
+    surer = 1 - (1 - confidence) / max(len(found), 1)
+    unusual = []
+    for start in found["start"]:
+        parts = usable.assign(now=usable["start"] == start)
+        both = estimates.shares(parts, design, ["now"], confidence=surer)
+        _, low, high = estimates.difference(both.iloc[0], both.iloc[-1])
+        unusual.append(len(both) > 1 and not low <= 0 <= high)
+    return found.assign(start=periods.times(found["start"]), unusual=np.asarray(unusual, bool))
 
 
 def by_version(units: pd.DataFrame, design: pd.DataFrame, *, confidence: float) -> pd.DataFrame:

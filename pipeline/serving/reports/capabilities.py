@@ -1,15 +1,27 @@
 """What the model that serves can do, and what it cannot, class by class."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
-WEAK = 0.8  # found less often than this, a class is weak
+from pipeline.evaluation import intervals
+
+WEAK = 0.8  # a class that is surely found less often than this is weak
 LEAST = 10  # pictures: fewer tell nothing
-COLUMNS = ["label", "tested", "recall", "real_n", "real_found", "real_said", "threshold", "images", "staged_share", "says"]
+COLUMNS = [
+    *("label", "tested", "recall", "recall_low", "recall_high", "real_n", "real_found", "real_low", "real_high"),
+    *("real_said", "threshold", "images", "staged_share", "says"),
+]
 
 
 def of(
-    release: dict[str, object], by_class: pd.DataFrame, *, thresholds: dict[str, float], board: pd.DataFrame | None
+    release: dict[str, Any],
+    by_class: pd.DataFrame,
+    *,
+    thresholds: dict[str, float],
+    board: pd.DataFrame | None,
+    confidence: float,
 ) -> pd.DataFrame:
     """Args:
       release: a row of `Log.releases`; `expected` holds `classes`: for each, `n` and `recall` on test and benchmarks.
@@ -18,17 +30,22 @@ def of(
       board: of the library, if it is at hand: `label`, `images`, `staged_share`, `wholly_staged`.
 
     Returns:
-      `COLUMNS`, weakest first; `says` why a class is weak: never shown, wholly staged, weak on test or benchmarks, weak
-      in use, or untested; "" for one that is none of it.
+      `COLUMNS`, weakest first; `says` why a class is weak: never shown, wholly staged, weak in use, weak on
+      test and benchmarks (surely below `WEAK`), or untested; "" for one that is none of it.
     """
-    expected = release["expected"].get("classes") or {}  # type: ignore[attr-defined]
+    expected = release["expected"].get("classes") or {}
     table = pd.DataFrame({"label": release["classes"]}).set_index("label")
     tested = pd.DataFrame.from_dict(expected, orient="index").reindex(table.index)
     table["tested"] = tested["n"].fillna(0).astype(int) if "n" in tested else 0
     table["recall"] = tested["recall"].astype(float) if "recall" in tested else np.nan
+    table["recall_low"], table["recall_high"] = intervals.wilson(
+        table["recall"] * table["tested"], table["tested"], confidence=confidence
+    )
     real = by_class.set_index("label").reindex(table.index)
     table["real_n"] = real["found_n"].fillna(0).astype(int)
-    table["real_found"], table["real_said"] = real["found"], real["said"]
+    for name in ("found", "said"):
+        table[f"real_{name}"] = real[name]
+    table["real_low"], table["real_high"] = real["found_low"], real["found_high"]
     table["threshold"] = pd.Series(table.index.map(thresholds), table.index, dtype=float).fillna(
         np.inf if release["threshold"] is None else release["threshold"]
     )
@@ -38,8 +55,8 @@ def of(
     reasons = {
         "never shown": np.isinf(table["threshold"]),
         "wholly staged": table["staged_share"] >= 1,
-        "weak in use": (table["real_n"] >= LEAST) & (table["real_found"] < WEAK),
-        "weak on test": (table["tested"] >= LEAST) & (table["recall"] < WEAK),
+        "weak in use": (table["real_n"] >= LEAST) & (table["real_high"] < WEAK),
+        "weak on test": (table["tested"] >= LEAST) & (table["recall_high"] < WEAK),
         "untested": (table["tested"] < LEAST) & (table["real_n"] < LEAST),
     }
     table["says"] = [", ".join(name for name, holds in reasons.items() if holds[label]) for label in table.index]

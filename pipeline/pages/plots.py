@@ -1,0 +1,167 @@
+"""Plots of shares and counts as plain geometry, in SVG units: over time, and one below the other; `serving.html` draws."""
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from pipeline.pages import chart
+
+WIDTH, HEIGHT = 620, 240
+LEFT, RIGHT, TOP, BOTTOM = 52, 604, 22, 204
+ROW, NAME, EDGE = 26, 170, 500  # height of a row; where its plot begins and ends
+MOST_TICKS = 8
+LETTERS = 22  # of a name that are shown
+FORMATS = {"hour": "%d %b %H:00", "day": "%a %d", "week": "%d %b"}
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A value with its interval, from `low` to `high` (heights in a plot over time, places in a row), and what it says.
+
+    `marked`: it is unlike the others.
+    """
+
+    x: float
+    y: float
+    low: float
+    high: float
+    text: str
+    marked: bool = False
+
+
+@dataclass(frozen=True)
+class OverTime:
+    """`line` joins the dots; `bars` are (x, y, width, height, text); `marks` are (x, text), vertical lines; ticks are
+    (position, text)."""
+
+    title: str
+    line: str
+    dots: list[Dot]
+    x_ticks: list[tuple[float, str]]
+    y_ticks: list[tuple[float, str]]
+    bars: list[tuple[float, float, float, float, str]] = field(default_factory=list)
+    marks: list[tuple[float, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One share a row: `rows` are (name, dot, n); `ticks` are (x, text) and the plot is `height` high."""
+
+    title: str
+    rows: list[tuple[str, Dot, str]]
+    ticks: list[tuple[float, str]]
+    height: float
+
+
+def shares_over_time(title: str, table: pd.DataFrame, unit: str, marks: list[tuple[pd.Timestamp, str]]) -> OverTime:
+    """Args:
+    table: columns `start`, `share`, `low`, `high`, `n` and, if there is one, `unusual` (bool).
+    marks: times to mark, and what happened.
+    """
+    ticks = _percents(float(table["low"].min()), float(table["high"].max()))
+    x = _places(table["start"], unit)
+
+    def y(share: float) -> float:
+        return _height(share, ticks[0], ticks[-1])
+
+    dots = [
+        Dot(
+            x(row["start"]),
+            y(row["share"]),
+            y(row["low"]),
+            y(row["high"]),
+            f"{row['start']:{FORMATS[unit]}}: {row['share']:.1%} of {row['n']:,}, {row['low']:.1%} to {row['high']:.1%}",
+            bool(row.get("unusual", False)),
+        )
+        for row in table.to_dict("records")
+    ]
+    return OverTime(
+        title,
+        "M" + "L".join(f"{dot.x} {dot.y}" for dot in dots),
+        dots,
+        _time_ticks(table["start"], unit, x),
+        [(y(tick), f"{tick:.0%}") for tick in ticks],
+        marks=[(x(when), text) for when, text in marks if table["start"].min() <= when],
+    )
+
+
+def counts_over_time(title: str, start: pd.Series, values: pd.Series, unit: str, noun: str) -> OverTime:
+    """Bars, one a stretch of time."""
+    ticks = chart.round_numbers(0.0, float(values.max()) or 1.0)
+    x = _places(start, unit)
+    width = max(round(0.7 * (x.step), 1), 1.0)
+    bars = [
+        (round(x(when) - width / 2, 1), y, width, round(BOTTOM - y, 1), f"{when:{FORMATS[unit]}}: {value:,.0f} {noun}")
+        for when, value in zip(start, values, strict=True)
+        for y in [_height(value, 0.0, ticks[-1])]
+    ]
+    y_ticks = [(_height(tick, 0.0, ticks[-1]), f"{tick:,.0f}") for tick in ticks]
+    return OverTime(title, "", [], _time_ticks(start, unit, x), y_ticks, bars)
+
+
+def lines_over_time(title: str, start: pd.Series, values: pd.DataFrame, unit: str) -> list[tuple[str, str, float]]:
+    """Paths of some columns on one scale from 0: (name, path, height of its end)."""
+    top = chart.round_numbers(0.0, float(values.max(axis=None)) or 1.0)[-1]
+    x = _places(start, unit)
+    return [
+        (
+            str(name),
+            "M" + "L".join(f"{x(when)} {_height(value, 0.0, top)}" for when, value in zip(start, column, strict=True)),
+            _height(column.iloc[-1], 0.0, top),
+        )
+        for name, column in values.items()
+    ]
+
+
+def rows(title: str, table: pd.DataFrame, *, name: str, share: str = "share", low: str = "low", high: str = "high", n: str = "n") -> Rows:
+    """One row of `table` below the other; the arguments name its columns."""
+    ends = table[[low, high]]
+    ticks = _percents(float(ends.min(axis=None)), float(ends.max(axis=None)))
+
+    def x(value: float) -> float:
+        return round(NAME + (EDGE - NAME) * (value - ticks[0]) / (ticks[-1] - ticks[0]), 1)
+
+    found = []
+    for number, row in enumerate(table.to_dict("records")):
+        y = TOP + ROW * number + ROW / 2
+        text = f"{row[name]}: {row[share]:.1%} of {row[n]:,}, {row[low]:.1%} to {row[high]:.1%}"
+        dot = Dot(x(row[share]), y, x(row[low]), x(row[high]), text)
+        found.append((_short(str(row[name])), dot, f"{row[share]:.0%}, n = {row[n]:,}"))
+    return Rows(title, found, [(x(tick), f"{tick:.0%}") for tick in ticks], TOP + ROW * len(table))
+
+
+class _Places:
+    """Where a time lies between the edges of a plot, each stretch in the middle of its room."""
+
+    def __init__(self, start: pd.Series, unit: str):
+        length = {"hour": pd.Timedelta(hours=1), "day": pd.Timedelta(days=1), "week": pd.Timedelta(days=7)}[unit]
+        self._first = start.min()
+        self._length = length
+        self._number = round((start.max() - self._first) / length) + 1
+        self.step = (RIGHT - LEFT) / self._number
+
+    def __call__(self, when: pd.Timestamp) -> float:
+        return round(LEFT + self.step * ((when - self._first) / self._length + 0.5), 1)
+
+
+def _places(start: pd.Series, unit: str) -> _Places:
+    return _Places(start, unit)
+
+
+def _time_ticks(start: pd.Series, unit: str, x: _Places) -> list[tuple[float, str]]:
+    step = -(-len(start) // MOST_TICKS)
+    return [(x(when), f"{when:{FORMATS[unit]}}") for when in start[::step]]
+
+
+def _percents(low: float, high: float) -> list[float]:
+    """Round shares that enclose both, none beyond 0 and 1."""
+    found = [tick for tick in chart.round_numbers(low, high) if 0 <= tick <= 1]
+    return found if len(found) > 1 else [0.0, 0.5, 1.0]
+
+
+def _height(value: float, low: float, high: float) -> float:
+    return round(BOTTOM - (BOTTOM - TOP) * (value - low) / (high - low), 1)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LETTERS else name[: LETTERS - 1] + "…"
