@@ -59,7 +59,7 @@ def shares_over_time(title: str, table: pd.DataFrame, unit: str, marks: list[tup
     marks: times to mark, and what happened.
     """
     ticks = _percents(float(table["low"].min()), float(table["high"].max()))
-    x = _places(table["start"], unit)
+    x = _Places(table["start"], unit)
 
     def y(share: float) -> float:
         return _height(share, ticks[0], ticks[-1])
@@ -81,15 +81,15 @@ def shares_over_time(title: str, table: pd.DataFrame, unit: str, marks: list[tup
         dots,
         _time_ticks(table["start"], unit, x),
         [(y(tick), f"{tick:.0%}") for tick in ticks],
-        marks=[(x(when), text) for when, text in marks if table["start"].min() <= when],
+        marks=[(x.moment(when), text) for when, text in marks if table["start"].min() <= when],
     )
 
 
 def counts_over_time(title: str, start: pd.Series, values: pd.Series, unit: str, noun: str) -> OverTime:
     """Bars, one a stretch of time."""
     ticks = chart.round_numbers(0.0, float(values.max()) or 1.0)
-    x = _places(start, unit)
-    width = max(round(0.7 * (x.step), 1), 1.0)
+    x = _Places(start, unit)
+    width = max(round(0.7 * x.step, 1), 1.0)
     bars = [
         (round(x(when) - width / 2, 1), y, width, round(BOTTOM - y, 1), f"{when:{FORMATS[unit]}}: {value:,.0f} {noun}")
         for when, value in zip(start, values, strict=True)
@@ -99,22 +99,13 @@ def counts_over_time(title: str, start: pd.Series, values: pd.Series, unit: str,
     return OverTime(title, "", [], _time_ticks(start, unit, x), y_ticks, bars)
 
 
-def lines_over_time(title: str, start: pd.Series, values: pd.DataFrame, unit: str) -> list[tuple[str, str, float]]:
-    """Paths of some columns on one scale from 0: (name, path, height of its end)."""
-    top = chart.round_numbers(0.0, float(values.max(axis=None)) or 1.0)[-1]
-    x = _places(start, unit)
-    return [
-        (
-            str(name),
-            "M" + "L".join(f"{x(when)} {_height(value, 0.0, top)}" for when, value in zip(start, column, strict=True)),
-            _height(column.iloc[-1], 0.0, top),
-        )
-        for name, column in values.items()
-    ]
+def rows(title: str, table: pd.DataFrame, *, name: str, of: str = "") -> Rows:
+    """One row of `table` below the other.
 
-
-def rows(title: str, table: pd.DataFrame, *, name: str, share: str = "share", low: str = "low", high: str = "high", n: str = "n") -> Rows:
-    """One row of `table` below the other; the arguments name its columns."""
+    Args:
+      table: the columns `name`, `share`, `low`, `high`, `n`; or, for `of`, that name itself, and `of`_low and so on.
+    """
+    share, low, high, n = (of, f"{of}_low", f"{of}_high", f"{of}_n") if of else ("share", "low", "high", "n")
     ends = table[[low, high]]
     ticks = _percents(float(ends.min(axis=None)), float(ends.max(axis=None)))
 
@@ -140,12 +131,11 @@ class _Places:
         self._number = round((start.max() - self._first) / length) + 1
         self.step = (RIGHT - LEFT) / self._number
 
-    def __call__(self, when: pd.Timestamp) -> float:
-        return round(LEFT + self.step * ((when - self._first) / self._length + 0.5), 1)
+    def __call__(self, start: pd.Timestamp) -> float:
+        return self.moment(start + self._length / 2)
 
-
-def _places(start: pd.Series, unit: str) -> _Places:
-    return _Places(start, unit)
+    def moment(self, when: pd.Timestamp) -> float:
+        return round(LEFT + self.step * ((when - self._first) / self._length), 1)
 
 
 def _time_ticks(start: pd.Series, unit: str, x: _Places) -> list[tuple[float, str]]:

@@ -75,16 +75,13 @@ def _expected(report: Report) -> list[Finding]:
 def _unusual(report: Report) -> list[Finding]:
     table = report["accuracy_over_time"]
     mean = report["accuracy"].set_index("measure")["share"].get("right", float("nan"))
-    return [
-        Finding(
-            BAD if row["share"] < mean else GOOD,
-            "accuracy",
-            f"On {row['start']:{WEEKDAYS[report.unit]}} only {row['share']:.0%} were right ({_between(row)}, n = {row['n']})."
-            if row["share"] < mean
-            else f"On {row['start']:{WEEKDAYS[report.unit]}} {row['share']:.0%} were right ({_between(row)}, n = {row['n']}).",
-        )
-        for row in table[table["unusual"]].to_dict("records")
-    ]
+    found = []
+    for row in table[table["unusual"]].to_dict("records"):
+        kind, only = (BAD, "only ") if row["share"] < mean else (GOOD, "")
+        when = f"{row['start']:{WEEKDAYS[report.unit]}}"
+        text = f"On {when} {only}{row['share']:.0%} were right ({_between(row)}, n = {row['n']})."
+        found.append(Finding(kind, "accuracy", text))
+    return found
 
 
 def _drift(report: Report) -> list[Finding]:
@@ -136,9 +133,9 @@ def _weak(report: Report) -> list[Finding]:
     weak = table.loc[table["says"].str.contains("weak|never|staged"), "label"].tolist()
     if not weak:
         return []
-    noun = "class is" if len(weak) == 1 else "classes are"
     some = _listed(weak[:SHOWN]) + (" and others" if len(weak) > SHOWN else "")
-    return [Finding(BAD, "classes", f"{len(weak)} of {len(table)} {noun} weak, wholly staged or never shown: {some}.")]
+    verb = "is" if len(weak) == 1 else "are"
+    return [Finding(BAD, "classes", f"Of {len(table)} classes {len(weak)} {verb} weak, wholly staged or never shown: {some}.")]
 
 
 def _effort(report: Report) -> list[Finding]:
