@@ -11,7 +11,9 @@ from pipeline.errors import UsageError
 
 def add(verb: Verb) -> None:
     command = verb("audit", audit, "draw served pictures by chance, and record what people say of the answers")
-    command.add_argument("--draw", type=int, metavar="NUMBER", help="draw so many of what was served since the last draw")
+    command.add_argument(
+        "--draw", type=int, metavar="NUMBER", help="draw so many of what was served since the last draw"
+    )
     command.add_argument("--sheet", type=Path, metavar="CSV", help="write what waits as a table to fill")
     command.add_argument("--take", type=Path, metavar="CSV", help="record the verdicts of a filled table")
     command.add_argument(
@@ -62,7 +64,9 @@ def audit(args: argparse.Namespace) -> int:
     if args.verdict:
         request, _, position = args.verdict[0].partition(":")
         if position and not position.isdigit():
-            raise UsageError(f"'{position}' is no picture's number", where=args.verdict[0], mend="REQUEST:0 is the first")
+            raise UsageError(
+                f"'{position}' is no picture's number", where=args.verdict[0], mend="REQUEST:0 is the first"
+            )
         said = {"request_id": request, "position": position or "0", "verdict": args.verdict[1]}
         said |= {"truth": args.truth, "note": args.note}
         evaluations.record(engine, [said], by=args.by or user(), at=microseconds_now())
@@ -90,7 +94,9 @@ def report(args: argparse.Namespace) -> int:
     if args.json:
         return answer(args, reporting.as_dict(told), "")
     lines = [f"{finding.kind:>4}  {finding.text}" for finding in reports.findings.of(told)]
-    lines += [f"look at {args.out.resolve().as_uri()}" + (f", and {len(files) - 1} tables in {args.csv}" if args.csv else "")]
+    lines += [
+        f"look at {args.out.resolve().as_uri()}" + (f", and {len(files) - 1} tables in {args.csv}" if args.csv else "")
+    ]
     return answer(args, {}, "\n".join(lines))
 
 

@@ -1,4 +1,4 @@
-"""Plots of shares and counts as plain geometry, in SVG units: over time, and one below the other; `serving.html` draws."""
+"""Plots of shares and counts as plain geometry, in SVG units, over time or a row each; `serving.html` draws them."""
 
 from dataclasses import dataclass, field
 
@@ -70,7 +70,7 @@ def shares_over_time(title: str, table: pd.DataFrame, unit: str, marks: list[tup
             y(row["share"]),
             y(row["low"]),
             y(row["high"]),
-            f"{row['start']:{FORMATS[unit]}}: {row['share']:.1%} of {row['n']:,}, {row['low']:.1%} to {row['high']:.1%}",
+            _said(f"{row['start']:{FORMATS[unit]}}", *(row[name] for name in ("share", "n", "low", "high"))),
             bool(row.get("unusual", False)),
         )
         for row in table.to_dict("records")
@@ -80,7 +80,7 @@ def shares_over_time(title: str, table: pd.DataFrame, unit: str, marks: list[tup
         "M" + "L".join(f"{dot.x} {dot.y}" for dot in dots),
         dots,
         _time_ticks(table["start"], unit, x),
-        [(y(tick), f"{tick:.0%}") for tick in ticks],
+        [(y(tick), f"{100 * tick:g}%") for tick in ticks],
         marks=[(x.moment(when), text) for when, text in marks if table["start"].min() <= when],
     )
 
@@ -115,10 +115,10 @@ def rows(title: str, table: pd.DataFrame, *, name: str, of: str = "") -> Rows:
     found = []
     for number, row in enumerate(table.to_dict("records")):
         y = TOP + ROW * number + ROW / 2
-        text = f"{row[name]}: {row[share]:.1%} of {row[n]:,}, {row[low]:.1%} to {row[high]:.1%}"
+        text = _said(row[name], row[share], row[n], row[low], row[high])
         dot = Dot(x(row[share]), y, x(row[low]), x(row[high]), text)
         found.append((_short(str(row[name])), dot, f"{row[share]:.0%}, n = {row[n]:,}"))
-    return Rows(title, found, [(x(tick), f"{tick:.0%}") for tick in ticks], TOP + ROW * len(table))
+    return Rows(title, found, [(x(tick), f"{100 * tick:g}%") for tick in ticks], TOP + ROW * len(table))
 
 
 class _Places:
@@ -141,6 +141,10 @@ class _Places:
 def _time_ticks(start: pd.Series, unit: str, x: _Places) -> list[tuple[float, str]]:
     step = -(-len(start) // MOST_TICKS)
     return [(x(when), f"{when:{FORMATS[unit]}}") for when in start[::step]]
+
+
+def _said(name: object, share: float, n: int, low: float, high: float) -> str:
+    return f"{name}: {share:.1%} of {n:,}, {low:.1%} to {high:.1%}"
 
 
 def _percents(low: float, high: float) -> list[float]:

@@ -7,6 +7,7 @@ with the scores for the shares that are right).
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,20 @@ NEVER_SURE = 0.05  # a score is not trusted beyond this: a stratum of sure answe
 CHUNK = 50_000
 KEYS = 500  # in one condition
 LATEST = re.compile(r"\d+-(\d+) ")
-QUEUE = ["request_id", "position", "at", "path", "sha256", "model", "version", "label", "score", "shown", "top_labels", "top_scores"]
+QUEUE = [
+    "request_id",
+    "position",
+    "at",
+    "path",
+    "sha256",
+    "model",
+    "version",
+    "label",
+    "score",
+    "shown",
+    "top_labels",
+    "top_scores",
+]
 
 
 @dataclass(frozen=True)
@@ -36,13 +50,14 @@ class Draw:
     strata: pd.DataFrame
 
 
-def draw(engine: sa.Engine, number: int, *, at: int, dry_run: bool = False) -> Draw:
-    """Draws answered transactions whose picture was kept, from those recorded since the last draw.
+def draw(engine: sa.Engine, number: int, *, at: int, known: Collection[str] = (), dry_run: bool = False) -> Draw:
+    """Draws answered transactions whose picture can be shown, from those recorded since the last draw.
 
     The same log draws the same ones.
 
     Args:
       at: now, in microseconds since 1970.
+      known: content hashes of pictures that are at hand although the service has not kept them.
       dry_run: only say what would be drawn.
 
     Raises:
@@ -50,7 +65,7 @@ def draw(engine: sa.Engine, number: int, *, at: int, dry_run: bool = False) -> D
     """
     with reading(engine).connect() as connection:
         last = _last_frame(connection)
-        frame = _frame(connection, last)
+        frame = _frame(connection, last, known)
     if frame.empty:
         return Draw(0, 0, pd.DataFrame(columns=["stratum", "population", "drawn", "probability"]))
     frame["stratum"] = _strata(frame)
@@ -67,14 +82,15 @@ def draw(engine: sa.Engine, number: int, *, at: int, dry_run: bool = False) -> D
 
 
 def allocate(population: np.ndarray, score: np.ndarray, number: int) -> np.ndarray:
-    """How many (H,) of `number` to draw from each stratum; every one has `LEAST`, or all that it has.
+    """How many (H,) of `number` to draw from each stratum; every one has `LEAST` or, where `number`
+    does not allow that, one at least.
 
     Args:
       population: transactions of each stratum (H,).
       score: their mean scores (H,), for the share that is right.
     """
     spread = np.sqrt(np.clip(score, NEVER_SURE, 1 - NEVER_SURE) * (1 - np.clip(score, NEVER_SURE, 1 - NEVER_SURE)))
-    found = np.minimum(population, LEAST)
+    found = np.minimum(population, np.clip(number // len(population), 1, LEAST))
     while (left := number - int(found.sum())) > 0 and (open_ := found < population).any():
         wanted = np.where(open_, population * spread, 0.0)
         exact = found + left * wanted / wanted.sum()
@@ -112,16 +128,18 @@ def _last_frame(connection: sa.Connection) -> int:
     return max((int(match[1]) for match in found if match), default=0)
 
 
-def _frame(connection: sa.Connection, last: int) -> pd.DataFrame:
-    columns = [transactions.c.id, transactions.c.version, transactions.c.score]
-    answered = (transactions.c.status == 200) & (transactions.c.path != "")
-    query = sa.select(*columns).where(answered & (transactions.c.id > last)).order_by(transactions.c.id)
-    result = connection.execution_options(yield_per=CHUNK).execute(query)
-    parts = [
-        pd.DataFrame(rows, columns=["id", "version", "score"]).astype({"version": "category", "score": "float32"})
-        for rows in result.partitions()
-    ]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["id", "version", "score"])
+def _frame(connection: sa.Connection, last: int, known: Collection[str]) -> pd.DataFrame:
+    names = ["id", "version", "score", "sha256", "path"]
+    query = sa.select(*(transactions.c[name] for name in names)).order_by(transactions.c.id)
+    query = query.where((transactions.c.status == 200) & (transactions.c.id > last))
+    query = query if known else query.where(transactions.c.path != "")
+    parts = [pd.DataFrame(columns=names[:3])]
+    for rows in connection.execution_options(yield_per=CHUNK).execute(query).partitions():
+        part = pd.DataFrame(rows, columns=names)
+        part = part[(part["path"] != "") | part["sha256"].isin(known)]
+        parts.append(part[names[:3]].astype({"version": "category", "score": "float32"}))
+    found = pd.concat(parts[1:] or parts, ignore_index=True)
+    return found.astype({"version": "category"})
 
 
 def _strata(frame: pd.DataFrame) -> pd.Series:

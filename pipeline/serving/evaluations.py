@@ -54,7 +54,7 @@ def write_sheet(path: Path, engine: sa.Engine) -> int:
 
 
 def take_sheet(path: Path, engine: sa.Engine, *, by: str, at: int) -> tuple[int, int]:
-    """Records the verdicts of a filled table; rows without one are left open. What was drawn in an audit counts as such.
+    """Records the verdicts of a filled table; rows without one are left open. What an audit has drawn counts as such.
 
     Returns:
       How many of the audit, and how many others.

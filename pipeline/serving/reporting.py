@@ -46,11 +46,10 @@ def html(report: Report) -> str:
 def write(report: Report, out: Path, csv: Path | None = None) -> list[Path]:
     """Writes the page and, if a folder is given, each table as NAME.csv; returns the files."""
     write_text(html(report), out)
-    written = [out]
-    for name, table in report.tables.items() if csv else ():
-        write_csv(table, csv / f"{name}.csv")
-        written.append(csv / f"{name}.csv")
-    return written
+    tables = {csv / f"{name}.csv": table for name, table in report.tables.items()} if csv else {}
+    for path, table in tables.items():
+        write_csv(table, path)
+    return [out, *tables]
 
 
 def as_dict(report: Report) -> dict[str, Any]:
@@ -79,7 +78,11 @@ def log(report: Report, page: Path) -> str:
         "serving/right over time": report["accuracy_over_time"].set_index("start")["share"],
         "serving/pictures over time": report["use"].set_index("start")["pictures"],
     }
-    tags = {"versions": ", ".join(report.releases), "since": report.since.isoformat(), "until": report.until.isoformat()}
+    tags = {
+        "versions": ", ".join(report.releases),
+        "since": report.since.isoformat(),
+        "until": report.until.isoformat(),
+    }
     name = f"{report.since:%Y-%m-%d} to {report.until:%Y-%m-%d}"
     return tracking.log_serving(name, metrics, curves, [page], tags)
 

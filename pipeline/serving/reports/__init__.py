@@ -1,9 +1,9 @@
 """What the transaction log tells: tables for people, pages and notebooks.
 
-    from pipeline.serving import reports
+from pipeline.serving import reports
 
-    told = reports.load("sqlite:///data/serving/transactions.sqlite", since="2026-03-01")
-    told["accuracy_by_version"]
+told = reports.load("sqlite:///data/serving/transactions.sqlite", since="2026-03-01")
+told["accuracy_by_version"]
 """
 
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class Workspace:
       cost_per_hour: of a reviewer.
     """
 
-    labels: pd.DataFrame | None = None
+    labels: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["by", "at", "model"], dtype="str"))
     board: pd.DataFrame | None = None
     thresholds: dict[str, float] = field(default_factory=dict)
     ledger: list[dict[str, Any]] = field(default_factory=list)
@@ -49,8 +49,8 @@ class Report:
       unit: hour, day or week: what tables over time tell by.
       releases: the versions that served, the first first.
       tables: use, clients, versions, peaks, refusals, accuracy, accuracy_over_time, accuracy_by_version,
-        accuracy_by_band, accuracy_by_class, verdicts, expected, versus, shadow, asked_for, drift, effort, labels, audits,
-        capabilities, design.
+        accuracy_by_band, accuracy_by_class, verdicts, expected, versus, shadow, asked_for, drift, effort, labels,
+        audits, capabilities, design.
     """
 
     since: pd.Timestamp
@@ -70,7 +70,7 @@ def load(
     until: str | datetime | None = None,
     confidence: float = CONFIDENCE,
     reference_days: float = REFERENCE_DAYS,
-    workspace: Workspace = Workspace(),  # noqa: B008
+    workspace: Workspace = Workspace(),
 ) -> Report:
     """Reads a store and returns all that is told of it.
 
@@ -131,7 +131,7 @@ def tell(log: Log, where: object, *, confidence: float, reference_days: float, w
             units, design, said, newest["classes"] if newest else [], confidence=confidence
         ),
         "effort": effort.per_round(workspace.ledger, cost_per_hour=workspace.cost_per_hour),
-        "labels": pd.DataFrame() if workspace.labels is None else effort.labels_by_month(workspace.labels),
+        "labels": effort.labels_by_month(workspace.labels),
         "audits": effort.audit_effort(said),
         "design": design.reset_index(),
     }

@@ -1,7 +1,7 @@
-"""How right the served model is: from the random audit alone. Complaints and chosen pictures are shown apart.
+"""How right the served model is, from the random audit alone; complaints and chosen pictures are shown apart.
 
-A person's verdict is right, wrong, not-in-classes or unusable. An unusable picture has no right answer, and is left out;
-one of a class that the model lacks is never right, whatever it says.
+A person's verdict is right, wrong, not-in-classes or unusable. An unusable picture has no right answer, and is left
+out; one of a class that the model lacks is never right, whatever it says.
 """
 
 import numpy as np
@@ -124,9 +124,7 @@ def by_class(units: pd.DataFrame, design: pd.DataFrame, *, confidence: float) ->
     named = usable[usable["in_classes"] & (usable["truth"] != "")]
     parts = {
         "said": estimates.shares(usable, design, ["label"], confidence=confidence),
-        "found": estimates.shares(
-            named.assign(label=named["truth"]), design, ["label"], confidence=confidence
-        ),
+        "found": estimates.shares(named.assign(label=named["truth"]), design, ["label"], confidence=confidence),
     }
     tables = [
         table.set_index("label")[["share", "n", "low", "high"]].rename(
@@ -155,7 +153,7 @@ def against_expected(by_version: pd.DataFrame, releases: pd.DataFrame, *, confid
 
     Args:
       by_version: as above.
-      releases: as `Log.releases`; `expected` holds `sets`: for each, `n` and `top1`.
+      releases: as `Log.releases`; `expected` has `n` and `top1` of each set.
 
     Returns:
       A row a model and set: `version`, `set`, `real`, `real_low`, `real_high`, `real_n`, `expected`, `expected_low`,
@@ -166,8 +164,8 @@ def against_expected(by_version: pd.DataFrame, releases: pd.DataFrame, *, confid
     for release in releases.to_dict("records"):
         if release["version"] not in real.index:
             continue
-        for name, figures in (release["expected"].get("sets") or {}).items():
-            if not figures.get("n") or name in ("train", "val"):
+        for name, figures in release["expected"].items():
+            if not figures["n"]:
                 continue
             low, high = intervals.wilson(figures["top1"] * figures["n"], figures["n"], confidence=confidence)
             promised = pd.Series({"share": figures["top1"], "low": float(low), "high": float(high)})
@@ -195,8 +193,8 @@ def not_in_classes(
 
     Returns:
       Columns `label` ("" where nobody named it), `evaluations` (pictures, whichever way they were found), `audited`,
-      `complained`, `share` of the traffic with `low` and `high`, from the audit alone, NaN where it met none; `taken_for`
-      (what the model said most often), `known_now` (the newest model has it, by `newest`, its classes).
+      `complained`, `share` of the traffic with `low` and `high`, from the audit alone, NaN where it met none,
+      `taken_for` (what the model said most often), `known_now` (the newest model has it, by `newest`, its classes).
     """
     said = last_said(evaluations[evaluations["verdict"] == NOT_IN_CLASSES])
     columns = ["label", "evaluations", "audited", "complained", "share", "low", "high", "taken_for", "known_now"]

@@ -24,7 +24,7 @@ def of(
     confidence: float,
 ) -> pd.DataFrame:
     """Args:
-      release: a row of `Log.releases`; `expected` holds `classes`: for each, `n` and `recall` on test and benchmarks.
+      release: a row of `Log.releases`; `expected` has of each set the `classes`, and of each of these `n` and `top1`.
       by_class: in real use, as `accuracy.by_class`, of this model alone.
       thresholds: of classes that have their own; infinite where none is ever shown.
       board: of the library, if it is at hand: `label`, `images`, `staged_share`, `wholly_staged`.
@@ -33,11 +33,10 @@ def of(
       `COLUMNS`, weakest first; `says` why a class is weak: never shown, wholly staged, weak in use, weak on
       test and benchmarks (surely below `WEAK`), or untested; "" for one that is none of it.
     """
-    expected = release["expected"].get("classes") or {}
     table = pd.DataFrame({"label": release["classes"]}).set_index("label")
-    tested = pd.DataFrame.from_dict(expected, orient="index").reindex(table.index)
-    table["tested"] = tested["n"].fillna(0).astype(int) if "n" in tested else 0
-    table["recall"] = tested["recall"].astype(float) if "recall" in tested else np.nan
+    tested = _tested(release["expected"]).reindex(table.index)
+    table["tested"] = tested["n"].fillna(0).astype(int)
+    table["recall"] = tested["right"] / tested["n"]
     table["recall_low"], table["recall_high"] = intervals.wilson(
         table["recall"] * table["tested"], table["tested"], confidence=confidence
     )
@@ -63,3 +62,13 @@ def of(
     worst = table[["real_found", "recall"]].min(axis=1).fillna(1.0)
     order = table.assign(plain=table["says"] == "", worst=worst).sort_values(["plain", "worst"], kind="stable").index
     return table.loc[order].reset_index()[COLUMNS]
+
+
+def _tested(expected: dict[str, Any]) -> pd.DataFrame:
+    """By class, over test and benchmarks together: `n` and `right`."""
+    found = [
+        (label, figures["n"], figures["n"] * figures["top1"])
+        for of_set in expected.values()
+        for label, figures in of_set["classes"].items()
+    ]
+    return pd.DataFrame(found, columns=["label", "n", "right"]).groupby("label").sum()

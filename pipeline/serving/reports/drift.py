@@ -68,7 +68,9 @@ def find(log: pd.DataFrame, unit: str, *, reference_days: float) -> pd.DataFrame
         table.loc[tested, name] = stats.false_discovery_control(table.loc[tested, name], method="by")
     significant = table["psi_p"] < ALPHA
     large, noticed = significant & (table["psi"] >= LARGE), significant & (table["psi"] >= NOTICED)
-    table = table.assign(drift=np.select([large, noticed], ["large", "noticeable"], ""), start=periods.times(table["start"]))
+    table = table.assign(
+        drift=np.select([large, noticed], ["large", "noticeable"], ""), start=periods.times(table["start"])
+    )
     return table.sort_values(["version", "feature", "start"], ignore_index=True)[COLUMNS]
 
 
@@ -97,7 +99,9 @@ def _compare(feature: str, reference: pd.Series, now: pd.Series) -> dict[str, ob
         told |= {"reference": str(reference.mode().iloc[0]), "now": str(now.mode().iloc[0])}
     else:
         edges = np.unique(np.quantile(reference, np.linspace(0, 1, BINS + 1)[1:-1]))
-        counts = [np.bincount(np.searchsorted(edges, v, side="left"), minlength=len(edges) + 1) for v in (reference, now)]
+        counts = [
+            np.bincount(np.searchsorted(edges, v, side="left"), minlength=len(edges) + 1) for v in (reference, now)
+        ]
         samples = [v.sample(MOST, random_state=0) if len(v) > MOST else v for v in (reference, now)]
         ks = stats.ks_2samp(*samples, method="asymp")
         told |= {"ks": float(ks.statistic), "ks_p": float(ks.pvalue)}

@@ -2,7 +2,18 @@
 
 import pandas as pd
 
-LEDGER = ["round", "set", "labelled", "minutes", "cost", "gain", "per_100_images", "per_hour", "cost_per_point", "exact"]
+LEDGER = [
+    "round",
+    "set",
+    "labelled",
+    "minutes",
+    "cost",
+    "gain",
+    "per_100_images",
+    "per_hour",
+    "cost_per_point",
+    "exact",
+]
 
 
 def per_round(ledger: list[dict[str, object]], *, cost_per_hour: float) -> pd.DataFrame:

@@ -1,10 +1,10 @@
 """Shares of all transactions, estimated from those that were drawn by stratum and evaluated, with intervals.
 
-Within a stratum every transaction had the same chance, and the queue is in random order, so that those evaluated so far
-are a simple random sample of it: each stands for population / evaluated transactions. A share is the ratio of two such
-weighted sums (Hajek 1971), for a part of the transactions as for all; its variance is linearised within the strata, with
-the correction for finite populations (Sarndal, Swensson, Wretman 1992, sections 5.7 and 10.3). The interval is Wilson's
-at the effective sample size (Kott, Carr 2001), which holds near 0 and 1, where the normal one does not.
+Within a stratum every transaction had the same chance, and the queue is in random order, so that those evaluated so
+far are a simple random sample of it: each stands for population / evaluated transactions. A share is the ratio of two
+such weighted sums (Hajek 1971), for a part of the transactions as for all; its variance is linearised within strata,
+with the correction for finite populations (Sarndal, Swensson, Wretman 1992, chapters 5 and 10). The interval is
+Wilson's at the effective sample size (Korn, Graubard 1998), which holds near 0 and 1, where the normal one does not.
 """
 
 from collections.abc import Sequence
@@ -85,7 +85,7 @@ def mean(units: pd.DataFrame, design: pd.DataFrame, of: str, *, confidence: floa
 
 
 def difference(first: pd.Series, second: pd.Series) -> tuple[float, float, float]:
-    """Second less first of two independent rows of `shares`: the difference, low and high (Newcombe 1998, method 10)."""
+    """Second less first of two independent rows of `shares`: the difference, low, high (Newcombe 1998, method 10)."""
     gain = second["share"] - first["share"]
     low = gain - np.hypot(second["share"] - second["low"], first["high"] - first["share"])
     high = gain + np.hypot(second["high"] - second["share"], first["share"] - first["low"])

@@ -42,14 +42,20 @@ def of(report: Report) -> list[Finding]:
 def _accuracy(report: Report) -> list[Finding]:
     table = report["accuracy"].set_index("measure")
     if "right" not in table.index:
-        text = "Nobody has judged a random sample of the answers yet, so that how right they are is not known: `wallaby audit`."
+        text = (
+            "How right the answers are is not known: nobody has judged a random sample of them yet (`wallaby audit`)."
+        )
         return [Finding(BAD, "accuracy", text)]
     row = table.loc["right"]
     text = f"{row['share']:.0%} of all usable pictures are named right ({_between(row)}, {row['n']} judged"
-    text += f"; {_between(table.loc['right when shown'])} of the answers shown)." if "right when shown" in table.index else ")."
+    text += (
+        f"; {_between(table.loc['right when shown'])} of the answers shown)."
+        if "right when shown" in table.index
+        else ")."
+    )
     few = " That is too few to build on: judge more." if row["n"] < FEW else ""
     complaints = report["verdicts"].loc[report["verdicts"]["source"] != AUDIT, "evaluations"].sum()
-    found = [Finding(NOTE, "accuracy", text + few)]
+    found = [Finding(NOTE, "accuracy", f"{text}).{few}")]
     if complaints:
         text = f"{complaints:,} complaints and chosen pictures are no part of that figure: people report what is wrong."
         found.append(Finding(NOTE, "accuracy", text))
@@ -60,8 +66,8 @@ def _expected(report: Report) -> list[Finding]:
     found = []
     newest = report["expected"][report["expected"]["version"] == (report.releases or [""])[-1]]
     for row in newest.to_dict("records"):
-        promise = f"{row['expected']:.0%} on {row['set']} (n = {row['expected_n']})"
-        says = f"{row['version']} names {row['real']:.0%} of the pictures of its classes (n = {row['real_n']}); {promise} was promised"
+        says = f"{row['version']} names {row['real']:.0%} of the pictures of its classes (n = {row['real_n']});"
+        says += f" {row['expected']:.0%} was promised by {row['set']} (n = {row['expected_n']})"
         if row["high"] < 0:
             points = f"{-100 * row['difference']:.0f} points less, at least {-100 * row['high']:.0f}"
             found.append(Finding(BAD, "expected", f"{says}: {points}."))
@@ -135,7 +141,11 @@ def _weak(report: Report) -> list[Finding]:
         return []
     some = _listed(weak[:SHOWN]) + (" and others" if len(weak) > SHOWN else "")
     verb = "is" if len(weak) == 1 else "are"
-    return [Finding(BAD, "classes", f"Of {len(table)} classes {len(weak)} {verb} weak, wholly staged or never shown: {some}.")]
+    return [
+        Finding(
+            BAD, "classes", f"Of {len(table)} classes {len(weak)} {verb} weak, wholly staged or never shown: {some}."
+        )
+    ]
 
 
 def _effort(report: Report) -> list[Finding]:

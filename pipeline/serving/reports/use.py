@@ -56,7 +56,7 @@ def peaks(log: pd.DataFrame) -> pd.DataFrame:
     first = (log["position"] == 0).to_numpy()
     at = log["at"].to_numpy(np.int64)
     for name, length in {"second": periods.SECOND, "minute": 60 * periods.SECOND, "hour": periods.HOUR}.items():
-        start, pictures = np.unique(at // length, return_counts=True)
+        pictures = np.unique(at // length, return_counts=True)[1]
         begun, requests = np.unique(at[first] // length, return_counts=True)
         if len(begun):
             best = int(requests.argmax())
@@ -68,18 +68,19 @@ def peaks(log: pd.DataFrame) -> pd.DataFrame:
 def refusals(log: pd.DataFrame) -> pd.DataFrame:
     """Columns `status` (of HTTP), `pictures`, `share`, of what was not answered."""
     counts = log.loc[log["status"] != ANSWERED, "status"].value_counts().sort_index()
-    return counts.rename("pictures").rename_axis("status").reset_index().assign(share=counts.to_numpy() / max(len(log), 1))
+    return (
+        counts.rename("pictures").rename_axis("status").reset_index().assign(share=counts.to_numpy() / max(len(log), 1))
+    )
 
 
 def _figures(log: pd.DataFrame, by: np.ndarray | pd.Series) -> pd.DataFrame:
     answered = log["status"] == ANSWERED
     rows = pd.DataFrame({"first": log["position"] == 0, "refused": ~answered, "shown": log["shown"].where(answered)})
     rows["shown"] = rows["shown"].astype("float32")
-    grouped = rows.groupby(np.asarray(by) if isinstance(by, np.ndarray) else by, observed=True)
+    grouped = rows.groupby(by, observed=True)
     found = grouped.agg(
         pictures=("first", "size"), requests=("first", "sum"), refused=("refused", "sum"), shown=("shown", "mean")
     )
     latency = log["latency_ms"].where(answered)
-    slow = latency.groupby(np.asarray(by) if isinstance(by, np.ndarray) else by, observed=True)
-    quantiles = slow.quantile(list(QUANTILES.values())).unstack()
+    quantiles = latency.groupby(by, observed=True).quantile(list(QUANTILES.values())).unstack()
     return found.assign(**{name: quantiles[level] for name, level in QUANTILES.items()})

@@ -1,5 +1,7 @@
 """The newest model against the one before: on the same weeks, or as a shadow on the same pictures."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 
@@ -31,23 +33,21 @@ def served(
     """
     usable = units[units["usable"]]
     usable = usable.assign(start=periods.of(usable["at"], unit))
-    rows = []
-    for before, after in zip(versions, versions[1:], strict=False):
+    found = []
+    for before, after in itertools.pairwise(versions):
         own = [usable[usable["version"] == version] for version in (before, after)]
         if not len(own[0]) or not len(own[1]):
             continue
         common = np.intersect1d(own[0]["start"], own[1]["start"])
-        pairs = [_pair(*(rows[rows["start"] == start] for rows in own), design, confidence) for start in common]
+        pairs = [_pair([rows[rows["start"] == start] for rows in own], design, confidence) for start in common]
         if pairs:
-            rows.append({"before": before, "after": after, "basis": SAME_TIME.format(unit=unit), **_pooled(pairs)})
-        whole = _pair(*own, design, confidence)
-        rows.append({"before": before, "after": after, "basis": OTHER_TIME, **whole})
-    return pd.DataFrame(rows, columns=COLUMNS)
+            found.append({"before": before, "after": after, "basis": SAME_TIME.format(unit=unit), **_pooled(pairs)})
+        whole = _pair(own, design, confidence)
+        found.append({"before": before, "after": after, "basis": OTHER_TIME, **whole})
+    return pd.DataFrame(found, columns=COLUMNS)
 
 
-def shadowed(
-    units: pd.DataFrame, shadows: pd.DataFrame, design: pd.DataFrame, *, confidence: float
-) -> pd.DataFrame:
+def shadowed(units: pd.DataFrame, shadows: pd.DataFrame, design: pd.DataFrame, *, confidence: float) -> pd.DataFrame:
     """Each candidate against the model that served, on the audited pictures that both named: `COLUMNS`.
 
     Whether the candidate was right follows from the picture's true class. Where the model that served was wrong and
@@ -76,8 +76,8 @@ def shadowed(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _pair(before: pd.DataFrame, after: pd.DataFrame, design: pd.DataFrame, confidence: float) -> dict[str, float]:
-    first, second = (estimates.shares(rows, design, confidence=confidence).iloc[0] for rows in (before, after))
+def _pair(own: list[pd.DataFrame], design: pd.DataFrame, confidence: float) -> dict[str, float]:
+    first, second = (estimates.shares(rows, design, confidence=confidence).iloc[0] for rows in own)
     gain, low, high = estimates.difference(first, second)
     told = {"n_before": int(first["n"]), "n_after": int(second["n"]), "left_out": 0}
     told |= {"right_before": first["share"], "right_after": second["share"]}
