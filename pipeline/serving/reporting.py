@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import champion, chronicle, config, paths, sections, tracking
+from pipeline import champion, config, paths, sections
 from pipeline.evaluation import thresholds
 from pipeline.files import write_csv, write_text
 from pipeline.library import board, labels
@@ -20,6 +20,8 @@ def workspace(*, cost_per_hour: float) -> Workspace:
     told = Workspace(cost_per_hour=cost_per_hour)
     parts: dict[str, Any] = {}
     if paths.LABELS.exists():
+        from pipeline import chronicle  # here, as below: it brings MLflow along, and tables need it not
+
         parts["labels"] = labels.read(paths.LABELS, list(config.load(sections.Roots).folders))
         parts["ledger"] = chronicle.ledger(chronicle.read(paths.CLASSES), paths.REVIEWS)["ledger"]
     if (paths.CURATED / "board.csv").exists():
@@ -66,6 +68,8 @@ def as_dict(report: Report) -> dict[str, Any]:
 
 def log(report: Report, page: Path) -> str:
     """Tells MLflow: a run in the experiment of served models, with figures, curves and the page; returns its id."""
+    from pipeline import tracking
+
     figures = {f"serving/{row['measure']}": row for row in report["accuracy"].to_dict("records")}
     metrics = {name: row["share"] for name, row in figures.items()}
     metrics |= {f"{name} {end}": row[end] for name, row in figures.items() for end in ("low", "high")}
