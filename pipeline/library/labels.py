@@ -17,6 +17,8 @@ ORIGINS = ["real", "staged", "synthetic"]
 STATUSES = ["ok", "unknown", "bad"]
 UNKNOWN = "unknown"
 CONTROL = "[\x00-\x1f\x85\u2028\u2029]"  # the characters themselves: pyarrow's expressions know no \\u
+BROKEN = re.compile(CONTROL)
+OUTSIDE = re.compile(r"/\.{0,2}(?:/|$)")
 
 
 @dataclass(frozen=True)
@@ -114,22 +116,28 @@ def check_images(images: pd.Series, root_names: list[str], source: object) -> No
       DataError: with file and row, for an empty name or one listed twice, an unknown root, or a path that leaves its
         root.
     """
-    table = images.to_frame("image")
-    _refuse(images == "", table, source, "a row without an image", "name the image, or remove the row")
+    faults = [image_fault(image, root_names) for image in images]
+    for what, mend in filter(None, faults):
+        wrong = pd.Series([fault is not None and fault[0] == what for fault in faults], images.index)
+        _refuse(wrong, images.to_frame("image"), source, what, mend)
     if not images.is_unique:
         image = images[images.duplicated()].iloc[0]
         rows = where(source, images.index, *images.index[images == image][:2])
         raise DataError(f"an image is listed twice: {image}", where=rows, mend="keep one of the rows")
-    _refuse(
-        images.str.contains(CONTROL), table, source, "a line break or control character in a name", "rename the file"
-    )
-    rooted = images.str.startswith(tuple(f"{name}/" for name in root_names))
-    roots = root_of(images[~rooted])
-    for root in roots[~roots.isin(root_names)].head(1):
-        advice = f"{nearest(root, root_names)} (roots in configs/params.yaml)"
-        _refuse(root_of(images) == root, table, source, f"unknown root '{root}'", advice)
-    outside = images.str.contains(r"/\.{0,2}(?:/|$)") | images.isin(root_names)
-    _refuse(outside, table, source, "a path outside its root", "write ROOT/path, without '.' and '..'")
+
+
+def image_fault(image: str, root_names: list[str]) -> tuple[str, str] | None:
+    """What is wrong with a name `ROOT/path`, and how to mend it; None if nothing is."""
+    if not image:
+        return "a row without an image", "name the image, or remove the row"
+    if BROKEN.search(image):
+        return "a line break or control character in a name", "rename the file"
+    root, below, _ = image.partition("/")
+    if root not in root_names:
+        return f"unknown root '{root}'", f"{nearest(root, root_names)} (roots in configs/params.yaml)"
+    if not below or OUTSIDE.search(image):
+        return "a path outside its root", "write ROOT/path, without '.' and '..'"
+    return None
 
 
 def merge(table: pd.DataFrame, incoming: pd.DataFrame) -> Merged:

@@ -99,20 +99,30 @@ def load_bytes(path: Path) -> bytes:
         raise PictureError(f"unreadable: {error.strerror}") from None
 
 
-def decode(data: bytes, *, least_side: int | None = None, max_megapixels: float = MAX_MEGAPIXELS) -> Image.Image:
+def decode(
+    data: bytes,
+    *,
+    least_side: int | None = None,
+    longer_side: int | None = None,
+    max_megapixels: float = MAX_MEGAPIXELS,
+) -> Image.Image:
     """Decodes any picture format to an upright RGB picture; of an animation, its first frame.
 
     Args:
       data: the file's bytes; the format is told from them, never from the file's name.
       least_side: a JPEG may be decoded at a reduced scale, with both sides at least twice this many pixels.
+      longer_side: or with the longer side at least this many pixels, for people's eyes.
       max_megapixels: a larger picture is refused before its pixels are decoded.
 
     Raises:
       PictureError: with the reason.
     """
     picture = _open(data, max_megapixels)
-    if least_side and picture.format == "JPEG":
+    if picture.format == "JPEG" and least_side:
         picture.draft("RGB", (2 * least_side, 2 * least_side))
+    elif picture.format == "JPEG" and longer_side:
+        share = longer_side / max(picture.size)
+        picture.draft("RGB", (math.ceil(share * picture.width), math.ceil(share * picture.height)))
     return _upright(_flat(picture, "RGB"), _orientation(picture))
 
 
@@ -156,7 +166,12 @@ def perceptual_hash(grey: np.ndarray) -> str:
 
 def thumbnail(path: Path, side: int) -> bytes:
     """A JPEG of the upright picture, at most `side` pixels wide and high."""
-    picture = decode(load_bytes(path), least_side=side, max_megapixels=math.inf)
+    return to_thumbnail(load_bytes(path), side)
+
+
+def to_thumbnail(data: bytes, side: int) -> bytes:
+    """As `thumbnail`, from the file's bytes; a JPEG is decoded at the least scale that fills it."""
+    picture = decode(data, longer_side=side, max_megapixels=math.inf)
     picture.thumbnail((side, side))
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=82)

@@ -15,7 +15,7 @@ from pipeline.review.corrections import Guarded
 from pipeline.review.decisions import KEEP, LABEL, SETTLING_RECIPE
 
 REPLACED_COLUMNS = ["decision", "benchmark", *labels.COLUMNS]  # without a status there was no row before
-ANSWER = ["decision", "label"]
+ANSWER = ["decision", "label", "subclass"]
 SAYS = ["image", "by", "tool", "at", *ANSWER]
 
 
@@ -94,7 +94,8 @@ def apply(
     added = _as_rows(ours[ours["new"]]).assign(origin="real")
     changed = _as_rows(ours[ours["newer"]])
     before = rows.loc[changed.index]
-    changed["subclass"] = before["subclass"].where(before["label"] == changed["label"], "")
+    kept = before["subclass"].where(before["label"] == changed["label"], "")
+    changed["subclass"] = changed["subclass"].mask(changed["subclass"] == "", kept)
     result = rows.copy()
     result.loc[changed.index, changed.columns] = changed
     result = pd.concat([result, added]).fillna("").rename_axis("image").reset_index()
@@ -146,7 +147,8 @@ def _restore(
     """Takes undone decisions out of the table, and what they had replaced, too, if that is undone as well."""
     key = ["image", "by", "at"]
     again = pd.MultiIndex.from_frame(undone[key + ANSWER]).isin(pd.MultiIndex.from_frame(holding[key + ANSWER]))
-    wrote = undone[~again].assign(status=undone["decision"].replace({LABEL: "ok"}))[["id", *key, "label", "status"]]
+    wrote = undone[~again].assign(status=undone["decision"].replace({LABEL: "ok"}))
+    wrote = wrote[["id", *key, "label", "subclass", "status"]]
     if wrote.empty:
         return table, set()
     known = replaced[replaced["benchmark"] == ""].drop_duplicates("decision", keep="last").set_index("decision")
@@ -154,9 +156,9 @@ def _restore(
     while True:
         met = rows.loc[rows.index.isin(wrote["image"])].reset_index()
         met = met.merge(wrote, on=key, suffixes=("", "_wrote"))
-        ours = (
-            (met["label"] == met["label_wrote"]) & (met["status"] == met["status_wrote"]) & met["id"].isin(known.index)
-        )
+        same = (met["subclass_wrote"] == "") | (met["subclass"] == met["subclass_wrote"])
+        same &= (met["label"] == met["label_wrote"]) & (met["status"] == met["status_wrote"])
+        ours = same & met["id"].isin(known.index)
         stuck = set(met["image"]) - set(met.loc[ours, "image"])
         met = met[ours].drop_duplicates("image", keep="last")
         if met.empty:
@@ -190,6 +192,7 @@ def _as_rows(said: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "label": said["label"],
+            "subclass": said["subclass"],
             "status": said["decision"].replace({LABEL: "ok"}),
             "by": said["by"],
             "at": said["at"],

@@ -24,18 +24,20 @@ from pipeline.library import labels, tables
 LABEL, UNKNOWN, BAD, KEEP, UNDO = "label", "unknown", "bad", "keep", "undo"
 DECISIONS = [LABEL, UNKNOWN, BAD, KEEP, UNDO]
 COLUMNS = [
-    *("image", "sha256", "decision", "label", "by", "at", "model", "suggested", "recipe"),
+    *("image", "sha256", "decision", "label", "subclass", "by", "at", "model", "suggested", "recipe"),
     *("id", "session", "tool", "seconds", "undoes", "blind"),
 ]  # `blind` comes last and is never empty: a row that ends with it was written whole
 REQUIRED = ["image", "decision", "by", "at"]
 IDENTITY = ["image", "decision", "label", "by", "at", "recipe", "tool", "undoes", "blind"]
+SINCE_THEN = ["subclass"]  # columns that tables of earlier years lack
 YES, NO = "yes", "no"
 CONFLICT_RECIPE, PURGE_RECIPE, SETTLING_RECIPE = "label-conflict", "purge-low", "settle"
 WHEN = re.compile(r"\d{4}-\d\d-\d\d")  # ISO 8601: the later time is the greater text
-ID = r"[\w.-]*"
-SECONDS = r"\d+(?:\.\d*)?"
+ID = re.compile(r"[\w.-]*")
+SECONDS = re.compile(r"(?:\d+(?:\.\d*)?)?")
 SESSION = re.compile(r"\w[\w .@+-]*")
 HEADER = (",".join(COLUMNS) + "\n").encode()
+EARLIER = [name for name in COLUMNS if name not in SINCE_THEN]
 
 
 def read_all(folder: Path, root_names: list[str]) -> pd.DataFrame:
@@ -63,7 +65,7 @@ def read_log(folder: Path, root_names: list[str]) -> pd.DataFrame:
         data = _whole_lines(file.read_bytes(), file)
         if data:
             found.append(tables.parse_csv(data, file, REQUIRED).assign(file=str(file)))
-    log = _checked(found, root_names).drop_duplicates(["id", *IDENTITY], ignore_index=True)
+    log = _checked(found, root_names).drop_duplicates(["id", *IDENTITY, *SINCE_THEN], ignore_index=True)
     twice = log["id"].duplicated()
     _refuse(twice, log, "two decisions have the same id", "give one of them another id")
     takes_back = log[log["decision"] == UNDO]
@@ -109,29 +111,53 @@ def check(table: pd.DataFrame, root_names: list[str], source: object, *, session
       DataError: as `read_log`.
     """
     table = table.reindex(columns=COLUMNS, fill_value="").fillna("").astype("str")
-    table = table.assign(where=[f"{source}, row {number + 2}" for number in table.index])
-    labels.check_images(table["image"].drop_duplicates(), root_names, source)
-    for value in table.loc[~table["decision"].isin(DECISIONS), "decision"].head(1):
-        _refuse(table["decision"] == value, table, f"unknown decision '{value}'", nearest(value, DECISIONS))
-    unnamed = (table["decision"] == LABEL) & table["label"].str.lower().isin(["", labels.UNKNOWN])
-    _refuse(unnamed, table, "a decision without a class", "name one, or decide unknown")
-    anonymous = (table["by"].str.strip() == "") | ~table["at"].str.match(WHEN)
-    advice = "write a name into `by`, and a time such as 2026-03-01T12:00:00 into `at`"
-    _refuse(anonymous, table, "a decision does not say by whom and when", advice)
-    labels.check_labels(table.loc[table["decision"] == LABEL, ["image", "label"]], source)
-    table["blind"] = table["blind"].replace("", NO)
-    odd = ~table["blind"].isin([YES, NO])
-    _refuse(odd, table, "`blind` says neither yes nor no", "write one of them, or nothing")
-    odd = (table["seconds"] != "") & ~table["seconds"].str.fullmatch(SECONDS)
-    _refuse(odd, table, "`seconds` is no number", "write one, or nothing")
-    odd = (table["decision"] == UNDO) != (table["undoes"] != "")
-    _refuse(odd, table, "`undoes` names the decision that an undo takes back", "fill it there, and nowhere else")
-    odd = ~table["id"].str.fullmatch(ID)
-    _refuse(odd, table, "`id` is more than letters, digits, '.', '-' and '_'", "write a plainer one, or nothing")
-    table["session"] = table["session"].replace("", session)
-    nameless = table["id"] == ""
-    table.loc[nameless, "id"] = _digests(table[nameless])
-    return table[COLUMNS]
+    rows = _whole(table.to_dict("records"), root_names, source, list(table.index), session)
+    return pd.DataFrame(rows, table.index, COLUMNS, dtype="str")
+
+
+def _whole(
+    said: list[dict[str, str]], root_names: list[str], source: object, numbers: list[int], session: str
+) -> list[dict[str, str]]:
+    """As `check`, of rows that have all columns: a page that waits for one decision has no time for a table."""
+    for number, row in zip(numbers, said, strict=True):
+        wrong = fault(row, root_names)
+        if wrong:
+            what, mend = wrong
+            raise DataError(f"{what}: {row['image']}", where=f"{source}, row {number + 2}", mend=mend)
+    named = {row["label"] for row in said if row["decision"] == LABEL}
+    if len(named) > 1:
+        rows = [(row["image"], row["label"] if row["decision"] == LABEL else "") for row in said]
+        labels.check_spelling(pd.DataFrame(rows, numbers, ["image", "label"], dtype="str"), source)
+    filled = [row | {"blind": row["blind"] or NO, "session": row["session"] or session} for row in said]
+    return [row | {"id": row["id"] or _digest(row)} for row in filled]
+
+
+def fault(row: dict[str, str], root_names: list[str]) -> tuple[str, str] | None:
+    """What is wrong with a decision (`COLUMNS`), and how to mend it; None if nothing is."""
+    wrong = labels.image_fault(row["image"], root_names)
+    if wrong:
+        return wrong
+    decision, label, subclass = row["decision"], row["label"], row["subclass"]
+    if decision not in DECISIONS:
+        return f"unknown decision '{decision}'", nearest(decision, DECISIONS)
+    if decision == LABEL and label.lower() in ("", labels.UNKNOWN):
+        return "a decision without a class", "name one, or decide unknown"
+    if labels.BROKEN.search(label) or labels.BROKEN.search(subclass):
+        return "a line break or control character in a label", "write the label in one line"
+    if subclass and decision != LABEL:
+        return "a sub-class without its class", "name the class, or leave the sub-class empty"
+    if not row["by"].strip() or not WHEN.match(row["at"]):
+        advice = "write a name into `by`, and a time such as 2026-03-01T12:00:00 into `at`"
+        return "a decision does not say by whom and when", advice
+    if row["blind"] not in (YES, NO, ""):
+        return "`blind` says neither yes nor no", "write one of them, or nothing"
+    if not SECONDS.fullmatch(row["seconds"]):
+        return "`seconds` is no number", "write one, or nothing"
+    if (decision == UNDO) != (row["undoes"] != ""):
+        return "`undoes` names the decision that an undo takes back", "fill it there, and nowhere else"
+    if not ID.fullmatch(row["id"]):
+        return "`id` is more than letters, digits, '.', '-' and '_'", "write a plainer one, or nothing"
+    return None
 
 
 def append(decision: dict[str, str], folder: Path, session: str, root_names: list[str]) -> str:
@@ -160,8 +186,9 @@ def append_all(said: list[dict[str, str]], folder: Path, session: str, root_name
     path = folder / f"{session}.csv"
     if not SESSION.fullmatch(session):
         raise UsageError(f"'{session}' cannot name a session", where=folder, mend="take letters, digits and spaces")
-    table = check(pd.DataFrame(said), root_names, path, session=session).assign(session=session)
-    if any(table[column].str.contains(labels.CONTROL).any() for column in table):
+    given = [{name: str(row.get(name, "")) for name in COLUMNS} | {"session": session} for row in said]
+    rows = _whole(given, root_names, path, list(range(len(given))), session)
+    if any(labels.BROKEN.search(text) for row in rows for text in row.values()):
         raise DataError("a decision with a line break or control character", where=path, mend="write it in one line")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -169,17 +196,16 @@ def append_all(said: list[dict[str, str]], folder: Path, session: str, root_name
             fcntl.flock(file, fcntl.LOCK_EX)
             before = file.read()
             data = _whole_lines(before, path)
-            if data and data[: data.find(b"\n") + 1].replace(b"\r", b"") != HEADER:
-                raise UsageError("a review table with other columns", where=path, mend="name another session")
-            new = [f",{name},{session},".encode() not in data for name in table["id"]]
-            if any(new):
-                _add_lines(file, data, table[new])
+            columns = _columns(data, rows, path)
+            new = [row for row in rows if f",{row['id']},{session},".encode() not in data]
+            if new:
+                _add_lines(file, data, [[row[name] for name in columns] for row in new])
             if not before:
                 _keep_entry(folder)
     except OSError as error:
         error.filename = str(path)
         raise from_os_error(error) from error
-    return table["id"].tolist()
+    return [row["id"] for row in rows]
 
 
 def write(decisions: pd.DataFrame, folder: Path, name: str) -> Path:
@@ -190,7 +216,7 @@ def write(decisions: pd.DataFrame, folder: Path, name: str) -> Path:
         path = folder / f"{name}-{number}.csv"
     whole = decisions.reindex(columns=COLUMNS, fill_value="").fillna("").astype("str")
     whole = whole.assign(session=path.stem, blind=whole["blind"].replace("", NO))
-    whole["id"] = whole["id"].mask(whole["id"] == "", _digests(whole))
+    whole["id"] = [row["id"] or _digest(row) for row in whole.to_dict("records")]
     write_csv(whole, path)
     return path
 
@@ -225,13 +251,25 @@ def _whole_lines(data: bytes, path: Path) -> bytes:
     return data[:end]
 
 
-def _add_lines(file: io.FileIO, data: bytes, table: pd.DataFrame) -> None:
+def _columns(data: bytes, rows: list[dict[str, str]], path: Path) -> list[str]:
+    """The columns of a table that begins with `data`, which rows are added to."""
+    head = data[: data.find(b"\n") + 1].replace(b"\r", b"")
+    if not data or head == HEADER:
+        return COLUMNS
+    if head == (",".join(EARLIER) + "\n").encode() and not any(row[name] for row in rows for name in SINCE_THEN):
+        return EARLIER
+    raise UsageError("a review table with other columns", where=path, mend="name another session")
+
+
+def _add_lines(file: io.FileIO, data: bytes, rows: list[list[str]]) -> None:
     """Adds rows behind `data`, what is whole of the file, or leaves it at that."""
     start = HEADER if not data else b"" if data.endswith(b"\n") else b"\n"
     try:
         file.seek(len(data))
         file.truncate()
-        rest = start + table.to_csv(index=False, header=False, lineterminator="\n").encode()
+        lines = io.StringIO()
+        csv.writer(lines, lineterminator="\n").writerows(rows)
+        rest = start + lines.getvalue().encode()
         while rest:
             rest = rest[file.write(rest) :]
         os.fsync(file.fileno())
@@ -249,10 +287,10 @@ def _keep_entry(folder: Path) -> None:
         os.close(handle)
 
 
-def _digests(table: pd.DataFrame) -> list[str]:
-    """What each row is called: 16 digits of a digest of what it says."""
-    said = table[IDENTITY].itertuples(index=False, name=None)
-    return [hashlib.sha256("\n".join(cells).encode()).hexdigest()[:16] for cells in said]
+def _digest(row: dict[str, str]) -> str:
+    """What a row is called: 16 digits of a digest of what it says, less what it leaves open of `SINCE_THEN`."""
+    said = [row[name] for name in IDENTITY] + [row[name] for name in SINCE_THEN if row[name]]
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
 
 
 def _refuse(wrong: pd.Series, table: pd.DataFrame, what: str, mend: str) -> None:

@@ -143,7 +143,7 @@ def _from_label_studio(path: Path) -> pd.DataFrame:
         )
     answer = said["label"].mask(said["status"] == labels.UNKNOWN, UNKNOWN)
     names = {"name": "image", "image_id": "sha256", "suggested": "label"}
-    columns = [*names.values(), "recipe", "model", "by", "at", "answer"]
+    columns = [*names.values(), "subclass", "recipe", "model", "by", "at", "answer"]
     said = said.assign(answer=answer).drop(columns="label").rename(columns=names)
     return said[columns].reset_index(drop=True)
 

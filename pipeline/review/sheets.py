@@ -107,5 +107,5 @@ def as_decisions(said: pd.DataFrame) -> pd.DataFrame:
     word = answer.str.lower()
     decision = word.where(word.isin([UNKNOWN, BAD, KEEP]), LABEL)
     label = answer.mask(word == ACCEPT, said["label"]).where(decision == LABEL, "")
-    rows = said.assign(decision=decision, suggested=said["label"], label=label)
-    return rows.reindex(columns=COLUMNS, fill_value="")
+    rows = said.assign(decision=decision, suggested=said["label"], label=label).reindex(columns=COLUMNS, fill_value="")
+    return rows.assign(subclass=rows["subclass"].fillna("").where(decision == LABEL, ""))

@@ -70,10 +70,10 @@ def _conflicts(table: pd.DataFrame) -> None:
         screen.print(f"{len(images)} images on which reviewers differ, left alone:")
     for image in images.head(SHOWN):
         said = [
-            f"{row.by}{f' ({row.tool})' if row.tool else ''}: {row.label or row.decision}"
+            f"{row.by}{f' ({row.tool})' if row.tool else ''}: {', '.join(filter(None, (row.label or row.decision, row.subclass)))}"
             for row in table[table["image"] == image].itertuples()
         ]
-        screen.print(f"  {escape(image)}   {escape(', '.join(said))}")
+        screen.print(f"  {escape(image)}   {escape('; '.join(said))}")
     if len(images) > SHOWN:
         screen.print(f"  and {len(images) - SHOWN} more; --json has all")
     if len(images):

@@ -290,6 +290,15 @@ def test_a_thumbnail_is_upright_and_keeps_its_shape(tmp_path):
     assert (small.size, small.format) == ((20, 10), "JPEG")
 
 
+def test_a_thumbnail_of_a_large_jpeg_is_decoded_small_and_is_close_to_the_full_one():
+    data = encoded(noise(5, 1200), "JPEG", quality=90)
+    small = Image.open(io.BytesIO(pictures.to_thumbnail(data, 150)))
+    assert small.size == (150, 150)
+    assert pictures.decode(data, longer_side=150).size == (150, 150)
+    whole = np.asarray(pictures.decode(data).resize((150, 150), Image.Resampling.BICUBIC), int)
+    assert np.abs(np.asarray(small, int) - whole).mean() < 3
+
+
 def test_reading_pictures_leaves_the_programs_own_warnings_alone():
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")

@@ -52,6 +52,26 @@ def test_a_pool_image_gets_a_row_of_its_own(library):
     assert labels.check(applied.table, ROOTS, "labels.csv").equals(applied.table)
 
 
+def test_a_sub_class_that_was_named_is_applied_and_taken_back_to_the_letter(library):
+    named = said("library/a.jpg", "cat", subclass="lynx", day=2)
+    applied = apply(library, named, said("pool/1.jpg", "antelope", subclass="gazelle"))
+    assert row(applied, "library/a.jpg")["subclass"] == "lynx"
+    assert row(applied, "pool/1.jpg")["subclass"] == "gazelle"
+    undo = {"decision": "undo", "undoes": table(named)["id"].item(), "day": 3}
+    back = apply(applied.table, named, said("library/a.jpg", **undo), replaced=applied.replaced)
+    assert row(back, "library/a.jpg") == library.set_index("image").loc["library/a.jpg"].to_dict()
+
+
+def test_a_class_that_is_confirmed_keeps_the_sub_class_that_was_known(library):
+    assert row(apply(library, said("library/a.jpg", "cat", day=2)), "library/a.jpg")["subclass"] == "night"
+
+
+def test_reviewers_who_name_different_sub_classes_differ(library):
+    rows = [said("pool/1.jpg", "cat", by=by, subclass=below) for by, below in (("ann", "lynx"), ("bob", "ocelot"))]
+    applied = apply(library, *rows)
+    assert (applied.added, applied.conflicts["subclass"].tolist()) == (0, ["lynx", "ocelot"])
+
+
 def test_a_corrected_image_keeps_what_the_reviewer_did_not_decide(library):
     found = row(apply(library, said("library/a.jpg", "dog")), "library/a.jpg")
     assert (found["label"], found["group"], found["note"]) == ("dog", "g1", "by the gate")

@@ -143,6 +143,9 @@ def test_what_does_not_fit_the_other_tables_is_refused_with_its_row(tmp_path, gi
         ({"label": "owl", "blind": "maybe"}, "neither yes nor no"),
         ({"label": "owl", "seconds": "long"}, "no number"),
         ({"label": "owl", "undoes": "a"}, "an undo takes back"),
+        ({"decision": "unknown", "subclass": "barn owl"}, "a sub-class without its class"),
+        ({"label": "owl", "subclass": "barn\nowl"}, "a line break"),
+        ({"label": "owl", "id": "a b"}, "`id` is more"),
         ({"label": "owl", "recipe": "a\nb"}, "a line break"),
     ],
 )
@@ -150,6 +153,31 @@ def test_a_bad_decision_is_refused_before_anything_is_written(tmp_path, given, w
     with pytest.raises(DataError, match=what):
         add(tmp_path, "pool/1.jpg", **given)
     assert not list(tmp_path.iterdir())
+
+
+EARLIER = "image,sha256,decision,label,by,at,model,suggested,recipe,id,session,tool,seconds,undoes,blind"
+
+
+def test_a_table_from_before_there_were_sub_classes_is_read_and_goes_on_as_it_is(tmp_path):
+    row = "pool/1.jpg,,label,owl,ann,2026-03-01T12:00:00,,,,,ann,page,1.0,,no"
+    write_text(f"{EARLIER}\n{row}\n", tmp_path / "ann.csv")
+    first = decisions.read_log(tmp_path, ROOTS)["id"].item()
+    write_text(HEAD + GOOD.replace("\n", "\r\n"), tmp_path / "sheet.csv")
+    assert len(decisions.read_all(tmp_path, ROOTS)) == 2
+    add(tmp_path, "pool/1.jpg", decision="undo", undoes=first, day=2)
+    add(tmp_path, "pool/2.jpg", "cat", day=3)
+    lines = (tmp_path / "ann.csv").read_text().splitlines()
+    assert lines[:2] == [EARLIER, row]
+    assert all(line.count(",") == EARLIER.count(",") for line in lines)
+    assert read(tmp_path) == [("pool/1.jpg", "owl"), ("pool/2.jpg", "cat")]
+    with pytest.raises(UsageError, match="other columns"):
+        add(tmp_path, "pool/3.jpg", "cat", subclass="lynx", day=4)
+
+
+def test_a_sub_class_is_kept_beside_its_class_and_tells_two_decisions_apart(tmp_path):
+    names = {add(tmp_path, "pool/1.jpg", "antelope", subclass=below) for below in ("", "gazelle", "oryx")}
+    assert len(names) == 3
+    assert set(decisions.read_log(tmp_path, ROOTS)["subclass"]) == {"", "gazelle", "oryx"}
 
 
 @pytest.mark.parametrize("session", ["", "../ann", ".ann", "a/b"])

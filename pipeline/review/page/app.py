@@ -1,10 +1,12 @@
 """The server's addresses: pages, pictures, and what the pages ask for."""
 
+from datetime import date
 from pathlib import Path
+from string import Template
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Request, UploadFile
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,6 +36,9 @@ class Wanted(Body):
     least: float = 0.0
     most: float = 1.0
     folder: str = ""
+    origin: str = ""
+    since: date | None = None
+    until: date | None = None
     text: str = ""
     order: str = "rank"
 
@@ -87,11 +92,11 @@ def create(workplace: Workplace, trial: Trial, rules: Rules, *, by: str = "") ->
 
     @app.get("/")
     def home() -> Response:
-        return page("index.html")
+        return page("Review", "home.js")
 
     @app.get("/queue/{name}")
     def review(name: str) -> Response:
-        return page("review.html")
+        return page("Review", "review.js")
 
     @app.get("/api/overview")
     def overview() -> dict[str, Any]:
@@ -100,6 +105,10 @@ def create(workplace: Workplace, trial: Trial, rules: Rules, *, by: str = "") ->
     @app.get("/api/reviewers")
     def reviewers() -> list[dict[str, Any]]:
         return workplace.reviewers()
+
+    @app.get("/api/yields")
+    def yields() -> list[dict[str, Any]]:
+        return workplace.yields()
 
     @app.get("/api/who")
     def who() -> dict[str, str]:
@@ -129,7 +138,10 @@ def create(workplace: Workplace, trial: Trial, rules: Rules, *, by: str = "") ->
 
     @app.post("/api/queue/{name}/decide")
     def decide(name: str, body: Deciding) -> dict[str, Any]:
-        answers = [Answer(said.row, said.decision, said.label.strip(), tuple(said.rows)) for said in body.answers]
+        answers = [
+            Answer(said.row, said.decision, said.label.strip(), tuple(said.rows), said.subclass.strip())
+            for said in body.answers
+        ]
         stroke, late = workplace.decide(
             name, body.by, body.version, answers, seconds=body.seconds, blind=body.blind, bulk=body.bulk
         )
@@ -141,7 +153,7 @@ def create(workplace: Workplace, trial: Trial, rules: Rules, *, by: str = "") ->
 
     @app.get("/try")
     def try_a_picture() -> Response:
-        return page("try.html")
+        return page("Try a picture", "try.js")
 
     @app.get("/api/model")
     def model() -> dict[str, Any]:
@@ -165,5 +177,6 @@ def create(workplace: Workplace, trial: Trial, rules: Rules, *, by: str = "") ->
     return app
 
 
-def page(name: str) -> Response:
-    return FileResponse(STATIC / name, headers={"cache-control": "no-store"})
+def page(title: str, script: str) -> Response:
+    whole = Template((STATIC / "page.html").read_text()).substitute(title=title, script=script)
+    return HTMLResponse(whole, headers={"cache-control": "no-store"})

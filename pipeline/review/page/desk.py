@@ -16,7 +16,7 @@ from pipeline.review.page.journal import Journal, Stroke
 from pipeline.review.page.queues import Filter, Queue
 
 HELD = 600.0  # seconds that a card which somebody has in hand is kept from others
-BLOCK = 1 << 16  # cards looked through at once
+BLOCK = 1 << 12  # cards looked through at once
 AGAIN_AFTER = 20  # strokes between a decision and its second, blind reading
 ANSWERS = (LABEL, UNKNOWN, BAD, KEEP)
 
@@ -40,15 +40,17 @@ class Answer:
 
     Attributes:
       row: the card's first row.
-      rows: those of its rows that are meant, if not all.
       decision: label, unknown, bad or keep.
       label: the class; only with `label`.
+      rows: those of the card's rows that are meant, if not all.
+      subclass: what it is more closely; only with `label`.
     """
 
     row: int
     decision: str
     label: str = ""
     rows: tuple[int, ...] = ()
+    subclass: str = ""
 
 
 class Desk:
@@ -78,8 +80,7 @@ class Desk:
             self._done: np.ndarray = left == 0  # of the first row of each card
 
     def left(self, filter: Filter = Filter()) -> int:  # noqa: B008
-        view = self.queue.view(filter)
-        return int(np.count_nonzero(~self._done[view]))
+        return int(np.count_nonzero(self.queue.passing(filter) & ~self._done))
 
     def deal(
         self,
@@ -190,9 +191,9 @@ class Desk:
         return self.queue.rows(meant[:1] if blind else meant)
 
     def _row(self, row: dict[str, Any], answer: Answer) -> dict[str, str]:
-        label = answer.label if answer.decision == LABEL else ""
+        label, subclass = (answer.label, answer.subclass) if answer.decision == LABEL else ("", "")
         told = {"image": row["image"], "sha256": row["sha256"], "suggested": row["label"] or ""}
-        return told | {"decision": answer.decision, "label": label, "undoes": ""}
+        return told | {"decision": answer.decision, "label": label, "subclass": subclass, "undoes": ""}
 
     def _chosen(self, by: str, image: str) -> bool:
         """Whether the image is one of the share; by its name, so that nobody can tell before."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.review import decisions
-from pipeline.review.decisions import NO, UNDO, YES
+from pipeline.review.decisions import LABEL, NO, UNDO, YES
 
 TOOL = "page"
 UNNAMED = re.compile(r"[^\w .@+-]+")
@@ -38,6 +38,7 @@ class Journal:
 
     Attributes:
       strokes: of each reviewer, those that hold, the oldest first.
+      named: the classes that anybody has ever named.
     """
 
     def __init__(self, folder: Path, root_names: list[str], model: str, now: Callable[[], str]):
@@ -55,6 +56,7 @@ class Journal:
             self._said: dict[str, Said] = defaultdict(Said)
             self.strokes: dict[str, list[Stroke]] = defaultdict(list)
             log = decisions.read_log(self._folder, self._roots)
+            self.named = set(log.loc[log["decision"] == LABEL, "label"])
             log = log[(log["model"] == self._model) & (log["decision"] != UNDO) & ~log["id"].isin(log["undoes"])]
             for (at, _, by), rows in log.groupby(["at", "session", "by"], sort=True):
                 said = tuple({str(name): text for name, text in row.items()} for row in rows.to_dict("records"))
@@ -76,7 +78,7 @@ class Journal:
         """Writes a stroke: all of its rows are on disk when this returns, or none is.
 
         Args:
-          rows: `image`, `sha256`, `decision`, `label`, `suggested` of each.
+          rows: `image`, `sha256`, `decision`, `label`, `subclass`, `suggested` of each.
           seconds: that the person took; the first row tells them.
 
         Raises:
@@ -96,7 +98,9 @@ class Journal:
             if not self.strokes[by]:
                 return None
             stroke = self.strokes[by][-1]
-            taken_back = [row | {"decision": UNDO, "label": "", "undoes": row["id"]} for row in stroke.rows]
+            taken_back = [
+                row | {"decision": UNDO, "label": "", "subclass": "", "undoes": row["id"]} for row in stroke.rows
+            ]
             self._write(by, self._whole(by, stroke.recipe, taken_back, 0.0, stroke.blind))
             self.strokes[by].pop()
             for row in stroke.rows:
@@ -118,6 +122,7 @@ class Journal:
         ids = decisions.append_all(rows, self._folder, session, self._roots)
         for row, id_ in zip(rows, ids, strict=True):
             row["id"] = id_
+        self.named |= {row["label"] for row in rows if row["decision"] == LABEL}
         self._stamp = self._stamps()
 
     def _take(self, stroke: Stroke) -> None:

@@ -9,8 +9,10 @@ import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +27,7 @@ BATCH = 1 << 16  # rows unpacked at once
 TAIL = 1 << 16  # bytes at the end of a Parquet file that, with its size, name its content: the statistics lie there
 VIEWS = 16  # filtered orders remembered
 ORDERS = ["rank", "surest", "least sure", "file"]
+UNLABELLED = "unlabelled"
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class Filter:
       cluster: the look-alikes of one cluster.
       least, most: bounds of the score.
       folder: images whose name begins so.
-      images: these alone, by number in the queue's order of rows; named by `origin` or `since`, see `among`.
+      origin: of the image in the label table; `UNLABELLED`: it has no row there.
+      since, until: the first and the last day on which the image's file may have been changed.
       text: a part of the file's name, the suggestion or the reason, whatever the case.
       order: one of `ORDERS`.
     """
@@ -46,8 +50,21 @@ class Filter:
     least: float = 0.0
     most: float = 1.0
     folder: str = ""
+    origin: str = ""
+    since: date | None = None
+    until: date | None = None
     text: str = ""
     order: str = ORDERS[0]
+
+
+class Known(Protocol):
+    """What is known of images beyond a queue, for each of them (N,)."""
+
+    def origins(self, images: pa.ChunkedArray) -> np.ndarray:
+        """Text; `UNLABELLED` without a row in the label table."""
+
+    def days(self, images: pa.ChunkedArray) -> np.ndarray:
+        """datetime64[D] of the file's last change; NaT where it is not known."""
 
 
 class Queue:
@@ -60,23 +77,29 @@ class Queue:
       columns: those that the table has; only `REQUIRED` are certain.
     """
 
-    def __init__(self, name: str, path: Path, cache: Path):
-        self.name, self.path = name, path
+    def __init__(self, name: str, path: Path, cache: Path, known: "Known | None" = None):
+        """Args:
+        known: what is known of the images beyond the queue; without it, nothing passes a filter that asks for it.
+        """
+        self.name, self.path, self._known = name, path, known
         self.version = version_of(path)
         unpacked = cache / f"{name}-{self.version}.arrow"
-        leaders = unpacked.with_suffix(".npy")
+        leaders = unpacked.with_suffix(".cards.npy")
         if not leaders.exists():
             for old in cache.glob(f"{name}-*"):
                 old.unlink(missing_ok=True)
             _unpack(path, unpacked)
+            found = _leaders(_open(unpacked)["group"])
+            order = np.argsort(found, kind="stable").astype(np.int32)
             with atomic(leaders) as temporary, temporary.open("wb") as file:
-                np.save(file, _leaders(_open(unpacked)["group"]))
+                np.save(file, np.stack([found, order, found[order]]))
         self._table = _open(unpacked)
-        self.leader: np.ndarray = np.load(leaders, mmap_mode="r")
+        self.leader, self._by_card, self._cards = np.load(leaders, mmap_mode="r")
         self.columns = set(self._table.column_names)
         self._starts = np.cumsum([0, *(len(chunk) for chunk in self._table["image"].chunks)])
         self._batches = self._table.to_batches()
-        self._views: OrderedDict[Filter, np.ndarray] = OrderedDict()
+        self._views: OrderedDict[Filter, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+        self._counts: dict[str, list[tuple[str, int]]] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -93,7 +116,8 @@ class Queue:
 
     def members(self, leader: int) -> list[int]:
         """The rows of a card, the leader first."""
-        return np.flatnonzero(self.leader == leader).tolist()
+        start, end = np.searchsorted(self._cards, [leader, leader + 1])
+        return self._by_card[start:end].tolist()
 
     def column(self, name: str) -> pa.ChunkedArray:
         return self._table[name]
@@ -104,9 +128,17 @@ class Queue:
 
     def view(self, filter: Filter) -> np.ndarray:
         """The cards that pass the filter, in its order, as the numbers of their first rows, int64 (M,)."""
+        return self._viewed(filter)[0]
+
+    def passing(self, filter: Filter) -> np.ndarray:
+        """For each row whether it is the first of a card that passes the filter, bool (N,)."""
+        return self._viewed(filter)[1]
+
+    def _viewed(self, filter: Filter) -> tuple[np.ndarray, np.ndarray]:
         with self._lock:
             if filter not in self._views:
-                self._views[filter] = self._view(filter)
+                keep = self._passing(filter)
+                self._views[filter] = self._ordered(np.flatnonzero(keep), filter.order), keep
             self._views.move_to_end(filter)
             while len(self._views) > VIEWS:
                 self._views.popitem(last=False)
@@ -114,10 +146,12 @@ class Queue:
 
     def counts(self, column: str) -> list[tuple[str, int]]:
         """The values of a column among all cards and how many cards have each, the most frequent first."""
-        values = self._table[column].filter(pa.array(self._is_leader()))
-        counted = pc.value_counts(values).to_pylist()
-        found = [(str(row["values"]), int(row["counts"])) for row in counted if row["values"] not in (None, "")]
-        return sorted(found, key=lambda pair: (-pair[1], pair[0]))
+        if column not in self._counts:
+            values = self._table[column].filter(pa.array(self._is_leader()))
+            counted = pc.value_counts(values).to_pylist()
+            found = [(str(row["values"]), int(row["counts"])) for row in counted if row["values"] not in (None, "")]
+            self._counts[column] = sorted(found, key=lambda pair: (-pair[1], pair[0]))
+        return self._counts[column]
 
     def expected(self) -> float:
         """How many cards' suggestions are right, if the scores are; NaN where the recipe has no scores."""
@@ -130,7 +164,7 @@ class Queue:
     def _scores(self) -> np.ndarray:
         return np.asarray(self._table["score"].to_numpy(), float)
 
-    def _view(self, filter: Filter) -> np.ndarray:
+    def _passing(self, filter: Filter) -> np.ndarray:
         keep = self._is_leader()
         if filter.label:
             keep &= self._equal("label", filter.label)
@@ -144,17 +178,33 @@ class Queue:
                 for name in ("image", "label", "reason")
             ]
             keep &= np.logical_or.reduce(parts)
-        scores = self._scores()
         if filter.least > 0 or filter.most < 1:
+            scores = self._scores()
             keep &= (scores >= filter.least) & (scores <= filter.most)
-        rows = np.flatnonzero(keep)
-        if filter.order == "file":
+        if filter.origin:
+            keep &= self._origin == filter.origin
+        if filter.since:
+            keep &= self._day >= np.datetime64(filter.since)
+        if filter.until:
+            keep &= self._day <= np.datetime64(filter.until)
+        return keep
+
+    def _ordered(self, rows: np.ndarray, order: str) -> np.ndarray:
+        if order == "file":
             return rows[np.argsort(self._table["image"].take(rows).to_numpy(zero_copy_only=False), kind="stable")]
-        if filter.order in ORDERS[1:3]:
-            sign = -1 if filter.order == "surest" else 1
-            return rows[np.argsort(sign * scores[rows], kind="stable")]
+        if order in ORDERS[1:3]:
+            sign = -1 if order == "surest" else 1
+            return rows[np.argsort(sign * self._scores()[rows], kind="stable")]
         ranks = np.asarray(self._table["rank"].to_numpy())[rows]
         return rows[np.argsort(ranks, kind="stable")]
+
+    @cached_property
+    def _origin(self) -> np.ndarray:
+        return self._known.origins(self._table["image"]) if self._known else np.full(len(self), "")
+
+    @cached_property
+    def _day(self) -> np.ndarray:
+        return self._known.days(self._table["image"]) if self._known else np.full(len(self), "NaT", "datetime64[D]")
 
     def _equal(self, name: str, value: str) -> np.ndarray:
         return _mask(pc.equal(pc.cast(self._table[name], pa.string()), value))

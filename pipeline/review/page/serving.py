@@ -11,6 +11,7 @@ import uvicorn
 
 from pipeline import config, paths, sections
 from pipeline.errors import UsageError, WallabyError
+from pipeline.library import index
 from pipeline.review.page import app
 from pipeline.review.page.safety import Rules
 from pipeline.review.page.surroundings import Surroundings
@@ -46,7 +47,7 @@ def serve(
     place = workplace(queue, now)
     for name in place.names():
         try:
-            place.desk(name)  # now, and not while somebody waits for the first card
+            place.prepare(name)  # now, and not while somebody waits for the first card
         except WallabyError as error:  # the page says so of this queue, and shows the others
             print(error, file=sys.stderr)
     token = "" if host in LOOPBACK else secrets.token_urlsafe(24)
@@ -75,6 +76,7 @@ def workplace(queue: Path, now: Callable[[], str]) -> Workplace:
         curated=beside(paths.CURATED),
         evaluation=beside(paths.EVALUATION),
         predictions=beside(paths.PREDICTIONS),
+        index_cache=config.cache(index.CACHE),
         folders=folders,
         cache=config.own("vectors"),
     )

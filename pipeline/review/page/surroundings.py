@@ -22,6 +22,7 @@ from pipeline.inference.stored import EMBEDDINGS, KEYS, MODEL_KEY
 from pipeline.inference.vectors import Vectors
 from pipeline.library import board, labels
 from pipeline.library.index import PICTURE_ENDINGS
+from pipeline.review.page.queues import UNLABELLED
 
 SAMPLES = 4  # pictures of a class
 BESIDE = 3  # files before, and files after
@@ -36,6 +37,7 @@ class Surroundings:
 
     Args:
       labels_table, curated, evaluation, predictions: where they lie.
+      index_cache: what the index keeps of every file; it alone knows when a file was changed.
       cache: where what finds nearest images is kept.
       folders: every root's folder, by name.
     """
@@ -47,11 +49,13 @@ class Surroundings:
         curated: Path,
         evaluation: Path,
         predictions: Path,
+        index_cache: Path,
         folders: dict[str, Path],
         cache: Path,
     ):
         self._labels_path, self._curated, self._evaluation = labels_table, curated, evaluation
         self._predictions, self._folders, self._cache = predictions, folders, cache
+        self._index_cache = index_cache
         self._kept: dict[str, tuple[Any, Any]] = {}
         self._lock = threading.RLock()
         self._entries = lru_cache(FOLDERS)(_pictures_in)
@@ -85,6 +89,20 @@ class Surroundings:
         below = named[named["subclass"] != ""].groupby("label")["subclass"].unique()
         names = sorted({*named["label"].unique(), *standing}, key=str.casefold)
         return [{"name": name, "subclasses": sorted(below.get(name, ())), **standing.get(name, {})} for name in names]
+
+    def origins(self, images: pa.ChunkedArray) -> np.ndarray:
+        """The origin of each image in the label table; `UNLABELLED` of those that are not there."""
+        table = self.labels()
+        place = _places(images, pa.array(table.index, pa.string()))
+        return np.append(table["origin"].to_numpy("U16"), UNLABELLED)[place]
+
+    def days(self, images: pa.ChunkedArray) -> np.ndarray:
+        """The day, by the clock of Greenwich, of the last change of each image's file; NaT of those never indexed."""
+        if not self._index_cache.exists():
+            return np.full(len(images), "NaT", "datetime64[D]")
+        table = pq.read_table(self._index_cache, columns=["image", "mtime_ns"])
+        changed = table["mtime_ns"].to_numpy().astype("datetime64[ns]").astype("datetime64[D]")
+        return np.append(changed, np.datetime64("NaT", "D"))[_places(images, table["image"])]
 
     def samples(self) -> dict[str, list[tuple[str, str]]]:
         """Image and content hash of a few pictures of each class, real ones first."""
@@ -197,6 +215,12 @@ class _Stored:
     vectors: Vectors
     labelled: np.ndarray
     places: dict[str, int]
+
+
+def _places(images: pa.ChunkedArray, among: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """Where each image stands; -1 of those that are not there."""
+    found = pc.index_in(images.cast(pa.string()), value_set=among.cast(pa.string()))
+    return pc.fill_null(found, -1).to_numpy()
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import secrets
 from pathlib import Path
 from urllib.parse import urlencode
 
-from pipeline.files import atomic, digest
+from pipeline.files import atomic
 from pipeline.library import labels, pictures
 
 SIDES = (160, 480, 1024, 2400)  # pixels of the longer side: in a grid, in the hand, on its own, magnified
@@ -52,9 +52,10 @@ class Thumbnails:
         except FileNotFoundError:
             pass
         try:
-            if sha256 and digest(path) != sha256:
+            data = pictures.load_bytes(path)
+            if sha256 and hashlib.sha256(data).hexdigest() != sha256:
                 raise NoPictureError("The file has changed since it was indexed: run `dvc repro` before you decide it.")
-            made = pictures.thumbnail(path, side)
+            made = pictures.to_thumbnail(data, side)
         except (pictures.PictureError, OSError) as reason:
             raise NoPictureError(f"The picture cannot be read: {reason}.") from None
         _keep(made, kept)

@@ -15,7 +15,7 @@ from pipeline.review import decisions
 from pipeline.review.decisions import CONFLICT_RECIPE, PURGE_RECIPE
 from pipeline.review.page.desk import Answer, Desk
 from pipeline.review.page.journal import Journal, Stroke
-from pipeline.review.page.queues import ORDERS, Filter, Queue
+from pipeline.review.page.queues import ORDERS, UNLABELLED, Filter, Queue
 from pipeline.review.page.surroundings import Surroundings
 from pipeline.review.page.thumbnails import Thumbnails
 from pipeline.review.recipes import RECIPES
@@ -77,9 +77,20 @@ class Workplace:
             status = path.stat()
             stamp = (status.st_size, status.st_mtime_ns)
             if name not in self._desks or self._desks[name][0] != stamp:
-                queue = Queue(name, path, self._cache / "queues")
+                queue = Queue(name, path, self._cache / "queues", self.surroundings)
                 self._desks[name] = (stamp, Desk(queue, journal, blind_share=self._blind_share))
             return self._desks[name][1]
+
+    def prepare(self, name: str) -> None:
+        """Does what would keep the first who opens this queue waiting.
+
+        Raises:
+          DataError: as `desk`.
+        """
+        desk = self.desk(name)
+        self.about(name)
+        self.surroundings.classes()
+        self.cards(desk, desk.queue.view(Filter())[:1].tolist())
 
     def journal(self) -> Journal:
         """The decisions on what today's model suggests, with what other programs have written since."""
@@ -111,6 +122,13 @@ class Workplace:
         rows = reviewers.measure(log, confidence=CONFIDENCE).to_dict("records")
         return [{str(k): _number(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
 
+    def yields(self) -> list[dict[str, Any]]:
+        """What each class that is short of images may gain from the pool (`yields.COLUMNS`)."""
+        from pipeline.review import yields  # here: as above
+
+        rows = yields.read(self._queue).to_dict("records")
+        return [{str(k): _number(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
+
     def about(self, name: str) -> dict[str, Any]:
         """What the page of one queue needs before its first card."""
         desk = self.desk(name)
@@ -126,6 +144,7 @@ class Workplace:
             "labels": queue.counts("label"),
             "clusters": queue.counts("cluster") if "cluster" in queue.columns else [],
             "orders": ORDERS,
+            "origins": [*labels.ORIGINS, UNLABELLED],
         }
         return told | ({"purge": _promise()} if name == PURGE_RECIPE else {})
 
@@ -148,6 +167,7 @@ class Workplace:
             "cards": cards,
             "left": desk.left(filter),
             "total": len(desk.queue.view(filter)),
+            "named": sorted(self.journal().named - self.surroundings.names()),
         }
 
     def cards(self, desk: Desk, leaders: list[int]) -> list[dict[str, Any]]:
@@ -167,13 +187,17 @@ class Workplace:
         Raises:
           DataError: also for a class that differs from a known one by case only, or that can be none.
         """
-        known = self.surroundings.names()
+        known = self.names_in_use()
         new = sorted({answer.label for answer in answers} - known - {""})
         if new:
             named = pd.DataFrame({"image": "", "label": new}, dtype="str")
             labels.check_labels(named, "the class")
             labels.check_spelling(named, "the class", known=pd.Series(sorted(known), dtype="str"))
         return self.desk(name).decide(by, version, answers, seconds=seconds, blind=blind, bulk=bulk)
+
+    def names_in_use(self) -> set[str]:
+        """The classes that labels or decisions name, those of other reviewers' last minute among them."""
+        return self.surroundings.names() | self.journal().named
 
     def undo(self, name: str, by: str) -> dict[str, Any]:
         """Takes back the reviewer's last stroke, in whichever queue; its cards, as they were."""

@@ -1,14 +1,24 @@
 """Whole sessions, in a real browser."""
 
+import asyncio
+import contextlib
 import resource
+import socket
+import threading
+import time
 
 import made_up_workspace
 import pandas as pd
 import pytest
+import uvicorn
 
 from pipeline import paths
-from pipeline.files import write_csv, write_table
+from pipeline.cli.common import now
+from pipeline.files import write_csv, write_json, write_table
 from pipeline.review import decisions
+from pipeline.review.page import app, serving
+from pipeline.review.page.safety import Rules
+from tests.networks import save_bundle
 
 ROOTS = ["library", "pool"]
 
@@ -22,6 +32,36 @@ def said(folder) -> dict[str, str]:
 def shown(page, row: int) -> None:
     """Waits until the card is there, with its picture."""
     page.wait_for_selector(f'.stage[data-shown="{row}"]')
+
+
+class Late:
+    """Every answer comes late, as over a network."""
+
+    def __init__(self, inner, seconds: float):
+        self._inner, self._seconds = inner, seconds
+
+    async def __call__(self, scope, receive, send) -> None:
+        if scope["type"] == "http":
+            await asyncio.sleep(self._seconds)
+        await self._inner(scope, receive, send)
+
+
+@contextlib.contextmanager
+def slow_server(folder, seconds: float):
+    """The page's own server in this process, behind a slow line; gives its address."""
+    with contextlib.chdir(folder), socket.create_server(("127.0.0.1", 0)) as listening:
+        place = serving.workplace(folder / paths.QUEUE, now)
+        served = Late(app.create(place, serving.trial(place), Rules.of("127.0.0.1", "")), seconds)
+        server = uvicorn.Server(uvicorn.Config(served, log_level="warning"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 @pytest.fixture
@@ -128,7 +168,99 @@ def test_a_class_among_1500_is_found_while_it_is_typed(workspace, serve, visit):
     assert page.get_by_role("option").first.inner_text().startswith("gazelle (antelope)")
     page.keyboard.press("Enter")
     shown(page, 2)
-    assert list(said(workspace).values()) == ["species 1234", "antelope"]
+    log = decisions.read_all(workspace / paths.REVIEWS, ROOTS)
+    assert log[["label", "subclass"]].to_numpy().tolist() == [["species 1234", ""], ["antelope", "gazelle"]]
+
+
+def test_a_class_that_another_has_just_made_is_found_by_its_name(workspace, serve, visit):
+    address = serve(workspace).address + "queue/low-count"
+    ann = visit(address, "ann")
+    shown(ann, 0)
+    bob = visit(address, "bob")
+    bob.wait_for_selector(".stage[data-shown]")
+    ann.keyboard.press("n")
+    ann.keyboard.type("Sable antelope")
+    ann.keyboard.press("Enter")
+    shown(ann, 1)
+    bob.keyboard.press("n")
+    bob.keyboard.type("sable ANTELOPE")
+    bob.keyboard.press("Enter")
+    bob.get_by_role("alert").get_by_text("differ by case only").wait_for()
+    assert list(said(workspace).values()) == ["Sable antelope"]
+    bob.reload()
+    bob.wait_for_selector(".stage[data-shown]")
+    bob.keyboard.press("/")
+    bob.keyboard.type("sable")
+    assert bob.get_by_role("option").first.inner_text().startswith("Sable antelope")
+
+
+def test_with_100_ms_of_latency_each_decision_is_written_once_and_none_is_lost(workspace, visit):
+    with slow_server(workspace, 0.1) as address:
+        page = visit(address + "queue/low-count")
+        for row in range(6):
+            shown(page, row)
+            page.keyboard.press("Enter")
+            page.keyboard.press("b")  # meant for a picture that has not been seen yet: it counts for nothing
+        shown(page, 6)
+        page.keyboard.press("z")
+        shown(page, 5)
+    assert said(workspace) == {f"pool/shot_{row:03d}.png": ("zebra", "okapi")[row % 2] for row in range(5)}
+
+
+def test_a_queue_of_200_000_rows_is_filtered_ordered_and_decided(workspace, serve, visit):
+    queue = workspace / "data/queue/low-count.parquet"
+    first = pd.read_parquet(queue)
+    number = 200_000 - len(first)
+    names = [f"pool/far/IMG_{row:06d}.jpg" for row in range(number)]
+    more = made_up_workspace.queue_rows(names, [f"{row:064x}" for row in range(number)], ["emu"] * number, score=0.3)
+    more = more.assign(group=[f"far{row}" for row in range(number)], rank=range(13, number + 13))
+    write_table(pd.concat([first, more], ignore_index=True), queue)
+    page = visit(serve(workspace).address + "queue/low-count")
+    shown(page, 0)
+    page.get_by_text("200,000 to go").wait_for()
+    page.get_by_role("button", name="Filter").click()
+    page.get_by_label("Search").fill("img_199987")
+    shown(page, 199_999)
+    page.get_by_text("1 to go", exact=True).wait_for()
+    page.get_by_label("Search").fill("")
+    page.get_by_label("Order").select_option("surest")
+    shown(page, 0)
+    page.keyboard.press("Escape")
+    page.locator("h1").click()
+    page.keyboard.press("Enter")
+    shown(page, 1)
+    page.get_by_text("199,999 to go").wait_for()
+    assert said(workspace) == {"pool/shot_000.png": "zebra"}
+
+
+def test_the_queue_of_a_throw_away_run_is_reviewed_with_what_lies_beside_it(workspace, visit, serve):
+    run = workspace / "elsewhere"
+    write_table(pd.read_parquet(workspace / "data/queue/low-count.parquet"), run / "queue/near-cutoff.parquet")
+    write_json({"model": "7" * 64}, run / "predictions/summary.json")
+    server = serve(workspace)
+    server.kill()
+    server.start("--port", "0", "--queue", str(run / "queue"))
+    page = visit(server.address)
+    page.get_by_role("link", name="near-cutoff").click()
+    shown(page, 0)
+    page.keyboard.press("Enter")
+    shown(page, 1)
+    (found,) = decisions.read_all(workspace / paths.REVIEWS, ROOTS).to_dict("records")
+    assert (found["recipe"], found["model"], found["label"]) == ("near-cutoff", "7" * 64, "zebra")
+
+
+def test_a_picture_that_is_dropped_is_named_by_the_model_or_unknown(workspace, serve, visit):
+    card = save_bundle(workspace / paths.MODEL, classes=["emu", "okapi", "zebra"], round=1)
+    place = workspace / paths.EVALUATION / "thresholds.json"
+    page = visit(serve(workspace).address + "try")
+    page.get_by_text(f"Round 1, model {card.model_digest[:12]}").wait_for()
+    page.set_default_timeout(60_000)  # TensorFlow is loaded now
+    page.set_input_files("#file", workspace / "pool/shot_000.png")
+    page.get_by_role("heading", name="unknown").wait_for()
+    assert page.locator(".shares li").count() == 3
+    assert not place.exists()
+    page.set_input_files("#file", {"name": "a.txt", "mimeType": "text/plain", "buffer": b"no picture"})
+    page.get_by_role("alert").get_by_text("no picture that can be read").wait_for()
 
 
 def test_two_people_share_a_queue_without_losing_or_doubling_a_decision(workspace, serve, visit):

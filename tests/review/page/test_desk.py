@@ -4,10 +4,12 @@ import itertools
 import os
 import resource
 import signal
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import made_up_workspace
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline import paths
@@ -35,6 +37,7 @@ class Office:
     ticks = itertools.count()
 
     def __init__(self, workspace):
+        self.folder = workspace
         self.place = serving.workplace(workspace / "data/queue", self.now)
 
     def now(self) -> str:
@@ -174,6 +177,48 @@ def test_what_can_be_no_class_is_refused_and_nothing_is_written(office, label, w
     with pytest.raises(DataError, match=what):
         office.say(0, label)
     assert office.said() == {}
+
+
+def test_a_class_that_another_has_made_is_offered_and_its_name_in_another_case_refused(office):
+    office.say(0, "Sable antelope", by="ann")
+    told = office.place.deal(NAME, "bob", Filter(), 1, [], [], again=False)
+    assert told["named"] == ["Sable antelope"]
+    with pytest.raises(DataError, match="differ by case only") as refused:
+        office.say(1, "sable Antelope", by="bob")
+    assert "write 'Sable antelope'" in refused.value.mend
+    office.say(1, "Sable antelope", by="bob")
+    assert Office(office.folder).said() == {"shot_000": "Sable antelope", "shot_001": "Sable antelope"}
+
+
+def test_a_sub_class_is_written_beside_its_class_and_undone_with_it(office):
+    version = office.place.desk(NAME).queue.version
+    answer = Answer(0, "label", "antelope", subclass="gazelle")
+    office.place.decide(NAME, "ann", version, [answer], seconds=1.0, blind=False, bulk=False)
+    found = decisions.read_all(paths.REVIEWS, ROOTS).iloc[0]
+    assert (found["label"], found["subclass"]) == ("antelope", "gazelle")
+    office.place.undo(NAME, "ann")
+    assert office.said() == {}
+
+
+def test_the_day_of_a_file_and_the_origin_of_a_label_are_found_by_name(workspace, office):
+    images = pa.chunked_array([["library/zebra/0.png", "pool/shot_001.png", "pool/never.png"]])
+    cache = workspace / "cache.parquet"
+    changed = int(datetime(2026, 3, 4, 5, tzinfo=UTC).timestamp()) * 10**9
+    pq.write_table(pa.table({"image": ["pool/shot_001.png"], "mtime_ns": [changed]}), cache)
+    office.place.surroundings._index_cache = cache
+    assert office.place.surroundings.days(images).astype(str).tolist() == ["NaT", "2026-03-04", "NaT"]
+    assert office.place.surroundings.origins(images).tolist() == ["real", "unlabelled", "unlabelled"]
+
+
+def test_the_first_page_tells_what_short_classes_may_gain(workspace, office):
+    assert office.place.yields() == []
+    write_text(
+        "label,short_by,known,candidates,expected,low,high,queued,queued_expected,model\n"
+        "zebra,2,True,9,4.5,1.0,8.0,6,3.2,m\nemu,9,False,0,,,,0,0.0,m\n",
+        workspace / "data/queue/yield.csv",
+    )
+    zebra, emu = office.place.yields()
+    assert (zebra["expected"], zebra["queued_expected"], emu["expected"]) == (4.5, 3.2, None)
 
 
 def test_a_new_class_is_as_good_as_a_known_one(office):

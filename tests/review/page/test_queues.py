@@ -1,5 +1,7 @@
 """Queues of any size: pages of them, filtered and ordered."""
 
+from datetime import date
+
 import made_up_workspace
 import numpy as np
 import pandas as pd
@@ -7,7 +9,7 @@ import pytest
 
 from pipeline.errors import DataError
 from pipeline.files import write_table, write_text
-from pipeline.review.page.queues import BATCH, Filter, Queue, version_of
+from pipeline.review.page.queues import BATCH, UNLABELLED, Filter, Queue, version_of
 
 
 def opened(folder, rows: pd.DataFrame) -> Queue:
@@ -42,6 +44,31 @@ def test_a_filter_finds_what_a_table_would(tmp_path):
     assert images(queue, order="surest") == table["image"].tolist()[::-1]
     assert images(queue, order="least sure") == table["image"].tolist()
     assert images(queue, order="file") == sorted(table["image"])
+
+
+class Known:
+    """Every third image is labelled; the files are of one day after the other."""
+
+    def origins(self, images):
+        return np.array([("real", "staged", UNLABELLED)[i % 3] for i in range(len(images))])
+
+    def days(self, images):
+        return np.datetime64("2026-03-01") + np.arange(len(images))
+
+
+def test_origin_and_date_of_the_files_are_filters(tmp_path):
+    table = rows(9)
+    write_table(table, tmp_path / "q.parquet")
+    queue = Queue("q", tmp_path / "q.parquet", tmp_path / "cache", Known())
+    assert images(queue, origin="staged") == table["image"].tolist()[1::3]
+    assert images(queue, origin=UNLABELLED) == table["image"].tolist()[2::3]
+    assert images(queue, since=date(2026, 3, 4), until=date(2026, 3, 6)) == table["image"].tolist()[3:6]
+    assert images(queue, since=date(2026, 3, 4), origin="real") == table["image"].tolist()[3::3]
+
+
+def test_what_is_not_known_passes_no_filter_that_asks_for_it(tmp_path):
+    queue = opened(tmp_path, rows(3))
+    assert images(queue, origin="real") == images(queue, since=date(2026, 3, 1)) == []
 
 
 def test_what_is_searched_for_is_text_and_no_pattern(tmp_path):

@@ -14,6 +14,7 @@ export class Deck {
     this.skipped = new Set();
     this.pictures = new Map();
     this.changed = () => {};
+    this.named = () => {};
     this.fetching = null;
     this.since = performance.now();
     this.away = 0;
@@ -55,6 +56,7 @@ export class Deck {
     if (asked !== this.filter) return;
     if (this.version && told.version !== this.version) this.cards = [];
     this.version = told.version;
+    this.named(told.named); // classes that others have made meanwhile
     const inHand = new Set(this.cards.map((card) => `${card.row} ${card.blind}`));
     const next = told.cards.filter((card) => !inHand.has(`${card.row} ${card.blind}`) && card.row !== this.deciding);
     this.cards.push(...next);

@@ -53,6 +53,7 @@ export class Grid {
     const wanted = { ...this.filter, [this.by_cluster ? "cluster" : "label"]: this.group };
     const told = await ask(queueAddress(this.about.name, "deal"), { by: this.by, number: SHOWN, filter: wanted, skip: [...this.later] });
     if (turn !== this.turn) return;
+    for (const label of told.named) this.names.add(label); // that others have made meanwhile
     Object.assign(this, { version: told.version, cards: told.cards, left: told.left, crossed: new Set(), at: 0, since: performance.now() });
     this.hear(null, { left: told.left, total: told.total });
     this.show(told);

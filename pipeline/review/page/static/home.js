@@ -3,8 +3,11 @@
 import { ask } from "./api.js";
 import { banner, count, el, percent, plural } from "./dom.js";
 
-let people;
-const main = document.getElementById("home");
+const CLASSES = 12; // of those that are short, shown
+
+let gains, people;
+const main = el("main", { class: "page", id: "home", "aria-busy": "true" });
+document.body.append(main);
 
 function queue(told) {
   const done = told.cards - told.left;
@@ -27,6 +30,16 @@ function person(told) {
   return el("tr", {}, el("th", { scope: "row" }, told.by), cells.map((text) => el("td", { class: "n" }, text)));
 }
 
+function short(told) {
+  const chance = told.expected === null ? (told.known ? "none" : "not known to the model") : `${count(Math.round(told.expected))} (${count(Math.round(told.low))} to ${count(Math.round(told.high))})`;
+  return el("tr", {}, el("th", { scope: "row" }, told.label), [count(told.short_by), chance, count(Math.round(told.queued_expected)), count(told.queued)].map((text) => el("td", { class: "n" }, text)));
+}
+
+function table(title, heads, rows) {
+  return [el("h2", { class: "part" }, title), el("div", { class: "scroll" }, el("table", {},
+    el("thead", {}, el("tr", {}, heads.map((text, place) => el("th", { class: place ? "n" : "", scope: "col" }, text)))), el("tbody", {}, rows)))];
+}
+
 async function show() {
   let told;
   try {
@@ -43,13 +56,17 @@ async function show() {
     el("ul", { class: "queues" }, told.queues.map(queue)),
     el("h2", { class: "part" }, "Try a picture"),
     el("p", { class: "note" }, el("a", { href: "/try" }, "Drop a picture"), " and see what the model makes of it."),
-    (people = el("section")));
+    (gains = el("section")), (people = el("section")));
   main.removeAttribute("aria-busy");
+  const yields = (await ask("/api/yields").catch(() => [])).filter((one) => one.short_by > 0);
+  if (yields.length) {
+    const heads = ["Class", "images short", "expected in the pool (95 %)", "expected in the queue", "queued"];
+    gains.replaceChildren(...table("What short classes may gain", heads, yields.slice(0, CLASSES).map(short)));
+  }
   const reviewers = await ask("/api/reviewers").catch(() => []);
   if (!reviewers.length) return;
-  const heads = ["decisions", "minutes", "seconds an image", "second readings that differ", "decisions wrong, by that", "others said otherwise"];
-  people.replaceChildren(el("h2", { class: "part" }, "Who has decided"), el("div", { class: "scroll" }, el("table", {},
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Name"), heads.map((text) => el("th", { class: "n", scope: "col" }, text)))), el("tbody", {}, reviewers.map(person)))));
+  const heads = ["Name", "decisions", "minutes", "seconds an image", "second readings that differ", "decisions wrong, by that", "others said otherwise"];
+  people.replaceChildren(...table("Who has decided", heads, reviewers.map(person)));
 }
 
 show();

@@ -1,24 +1,13 @@
 // Side by side: the same picture under different labels. One class for all, or each its own.
 
-import { count, el, picture, plural, toast } from "./dom.js";
+import { count, el, picture, plural } from "./dom.js";
 import { finder } from "./finder.js";
-import { Deck } from "./deck.js";
+import { Hand } from "./hand.js";
 
-export class Pair {
-  constructor({ about, by, names, hear }) {
-    Object.assign(this, { about, names, hear, busy: false });
-    this.deck = new Deck(about.name, by);
-    this.deck.changed = (error) => (error ? hear(error) : this.count());
+export class Pair extends Hand {
+  constructor(told) {
+    super(told);
     this.element = el("div", { class: "stage" });
-  }
-
-  async open(filter) {
-    await this.deck.start(filter);
-    this.show();
-  }
-
-  count() {
-    this.hear(null, { left: this.deck.left, total: this.deck.total });
   }
 
   show() {
@@ -27,12 +16,12 @@ export class Pair {
     if (!card) {
       const skipped = this.deck.skipped.size;
       const text = skipped ? `${plural(skipped, "case")} skipped.` : this.deck.total ? "Each decision is on disk." : "No picture stands under two labels.";
-      const again = skipped ? el("button", { class: "first", onclick: () => { this.deck.skipped.clear(); this.hold(() => this.deck.start(this.deck.filter)); } }, "Look again") : el("a", { href: "/" }, "All queues");
+      const again = skipped ? el("button", { class: "first", onclick: () => this.again() }, "Look again") : el("a", { href: "/" }, "All queues");
       this.element.replaceChildren(el("div", { class: "empty" }, el("h2", {}, this.deck.total ? "All decided" : "Nothing here"), el("p", {}, text), again));
       return;
     }
     this.labels = [...new Set(card.members.map((member) => member.label))];
-    this.find = finder(this.names, (option) => { if (option.isNew) this.names.add(option.label); this.all("label", option.label); }, { placeholder: "All are another class" });
+    this.find = finder(this.names, (option) => { if (option.isNew) this.names.add(option.label); this.all("label", option.label, option.subclass); }, { placeholder: "All are another class" });
     const act = (key, name, what, more = {}) => el("button", { ...more, "data-act": name, onclick: () => this.act(name) }, el("kbd", { "aria-hidden": "true" }, key), what);
     const body = el("div", { class: "pair" },
       el("div", { class: "asked" }, el("h2", {}, "One picture, ", this.labels.length === 2 ? "two labels" : plural(this.labels.length, "label"), ": which is right?")),
@@ -44,7 +33,7 @@ export class Pair {
   }
 
   act(name) {
-    if (name === "undo") return this.hold(async () => { const told = await this.deck.undo(); toast(told.undone ? `Taken back: ${plural(told.undone, "picture")}.` : "There is nothing to take back."); });
+    if (name === "undo") return this.undo();
     if (name === "find" || name === "new") return this.find?.open();
     if (!this.deck.card) return undefined;
     if (name === "skip") return this.hold(() => this.deck.skip());
@@ -54,27 +43,13 @@ export class Pair {
     return undefined;
   }
 
-  all(decision, label) {
+  all(decision, label, subclass = "") {
     const card = this.deck.card;
-    return this.hold(() => this.deck.decide([{ row: card.row, decision, label }]));
+    return this.hold(() => this.deck.decide([{ row: card.row, decision, label, subclass }]));
   }
 
   each() {
     const card = this.deck.card;
     return this.hold(() => this.deck.decide(card.members.map((member) => ({ row: card.row, rows: [member.row], decision: "label", label: member.label }))));
-  }
-
-  async hold(work) {
-    if (this.busy) return;
-    this.busy = true;
-    try {
-      await work();
-      this.hear(null, {});
-      this.show();
-    } catch (error) {
-      if (error.kind === "taken") { toast(error.message); this.show(); } else this.hear(error);
-    } finally {
-      this.busy = false;
-    }
   }
 }

@@ -9,7 +9,8 @@ import { Pair } from "./pair.js";
 import * as who from "./who.js";
 
 const name = decodeURIComponent(location.pathname.split("/").pop());
-const app = document.getElementById("app");
+const app = el("div", { class: "app", id: "app" });
+document.body.append(app);
 const KEYS = { Enter: "accept", u: "unknown", b: "bad", k: "keep", s: "skip", ArrowRight: "skip", z: "undo", Backspace: "undo", n: "new", "/": "find", f: "find", " ": "zoom", a: "all" };
 const HELP = [
   ["⏎", "accept what is suggested"], ["1 – 6", "one of the model’s best classes"], ["/", "type to find a class; ↑ ↓ ⏎"], ["N", "a new class: type its name"],
@@ -61,6 +62,8 @@ function filters() {
   const order = el("select", { name: "order" }, about.orders.map((one) => el("option", {}, one)));
   const form = el("form", { class: "filters", hidden: true, role: "search", onsubmit: (event) => event.preventDefault() },
     field("Suggested", chosen), field("Score from", el("input", { name: "least", type: "number", min: 0, max: 100, step: 5, value: 0 })), field("to", el("input", { name: "most", type: "number", min: 0, max: 100, step: 5, value: 100 })), "%",
+    field("Origin", el("select", { name: "origin" }, el("option", { value: "" }, "any"), about.origins.map((one) => el("option", {}, one)))),
+    field("File of", el("input", { name: "since", type: "date" })), field("to", el("input", { name: "until", type: "date" })),
     field("Folder", el("input", { name: "folder", type: "text", placeholder: "pool/2026/", size: 12 })), field("Search", el("input", { name: "text", type: "search", placeholder: "file, class or reason" })), field("Order", order));
   let waiting = 0;
   form.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(() => start(), 250); });
@@ -71,7 +74,7 @@ function filters() {
 function filter() {
   const form = new FormData(parts.filters);
   const share = (key, otherwise) => { const value = parseFloat(form.get(key)); return Number.isNaN(value) ? otherwise : value / 100; };
-  return { label: form.get("label") || "", least: share("least", 0), most: share("most", 1), folder: form.get("folder") || "", text: form.get("text") || "", order: form.get("order") || "rank" };
+  return { label: form.get("label") || "", least: share("least", 0), most: share("most", 1), folder: form.get("folder") || "", origin: form.get("origin") || "", since: form.get("since") || null, until: form.get("until") || null, text: form.get("text") || "", order: form.get("order") || "rank" };
 }
 
 async function start() {

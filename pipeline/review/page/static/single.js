@@ -1,21 +1,17 @@
 // One by one: the picture, and all that helps to say what it shows.
 
 import { ask } from "./api.js";
-import { el, percent, picture, plural, toast } from "./dom.js";
+import { el, percent, picture, plural } from "./dom.js";
 import { finder, standing } from "./finder.js";
-import { Deck, SIDE } from "./deck.js";
+import { SIDE } from "./deck.js";
+import { Hand } from "./hand.js";
 
 const NEAR = 6;
 
-export class Single {
-  constructor({ about, by, names, hear }) {
-    this.about = about;
-    this.names = names;
-    this.hear = hear;
-    this.busy = false;
-    this.deck = new Deck(about.name, by);
-    this.deck.changed = (error) => (error ? hear(error) : this.count());
-    this.audit = about.kind === "audit";
+export class Single extends Hand {
+  constructor(told) {
+    super(told);
+    this.audit = told.about.kind === "audit";
     this.build();
   }
 
@@ -38,15 +34,6 @@ export class Single {
     this.element = el("div", { class: "stage" }, this.body);
   }
 
-  async open(filter) {
-    await this.deck.start(filter);
-    this.show();
-  }
-
-  count() {
-    this.hear(null, { left: this.deck.left, total: this.deck.total });
-  }
-
   show() {
     const card = this.deck.card;
     this.count();
@@ -57,8 +44,9 @@ export class Single {
     const image = this.deck.image(card);
     this.frame.replaceChildren(image);
     image.ready.then((shown) => {
-      if (!shown && this.deck.card === card) this.frame.replaceChildren(...picture(first, SIDE).childNodes);
-      this.element.dataset.shown = card.row;
+      if (this.deck.card !== card) return;
+      if (!shown) this.frame.replaceChildren(...picture(first, SIDE).childNodes);
+      Object.assign(this.element.dataset, { shown: card.row, card: `${card.row} ${card.blind ? "again" : "first"}` });
     });
     this.file.textContent = `\u200e${first.image}`;
     this.many.textContent = card.members.length > 1 ? `a burst of ${card.members.length}: one decision` : "";
@@ -91,6 +79,7 @@ export class Single {
     const first = card.members[0];
     const suggests = card.label && !card.blind;
     this.accept.disabled = !suggests;
+    this.asked.dataset.suggested = suggests ? card.label : "";
     this.accept.lastChild.textContent = suggests ? (this.audit ? `Yes: ${card.label}` : `Accept ${card.label}`) : "Accept";
     this.candidates.hidden = card.blind;
     if (card.blind) {
@@ -152,37 +141,12 @@ export class Single {
   say(decision, label, subclass = "") {
     const card = this.deck.card;
     const rows = this.out.size ? card.members.map((member) => member.row).filter((row) => !this.out.has(row)) : [];
-    const what = decision === "label" ? label : { unknown: "unknown", bad: "a bad picture", keep: "left as it is" }[decision];
+    const what = decision === "label" ? (subclass ? `${label}, ${subclass}` : label) : { unknown: "unknown", bad: "a bad picture", keep: "left as it is" }[decision];
     return this.hold(async () => {
       await this.deck.decide([{ row: card.row, decision, label, subclass, rows }], card);
       const size = rows.length || card.members.length;
       this.hear(null, { said: card.blind || size === 1 ? what : `${plural(size, "picture")}: ${what}` });
       if (this.out.size) await this.deck.start(this.deck.filter);
-    });
-  }
-
-  // One thing at a time: a key that is pressed while a decision is written is not meant for the picture to come.
-  async hold(work) {
-    if (this.busy) return;
-    this.busy = true;
-    try {
-      await work();
-      this.hear(null, {});
-      this.show();
-    } catch (error) {
-      if (error.kind === "taken") { toast(error.message); this.show(); }
-      else this.hear(error);
-    } finally {
-      this.busy = false;
-    }
-  }
-
-  undo() {
-    return this.hold(async () => {
-      const told = await this.deck.undo();
-      if (!told.undone) toast("There is nothing to take back.");
-      else if (told.recipe !== this.about.name) toast(`Taken back in ${told.recipe}: ${plural(told.undone, "picture")}.`);
-      else toast(`Taken back: ${plural(told.undone, "picture")}.`);
     });
   }
 
@@ -200,9 +164,9 @@ export class Single {
 
   end() {
     const put = this.deck.skipped.size;
-    const again = el("button", { class: "first", onclick: () => { this.deck.skipped.clear(); this.hold(() => this.deck.start(this.deck.filter)); } }, `Look at ${put === 1 ? "it" : "them"} again`);
-    const { label, least, most, folder, text: words } = this.deck.filter;
-    const filtered = label || folder || words || least > 0 || most < 1;
+    const again = el("button", { class: "first", onclick: () => this.again() }, `Look at ${put === 1 ? "it" : "them"} again`);
+    const { least, most, order, ...others } = this.deck.filter;
+    const filtered = Object.values(others).some(Boolean) || least > 0 || most < 1;
     const [title, text] = put ? [`${plural(put, "picture")} skipped`, "All others here are decided."]
       : this.deck.left ? ["Others are at it", `${plural(this.deck.left, "picture")} here ${this.deck.left === 1 ? "is" : "are"} in somebody else’s hands.`]
       : filtered && this.about.cards && !this.deck.total ? ["Nothing fits", "No picture of this queue is like that: loosen the filter."]

@@ -3,7 +3,7 @@
 import { ask, Refusal } from "./api.js";
 import { banner, el, percent, picture } from "./dom.js";
 
-const main = document.getElementById("try");
+const main = el("main", { class: "page", id: "try" });
 const trouble = el("div");
 const shown = el("div", { class: "pic shown" }, el("span", { class: "gone" }, "Drop a picture here, paste one, or choose a file."));
 const file = el("input", { type: "file", accept: "image/*", class: "sr", id: "file" });
@@ -13,6 +13,7 @@ const alike = el("section", { class: "near wide" });
 let address = "";
 let latest = 0;
 
+document.body.append(el("header", { class: "bar" }, el("a", { class: "home", href: "/" }, "‹ Review"), el("h1", {}, "Try a picture")), main);
 main.replaceChildren(trouble, el("div", { class: "trying" }, el("div", {}, file, drop), answer), alike);
 
 function waiting(text) {
