@@ -4,20 +4,19 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-import sqlalchemy as sa
 
 from pipeline.errors import DataError
 from pipeline.review.page.thumbnails import Thumbnails
-from pipeline.serving import audits, evaluations
-from pipeline.serving.store.opening import open_store, reading
-from pipeline.serving.store.schema import releases
 from pipeline.serving.verdicts import AUDIT
+
+if TYPE_CHECKING:  # they take a second to import, and the queues need not wait for it
+    import pandas as pd
+    import sqlalchemy as sa
 
 SERVED = "served"  # the root that the folder of kept pictures is here
 INDEXED = ("library.parquet", "pool.parquet")
@@ -48,12 +47,16 @@ class Auditing:
     ):
         self._url, self._index, self._clock = url, index, clock
         self.thumbnails = Thumbnails({**folders, SERVED: kept}, cache)
-        self._opened: sa.Engine | None = None
+        self._opened: "sa.Engine | None" = None
         self._lock = threading.Lock()
 
     def waiting(self) -> int | None:
         """How many pictures nobody has judged; None where nothing has been served."""
-        return len(audits.queue(self._engine())) if self._is_there() else None
+        if not self._is_there():
+            return None
+        from pipeline.serving import audits
+
+        return len(audits.queue(self._engine()))
 
     def cards(self, number: int, have: list[tuple[str, int]]) -> dict[str, Any]:
         """The next pictures that nobody has judged; `left` is how many there are.
@@ -65,6 +68,8 @@ class Auditing:
             raise DataError(
                 "nothing has been served yet", where=self._url, mend="`wallaby serve`, then `wallaby audit`"
             )
+        from pipeline.serving import audits
+
         rows = audits.queue(self._engine())
         keys = zip(rows["request_id"], rows["position"], strict=True)
         some = rows[[key not in have for key in keys]].head(number)
@@ -76,16 +81,18 @@ class Auditing:
         Raises:
           DataError: as `evaluations.record`.
         """
+        from pipeline.serving import evaluations
+
         one = {"request_id": request, "position": str(position), "verdict": verdict, "truth": truth, "source": AUDIT}
         evaluations.record(self._engine(), [one], by=by, at=self._clock())
 
     def classes(self) -> list[str]:
         """Every class that a model which has served knows."""
-        with reading(self._engine()).connect() as connection:
-            known = connection.scalars(sa.select(releases.c.classes)).all()
-        return sorted({label for labels in known for label in labels})
+        from pipeline.serving.reports.log import Log
 
-    def _pictured(self, rows: pd.DataFrame) -> list[dict[str, Any]]:
+        return sorted({label for labels in Log(self._engine()).releases()["classes"] for label in labels})
+
+    def _pictured(self, rows: "pd.DataFrame") -> list[dict[str, Any]]:
         elsewhere = self._indexed(rows.loc[rows["path"] == "", "sha256"].tolist())
         cards = []
         for row in rows.to_dict("records"):
@@ -110,8 +117,10 @@ class Auditing:
         """A store in a file is not made by looking at it."""
         return not self._url.startswith(SQLITE) or Path(self._url.removeprefix(SQLITE)).exists()
 
-    def _engine(self) -> sa.Engine:
+    def _engine(self) -> "sa.Engine":
         with self._lock:
             if self._opened is None:
+                from pipeline.serving.store.opening import open_store
+
                 self._opened = open_store(self._url)
             return self._opened
