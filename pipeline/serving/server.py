@@ -1,5 +1,6 @@
 """`wallaby serve`: puts the service together from the workspace, and runs it until the user stops it."""
 
+import signal
 import socket
 import sys
 import threading
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pandas as pd
@@ -62,6 +64,7 @@ def serve(*, host: str, port: int | None, say: Callable[[str], None]) -> None:
             application, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=30
         )
         say(f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/")
+        signal.signal(signal.SIGTERM, _ended)
         uvicorn.Server(settings).run(sockets=[listening])
 
 
@@ -172,6 +175,10 @@ def _prune(stop: threading.Event, log: Log, keeper: Keeper, days: int) -> None:
         except ResumableError as error:  # the next hour will do
             print(f"serve: nothing old was deleted\n{error}", file=sys.stderr)
         stop.wait(PRUNE_EVERY)
+
+
+def _ended(number: int, frame: FrameType | None) -> None:
+    """Uvicorn answers what has come, and raises the signal anew: by default the process would end there and then."""
 
 
 def _bind(host: str, port: int) -> socket.socket:
