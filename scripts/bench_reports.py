@@ -118,7 +118,9 @@ def audit(rows: pd.DataFrame, number: int, name: str, random: np.random.Generato
         [drawn["truth"] == "", drawn["truth"] == drawn["label"], outside], [UNUSABLE, RIGHT, NOT_IN_CLASSES], WRONG
     )
     truth = drawn["truth"].mask(verdict == RIGHT, "")
-    said = drawn[[*KEY, "probability"]].assign(at=drawn["drawn_at"], by="ada", verdict=verdict, label=truth, source=AUDIT)
+    said = drawn[[*KEY, "probability"]].assign(
+        at=drawn["drawn_at"], by="ada", verdict=verdict, label=truth, source=AUDIT
+    )
     return drawn[[*KEY, "drawn_at", "stratum", "probability"]], said.assign(note="")
 
 

@@ -47,7 +47,7 @@ class Auditing:
     ):
         self._url, self._index, self._clock = url, index, clock
         self.thumbnails = Thumbnails({**folders, SERVED: kept}, cache)
-        self._opened: "sa.Engine | None" = None
+        self._opened: sa.Engine | None = None
         self._lock = threading.Lock()
 
     def waiting(self) -> int | None:
