@@ -45,10 +45,13 @@ def audit(args: argparse.Namespace) -> int:
     if args.draw is not None:
         if args.draw < 1:
             raise UsageError(f"cannot draw {args.draw}", where="wallaby audit --draw", mend="name a number of pictures")
-        drawn = audits.draw(engine, args.draw, at=microseconds_now(), dry_run=args.dry_run)
+        drawn = audits.draw(engine, args.draw, at=microseconds_now(), known=at_hand(), dry_run=args.dry_run)
         would = "would draw" if args.dry_run else "drew"
         text = f"{would} {drawn.drawn} of {drawn.population} pictures in {len(drawn.strata)} strata"
         text += "; next: wallaby review, or wallaby audit --sheet CSV"
+        if not drawn.population:
+            text = "nothing new can be judged: no answer since the last draw whose picture is at hand"
+            text += " (serve.pictures_share says how many are kept)"
         result: Any = {"drawn": drawn.drawn, "population": drawn.population}
         return answer(args, result | {"strata": drawn.strata.to_dict("records")}, text)
     if args.sheet:
@@ -107,6 +110,14 @@ def store(args: argparse.Namespace) -> str:
     from pipeline import config, sections
 
     return config.load(sections.Serve).store
+
+
+def at_hand() -> set[str]:
+    """The content of the pictures that the library and the pool have, which the service keeps no second time."""
+    from pipeline.files import read_table
+
+    tables = [paths.INDEX / "library.parquet", paths.INDEX / "pool.parquet"]
+    return {sha256 for path in tables if path.exists() for sha256 in read_table(path, ["sha256"])["sha256"]}
 
 
 def microseconds_now() -> int:
