@@ -9,6 +9,11 @@ programs run one after the other on this machine, which also makes the requests.
 request and the project's reading of a picture. RUNTIME (openvino) runs our network. Goals: at least three times either
 rival at 8 clients with the log on, and at most 5 % for the log, which is told by a server of ours that records nothing,
 asked in turns with the one that does.
+
+    scripts/bench_serving.py --soak SECONDS BUNDLE [RUNTIME]
+
+asks at 80 % of the capacity for so long (600), and tells the server's memory over time and whether each answer was
+recorded exactly once.
 """
 
 import asyncio
@@ -38,6 +43,7 @@ from pipeline.inference.runtimes import kinds
 ROOT = Path(__file__).parents[1]
 CLIENTS = (1, 8, 64)
 GOAL_CLIENTS, GOAL, GOAL_LOG = 8, 3.0, 0.05
+SHARE, SLICES, FLAT = 0.8, 10, 0.02  # of the soak: share of the capacity, measures of the memory, growth that is none
 TURNS = 4  # with the log and without, in turns: what else the machine does hits both
 SIZE = (640, 480)
 START = 120.0  # seconds a server may take
@@ -51,6 +57,7 @@ class Measured:
     rate: float
     p50: float
     p99: float
+    answered: int
 
 
 def main(bundle: Path, seconds: float, runtime: str) -> None:
@@ -86,6 +93,36 @@ def main(bundle: Path, seconds: float, runtime: str) -> None:
     print(f"{recorded} transactions in the log")
 
 
+def soak(bundle: Path, seconds: float, runtime: str) -> None:
+    request = post("/predict", photograph(), "image/jpeg")
+    with tempfile.TemporaryDirectory() as folder:
+        space = workspace(bundle, Path(folder) / "ours", runtime)
+        with serving(["-c", "from pipeline.cli import main; main()", "serve"], space) as port:
+            capacity = load(port, request, GOAL_CLIENTS, 10)
+            before, sizes = count(space, settled=True), [memory(port)]
+            answered = 0
+            for _ in range(SLICES):
+                found = load(port, request, GOAL_CLIENTS, seconds / SLICES, rate=SHARE * capacity.rate)
+                answered += found.answered
+                sizes.append(memory(port))
+            recorded = count(space, settled=True) - before
+    print(f"{runtime}: capacity {capacity.rate:.0f} a second; {seconds:.0f} s at {SHARE:.0%}, p99 {found.p99:.1f} ms")
+    print(f"memory, MB: {', '.join(f'{size / 1e6:.0f}' for size in sizes)}")
+    growth = sizes[-1] / sizes[len(sizes) // 2] - 1
+    print(f"{verdict(growth < FLAT)}  memory grows by {growth:.1%} over the second half (flat: below {FLAT:.0%})")
+    print(f"{verdict(recorded == answered)}  {answered} answers, {recorded} records")
+
+
+def memory(port: int) -> int:
+    """Bytes that the process listening there holds."""
+    import psutil
+
+    [process] = [
+        c.pid for c in psutil.net_connections("tcp") if c.laddr.port == port and c.status == "LISTEN" and c.pid
+    ]
+    return psutil.Process(process).memory_info().rss
+
+
 def verdict(reached: bool) -> str:
     return "reached" if reached else "MISSED "
 
@@ -114,18 +151,23 @@ def post(path: str, body: bytes, kind: str) -> bytes:
     return head.encode() + body
 
 
-def load(port: int, request: bytes, clients: int, seconds: float) -> Measured:
-    """What so many clients get, after a fifth of the time that does not count."""
-    return asyncio.run(_load(port, request, clients, seconds))
+def load(port: int, request: bytes, clients: int, seconds: float, rate: float = 0.0) -> Measured:
+    """What so many clients get, after a fifth of the time that does not count. Args:
+    rate: requests a second of all clients together, at most; 0: as many as are answered.
+    """
+    return asyncio.run(_load(port, request, clients, seconds, rate))
 
 
-async def _load(port: int, request: bytes, clients: int, seconds: float) -> Measured:
+async def _load(port: int, request: bytes, clients: int, seconds: float, rate: float) -> Measured:
     begin = time.perf_counter() + seconds / 5
     end = begin + seconds
     took: list[float] = []
+    answered = 0
 
     async def client() -> None:
+        nonlocal answered
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        due = time.perf_counter()
         while (started := time.perf_counter()) < end:
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
@@ -133,13 +175,17 @@ async def _load(port: int, request: bytes, clients: int, seconds: float) -> Meas
                 raise RuntimeError(head.decode())
             length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
             await reader.readexactly(int(length.partition(b":")[2]))
+            answered += 1
             if begin <= (now := time.perf_counter()) <= end:
                 took.append(now - started)
+            if rate:
+                due += clients / rate
+                await asyncio.sleep(due - now)
         writer.close()
 
     await asyncio.gather(*(client() for _ in range(clients)))
     p50, p99 = np.percentile(took, [50, 99]) * 1000
-    return Measured(len(took) / seconds, float(p50), float(p99))
+    return Measured(len(took) / seconds, float(p50), float(p99), answered)
 
 
 @contextmanager
@@ -184,8 +230,12 @@ def workspace(bundle: Path, folder: Path, runtime: str) -> Path:
     return folder
 
 
-def count(folder: Path) -> int:
+def count(folder: Path, *, settled: bool = False) -> int:
+    """Transactions in the log; if `settled`, once no more arrive."""
     import sqlite3
+
+    if settled:
+        time.sleep(2)
 
     with sqlite3.connect(folder / "data/serving/transactions.sqlite") as connection:
         return connection.execute("select count(*) from transactions where status = 200").fetchone()[0]
@@ -195,7 +245,7 @@ def for_mlflow(bundle: Path, folder: Path) -> list[str]:
     """Saves the model as MLflow serves it, and says what serves it."""
     from mlflow import pyfunc
 
-    class Named(pyfunc.PythonModel):
+    class Named(pyfunc.PythonModel):  # type: ignore[name-defined]  # MLflow defines it lazily
         def load_context(self, context: Any) -> None:
             from pipeline.bundle import Stored
 
@@ -252,14 +302,17 @@ def serve_silent(port: int) -> None:
     server.serve(host="127.0.0.1", port=port, say=lambda address: None)
 
 
+DEFAULT = "keras" if kinds.missing("openvino") else "openvino"
+
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["--plain", bundle, "--port", port]:
             serve_plain(Path(bundle), int(port))
         case ["--silent", "--port", port]:
             serve_silent(int(port))
+        case ["--soak", seconds, bundle, *more]:
+            soak(Path(bundle).absolute(), float(seconds), more[0] if more else DEFAULT)
         case [bundle, *more]:
-            default = "openvino" if not kinds.missing("openvino") else "keras"
-            main(Path(bundle).absolute(), float(more[0]) if more else 4.0, more[1] if more[1:] else default)
+            main(Path(bundle).absolute(), float(more[0]) if more else 4.0, more[1] if more[1:] else DEFAULT)
         case _:
             print(__doc__)

@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -62,11 +63,12 @@ def create(
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK_NAMES)
     _tell_refusals(app, service)
     ask = _door(keys)
-    everywhere = (401, 429) if keys else ()
+    everywhere = (401, 429) if keys else (403,)
 
     @app.get("/health", response_model=contract.Health)
     async def health() -> dict[str, Any]:
-        trouble = [text for text in (service.log.trouble, service.releases.trouble) if text]
+        trouble = ["the transaction log waits for its store"] if service.log.trouble else []
+        trouble += [service.releases.trouble] if service.releases.trouble else []
         return {"status": "degraded" if trouble else "ok", "trouble": trouble}
 
     @app.get("/version", response_model=contract.Version, responses=refusals(*everywhere))
@@ -138,7 +140,10 @@ def create(
 def _door(keys: Keys | None) -> Callable[..., Awaitable[str]]:
     """The dependency that gives the client's name, or refuses it."""
 
-    async def open_to_all() -> str:
+    async def open_to_all(request: Request) -> str:
+        origin = request.headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+            raise RefusedError(403, "the request comes from another site", mend="make a key, and send it")
         return LOCAL
 
     async def by_key(

@@ -20,10 +20,6 @@ from pipeline.serving.served import Said, Served
 MOST_SHADOWS = 512  # pictures that may wait for the candidate; beyond, they are passed over and counted
 
 
-class BusyError(Exception):
-    """More pictures wait than can be answered soon."""
-
-
 @dataclass
 class Asked:
     """A picture to be identified. Attributes:
@@ -52,7 +48,6 @@ class Batcher:
     finish: is called with each batch and what the model says of it; it fulfils `answer` of each.
     shadow: gives the candidate, if there is one; it hears what the served model has answered, when nobody waits.
     finish_shadow: is called with what the candidate says.
-    most_waiting: pictures.
     """
 
     def __init__(
@@ -62,29 +57,16 @@ class Batcher:
         *,
         shadow: Callable[[], Served | None],
         finish_shadow: Finish,
-        most_waiting: int,
     ):
         self._served, self._finish, self._shadow, self._finish_shadow = served, finish, shadow, finish_shadow
         self._waiting: queue.Queue[Asked | None] = queue.Queue()
         self._shadows: queue.Queue[Asked] = queue.Queue(MOST_SHADOWS)
-        self._most_waiting = most_waiting
         self.passed_over = 0
         self._thread = threading.Thread(target=self._work, name="network", daemon=True)
         self._thread.start()
 
     def submit(self, asked: Asked) -> None:
-        """Raises:
-        BusyError: if too many wait already.
-        """
-        if self._waiting.qsize() >= self._most_waiting:
-            raise BusyError
         self._waiting.put(asked)
-
-    def waiting(self) -> int:
-        return self._waiting.qsize()
-
-    def shadows_waiting(self) -> int:
-        return self._shadows.qsize()
 
     def close(self) -> None:
         """Answers what waits, then ends."""

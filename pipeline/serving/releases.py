@@ -11,6 +11,7 @@ from pipeline.serving.served import Served
 
 Load = Callable[[Path], Served]
 Stamp = tuple[int, int, int] | None
+UNUSABLE = (WallabyError, OSError, ValueError)  # a bundle that is replaced while it is read has files of two
 
 
 class Releases:
@@ -71,8 +72,8 @@ class Releases:
         try:
             found = self._load(self._released)
             self._tell(found)
-        except WallabyError as error:
-            self.trouble = error.what
+        except UNUSABLE as error:
+            self.trouble = "the newest release cannot be loaded; the one before it answers"
             print(f"serve: the new release cannot serve; {self.served.version} goes on\n{error}", file=sys.stderr)
         else:
             self.served, self.trouble = found, ""  # in one step: a batch has the one or the other
@@ -87,7 +88,7 @@ class Releases:
             return
         try:
             self._candidate = None if now is None else self._load(self._shadow)
-        except WallabyError as error:
+        except UNUSABLE as error:
             print(f"serve: the candidate cannot be asked\n{error}", file=sys.stderr)
         self._stamps[self._shadow] = now
 

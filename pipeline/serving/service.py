@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.errors import ResumableError
 from pipeline.library import pictures
 from pipeline.library.labels import UNKNOWN
-from pipeline.serving.batching import Asked, Batcher, BusyError
+from pipeline.serving.batching import Asked, Batcher
 from pipeline.serving.keeping import Keeper
 from pipeline.serving.metrics import Metrics
 from pipeline.serving.releases import Releases
@@ -40,7 +40,7 @@ class Asker:
 class Service:
     """Args:
     max_megapixels: a larger picture is refused.
-    max_waiting: pictures that may wait; when there are more, requests are refused.
+    max_waiting: pictures that may be under way; when there are more, requests are refused.
     now: microseconds since 1970.
     """
 
@@ -57,15 +57,15 @@ class Service:
     ):
         self.releases, self.log, self.metrics = releases, log, metrics
         self._keeper, self._max_megapixels, self._now = keeper, max_megapixels, now
+        self._max_waiting, self._under_way = max_waiting, 0
         self._readers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="reader")
         self._batcher = Batcher(
             lambda: releases.served,
             self._finish,
             shadow=lambda: releases.candidate,
             finish_shadow=self._finish_shadow,
-            most_waiting=max_waiting,
         )
-        metrics.watch("waiting_pictures", "Pictures that wait for the network", self._batcher.waiting)
+        metrics.watch("pictures_under_way", "Pictures that are not answered yet", lambda: self._under_way)
         metrics.watch("spool_bytes", "Records that the store does not have yet", log.bytes_waiting)
         metrics.watch("store_down", "1 while the store cannot be used", lambda: bool(log.trouble))
         metrics.watch("shadow_passed_over", "Pictures that the candidate has missed", lambda: self._batcher.passed_over)
@@ -126,6 +126,9 @@ class Service:
             "version": served.version, "runtime": served.runtime, "latency_ms": 0.0, "status": OK, "error": "",
             "path": "", **UNANSWERED,
         }  # fmt: skip
+        if self._under_way >= self._max_waiting:
+            return await asyncio.to_thread(self._refuse, row, BUSY, "too many pictures wait; ask again later", since)
+        self._under_way += 1
         try:
             asked = await asyncio.get_running_loop().run_in_executor(
                 self._readers, self._read, data, row, served.image_size, since
@@ -137,8 +140,8 @@ class Service:
             return await asyncio.to_thread(self._refuse, row, status, str(reason), since)
         except MemoryError:
             return await asyncio.to_thread(self._refuse, row, TOO_LARGE, "too large for this machine's memory", since)
-        except BusyError:
-            return await asyncio.to_thread(self._refuse, row, BUSY, "too many pictures wait; ask again later", since)
+        finally:
+            self._under_way -= 1
 
     def _read(self, data: bytes, row: dict[str, Any], image_size: int, since: float) -> Asked:
         row["sha256"] = hashlib.sha256(data).hexdigest()

@@ -106,7 +106,9 @@ def test_a_release_that_cannot_be_loaded_leaves_the_old_one_answering_and_says_s
         release(tmp_path / "released", NEW)
         own.service.releases.look()
         assert own.predict(picture(255)).json()["pictures"][0]["model"] == OLD
-        assert own.client.get("/health").json() == {"status": "degraded", "trouble": ["the bundle is incomplete"]}
+        assert own.client.get("/health").json() == {
+            "status": "degraded", "trouble": ["the newest release cannot be loaded; the one before it answers"],
+        }  # fmt: skip
 
 
 def test_a_candidate_hears_the_same_pictures_and_answers_nobody(tmp_path):

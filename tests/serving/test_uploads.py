@@ -179,6 +179,13 @@ def test_another_site_cannot_call_the_service_by_a_name_of_its_own(service):
     assert service.client.get("/version", headers={"host": "evil.example"}).status_code == 400
 
 
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://testserver:81", "http://["])
+def test_a_page_of_another_site_cannot_make_a_browser_ask(service, origin):
+    assert service.client.post("/predict", content=SAMPLES[1], headers={"origin": origin}).status_code == 403
+    own = {"origin": "http://testserver"}
+    assert service.client.post("/predict", content=SAMPLES[1], headers=own).status_code == 200
+
+
 def test_a_thousand_spoilt_pictures_are_named_or_refused_and_each_is_recorded(tmp_path):
     draw = random.Random(0)
     with running(tmp_path, max_megabytes=1) as own:

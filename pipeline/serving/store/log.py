@@ -150,8 +150,8 @@ class Log:
                 print(f"serve: the store refuses a record, which is put aside: {error}", file=sys.stderr)
 
     def _tell(self, error: Exception) -> None:
-        if not self.trouble:
-            print("serve: the store cannot be used; records wait on disk", file=sys.stderr)
         said = opening.unreachable(error, self._url) if isinstance(error, sa.exc.SQLAlchemyError) else error
+        if not self.trouble:
+            print(f"serve: records wait on disk\n{said}", file=sys.stderr)
         self.trouble = str(said.what if isinstance(said, ResumableError) else said)
         self._spool.sync()
