@@ -17,14 +17,21 @@ import argparse
 import io
 import os
 import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
+import uvicorn
+from fastapi import FastAPI
 from PIL import Image, ImageEnhance
 
 from pipeline import bundle, config, paths, sections
@@ -43,9 +50,9 @@ from pipeline.serving.verdicts import AUDIT, NOT_IN_CLASSES, RIGHT, WRONG
 
 DAYS = 7
 SHADOW, NEW, DARK = 2, 3.5, 5  # days after Monday
-NOISE = 0.5  # in the former model's head, of the spread of its weights
-BRIGHTNESS = 0.35  # of Saturday's pictures
-AUDITED = 40  # pictures a day
+NOISE = 3.0  # in the former model's head, of the spread of its weights
+BRIGHTNESS = 0.2  # of Saturday's pictures
+AUDITED = 60  # pictures a day
 COMPLAIN = 0.3  # of who is shown a wrong answer
 SCORES = "scores.parquet"
 CLIENTS = ["app", "website", "museum"]
@@ -76,8 +83,6 @@ def fill(args: argparse.Namespace) -> None:
 
 
 def serve_week(args: argparse.Namespace) -> None:
-    from starlette.testclient import TestClient
-
     from pipeline.serving import server
 
     truth = read_csv(args.truth.absolute(), ["image", "label"])
@@ -88,7 +93,7 @@ def serve_week(args: argparse.Namespace) -> None:
     secrets = {name: keys.add(params.keys, name, per_minute=1e6) for name in CLIENTS}
     sent = sending(truth, args.pictures, random)
     engine = open_store(params.store)
-    with server.service(params) as running, TestClient(server.application_of(params, running)) as http:
+    with server.service(params) as running, listening(server.application_of(params, running)) as http:
         for start, end in pairwise([0, 1, SHADOW, 3, NEW, 4, DARK, 6, DAYS]):
             if start == SHADOW:
                 shutil.copytree("after", "shadow")
@@ -110,6 +115,21 @@ def serve_week(args: argparse.Namespace) -> None:
     for finding in findings.of(told):
         print(f"{finding.kind:>4}  {finding.text}")
     planted(engine, sent)
+
+
+@contextmanager
+def listening(application: FastAPI) -> Iterator[httpx.Client]:
+    """Serves on loopback, as long as the client is in use."""
+    server = uvicorn.Server(uvicorn.Config(application, log_level="warning", access_log=False))
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+        thread.start()
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{bound.getsockname()[1]}", timeout=60) as client:
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def prepare(workspace: Path, out: Path) -> None:
@@ -152,7 +172,9 @@ def sending(truth: pd.DataFrame, pictures: int, random: np.random.Generator) -> 
     return some.assign(day=np.sort(random.uniform(0, DAYS, len(some))), request_id="", position=0)
 
 
-def send(http: Any, rows: pd.DataFrame, secrets: dict[str, str], random: np.random.Generator) -> list[tuple[str, int]]:
+def send(
+    http: httpx.Client, rows: pd.DataFrame, secrets: dict[str, str], random: np.random.Generator
+) -> list[tuple[str, int]]:
     """Sends one to three pictures at once; returns the request and position of each."""
     folders = config.load(sections.Roots).folders
     found: list[tuple[str, int]] = []
@@ -208,7 +230,7 @@ def verdict(row: dict[str, Any]) -> dict[str, str]:
 
 
 def complain(
-    http: Any, engine: sa.Engine, sent: pd.DataFrame, secrets: dict[str, str], random: np.random.Generator
+    http: httpx.Client, engine: sa.Engine, sent: pd.DataFrame, secrets: dict[str, str], random: np.random.Generator
 ) -> None:
     """Some of the clients that were shown a wrong answer say so to the service."""
     rows = answers(engine, sent)

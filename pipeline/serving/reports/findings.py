@@ -48,11 +48,8 @@ def _accuracy(report: Report) -> list[Finding]:
         return [Finding(BAD, "accuracy", text)]
     row = table.loc["right"]
     text = f"{row['share']:.0%} of all usable pictures are named right ({_between(row)}, {row['n']} judged"
-    text += (
-        f"; {_between(table.loc['right when shown'])} of the answers shown)."
-        if "right when shown" in table.index
-        else ")."
-    )
+    if "right when shown" in table.index:
+        text += f"; {_between(table.loc['right when shown'])} of the answers shown"
     few = " That is too few to build on: judge more." if row["n"] < FEW else ""
     complaints = report["verdicts"].loc[report["verdicts"]["source"] != AUDIT, "evaluations"].sum()
     found = [Finding(NOTE, "accuracy", f"{text}).{few}")]
