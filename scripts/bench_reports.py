@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,8 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(sys.argv[3]) if len(sys.argv) > 3 else Path(folder) / "log.sqlite"
         url = f"sqlite:///{path.absolute()}"
-        if not path.exists():
-            fill(url, transactions, evaluations)
+        fill(url, transactions, evaluations)
         size = path.stat().st_size / 2**30
         print(f"{transactions:,} transactions and {evaluations:,} evaluations, {size:.1f} GiB of SQLite")
         ours, theirs = measure("wallaby report", OURS, url), measure("pandas.read_sql of the whole table", RIVAL, url)
@@ -75,33 +75,37 @@ def measure(name: str, code: str, url: str) -> tuple[float, float]:
 
 
 def fill(url: str, transactions: int, evaluations: int) -> None:
-    """Writes weeks one after the other, each with the same models; a part of each week is drawn and evaluated."""
+    """Writes the weeks that are not there yet, with the same models; a part of each is drawn and evaluated."""
     engine = open_store(url)
     random = np.random.default_rng(0)
-    served_week.write(engine, pd.DataFrame(served_week.releases(served_week.Planted())), "releases")
-    connection = engine.raw_connection()
-    connection.execute("pragma synchronous=off")
-    for number in range(WEEKS):
+    connection: Any = engine.raw_connection()
+    cursor = connection.cursor()
+    cursor.execute("pragma synchronous=off")
+    [written] = cursor.execute("select count(distinct stratum) from audits").fetchone()
+    if not written:
+        served_week.write(engine, pd.DataFrame(served_week.releases(served_week.Planted())), "releases")
+    for number in range(written // len(BANDS), WEEKS):
+        cursor.execute("begin")
         week = served_week.make(pictures=transactions // WEEKS * 40 // 41, seed=number)
         rows = week.transactions.assign(at=week.transactions["at"] + 7 * DAY * number, user="")
-        insert(connection, "transactions", rows)
+        insert(cursor, "transactions", rows)
         drawn, said = audit(rows.assign(truth=week.truth), evaluations // WEEKS, f"week {number}", random)
-        insert(connection, "audits", drawn)
-        insert(connection, "evaluations", said)
+        insert(cursor, "audits", drawn)
+        insert(cursor, "evaluations", said)
+        connection.commit()
         print(f"week {number + 1} of {WEEKS} written", file=sys.stderr)
     connection.close()
     engine.dispose()
 
 
-def insert(connection: object, table: str, rows: pd.DataFrame) -> None:
+def insert(cursor: Any, table: str, rows: pd.DataFrame) -> None:
     for name in ("top_labels", "top_scores"):
         if name in rows:
             rows[name] = [json.dumps(value) for value in rows[name]]
     marks = ", ".join("?" * len(rows.columns))
     names = ", ".join(f'"{name}"' for name in rows.columns)
     values = zip(*(rows[name].tolist() for name in rows.columns), strict=True)
-    connection.cursor().executemany(f"insert into {table} ({names}) values ({marks})", values)  # type: ignore[attr-defined]
-    connection.commit()  # type: ignore[attr-defined]
+    cursor.executemany(f"insert into {table} ({names}) values ({marks})", values)
 
 
 def audit(rows: pd.DataFrame, number: int, name: str, random: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
