@@ -104,7 +104,7 @@ function show() {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.target.closest("input, dialog")) return;
   const others = hand[0] ? hand[0].top.filter((one) => one.label !== hand[0].label).slice(0, 4) : [];
-  const acts = { Enter: () => say("right"), r: () => say("right"), w: () => name("wrong"), n: () => name("not-in-classes"), u: () => say("unusable"), s: skip, Backspace: back };
+  const acts = { Enter: () => say("right"), r: () => say("right"), w: () => name("wrong"), n: () => name("not-in-classes"), u: () => say("unusable"), s: skip, Backspace: back, "/": () => box.querySelector("input").focus() };
   others.forEach((one, place) => { acts[place + 1] = () => say("wrong", one.label); });
   if (!acts[event.key] || (event.key === "Enter" && event.target.closest("button, a"))) return;
   event.preventDefault();
