@@ -157,8 +157,7 @@ def keep(copy: Path, out: Path, near: pd.DataFrame, *, facts: dict[str, Any]) ->
         max_rows=params.max_rows,
     )
     scores = read_table(copy / paths.EVALUATION / assessment.SCORES)
-    known = trust.suggestions(scores, least=params.least_score)
-    held = trust.fit(known["score"].to_numpy(), known["right"].to_numpy())
+    held = trust.held(scores, least=params.least_score)
     told = near_cutoff.outlook(near, found, held, confidence=confidence)
     queue = near_cutoff.queue(found, told, held)
 

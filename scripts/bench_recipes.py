@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline import config, sections
 from pipeline.evaluation import calibration, scores
@@ -30,6 +31,7 @@ from pipeline.inference import pool, vectors
 from pipeline.inference.store import EMBEDDING, LISTS
 from pipeline.library import board, pictures
 from pipeline.review import recipes
+from pipeline.review.recipes import gathering
 from pipeline.review.recipes.material import Library, Material
 
 CUTOFF = 25  # images
@@ -73,6 +75,52 @@ def speed(images: int, classes: int, work: Path) -> None:
     folder = work / f"made-up-{images}-{classes}"
     if not (folder / "done").exists():
         made_up(folder, images, classes)
+    started = time.perf_counter()
+    predictions = pool.read(folder / "predictions")
+    opinions = pool.read_opinions(folder / "released" / pool.OPINIONS, model=MODEL)
+    asked = made_up_material(folder, predictions, opinions, classes)
+    _told("reading", time.perf_counter() - started, rival="pandas.read_parquet", taking=lambda: plain(predictions))
+    light, said = stored(predictions.shards, pool.LIGHT), (folder / "released" / pool.OPINIONS).stat().st_size
+    print(f"  of {light / 1e6:,.0f} MB in the store, and {said / 1e6:,.0f} MB that a champion said")
+    started = time.perf_counter()
+    found = asked.vectors()
+    assert found is not None
+    print(f"codes of {found.exact.shape} features, once a round: {time.perf_counter() - started:.1f} s")
+    table = plain(predictions)
+    rivals = plain_rivals(asked, table, opinions, found, params)
+    for recipe in recipes.RECIPES:
+        if recipe.name not in rivals:
+            continue
+        seconds = []
+        for _ in range(3):
+            started = time.perf_counter()
+            recipes.ask(asked, recipe, near_duplicate_distance=4, **params)
+            seconds.append(time.perf_counter() - started)
+        rival, taking = rivals[recipe.name]
+        _told(recipe.name, *seconds, rival=rival, taking=taking)
+    queries = np.random.default_rng(5).choice(len(found.exact), 20, replace=False)
+    seconds = list[float]()
+    for query in queries:
+        started = time.perf_counter()
+        near = found.nearest(found.exact[[query]], number=10)[0][0]
+        predictions.at(near, ["image", "label", "score"])
+        seconds.append(time.perf_counter() - started)
+    exact = list[int]()
+    _told("find", *seconds, rival="exact scan, numpy", taking=lambda: exact.extend(scan(found.exact, queries[0])))
+    hits = len(set(exact) & set(found.nearest(found.exact[queries[:1]], number=10)[0][0]))
+    print(f"  {hits} of the exact ten found; codes {found.codes.nbytes / 1e6:,.0f} MB")
+
+
+def _told(name: str, *seconds: float, rival: str, taking: Callable[[], object]) -> None:
+    started = time.perf_counter()
+    taking()
+    theirs, own = time.perf_counter() - started, float(np.median(seconds))
+    times = f"{own:.2f} s (first {seconds[0]:.2f}, worst {max(seconds):.2f})"
+    print(f"{name:<16}{times:<36}{rival}: {theirs:.2f} s, {theirs / own:.1f} times as long", flush=True)
+
+
+def made_up_material(folder: Path, predictions: pool.Pool, opinions: pd.DataFrame | str, classes: int) -> Material:
+    """A board with short, staged and unknown classes, and a library, over made-up predictions."""
     names = [f"class {i:04d}" for i in range(classes)]
     groups = pd.Series(np.random.default_rng(1).integers(20, 400, classes), index=names)
     standing = pd.DataFrame(
@@ -81,65 +129,92 @@ def speed(images: int, classes: int, work: Path) -> None:
     standing["real"] = (standing["images"] * np.random.default_rng(2).random(classes)).astype(int)
     standing["staged_share"] = 1 - standing["real"] / standing["images"]
     standing["short_by"] = (CUTOFF - standing["groups"]).clip(lower=0)
-    random = np.random.default_rng(3)
     known = Library(
         pd.DataFrame({"label": np.repeat([*names, *(f"new {i}" for i in range(50))], 20)}),
-        random.normal(0, 1, ((classes + 50) * 20, 1280)).astype(np.float16),
+        np.random.default_rng(3).normal(0, 1, ((classes + 50) * 20, 1280)).astype(np.float16),
     )
     extra = pd.DataFrame({"label": [f"new {i}" for i in range(50)], "groups": 30, "images": 30, "cutoff": CUTOFF})
     standing = pd.concat([standing, extra.assign(real=30, staged_share=0.0, short_by=10)], ignore_index=True)
-
-    started = time.perf_counter()
-    predictions = pool.read(folder / "predictions")
-    opinions = pool.read_opinions(folder / "released" / pool.OPINIONS, model=MODEL)
-    indexed = pd.Series(predictions.rows["sha256"].str.slice(0, 16).to_numpy(), index=predictions.rows["image"])
-    print(f"read {len(indexed):,} predictions, and what a champion said: {time.perf_counter() - started:.2f} s")
-    started = time.perf_counter()
-    found = vectors.of_pool(predictions, folder / "vectors")
-    assert found is not None
-    print(f"codes of {found.exact.shape} features, once a round: {time.perf_counter() - started:.1f} s")
-    material = Material(
+    return Material(
         pool=predictions,
         board=standing,
         unknown=set(predictions.rows["image"].iloc[:200]),
         conflicts=nothing(),
         suspects=nothing(),
         known=pd.Series(dtype="str"),
-        phashes=lambda images: images.map(indexed).fillna("").astype("str"),
-        vectors=lambda: found,
+        phashes=gathering.phashes(folder / "index"),
+        vectors=lambda: vectors.of_pool(predictions, folder / "vectors"),
         library=lambda: known,
         champion=lambda: opinions,
     )
-    indexed.index.get_indexer(["none"])
-    for recipe in recipes.RECIPES:
-        if recipe.name in ("label-conflict", "suspect-label"):
-            continue
-        seconds = []
-        for _ in range(2):
-            started = time.perf_counter()
-            answer = recipes.ask(material, recipe, near_duplicate_distance=4, **params)
-            seconds.append(time.perf_counter() - started)
-        print(f"{recipe.name:<16}{seconds[0]:>6.2f} s, again {seconds[1]:.2f} s{len(answer.rows):>6} rows", flush=True)
-    queries = np.random.default_rng(5).choice(len(found.exact), 20, replace=False)
-    seconds, exact_seconds, hits = list[float](), list[float](), 0
-    for query in queries:
-        started = time.perf_counter()
-        near = found.nearest(found.exact[[query]], number=10)[0][0]
-        predictions.at(near, ["image", "label", "score"])
-        seconds.append(time.perf_counter() - started)
-        if len(exact_seconds) < 5:
-            started = time.perf_counter()
-            wanted = vectors.unit(found.exact[[query]])[0]
-            cosines = np.concatenate(
-                [vectors.unit(found.exact[i : i + 65536]) @ wanted for i in range(0, len(found.exact), 65536)]
-            )
-            best = np.argsort(-cosines, kind="stable")[:10]
-            exact_seconds.append(time.perf_counter() - started)
-            hits += len(set(best) & set(near))
-    print(
-        f"find: {np.median(seconds):.2f} s (median of {len(seconds)}, worst {max(seconds):.2f} s), exact scan"
-        f" {np.median(exact_seconds):.1f} s; of the exact ten, {hits / (10 * len(exact_seconds)):.0%} found"
-    )
+
+
+def plain(predictions: pool.Pool) -> pd.DataFrame:
+    """The light columns as pandas reads them."""
+    return pd.read_parquet(predictions.shards[0].parent, columns=pool.LIGHT)
+
+
+def stored(shards: list[Path], columns: list[str]) -> int:
+    """The bytes that these columns take in the shards."""
+    total = 0
+    for shard in shards:
+        groups = pq.read_metadata(shard)
+        for group in (groups.row_group(i) for i in range(groups.num_row_groups)):
+            of = [group.column(i) for i in range(group.num_columns)]
+            total += sum(one.total_compressed_size for one in of if one.path_in_schema.split(".")[0] in columns)
+    return total
+
+
+def plain_rivals(
+    asked: Material, table: pd.DataFrame, opinions: pd.DataFrame | str, found: vectors.Vectors, params: dict
+) -> dict[str, tuple[str, Callable[[], object]]]:
+    """What the recipe's question costs without its structure, by name: pandas' or scikit-learn's own way."""
+    board = asked.board.set_index("label")
+    short = board.index[board["groups"] < params["low_count_below"] * board["cutoff"]]
+    staged = board.index[board["staged_share"] >= params["replace_staged_share"]]
+
+    def surest(labels: pd.Index, least: float) -> pd.DataFrame:
+        rows = table[table["label"].isin(labels) & (table["score"] >= least)]
+        return rows.sort_values(["score", "image"], ascending=[False, True]).groupby("label").head(1)
+
+    def merged() -> pd.DataFrame:
+        both = table.merge(opinions, on="sha256", suffixes=("", "_was"))
+        least = both[["score", "score_was"]].min(axis=1)
+        differ = both[(both["label"] != both["label_was"]) & (least >= params["disagree_score"])]
+        return differ.assign(least=least).sort_values(["least", "image"], ascending=[False, True]).head(200)
+
+    def clustered() -> np.ndarray:
+        from sklearn.cluster import HDBSCAN
+
+        hesitant = table[table["score"] <= params["look_alike_score"]].sort_values(["score", "image"])
+        some = vectors.unit(found.exact[hesitant.index[: params["look_alike_images"]].to_numpy()])
+        return HDBSCAN(min_cluster_size=5, min_samples=3, cluster_selection_method="leaf", copy=True).fit_predict(some)
+
+    def neighbours() -> list[np.ndarray]:
+        from sklearn.neighbors import NearestNeighbors
+
+        unknown, answers = table.head(200), []
+        for label, own in unknown.groupby("label"):
+            among = found.exact[table.index[table["label"] == label].to_numpy()].astype(np.float32)
+            fitted = NearestNeighbors(n_neighbors=2, algorithm="brute", metric="cosine").fit(among)
+            answers.append(fitted.kneighbors(found.exact[own.index.to_numpy()].astype(np.float32))[1])
+        return answers
+
+    return {
+        "unknown": ("scikit-learn, brute force", neighbours),
+        "low-count": ("pandas, known classes only", lambda: surest(short, params["low_count_score"])),
+        "replace-staged": ("pandas", lambda: surest(staged, params["replace_staged_score"])),
+        "look-alike": ("HDBSCAN on the features as they are", clustered),
+        "disagree": ("pandas merge", merged),
+        "purge-low": ("pandas sort", lambda: table.sort_values(["score", "image"]).head(len(table) // 10)),
+    }
+
+
+def scan(exact: np.ndarray, query: int) -> np.ndarray:
+    """The ten nearest by cosine, all features read."""
+    wanted = vectors.unit(exact[[query]])[0]
+    cosines = [vectors.unit(exact[i : i + 65536]) @ wanted for i in range(0, len(exact), 65536)]
+    return np.argsort(-np.concatenate(cosines), kind="stable")[:10]
 
 
 def made_up(folder: Path, images: int, classes: int) -> None:
@@ -181,6 +256,9 @@ def made_up(folder: Path, images: int, classes: int) -> None:
     champion = folder / "released"
     write_table(said[["sha256", "score"]].assign(label=label), champion / pool.OPINIONS, model="b" * 64)
     (champion / "model.keras").touch()
+    hashes = said[["image"]].assign(phash=said["sha256"].str.slice(0, 16))
+    write_table(hashes, folder / "index" / "pool.parquet")
+    write_table(hashes.head(0), folder / "index" / "library.parquet")
     (folder / "done").touch()
 
 

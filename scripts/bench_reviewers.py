@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def serve() -> tuple[subprocess.Popen, str]:
-    command = [sys.executable, "-c", "from pipeline.cli import main; main()", "review"]
+    command = [sys.executable, "-P", "-c", "from pipeline.cli import main; main()", "review"]
     command += ["--no-browser", "--port", "0", "--json"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None

@@ -18,6 +18,7 @@ PRIOR = 1.0  # standard deviation: without evidence, scores are believed as they
 CLASS_SPREAD = 0.7  # in log-odds: classes of one model differ by about so much in how far their scores hold
 DRAWS = 2000
 TINY = 1e-6
+COLUMNS = ["set", "label", "top_labels", "top_scores"]
 MEASURED = ("val", "test", "open:below-cutoff")
 
 
@@ -39,15 +40,24 @@ class Yield:
     chance: float
 
 
-def suggestions(scores: pd.DataFrame, *, least: float) -> pd.DataFrame:
+def held(scores: pd.DataFrame, *, least: float = 0.0, places: int | None = None) -> Trust:
+    """How far the scores of suggestions like these are to be trusted: see `suggestions` and `fit`."""
+    known = suggestions(scores, least=least, places=places)
+    return fit(known["score"].to_numpy(), known["right"].to_numpy())
+
+
+def suggestions(scores: pd.DataFrame, *, least: float = 0.0, places: int | None = None) -> pd.DataFrame:
     """What the model said of images it has not learnt from, a row an image and class: columns `score`, `right`.
 
     Args:
-      scores: those of all sets, columns `set`, `label`, `top_labels`, `top_scores`.
+      scores: those of all sets, columns `COLUMNS`.
       least: suggestions of a lower score are passed over.
+      places: only the first so many classes of each image; by default all that are stored.
     """
     measured = scores["set"].isin(MEASURED) | scores["set"].str.startswith(PREFIX)
-    rows = scores.loc[measured, ["label", "top_labels", "top_scores"]].explode(["top_labels", "top_scores"])
+    rows = scores.loc[measured, ["label", "top_labels", "top_scores"]]
+    rows = rows.assign(**{name: rows[name].map(lambda best: best[:places]) for name in ("top_labels", "top_scores")})
+    rows = rows.explode(["top_labels", "top_scores"])
     said = rows["top_scores"].astype(float).to_numpy()
     found = pd.DataFrame({"score": said, "right": (rows["label"] == rows["top_labels"]).to_numpy()})
     return found[found["score"] >= least].reset_index(drop=True)

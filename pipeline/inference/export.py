@@ -7,6 +7,7 @@ them twice.
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import numpy as np
 
 from pipeline import bundle, config, paths, sections
 from pipeline.bundle import Bundle, Card
-from pipeline.errors import DataError, UsageError
+from pipeline.errors import DataError, UsageError, WallabyError
 from pipeline.evaluation import calibration
 from pipeline.files import atomic_folder, read_json, read_table, write_json, write_text
 from pipeline.inference import formats, store
@@ -67,9 +68,11 @@ def export(name: str, model: Path, out: Path, *, pictures: list[Path], limit: fl
     classes = "".join(f"{label}\n" for label in source.classes)
     with atomic_folder(out) as new:
         written = new / format_.file
-        _write(format_, source, written)
-        format_.describe(written, {bundle.CLASSES: classes, bundle.CARD: json.dumps(card, indent=2, sort_keys=True)})
-        checked = compare(format_.load(written), source, pictures, limit=limit)
+        with _held(format_, source):
+            format_.write(calibrated(source), written)
+            inside = {bundle.CLASSES: classes, bundle.CARD: json.dumps(card, indent=2, sort_keys=True)}
+            format_.describe(written, inside)
+            checked = compare(format_.load(written), source, pictures, limit=limit)
         size = sum(file.stat().st_size for file in [written, *written.rglob("*")] if file.is_file())
         card |= {"bytes": size, "check": asdict(checked)}
         write_text(classes, new / bundle.CLASSES)
@@ -77,12 +80,13 @@ def export(name: str, model: Path, out: Path, *, pictures: list[Path], limit: fl
     return card
 
 
-def _write(format_: Format, source: Bundle, path: Path) -> None:
+@contextmanager
+def _held(format_: Format, source: Bundle) -> Iterator[None]:
     try:
-        format_.write(calibrated(source), path)
-    except (OSError, MemoryError):
+        yield
+    except (OSError, MemoryError, WallabyError):
         raise
-    except Exception as error:  # the converters raise many kinds
+    except Exception as error:  # converters and runtimes raise many kinds
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise DataError(
             f"{format_.title} cannot hold this network: {reason}", where=source.card.preset, mend="try another format"

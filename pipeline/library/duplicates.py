@@ -1,5 +1,6 @@
 """Near-duplicates: perceptual hashes a few bits apart, and what belongs together because of them."""
 
+import binascii
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations, pairwise
@@ -7,8 +8,11 @@ from math import comb
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 BITS = 64
+DIGITS = BITS // 4  # of a hash, in hexadecimal
 SORTING = 16  # what it costs to order a hash by a key, in comparisons of two hashes
 SAMPLE = 1 << 16  # hashes from which the search tells how often keys agree
 BLOCK = 1 << 15  # hashes compared at once: they stay in the processor's cache
@@ -291,10 +295,19 @@ def _stars(hashes: np.ndarray, unit: np.ndarray, distance: int) -> tuple[np.ndar
     return leader, ~kept
 
 
+def numbers(hashes: pd.Series) -> np.ndarray:
+    """Hexadecimal hashes as numbers (N,) uint64; of longer ones, a content's say, their first 16 digits."""
+    if not len(hashes):
+        return np.empty(0, np.uint64)
+    texts = pa.table({"hash": hashes})["hash"].combine_chunks()
+    digits = pc.utf8_slice_codeunits(texts, 0, DIGITS).buffers()[2]
+    return np.frombuffer(binascii.unhexlify(digits), ">u8").astype(np.uint64)
+
+
 def _numbers(phashes: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     """The positions of the hexadecimal hashes that are not empty, and these as numbers."""
-    known = np.flatnonzero(phashes.to_numpy() != "")
-    return known, np.array([int(text, 16) for text in phashes.to_numpy()[known]], dtype=np.uint64)
+    known = np.flatnonzero((phashes != "").to_numpy(bool))
+    return known, numbers(phashes.iloc[known])
 
 
 def _name(sha256: pd.Series, component: np.ndarray) -> pd.Series:

@@ -6,6 +6,7 @@ from contextlib import redirect_stdout
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from pipeline.config import nearest
@@ -62,15 +63,17 @@ def _downloaded(network: Callable, options: dict[str, Any]) -> keras.Model:
 
 
 def _with_constants(model: keras.Model) -> keras.Model:
-    """Turns the mean and the variance of EfficientNet's pixels from weights into constants.
+    """Turns the mean and the variance of EfficientNet's pixels from weights into numbers of a `Rescaling`.
 
-    Keras reads such weights once, when the layer is built: a copy that is given them later would not know them.
+    Keras reads such weights once, when the layer is built: a copy that is given them later would not know them. And
+    tf2onnx takes the constants of a `Normalization` for inputs of the network.
     """
 
     def constant(layer: keras.Operation) -> keras.Operation:
         if isinstance(layer, layers.Normalization) and layer.weights:
-            mean, variance, _ = layer.get_weights()
-            return layers.Normalization(mean=mean, variance=variance, name=layer.name)
+            mean, variance, _ = (np.asarray(weight, "float64") for weight in layer.get_weights())
+            scale = 1 / np.maximum(np.sqrt(variance), keras.config.epsilon())
+            return layers.Rescaling(scale.tolist(), offset=(-mean * scale).tolist(), name=layer.name)
         return layer.__class__.from_config(layer.get_config())
 
     if not any(isinstance(layer, layers.Normalization) and layer.weights for layer in model.layers):

@@ -1,11 +1,11 @@
 """What a class may gain from the pool, from calibrated scores; and, after a review, what it did gain."""
 
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
+from pipeline.evaluation import trust
 from pipeline.files import read_table
 from pipeline.library import duplicates
 from pipeline.review.decisions import CONFLICT_RECIPE, LABEL
@@ -19,16 +19,22 @@ NO_SUGGESTION = [CONFLICT_RECIPE, "suspect-label"]  # of pool images
 
 
 def expected(
-    material: Material, found: dict[str, Found], *, near_duplicate_distance: int, low_count_below: float
+    material: Material,
+    found: dict[str, Found],
+    held: trust.Trust,
+    *,
+    near_duplicate_distance: int,
+    low_count_below: float,
 ) -> pd.DataFrame:
     """How many images of each short class people would find among those that the model names so.
 
-    Each near-duplicate group of candidates counts once, with its highest score. If scores are calibrated, each is the
-    probability that it is one, and their sum the expected yield; the interval takes them for independent, in the
-    normal approximation. A class that the model does not know has no score, and no yield.
+    Each near-duplicate group of candidates counts once, with its highest score, which is believed as far as scores
+    held on images that the model has not learnt from (`trust.expect`, as in a throw-away run). A class that the model
+    does not know has no score, and no yield.
 
     Args:
-      found: of each recipe.
+      found: of each recipe, `likely` with it.
+      held: how far the score of the model's first suggestion is to be trusted.
 
     Returns:
       `COLUMNS`, in the board's order; `queued` images stand in the queue as this class, `queued_expected` of them are
@@ -36,32 +42,32 @@ def expected(
     """
     board = material.board[material.board["groups"] < low_count_below * material.board["cutoff"]]
     pool = material.candidates(material.labelled(list(board["label"])))
-    pool = pool.assign(label=pool["label"].astype("str"), phash=material.phashes(pool["image"]))
+    pool = material.named(pool).astype({"label": "str"})
+    pool["phash"] = material.phashes(pool["image"])
     pool["group"] = duplicates.group(pool, near_duplicate_distance, duplicates.BITS).name if len(pool) else ""
-    best = pool.groupby(["label", "group"])["score"].max().reset_index()
-    best["doubt"] = best["score"] * (1 - best["score"])
-    summed = best.groupby("label").agg(n=("score", "size"), expected=("score", "sum"), variance=("doubt", "sum"))
-    summed = summed.reindex(board["label"])
-    half = stats.norm.ppf(0.5 + CONFIDENCE / 2) * np.sqrt(summed["variance"])
+    best = pool.groupby(["label", "group"])["score"].max().groupby("label").agg(list)
     shown = pd.concat([answer.rows for answer in found.values()])
     shown = shown[~shown["image"].isin(material.suspects["image"])]
-    counted = shown.groupby("label")["score"].agg(["count", "sum"]).reindex(board["label"])
-    known = board["label"].isin(material.classes).to_numpy()
-    table = pd.DataFrame(
-        {
-            "label": board["label"].to_numpy(),
-            "short_by": board["short_by"].to_numpy(),
-            "known": known,
-            "candidates": summed["n"].fillna(0).astype(int).to_numpy(),
-            "expected": summed["expected"].round(1).to_numpy(),
-            "low": (summed["expected"] - half).clip(lower=0).round(1).to_numpy(),
-            "high": np.minimum(summed["expected"] + half, summed["n"]).round(1).to_numpy(),
-            "queued": counted["count"].fillna(0).astype(int).to_numpy(),
-            "queued_expected": counted["sum"].fillna(0).round(1).to_numpy(),
-            "model": material.pool.model,
-        }
-    )
-    return table[COLUMNS]
+    counted = shown.groupby("label")["likely"].agg(["count", "sum"]).reindex(board["label"]).fillna(0)
+    rows = []
+    for label, short_by in zip(board["label"], board["short_by"], strict=True):
+        row = {"label": label, "short_by": short_by, "known": label in material.classes, "candidates": 0}
+        if label in best.index:
+            told = trust.expect(held, best[label], short_by=short_by, confidence=CONFIDENCE)
+            row |= {"candidates": len(best[label]), "expected": told.expected, "low": told.low, "high": told.high}
+        rows.append(row)
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    table[["queued", "queued_expected"]] = counted.to_numpy()
+    table = table.astype({"queued": int, "expected": float}).round({"expected": 1, "queued_expected": 1})
+    return table.assign(model=material.pool.model)
+
+
+def likely(found: dict[str, Found], held: trust.Trust) -> dict[str, Found]:
+    """Adds to the rows of each recipe how `likely` what the model sees is right; NaN where it has no score for it."""
+    return {
+        name: replace(answer, rows=answer.rows.assign(likely=trust.likely(held, answer.rows["score"].to_numpy())))
+        for name, answer in found.items()
+    }
 
 
 def read(queue: Path) -> pd.DataFrame:
@@ -91,7 +97,7 @@ def reviewed(queue: Path, decisions: pd.DataFrame) -> pd.DataFrame:
       right, how many were; and how many images the class `gained` in all, whatever was suggested. A near-duplicate
       group counts once.
     """
-    columns = ["image", "group", "label", "score"]
+    columns = ["image", "group", "label", "score", "likely"]
     files = sorted(path for path in queue.glob("*.parquet") if path.stem not in NO_SUGGESTION)
     tables = [read_table(path, columns) for path in files]
     rows = pd.concat(tables) if tables else pd.DataFrame(columns=columns)
@@ -101,7 +107,7 @@ def reviewed(queue: Path, decisions: pd.DataFrame) -> pd.DataFrame:
     rows = rows.assign(said=said, right=said == rows["label"].to_numpy()).sort_values("score", ascending=False)
     scored = rows[rows["score"].notna()].drop_duplicates(["label", "group"])
     told = scored.groupby("label").agg(
-        decided=("image", "size"), decided_expected=("score", "sum"), right=("right", "sum")
+        decided=("image", "size"), decided_expected=("likely", "sum"), right=("right", "sum")
     )
     gained = rows[rows["said"] != ""].groupby("said")["group"].nunique().rename("gained")
     both = told.join(gained, how="outer").rename_axis("label").fillna(0).reset_index()

@@ -63,9 +63,9 @@ def serve(*, host: str, port: int | None, say: Callable[[str], None]) -> None:
         settings = uvicorn.Config(
             application, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=30
         )
-        say(f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/")
         signal.signal(signal.SIGTERM, _ended)
-        uvicorn.Server(settings).run(sockets=[listening])
+        address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
+        _Server(settings, lambda: say(address)).run(sockets=[listening])
 
 
 def application_of(params: sections.Serve, running: Service) -> FastAPI:
@@ -177,13 +177,30 @@ def _prune(stop: threading.Event, log: Log, keeper: Keeper, days: int) -> None:
         stop.wait(PRUNE_EVERY)
 
 
+class _Server(uvicorn.Server):
+    """Says so once it can be asked."""
+
+    def __init__(self, settings: uvicorn.Config, say: Callable[[], None]):
+        super().__init__(settings)
+        self._say = say
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._say()
+
+
 def _ended(number: int, frame: FrameType | None) -> None:
     """Uvicorn answers what has come, and raises the signal anew: by default the process would end there and then."""
 
 
 def _bind(host: str, port: int) -> socket.socket:
+    """Takes the address, now, and lets nobody in: whoever connects before a model is loaded would wait for it."""
+    taken = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        taken.bind((host, port))
+        return taken
     except OSError as error:
+        taken.close()
         reason = error.strerror or str(error)
     raise UsageError(f"cannot listen at {host}, port {port}: {reason}", mend="name another --port, or --host")

@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 
 from pipeline import config, errors, pages, sections
-from pipeline.files import write_csv, write_table, write_text
+from pipeline.evaluation import trust
+from pipeline.files import read_table, write_csv, write_table, write_text
 from pipeline.library import labels
 from pipeline.review import recipes, yields
 from pipeline.review.recipes import gathering
@@ -17,7 +18,8 @@ def main(predictions: str, curated: str, index: str, evaluation: str, released: 
         cache_folder=config.own("vectors"),
     )
     distance = config.load(sections.Curate).near_duplicate_distance
-    found = recipes.run(material, near_duplicate_distance=distance, **params.model_dump())
+    held = trust.held(read_table(Path(evaluation) / "scores.parquet", trust.COLUMNS), places=1)
+    found = yields.likely(recipes.run(material, near_duplicate_distance=distance, **params.model_dump()), held)
 
     folder = Path(out)
     for name, answer in found.items():
@@ -25,7 +27,7 @@ def main(predictions: str, curated: str, index: str, evaluation: str, released: 
         if answer.whole is not None:
             write_table(answer.whole, folder / "whole" / f"{name}.parquet")
     expected = yields.expected(
-        material, found, near_duplicate_distance=distance, low_count_below=params.low_count_below
+        material, found, held, near_duplicate_distance=distance, low_count_below=params.low_count_below
     )
     write_csv(expected, folder / yields.FILE)
     page = pages.queue(

@@ -69,15 +69,17 @@ def _conflicts(table: pd.DataFrame) -> None:
     if len(images):
         screen.print(f"{len(images)} images on which reviewers differ, left alone:")
     for image in images.head(SHOWN):
-        said = [
-            f"{row.by}{f' ({row.tool})' if row.tool else ''}: {', '.join(filter(None, (row.label or row.decision, row.subclass)))}"
-            for row in table[table["image"] == image].itertuples()
-        ]
+        rows = table[table["image"] == image].itertuples()
+        said = [f"{row.by}{f' ({row.tool})' if row.tool else ''}: {_answer(row)}" for row in rows]
         screen.print(f"  {escape(image)}   {escape('; '.join(said))}")
     if len(images) > SHOWN:
         screen.print(f"  and {len(images) - SHOWN} more; --json has all")
     if len(images):
         screen.print(f"settle one: wallaby apply --settle {escape(repr(images.iloc[0] + '=CLASS'))} --by YOUR-NAME")
+
+
+def _answer(row) -> str:
+    return ", ".join(filter(None, (row.label or row.decision, row.subclass)))
 
 
 def _listed(what: str, images: list[str]) -> None:

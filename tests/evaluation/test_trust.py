@@ -1,6 +1,6 @@
 import numpy as np
 import pandas as pd
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.evaluation import trust
@@ -40,6 +40,7 @@ def test_no_candidates_bring_nothing():
     assert (told.expected, told.low, told.high, told.chance) == (0, 0, 0, 0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), max_size=20), st.lists(st.booleans(), min_size=20, max_size=20))
 def test_any_scores_are_likely_between_never_and_always(scores, right):
     held = trust.fit(np.array(scores), np.array(right[: len(scores)]))
@@ -58,3 +59,5 @@ def test_suggestions_are_measured_on_images_that_nothing_was_learnt_from():
     found = trust.suggestions(scores, least=0.1)
     assert found["right"].tolist() == [True, False, False, True, False, False]
     assert trust.suggestions(scores, least=0.5)["right"].tolist() == [True, False, False]
+    assert trust.suggestions(scores, places=1)["right"].tolist() == [True, False, False]
+    assert np.array_equal(trust.held(scores, places=1).mean, trust.fit([0.8] * 3, [True, False, False]).mean)

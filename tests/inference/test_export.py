@@ -4,6 +4,7 @@ import json
 import zipfile
 
 import numpy as np
+import onnx
 import pytest
 from builders import noise, put
 from PIL import Image
@@ -14,6 +15,8 @@ from pipeline.files import read_json, write_table
 from pipeline.inference import export, formats
 from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import lineage, pictures
+from pipeline.models import presets
+from pipeline.sections import Preset
 from tests.networks import SIDE, save_bundle, tiny, train
 
 CLASSES = ["cat", "dög", "owl"]
@@ -61,6 +64,13 @@ def test_an_export_gives_the_calibrated_scores_that_identify_gives(exported, mod
     expected = KerasRuntime(bundle.load(model), 11).predict(pixels_of(shots))
     np.testing.assert_allclose(run(*exported)(pixels_of(shots)), expected, atol=1e-5)
     assert np.ptp(expected, axis=0).max() > 0.05  # or a constant would do
+
+
+def test_the_mean_of_the_pixels_that_efficientnet_knows_travels_inside(tmp_path):
+    preset = Preset(architecture="applications", image_size=32, options={"name": "EfficientNetB0"})
+    model = presets.build(preset, num_classes=2, seed=0)
+    formats.write_onnx(model, tmp_path / "model.onnx")
+    assert [given.name for given in onnx.load(tmp_path / "model.onnx").graph.input] == [model.inputs[0].name]
 
 
 def test_an_export_takes_any_number_of_pictures(exported, shots):
@@ -180,6 +190,16 @@ def test_a_network_that_a_converter_cannot_hold_is_one_clear_error(instant, mode
     instant(None, write=refuse)
     with pytest.raises(DataError, match="Instant cannot hold this network: no such operation\\n"):
         export.export("instant", model, tmp_path / "out", pictures=shots)
+
+
+def test_a_runtime_that_cannot_run_what_was_written_is_the_same_error(instant, model, shots, tmp_path):
+    def refuse(pixels):
+        raise ValueError("required inputs are missing")
+
+    instant(refuse)
+    with pytest.raises(DataError, match="Instant cannot hold this network: required inputs are missing\\n"):
+        export.export("instant", model, tmp_path / "out", pictures=shots)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_holds_something_else_is_never_replaced(instant, model, shots, tmp_path):

@@ -281,3 +281,10 @@ def test_without_a_guard_groups_are_what_is_connected(rows, distance):
     grouped = duplicates.group(rows, distance, duplicates.BITS)
     assert not grouped.bridge.any()
     assert grouped.name.tolist() == rows["sha256"].groupby(component).transform("min").str[:16].tolist()
+
+
+def test_hashes_are_told_apart_by_their_first_64_bits_wherever_they_are_cut_from():
+    texts = pd.Series(["0" * 64, "f" * 16 + "0" * 48, "00000000000000ff" + "1" * 48])
+    assert duplicates.numbers(texts[1:]).tolist() == [2**64 - 1, 255]
+    assert duplicates.numbers(pd.concat([texts[:1], texts[2:]])).tolist() == [0, 255]
+    assert duplicates.numbers(texts[:0]).tolist() == []

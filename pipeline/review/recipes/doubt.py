@@ -3,12 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.review.recipes.material import Found, Material, first, two_best
-
-DIGITS = 16  # of a content hash, in hexadecimal: a 64-bit key
-_VALUES = np.zeros(256, np.uint64)
-for _digit in range(16):
-    _VALUES[ord("0123456789abcdef"[_digit])] = _digit
+from pipeline.library import duplicates
+from pipeline.review.recipes.material import Found, Material, two_best
 
 
 def label_conflict(material: Material, *, number: int, classes: list[str], **_) -> Found:
@@ -31,29 +27,24 @@ def disagree(material: Material, *, number: int, classes: list[str], disagree_sc
     champion = material.champion()
     if isinstance(champion, str):
         return Found(material.rows.head(0).assign(reason=""), f"Nothing to compare: {champion}.")
-    sure = material.candidates(material.rows["score"] >= disagree_score)
-    champion = champion[(champion["score"] >= disagree_score).to_numpy()]
-    place = pd.Index(content_keys(champion["sha256"])).get_indexer(content_keys(sure["sha256"]))
-    both = sure[place >= 0].assign(place=place[place >= 0])
-    names = champion["label"].astype("category").cat
-    was = np.asarray(names.categories, object)[names.codes.to_numpy()[both["place"]]]
-    both = both.assign(was=was, was_score=champion["score"].to_numpy()[both["place"]]).astype({"label": "str"})
-    both = both[both["label"] != both["was"]]
-    both = both[both["label"].isin(classes) | both["was"].isin(classes)] if classes else both
-    rows = first(both, [-both[["score", "was_score"]].min(axis=1).to_numpy()], number)
+    said = champion["label"].astype("category").cat
+    sure = (champion["score"] >= disagree_score).to_numpy()
+    opinions = pd.DataFrame({"was": said.codes.to_numpy()[sure], "was_score": champion["score"].to_numpy()[sure]})
+    here = material.candidates(material.rows["score"] >= disagree_score)
+    contents = pd.Index(duplicates.numbers(champion["sha256"][sure]))  # by numbers, 20 times as fast as by the text
+    place = contents.get_indexer(duplicates.numbers(material.rows.loc[here.index, "sha256"]))
+    both = here[place >= 0]
+    both = both.join(opinions.iloc[place[place >= 0]].set_axis(both.index))
+    names = both["label"].cat.categories
+    own = said.categories.get_indexer(names)[both["label"].cat.codes]  # this model's label as the champion's number
+    asked = (said.categories.isin(classes)[both["was"]] | both["label"].isin(classes)) if classes else True
+    both = both[(own != both["was"]) & asked]
+    rows = material.first(both, [-np.minimum(both["score"], both["was_score"]).to_numpy()], number)
+    rows = rows.assign(label=rows["label"].astype("str"), was=said.categories.to_numpy(object)[rows["was"]])
     rows = material.pool.with_details(rows)
-    said = rows["was"] + " (" + rows["was_score"].map("{:.0%}".format).astype("str") + ")"
-    reason = "the champion says " + said + ", this model " + two_best(rows)
+    before = rows["was"] + " (" + rows["was_score"].map("{:.0%}".format).astype("str") + ")"
+    reason = "the champion says " + before + ", this model " + two_best(rows)
     return Found(rows.assign(reason=reason.astype("str")))
-
-
-def content_keys(sha256: pd.Series) -> np.ndarray:
-    """The first 64 bits (N,) of content hashes: compared 20 times as fast as the text."""
-    if not len(sha256):
-        return np.empty(0, np.uint64)
-    text = "".join(sha256.str.slice(0, DIGITS)).encode()
-    digits = _VALUES[np.frombuffer(text, np.uint8).reshape(-1, DIGITS)]
-    return (digits << np.arange(4 * DIGITS - 4, -1, -4, dtype=np.uint64)).sum(axis=1, dtype=np.uint64)
 
 
 def _of(rows: pd.DataFrame, classes: list[str]) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Reads what recipes query, from the round's tables; what only some of them need is read when they ask for it."""
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -43,17 +44,6 @@ def gather(
     known = read_table(curated / "images.parquet", ["sha256"])["sha256"]
 
     @cache
-    def hashes() -> pa.Table:
-        return pa.concat_tables(
-            [pq.read_table(index / f"{name}.parquet", columns=["image", "phash"]) for name in ("library", "pool")]
-        )
-
-    def phashes(images: pd.Series) -> pd.Series:
-        wanted = hashes().filter(pc.is_in(hashes()["image"], pa.array(images, hashes()["image"].type)))
-        of = wanted.to_pandas(ignore_metadata=True).drop_duplicates("image").set_index("image")["phash"]
-        return images.map(of).fillna("").astype("str")
-
-    @cache
     def of_pool() -> vectors.Vectors | None:
         return vectors.of_pool(found, cache_folder / "pool")
 
@@ -68,11 +58,28 @@ def gather(
         conflicts=excluded[excluded["reason"] == curation.CONFLICT],
         suspects=suspects(read_table(evaluation / audit.FILE)),
         known=known if decided is None else pd.concat([known, decided]),
-        phashes=phashes,
+        phashes=phashes(index),
         vectors=of_pool,
         library=cache(lambda: library(evaluation, model=found.model)),
         champion=champion,
     )
+
+
+def phashes(index: Path) -> Callable[[pd.Series], pd.Series]:
+    """Looks up the perceptual hashes of images in the index, which is read when it is asked for the first time."""
+
+    @cache
+    def hashes() -> pa.Table:
+        return pa.concat_tables(
+            [pq.read_table(index / f"{name}.parquet", columns=["image", "phash"]) for name in ("library", "pool")]
+        )
+
+    def of(images: pd.Series) -> pd.Series:
+        wanted = hashes().filter(pc.is_in(hashes()["image"], pa.array(images, hashes()["image"].type)))
+        found = wanted.to_pandas(ignore_metadata=True).drop_duplicates("image").set_index("image")["phash"]
+        return images.map(found).fillna("").astype("str")
+
+    return of
 
 
 def suspects(audited: pd.DataFrame) -> pd.DataFrame:

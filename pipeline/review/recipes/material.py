@@ -88,8 +88,28 @@ class Material:
         object.__setattr__(self, "rows", rows.assign(is_unknown=rows["image"].isin(self.unknown)))
 
     def candidates(self, mask: np.ndarray | pd.Series) -> pd.DataFrame:
-        """The pool's rows (without the library's unknown ones) where `mask`."""
-        return self.rows[np.asarray(mask) & ~self.rows["is_unknown"].to_numpy()]
+        """The pool's rows (without the library's unknown ones) where `mask`: `label` and `score`.
+
+        Numbers alone are quick to filter and rank by the million; names are for those that remain (`named`, `first`).
+        """
+        return self.rows[["label", "score"]].iloc[np.flatnonzero(np.asarray(mask) & ~self.rows["is_unknown"])]
+
+    def named(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Adds `image` and `sha256` to candidates."""
+        return rows.assign(**self.rows.loc[rows.index, ["image", "sha256"]])
+
+    def first(self, rows: pd.DataFrame, keys: list[np.ndarray], number: int) -> pd.DataFrame:
+        """The first `number` candidates by the keys, then by image, `named`; of millions, only few names are compared.
+
+        Args:
+          keys: numbers (N,) each, the most important first, the lowest first.
+        """
+        number = min(number, len(rows))
+        limit = np.partition(keys[0], number - 1)[number - 1] if number else -np.inf
+        kept = np.flatnonzero(keys[0] <= limit)
+        chosen = self.named(rows.iloc[kept])
+        names = pd.factorize(chosen["image"], sort=True)[0]
+        return chosen.iloc[np.lexsort([names, *(key[kept] for key in keys[::-1])])].head(number)
 
     def labelled(self, labels: "list[str] | set[str]") -> np.ndarray:
         """Whether the model sees one of these classes (N,)."""
@@ -116,24 +136,6 @@ class Found:
     rows: pd.DataFrame
     note: str = ""
     whole: pd.DataFrame | None = None
-
-
-def first(rows: pd.DataFrame, keys: list[np.ndarray], number: int) -> pd.DataFrame:
-    """The first `number` rows by the keys, then by image; of millions, only few names are compared.
-
-    Args:
-      keys: numbers (N,) each, the most important first, the lowest first.
-    """
-    order = np.lexsort(keys[::-1])
-    if len(order) > number > 0:
-        rest = order[number:]
-        equal = np.logical_and.reduce([key[rest] == key[order[number - 1]] for key in keys])
-        order = order[: number + (len(rest) if equal.all() else int(equal.argmin()))]
-    chosen = rows.iloc[order]
-    names = chosen["image"].to_numpy(object)
-    places = np.argsort(names, kind="stable")
-    order = places[np.lexsort([key[order][places] for key in keys[::-1]])]
-    return chosen.iloc[order].head(number)
 
 
 def two_best(rows: pd.DataFrame) -> pd.Series:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.inference.vectors import unit
-from pipeline.review.recipes.material import Found, Library, Material, first, two_best
+from pipeline.review.recipes.material import Found, Library, Material, two_best
 
 COMPONENTS = 32  # of the features that are clustered: in more, every picture is about as far from every other
 FEWEST = 5  # images of a cluster
@@ -30,9 +30,9 @@ def look_alike(
     pool = material.candidates(hesitant & material.labelled(classes) if classes else hesitant)
     vectors, library = material.vectors(), material.library()
     if vectors is None:
-        rows = material.pool.with_details(first(pool, [pool["score"].to_numpy()], number))
+        rows = material.pool.with_details(material.first(pool, [pool["score"].to_numpy()], number))
         return Found(rows.assign(label=rows["label"].astype("str"), reason=_hesitates(rows)), NO_EMBEDDINGS)
-    pool = _of_each_class(pool, look_alike_images).sort_values("image").astype({"label": "str"})
+    pool = _of_each_class(material, pool, look_alike_images).sort_values("image").astype({"label": "str"})
     units = unit(vectors.exact[pool.index.to_numpy()])
     new = _novelty(units, library)
     pool = pool.assign(new=new, **_clusters(units, new, library))
@@ -70,14 +70,14 @@ def unknown(material: Material, *, number: int, look_alike: list[str], unknown_b
     return Found(both.sort_values(["turn", "near", "image"], ascending=[True, False, True]).head(number))
 
 
-def _of_each_class(pool: pd.DataFrame, number: int) -> pd.DataFrame:
-    """`number` rows, of each label about as many, the most hesitant of each."""
+def _of_each_class(material: Material, pool: pd.DataFrame, number: int) -> pd.DataFrame:
+    """`number` candidates, of each label about as many, the most hesitant of each."""
     codes, scores = pool["label"].cat.codes.to_numpy(), pool["score"].to_numpy()
     ranked = np.lexsort([scores, codes])
     starts = np.searchsorted(codes[ranked], codes[ranked])
     turn = np.empty(len(pool), int)
     turn[ranked] = np.arange(len(pool)) - starts
-    return first(pool, [turn, scores], number)
+    return material.first(pool, [turn, scores], number)
 
 
 def _novelty(units: np.ndarray, library: Library | None) -> np.ndarray:
@@ -106,17 +106,21 @@ def _clusters(units: np.ndarray, new: np.ndarray, library: Library | None) -> di
     if len(units) < 2 * FEWEST:
         return found
     components = min(COMPONENTS, len(units) - 1, units.shape[1])
-    reduced = unit(PCA(components, svd_solver="covariance_eigh").fit_transform(units))
+    pca = PCA(
+        components, svd_solver="randomized", iterated_power=7, random_state=0
+    )  # all axes would take 20 times as long
+    reduced = unit(pca.fit_transform(units))
     hdbscan = HDBSCAN(min_cluster_size=FEWEST, min_samples=NEIGHBOURS, cluster_selection_method="leaf", copy=True)
     of = hdbscan.fit_predict(reduced)
     members = [np.flatnonzero(of == number) for number in range(of.max() + 1)]
     members.sort(key=lambda own: (-new[own].mean(), own[0]))
     names = [] if library is None else list(library.means.index)
+    means = None if library is None else library.mean_of(names)
     for number, own in enumerate(members, 1):
         centre = units[own].mean(axis=0)
         text[own] = f"{number}: {len(own)} alike (coherence {(units[own] @ unit(centre)).mean():.2f})"
         if library is not None:
-            cosines = library.mean_of(names) @ library.directions(centre)
+            cosines = means @ library.directions(centre)
             text[own] += f", nearest to {names[int(cosines.argmax())]} ({cosines.max():.2f})"
         said[own] = f"one of {len(own)} pictures that are alike, perhaps a class of their own"
         standing[own] = new[own].mean()
@@ -131,29 +135,20 @@ def _beside(material: Material, unknown: pd.DataFrame, number: int) -> pd.DataFr
     """For each of the unknown images, the nearest pool images that the model sees as the same class; `to`, `near`."""
     vectors = material.vectors()
     assert vectors is not None
-    found, taken = [], np.empty(0, int)
-    turns = pd.Series(np.arange(len(unknown)), index=unknown.index)
     pool = material.candidates(material.labelled(set(unknown["label"])))
-    places = pool.index.to_series().groupby(pool["label"].astype("str"))
-    of_label = {label: own.to_numpy() for label, own in places}
-    for label, alike in unknown.groupby("label", sort=True):
-        among = np.setdiff1d(of_label.get(str(label), np.empty(0, int)), taken)
-        if not len(among):
+    of_label = pool.index.to_series().groupby(pool["label"], observed=True).indices
+    places, cosines, turns = [np.empty(0, int)], [np.empty(0, np.float32)], [np.empty(0, int)]
+    for label, alike in unknown.groupby("label").indices.items():
+        if label not in of_label:
             continue
-        queries = vectors.exact[alike.index.to_numpy()]
-        found_places, cosines = vectors.nearest(queries, number=number, among=among, shortlist=SHORTLIST)
-        near = pd.DataFrame(
-            {
-                "place": found_places.ravel(),
-                "near": cosines.ravel(),
-                "to": np.repeat(alike["image"].to_numpy(object), found_places.shape[1]),
-                "turn": np.repeat(turns[alike.index].to_numpy(), found_places.shape[1]),
-            }
-        )
-        near = near.sort_values(["near", "to"], ascending=[False, True]).drop_duplicates("place")
-        taken = np.append(taken, near["place"])
-        found.append(near.set_index("place"))
-    if not found:
-        return unknown.head(0).drop(columns=["top_labels", "top_scores"]).assign(near=0.0, to="", turn=0)
-    near = pd.concat(found)
-    return material.rows.loc[near.index].astype({"label": "str"}).join(near)
+        among, queries = pool.index.to_numpy()[of_label[label]], vectors.exact[unknown.index.to_numpy()[alike]]
+        found, near = vectors.nearest(queries, number=number, among=among, shortlist=SHORTLIST)
+        places.append(found.ravel())
+        cosines.append(near.ravel())
+        turns.append(np.repeat(alike, found.shape[1]))
+    turn = np.concatenate(turns)
+    beside = pd.DataFrame({"near": np.concatenate(cosines), "turn": turn}, index=np.concatenate(places))
+    beside = beside.assign(to=unknown["image"].to_numpy(object)[turn])
+    beside = beside.sort_values(["near", "to"], ascending=[False, True])
+    beside = beside[~beside.index.duplicated()]
+    return material.named(beside.join(pool)).astype({"label": "str"})

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.library import duplicates
-from pipeline.review.recipes.material import Found, Material, first, two_best
+from pipeline.review.recipes.material import Found, Material, two_best
 
 
 def purge_low(
@@ -30,8 +30,9 @@ def purge_low(
     wanted = list(board.index[board["groups"] < low_count_below * board["cutoff"]])
     low = (material.rows["score"] <= purge_score).to_numpy() & ~material.labelled(wanted)
     pool = material.candidates(low & material.labelled(classes) if classes else low)
-    pool = pool[~pool["image"].isin(taken)]
-    whole = first(pool, [pool["score"].to_numpy()], int(purge_share * len(material.rows)))
+    listed = int(purge_share * len(material.rows))
+    whole = material.first(pool, [pool["score"].to_numpy()], listed + len(taken))
+    whole = whole[~whole["image"].isin(taken)].head(listed)
     shown = material.phashes(pd.Series(sorted(taken), dtype="str"))
     near = duplicates.near_any(material.phashes(whole["image"]), shown[shown != ""], near_duplicate_distance)
     whole = whole[~near.to_numpy()].astype({"label": "str"})

@@ -127,7 +127,6 @@ export class Grid {
   }
 
   name(option) {
-    if (option.isNew) this.names.add(option.label);
     const crossed = this.cards.filter((card) => this.crossed.has(card.row));
     const kept = this.cards.filter((card) => !this.crossed.has(card.row));
     if (this.by_cluster || !crossed.length) this.say(kept, "label", option.label, crossed, option.subclass);
@@ -141,6 +140,7 @@ export class Grid {
       const answers = cards.map((card) => ({ row: card.row, decision, label, subclass }));
       const seconds = Math.min(600, (performance.now() - this.since) / 1000);
       const told = await ask(queueAddress(this.about.name, "decide"), { by: this.by, version: this.version, answers, seconds, bulk: true });
+      if (label) this.names.add(label);
       const late = told.late.length ? ` ${plural(told.late.length, "picture")} had been decided by somebody else.` : "";
       toast(`${plural(told.decided, "picture")}: ${decision === "label" ? label : decision}.${late}`);
       this.hear(null, { said: label || decision });

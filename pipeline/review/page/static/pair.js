@@ -21,7 +21,7 @@ export class Pair extends Hand {
       return;
     }
     this.labels = [...new Set(card.members.map((member) => member.label))];
-    this.find = finder(this.names, (option) => { if (option.isNew) this.names.add(option.label); this.all("label", option.label, option.subclass); }, { placeholder: "All are another class" });
+    this.find = finder(this.names, (option) => this.all("label", option.label, option.subclass), { placeholder: "All are another class" });
     const act = (key, name, what, more = {}) => el("button", { ...more, "data-act": name, onclick: () => this.act(name) }, el("kbd", { "aria-hidden": "true" }, key), what);
     const body = el("div", { class: "pair" },
       el("div", { class: "asked" }, el("h2", {}, "One picture, ", this.labels.length === 2 ? "two labels" : plural(this.labels.length, "label"), ": which is right?")),
@@ -45,7 +45,10 @@ export class Pair extends Hand {
 
   all(decision, label, subclass = "") {
     const card = this.deck.card;
-    return this.hold(() => this.deck.decide([{ row: card.row, decision, label, subclass }]));
+    return this.hold(async () => {
+      await this.deck.decide([{ row: card.row, decision, label, subclass }]);
+      if (label) this.names.add(label);
+    });
   }
 
   each() {

@@ -134,7 +134,6 @@ export class Single extends Hand {
 
   name(option) {
     if (!this.deck.card) return;
-    if (option.isNew) this.names.add(option.label);
     this.say("label", option.label, option.subclass);
   }
 
@@ -144,6 +143,7 @@ export class Single extends Hand {
     const what = decision === "label" ? (subclass ? `${label}, ${subclass}` : label) : { unknown: "unknown", bad: "a bad picture", keep: "left as it is" }[decision];
     return this.hold(async () => {
       await this.deck.decide([{ row: card.row, decision, label, subclass, rows }], card);
+      if (label) this.names.add(label); // only now: the server refuses some names
       const size = rows.length || card.members.length;
       this.hear(null, { said: card.blind || size === 1 ? what : `${plural(size, "picture")}: ${what}` });
       if (this.out.size) await this.deck.start(this.deck.filter);
