@@ -10,6 +10,7 @@ from pipeline.serving.verdicts import AUDIT
 
 GOOD, BAD, NOTE = "good", "bad", "note"
 FEW = 30  # evaluations: fewer tell next to nothing
+CLOSE = 0.1  # share: what is surely no worse than this keeps what was promised
 SHOWN = 3  # names in a sentence
 WEEKDAYS = {"hour": "%a %d %B %H:00", "day": "%a %d %B", "week": "the week from %d %B"}
 
@@ -71,7 +72,9 @@ def _expected(report: Report) -> list[Finding]:
         elif row["low"] > 0:
             found.append(Finding(GOOD, "expected", f"{says}: it does better."))
         else:
-            found.append(Finding(GOOD, "expected", f"{says}: no difference can be told."))
+            range_ = f"{100 * row['low']:+.0f} to {100 * row['high']:+.0f} points"
+            kind = GOOD if row["low"] > -CLOSE else NOTE
+            found.append(Finding(kind, "expected", f"{says}: no difference can be told ({range_})."))
     return found
 
 
