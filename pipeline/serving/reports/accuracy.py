@@ -42,7 +42,7 @@ def judged(drawn: pd.DataFrame, evaluations: pd.DataFrame) -> tuple[pd.DataFrame
     said = last_said(evaluations[evaluations["source"] == AUDIT])
     differ = said.groupby(KEY)["verdict"].nunique() > 1
     said = said.drop_duplicates(KEY, keep="last")[[*KEY, "verdict", "truth", "by", "evaluated_at"]]
-    units = drawn.merge(said, on=KEY, how="left")
+    units = drawn.merge(said, on=KEY, how="left").astype({"stratum": "category"})
     design = estimates.strata(units.assign(evaluated=units["verdict"].notna()))
     units = units[units["verdict"].notna()].reset_index(drop=True)
     right = units["verdict"] == RIGHT
@@ -111,7 +111,7 @@ def by_band(units: pd.DataFrame, design: pd.DataFrame, *, confidence: float) -> 
     usable = units[units["usable"]]
     usable = usable.assign(band=np.asarray(BANDS)[np.searchsorted(BANDS, usable["score"], side="right") - 1])
     found = estimates.shares(usable, design, ["band"], confidence=confidence)
-    weight = usable["stratum"].map(design["weight"])
+    weight = usable["stratum"].map(design["weight"]).astype(float)
     sums = pd.DataFrame({"band": usable["band"], "w": weight, "ws": weight * usable["score"]}).groupby("band").sum()
     found.insert(1, "mean_score", found["band"].map(sums["ws"] / sums["w"]))
     return found

@@ -26,7 +26,7 @@ def strata(drawn: pd.DataFrame) -> pd.DataFrame:
       By `stratum`: `drawn`, `evaluated`, `population` (the transactions it was drawn from), and `weight`, how many of
       these an evaluated one stands for, NaN where none is.
     """
-    found = drawn.groupby("stratum").agg(
+    found = drawn.groupby("stratum", observed=True).agg(
         drawn=("probability", "size"), evaluated=("evaluated", "sum"), probability=("probability", "mean")
     )
     population = (found["drawn"] / found["probability"]).round()
@@ -50,7 +50,7 @@ def shares(
       how many transactions), `share`, and its interval `low`, `high`.
     """
     keys = list(by) or ["part"]
-    rows = units[[*by, "stratum"]].assign(hit=units[of].astype(float), w=units["stratum"].map(design["weight"]))
+    rows = units[[*by, "stratum"]].assign(hit=units[of].astype(float), w=_weights(units, design))
     rows = rows if by else rows.assign(part="all")
     sums = rows.assign(wy=rows["w"] * rows["hit"], ww=rows["w"] ** 2).groupby(keys, observed=True)
     found = sums.agg(n=("hit", "size"), weight=("w", "sum"), hits=("wy", "sum"), squares=("ww", "sum"))
@@ -76,7 +76,7 @@ def mean(units: pd.DataFrame, design: pd.DataFrame, of: str, *, confidence: floa
     """
     if len(units) < 2:
         return {"n": len(units), "mean": np.nan, "low": np.nan, "high": np.nan}
-    weight = units["stratum"].map(design["weight"])
+    weight = _weights(units, design)
     centre = float(np.average(units[of], weights=weight))
     rows = units[["stratum"]].assign(part="all", value=units[of].astype(float), share=centre)
     variance = float(_variance(rows, "value", ["part"], design).iloc[0]) / float(weight.sum()) ** 2
@@ -90,6 +90,10 @@ def difference(first: pd.Series, second: pd.Series) -> tuple[float, float, float
     low = gain - np.hypot(second["share"] - second["low"], first["high"] - first["share"])
     high = gain + np.hypot(second["high"] - second["share"], first["share"] - first["low"])
     return float(gain), float(low), float(high)
+
+
+def _weights(units: pd.DataFrame, design: pd.DataFrame) -> pd.Series:
+    return units["stratum"].map(design["weight"]).astype(float)
 
 
 def _variance(rows: pd.DataFrame, value: str, keys: list[str], design: pd.DataFrame) -> pd.Series:

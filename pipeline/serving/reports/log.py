@@ -38,12 +38,13 @@ class Log:
     def transactions(self) -> pd.DataFrame:
         """The columns `TYPES`, texts as categories; in the order of time as far as it is that of recording."""
         schema = pa.schema(TYPES.items())
-        query = self._limited(sa.select(*(transactions.c[name] for name in TYPES)), transactions)
-        batches = []
+        query = sa.select(transactions.c.id, *(transactions.c[name] for name in TYPES)).order_by(transactions.c.id)
+        query = self._limited(query, transactions.c.at + 0).limit(CHUNK)
+        batches, last = [], 0
         with self._connection() as connection:
-            result = connection.execution_options(stream_results=True, yield_per=CHUNK).execute(query)
-            for rows in result.partitions():
-                columns = zip(*rows, strict=True)
+            # The driver's own rows: SQLAlchemy would wrap each of millions.
+            while rows := connection.execute(query.where(transactions.c.id > last)).cursor.fetchall():
+                (*_, last), *columns = zip(*rows, strict=True)
                 arrays = [_array(values, kind) for values, kind in zip(columns, TYPES.values(), strict=True)]
                 batches.append(pa.record_batch(arrays, schema=schema))
         table = pa.Table.from_batches(batches, schema).unify_dictionaries()
@@ -68,17 +69,8 @@ class Log:
         `shadow_label`, `shadow_score`, `shadow_shown`."""
         said = [shadows.c[name].label(f"shadow_{name}") for name in ("model", "version", "label", "score", "shown")]
         on = (shadows.c.request_id == audits.c.request_id) & (shadows.c.position == audits.c.position)
-        query = self._limited(sa.select(*(audits.c[name] for name in KEY), *said).join(shadows, on), shadows)
+        query = self._limited(sa.select(*(audits.c[name] for name in KEY), *said).join(shadows, on), shadows.c.at)
         return self._frame(query.order_by(shadows.c.id))
-
-    def shadowed(self) -> pd.DataFrame:
-        """How often each candidate answered as the model that served: columns `version` (who served),
-        `shadow_version`, `n`, `same`."""
-        both = (shadows.c.request_id == transactions.c.request_id) & (shadows.c.position == transactions.c.position)
-        same = sa.func.sum(sa.case((shadows.c.label == transactions.c.label, 1), else_=0))
-        groups = [transactions.c.version, shadows.c.version.label("shadow_version")]
-        query = sa.select(*groups, sa.func.count().label("n"), same.label("same")).join(transactions, both)
-        return self._frame(self._limited(query.group_by(*groups), shadows).order_by(*groups))
 
     def releases(self) -> pd.DataFrame:
         """The models that have served, the first released first: the columns of the schema."""
@@ -87,11 +79,14 @@ class Log:
     def _joined(self, table: sa.Table, columns: list[Any], *, order: Any) -> pd.DataFrame:
         on = (table.c.request_id == transactions.c.request_id) & (table.c.position == transactions.c.position)
         query = sa.select(*columns, *(transactions.c[name] for name in FACTS)).join_from(table, transactions, on)
-        return self._frame(self._limited(query, transactions).order_by(order, table.c.request_id, table.c.position))
+        return self._frame(
+            self._limited(query, transactions.c.at + 0).order_by(order, table.c.request_id, table.c.position)
+        )
 
-    def _limited(self, query: Any, table: sa.Table) -> Any:
-        query = query if self._since is None else query.where(table.c.at >= self._since)
-        return query if self._until is None else query.where(table.c.at < self._until)
+    def _limited(self, query: Any, at: Any) -> Any:
+        """Of transactions, `at` is time + 0: SQLite would else take the index of times for everything."""
+        query = query if self._since is None else query.where(at >= self._since)
+        return query if self._until is None else query.where(at < self._until)
 
     def _frame(self, query: Any) -> pd.DataFrame:
         with self._connection() as connection:
