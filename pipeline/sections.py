@@ -278,6 +278,11 @@ class Review(Section):
     blind_share: Annotated[float, Field(ge=0, le=1)]
 
 
+class Report(Section):
+    reference_days: Annotated[float, Field(gt=0)]
+    reviewer_cost_per_hour: Annotated[float, Field(ge=0)]
+
+
 class Reported(BaseModel):
     """What a paper says of a network: never mixed with what is measured here."""
 
