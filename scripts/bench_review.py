@@ -28,6 +28,7 @@ from pipeline.files import SCHEMA_VERSION, VERSION_KEY, write_csv, write_json, w
 from pipeline.library import board
 from pipeline.review.page.thumbnails import SIDES, Thumbnails
 
+ROOT = Path(__file__).resolve().parent.parent
 CLASSES = [f"species {number:04d}" for number in range(1500)]
 PHOTOGRAPHS = 60  # different ones; the rest are copies under other names, told apart by their last bytes
 SIZE = (2000, 1500)
@@ -124,11 +125,10 @@ def make_up(workspace: Path, rows: int, *, files: int) -> list[Path]:
         path.write_bytes(data)
         photographs.append(path)
         hashes.append(hashlib.sha256(data).hexdigest())
-    write_text(
-        "roots:\n  library: {library: library}\n  pool: {pool: pool}\n"
-        "index:\n  max_megapixels: 100\nreview:\n  blind_share: 0.02\n",
-        workspace / "configs/params.yaml",
-    )
+    params = (ROOT / "configs/params.yaml").read_text()
+    for root in ("library", "pool"):
+        params = params.replace(f"data/demo/{root}", root)
+    write_text(params, workspace / "configs/params.yaml")
     write_queue(workspace / "data/queue/low-count.parquet", rows, hashes, random)
     known = pd.DataFrame({"label": np.repeat(CLASSES, 3)})
     known["image"] = "library/" + known["label"] + "/" + known.index.astype(str) + ".jpg"
