@@ -59,7 +59,7 @@ class Material:
     """What recipes query.
 
     Attributes:
-      pool: the predictions of every pool image and every unknown one of the library.
+      pool: the predictions of every pool image and every unknown or bad one of the library.
       board: the cutoff board.
       unknown: names of the library's images with status unknown.
       conflicts: images of groups whose labels differ; columns `image`, `sha256`, `group`, `label`, `detail` (the labels
