@@ -112,7 +112,7 @@ def former(released: Path, champions: Path, *, to: str = "", by: str, at: str, r
         raise UsageError("there is no champion to roll back", where=released, mend="`wallaby release` makes one")
     kept = sorted(path.with_suffix("") for path in champions.glob("round-*.dvc"))
     kept += [path for path in sorted(champions.glob("round-*")) if path.is_dir() and path not in kept]
-    kept = [path for path in kept if path.name != _name(card)]
+    kept = [path for path in kept if path.name != name(card)]
     if to:
         found = [path for path in kept if _is_called(path, to)]
     else:
@@ -139,7 +139,7 @@ def keep(released: Path, champions: Path) -> Path | None:
     card = current(released)
     if card is None:
         return None
-    folder = champions / _name(card)
+    folder = champions / name(card)
     if not folder.exists():
         with atomic_folder(folder) as new:
             _copy(released, released, new)
@@ -229,7 +229,8 @@ def _copy(model: Path, evaluation: Path, new: Path) -> None:
             shutil.copyfile(evaluation / name, new / name)
 
 
-def _name(card: bundle.Card) -> str:
+def name(card: bundle.Card) -> str:
+    """What a model is called among champions, which is the name of its folder, too."""
     return f"round-{card.round}-{card.model_digest[:SHORT]}"
 
 

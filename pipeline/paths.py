@@ -25,6 +25,7 @@ PREDICTIONS = Path("data/predictions")
 QUEUE = Path("data/queue")
 
 EXPORT = Path("data/export")
+SERVING_REPORT = Path("data/serving/report.html")
 
 
 def workspace() -> Path:

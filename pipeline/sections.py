@@ -253,6 +253,31 @@ class Queue(Section):
     purge_sample: Annotated[int, Field(ge=10)]
 
 
+class Serve(Section):
+    store: Annotated[str, Field(min_length=1)]
+    spool: Path
+    runtime: Literal["auto", "keras", "openvino", "openvino-bf16", "openvino-int8", "onnx"]
+    batch_size: Positive
+    top_k: Positive
+    shadow: str
+    look_seconds: Annotated[float, Field(gt=0)]
+    max_megabytes: Annotated[float, Field(gt=0)]
+    max_megapixels: Annotated[float, Field(gt=0, le=2000)]
+    max_pictures: Positive
+    max_waiting: Positive
+    body_seconds: Annotated[float, Field(gt=0)]
+    allowed_urls: list[Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+/")]]
+    keys: Path
+    per_minute: Annotated[float, Field(gt=0)]
+    pictures: Path
+    pictures_share: Probability
+    keep_days: Annotated[int, Field(ge=0)]
+
+    def bounds(self) -> dict[str, Any]:
+        """What the addresses take."""
+        return self.model_dump(include={"max_megabytes", "body_seconds", "max_pictures", "allowed_urls"})
+
+
 class Throwaway(Section):
     least_score: Share
     max_rows: Positive
@@ -260,6 +285,11 @@ class Throwaway(Section):
 
 class Review(Section):
     blind_share: Annotated[float, Field(ge=0, le=1)]
+
+
+class Report(Section):
+    reference_days: Annotated[float, Field(gt=0)]
+    reviewer_cost_per_hour: Annotated[float, Field(ge=0)]
 
 
 class Reported(BaseModel):

@@ -24,7 +24,7 @@ from pipeline.paths import workspace
 if TYPE_CHECKING:
     import keras
 
-EXPERIMENT, COMPARISONS = "wallaby", "wallaby-comparisons"
+EXPERIMENT, COMPARISONS, SERVING = "wallaby", "wallaby-comparisons", "wallaby-serving"
 MODEL_NAME = "model"
 REGISTERED, CHAMPION = "wallaby", "champion"  # the registered model and the alias of its version that serves
 UNNAMEABLE = re.compile(r"[^\w\-. :/]")  # a benchmark may be called so, a metric may not
@@ -133,6 +133,31 @@ def log_comparison(rows: pd.DataFrame, files: list[Path]) -> None:
     for file in files:
         client.log_artifact(parent, str(file))
     client.set_terminated(parent)
+
+
+def log_serving(
+    name: str, metrics: dict[str, float], curves: dict[str, pd.Series], files: list[Path], tags: dict[str, str]
+) -> str:
+    """A report on what was served, in an experiment of its own; returns the run's id.
+
+    Args:
+      curves: each a metric over time, by the time of its values.
+    """
+    client = _client()
+    run_id = client.create_run(_experiment(client, SERVING), run_name=name).info.run_id
+    points = [Metric(UNNAMEABLE.sub("_", key), value, 0, 0) for key, value in metrics.items()]
+    points += [
+        Metric(UNNAMEABLE.sub("_", key), float(value), int(when.timestamp() * 1000), step)
+        for key, values in curves.items()
+        for step, (when, value) in enumerate(values.items())
+    ]
+    for first in range(0, len(points), 1000):  # the most that a call may hold
+        client.log_batch(run_id, metrics=points[first : first + 1000])
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    for file in files:
+        client.log_artifact(run_id, str(file))
+    client.set_terminated(run_id)
+    return run_id
 
 
 def tag(run_id: str, tags: dict[str, str]) -> bool:

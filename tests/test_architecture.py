@@ -26,7 +26,7 @@ LAYERS = [
     {"training", "inference"},
     {"tracking"},
     {
-        *("review", "demo", "terminal", "rounds", "champion", "versions", "chronicle", "passport"),
+        *("review", "serving", "demo", "terminal", "rounds", "champion", "versions", "chronicle", "passport"),
         *("experiments", "ablation", "comparing", "throwaway", "preview", "upcoming"),
     },
     {"stages"},

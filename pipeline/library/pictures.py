@@ -65,6 +65,15 @@ def read(path: Path, image_size: int) -> np.ndarray:
     return to_pixels(load_bytes(path), image_size)
 
 
+def dimensions(data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS) -> tuple[int, int]:
+    """Width and height in pixels as the file's header tells them, before it is turned; no pixel is decoded.
+
+    Raises:
+      PictureError: for what is no picture, or larger than `max_megapixels`.
+    """
+    return _open(data, max_megapixels).size
+
+
 def to_pixels(data: bytes, image_size: int) -> np.ndarray:
     """As `read`, from the file's bytes."""
     picture = decode(data, least_side=image_size, max_megapixels=math.inf)

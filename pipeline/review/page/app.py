@@ -11,10 +11,11 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.errors import ResumableError, UsageError, WallabyError
+from pipeline.review.page.auditing import Auditing
 from pipeline.review.page.desk import Answer, StaleError, TakenError
 from pipeline.review.page.queues import Filter
 from pipeline.review.page.safety import Guard, Rules
-from pipeline.review.page.thumbnails import NoPictureError
+from pipeline.review.page.thumbnails import NoPictureError, Thumbnails
 from pipeline.review.page.trying import LARGEST, Trial
 from pipeline.review.page.workplace import Workplace
 
@@ -69,11 +70,27 @@ class Deciding(Body):
     bulk: bool = False
 
 
+class Judged(Body):
+    request: str
+    position: Row
+
+
+class AuditDealing(Body):
+    number: Annotated[int, Field(ge=1, le=MOST_CARDS)] = 12
+    have: list[Judged] = []
+
+
+class Judging(Judged):
+    by: Name
+    verdict: str
+    truth: Annotated[str, Field(max_length=200)] = ""
+
+
 class Undoing(Body):
     by: Name
 
 
-def create(workplace: Workplace, trial: Trial, rules: Rules, *, by: str = "") -> FastAPI:
+def create(workplace: Workplace, trial: Trial, audit: Auditing, rules: Rules, *, by: str = "") -> FastAPI:
     """Args:
     by: the reviewer's name where the page has not been told one.
     """
@@ -164,10 +181,39 @@ def create(workplace: Workplace, trial: Trial, rules: Rules, *, by: str = "") ->
         told = trial.name(picture.file.read(LARGEST + 1))
         return told | {"alike": pictured(told["alike"])}
 
+    @app.get("/audit")
+    def judge_served_pictures() -> Response:
+        return page("Audit", "audit.js")
+
+    @app.get("/api/audit")
+    def waiting() -> dict[str, int | None]:
+        return {"waiting": audit.waiting()}
+
+    @app.get("/api/audit/classes")
+    def served_classes() -> list[str]:
+        return audit.classes()
+
+    @app.post("/api/audit/deal")
+    def deal_served(body: AuditDealing) -> dict[str, Any]:
+        return audit.cards(body.number, [(one.request, one.position) for one in body.have])
+
+    @app.post("/api/audit/say")
+    def judge(body: Judging) -> dict[str, str]:
+        told = {"verdict": body.verdict, "truth": body.truth.strip()}
+        audit.say(body.by, request=body.request, position=body.position, **told)
+        return told
+
+    @app.get("/audit/picture")
+    def served_picture(image: str, key: str, side: int, sha256: str = "") -> Response:
+        return thumbnail(audit.thumbnails, image, key, side, sha256)
+
     @app.get("/picture")
     def picture(image: str, key: str, side: int, sha256: str = "") -> Response:
+        return thumbnail(workplace.thumbnails, image, key, side, sha256)
+
+    def thumbnail(of: Thumbnails, image: str, key: str, side: int, sha256: str) -> Response:
         try:
-            data = workplace.thumbnails.get(image, sha256, side, key)
+            data = of.get(image, sha256, side, key)
         except NoPictureError as reason:
             return Response(str(reason), 404, {"cache-control": "no-store"}, "text/plain; charset=utf-8")
         cached = {"cache-control": FOREVER if sha256 else "private, max-age=60"}

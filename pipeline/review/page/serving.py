@@ -13,6 +13,7 @@ from pipeline import config, paths, sections
 from pipeline.errors import UsageError, WallabyError
 from pipeline.library import index
 from pipeline.review.page import app
+from pipeline.review.page.auditing import Auditing
 from pipeline.review.page.safety import Rules
 from pipeline.review.page.surroundings import Surroundings
 from pipeline.review.page.trying import Places, Trial
@@ -57,7 +58,7 @@ def serve(
     say(whole)
     if browser:
         webbrowser.open(whole)
-    application = app.create(place, trial(place), Rules.of(host, token), by=by)
+    application = app.create(place, trial(place), auditing(), Rules.of(host, token), by=by)
     server = uvicorn.Server(uvicorn.Config(application, log_level="warning", access_log=False, server_header=False))
     server.run(sockets=[listening])
 
@@ -96,6 +97,18 @@ def trial(place: Workplace) -> Trial:
     """The models of the workspace that the command runs in."""
     models = Places(paths.RELEASED, paths.MODEL, paths.EVALUATION, paths.CLASSES)
     return Trial(models, place.surroundings, max_megapixels=config.load(sections.Index).max_megapixels)
+
+
+def auditing() -> Auditing:
+    """The random audit of the service that belongs to the workspace."""
+    served = config.load(sections.Serve)
+    return Auditing(
+        url=served.store,
+        kept=Path(served.pictures),
+        folders=config.load(sections.Roots).folders,
+        index=paths.INDEX,
+        cache=config.cache("review") / "served",
+    )
 
 
 def _bind(host: str, port: int | None) -> socket.socket:

@@ -5,18 +5,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import yaml
 from PIL import Image
 
 from pipeline.files import write_csv, write_json, write_table, write_text
 from pipeline.library import board
 
+PARAMS = Path(__file__).parents[3] / "configs/params.yaml"
 MODEL = "5" * 64
 COLUMNS = ["image", "sha256", "group", "rank", "label", "score", "reason", "cluster", "top_labels", "top_scores"]
 
 
 def params(folder: Path, *, blind_share: float = 0.0) -> None:
     text = "roots:\n  library: {library: library}\n  pool: {pool: pool}\nreview:\n  blind_share: " + str(blind_share)
-    write_text(text + "\nindex:\n  max_megapixels: 100\n", folder / "configs/params.yaml")
+    served = yaml.safe_dump({"serve": yaml.safe_load(PARAMS.read_text())["serve"]})
+    write_text(f"{text}\nindex:\n  max_megapixels: 100\n{served}", folder / "configs/params.yaml")
 
 
 def picture(folder: Path, image: str, colour: int) -> str:

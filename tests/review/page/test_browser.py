@@ -51,7 +51,7 @@ def slow_server(folder, seconds: float):
     """The page's own server in this process, behind a slow line; gives its address."""
     with contextlib.chdir(folder), socket.create_server(("127.0.0.1", 0)) as listening:
         place = serving.workplace(folder / paths.QUEUE, now)
-        served = Late(app.create(place, serving.trial(place), Rules.of("127.0.0.1", "")), seconds)
+        served = Late(app.create(place, serving.trial(place), serving.auditing(), Rules.of("127.0.0.1", "")), seconds)
         server = uvicorn.Server(uvicorn.Config(served, log_level="warning"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

@@ -24,7 +24,7 @@ def workspace(tmp_path, monkeypatch):
 
 def client(workspace, *, host: str = "127.0.0.1", token: str = "") -> TestClient:
     place = serving.workplace(workspace / "data/queue", lambda: "2026-03-01T12:00:00.000")
-    application = app.create(place, serving.trial(place), Rules.of(host, token))
+    application = app.create(place, serving.trial(place), serving.auditing(), Rules.of(host, token))
     return TestClient(application, base_url=f"http://{host}", follow_redirects=False)
 
 

@@ -5,7 +5,7 @@ import { banner, count, el, percent, plural } from "./dom.js";
 
 const CLASSES = 12; // of those that are short, shown
 
-let gains, people;
+let served, gains, people;
 const main = el("main", { class: "page", id: "home", "aria-busy": "true" });
 document.body.append(main);
 
@@ -56,8 +56,13 @@ async function show() {
     el("ul", { class: "queues" }, told.queues.map(queue)),
     el("h2", { class: "part" }, "Try a picture"),
     el("p", { class: "note" }, el("a", { href: "/try" }, "Drop a picture"), " and see what the model makes of it."),
-    (gains = el("section")), (people = el("section")));
+    (served = el("section")), (gains = el("section")), (people = el("section")));
   main.removeAttribute("aria-busy");
+  const { waiting } = await ask("/api/audit").catch(() => ({ waiting: null }));
+  if (waiting !== null) {
+    const text = waiting ? `${plural(waiting, "served picture")}, drawn by chance, wait for a verdict.` : "All that was drawn is judged. `wallaby audit --draw NUMBER` draws more.";
+    served.replaceChildren(el("h2", { class: "part" }, "The model that serves"), el("p", { class: "note" }, waiting ? el("a", { href: "/audit" }, text) : text));
+  }
   const yields = (await ask("/api/yields").catch(() => [])).filter((one) => one.short_by > 0);
   if (yields.length) {
     const heads = ["Class", "images short", "expected in the pool (95 %)", "expected in the queue", "queued"];

@@ -1,0 +1,126 @@
+"""The random audit in the page: served pictures that were drawn by chance, and what a person says of the answers."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from pipeline.errors import DataError
+from pipeline.review.page.thumbnails import Thumbnails
+from pipeline.serving.verdicts import AUDIT
+
+if TYPE_CHECKING:  # they take a second to import, and the queues need not wait for it
+    import pandas as pd
+    import sqlalchemy as sa
+
+SERVED = "served"  # the root that the folder of kept pictures is here
+INDEXED = ("library.parquet", "pool.parquet")
+SQLITE = "sqlite:///"
+
+
+class Auditing:
+    """Opens the store when it is first asked.
+
+    Args:
+      url: of the store.
+      kept: the folder where the service keeps pictures.
+      folders: every root's folder, by name.
+      index: where the tables of what the roots hold are: a picture that they have is not kept twice.
+      cache: for what can be made again.
+      clock: now, in microseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        kept: Path,
+        folders: dict[str, Path],
+        index: Path,
+        cache: Path,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ):
+        self._url, self._index, self._clock = url, index, clock
+        self.thumbnails = Thumbnails({**folders, SERVED: kept}, cache)
+        self._opened: sa.Engine | None = None
+        self._lock = threading.Lock()
+
+    def waiting(self) -> int | None:
+        """How many pictures nobody has judged; None where nothing has been served."""
+        if not self._is_there():
+            return None
+        from pipeline.serving import audits
+
+        return len(audits.queue(self._engine()))
+
+    def cards(self, number: int, have: list[tuple[str, int]]) -> dict[str, Any]:
+        """The next pictures that nobody has judged; `left` is how many there are.
+
+        Args:
+          have: request and position of those in hand.
+        """
+        if not self._is_there():
+            raise DataError(
+                "nothing has been served yet", where=self._url, mend="`wallaby serve`, then `wallaby audit`"
+            )
+        from pipeline.serving import audits
+
+        rows = audits.queue(self._engine())
+        keys = zip(rows["request_id"], rows["position"], strict=True)
+        some = rows[[key not in have for key in keys]].head(number)
+        return {"left": len(rows), "cards": self._pictured(some)}
+
+    def say(self, by: str, *, request: str, position: int, verdict: str, truth: str) -> None:
+        """Records a verdict; a later one of the same person takes its place.
+
+        Raises:
+          DataError: as `evaluations.record`.
+        """
+        from pipeline.serving import evaluations
+
+        one = {"request_id": request, "position": str(position), "verdict": verdict, "truth": truth, "source": AUDIT}
+        evaluations.record(self._engine(), [one], by=by, at=self._clock())
+
+    def classes(self) -> list[str]:
+        """Every class that a model which has served knows."""
+        from pipeline.serving.reports.log import Log
+
+        return sorted({label for labels in Log(self._engine()).releases()["classes"] for label in labels})
+
+    def _pictured(self, rows: "pd.DataFrame") -> list[dict[str, Any]]:
+        elsewhere = self._indexed(rows.loc[rows["path"] == "", "sha256"].tolist())
+        cards = []
+        for row in rows.to_dict("records"):
+            image = f"{SERVED}/{row['path']}" if row["path"] else elsewhere.get(row["sha256"], "")
+            shown = {name: row[name] for name in ("label", "score", "version", "at")} | {"shown": bool(row["shown"])}
+            key = {"request": row["request_id"], "position": int(row["position"])}
+            top = [{"label": a, "score": b} for a, b in zip(row["top_labels"], row["top_scores"], strict=False)]
+            address = "/audit" + self.thumbnails.address(image, row["sha256"])
+            cards.append({**key, **shown, "top": top, "image": image, "picture": address})
+        return cards
+
+    def _indexed(self, sha256: list[str]) -> dict[str, str]:
+        """The image of each content that the roots hold."""
+        tables = [str(self._index / name) for name in INDEXED if (self._index / name).exists()]
+        if not sha256 or not tables:
+            return {}
+        wanted = pc.is_in(pc.field("sha256"), value_set=pa.array(sha256))
+        found = ds.dataset(tables).to_table(columns=["sha256", "image"], filter=wanted).to_pylist()
+        return {row["sha256"]: row["image"] for row in found}
+
+    def _is_there(self) -> bool:
+        """A store in a file is not made by looking at it."""
+        return not self._url.startswith(SQLITE) or Path(self._url.removeprefix(SQLITE)).exists()
+
+    def _engine(self) -> "sa.Engine":
+        with self._lock:
+            if self._opened is None:
+                from pipeline.serving.store.opening import open_store
+
+                self._opened = open_store(self._url)
+            return self._opened

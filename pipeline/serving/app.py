@@ -1,0 +1,249 @@
+"""The service's addresses."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import ValidationError
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
+
+from pipeline.errors import ResumableError, UsageError
+from pipeline.evaluation import thresholds
+from pipeline.serving import contract, fetching
+from pipeline.serving.bounds import Bounds, OutOfBoundsError
+from pipeline.serving.contract import refusals
+from pipeline.serving.keys import Keys
+from pipeline.serving.service import BUSY, NO_PICTURE, OK, Asker, Service
+
+LOCAL = "local"  # the client's name where nobody needs a key
+LOOPBACK_NAMES = ["localhost", "127.0.0.1", "testserver"]
+AGAIN = {"retry-after": "1"}
+
+
+class RefusedError(Exception):
+    """A request that is not looked at."""
+
+    def __init__(self, status: int, error: str, *, mend: str = "", headers: dict[str, str] | None = None):
+        super().__init__(error)
+        self.status, self.mend, self.headers = status, mend, headers or {}
+
+
+def create(
+    service: Service,
+    keys: Keys | None,
+    *,
+    max_megabytes: float,
+    body_seconds: float,
+    max_pictures: int,
+    allowed_urls: Sequence[str],
+) -> FastAPI:
+    """Args:
+    keys: of those who may ask; None: whoever reaches this machine's loopback may.
+    max_megabytes: of a body, 10^6 bytes.
+    body_seconds: in which a body must have come.
+    max_pictures: of a request.
+    allowed_urls: beginnings of addresses that pictures are fetched from.
+    """
+    app = FastAPI(
+        title="Wallaby", description="Names what is in a picture, and remembers what it said.", redoc_url=None
+    )
+    most = int(max_megabytes * 1e6)
+    app.add_middleware(Bounds, most=most, seconds=body_seconds)
+    if keys is None:  # a page of another site could else call this machine by a name of its own
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK_NAMES)
+    _tell_refusals(app, service)
+    ask = _door(keys)
+    everywhere = (401, 429) if keys else (403,)
+
+    @app.get("/health", response_model=contract.Health)
+    async def health() -> dict[str, Any]:
+        trouble = ["the transaction log waits for its store"] if service.log.trouble else []
+        trouble += [service.releases.trouble] if service.releases.trouble else []
+        return {"status": "degraded" if trouble else "ok", "trouble": trouble}
+
+    @app.get("/version", response_model=contract.Version, responses=refusals(*everywhere))
+    async def version(client: Annotated[str, Depends(ask)]) -> dict[str, Any]:
+        served, candidate = service.releases.served, service.releases.candidate
+        own = {"model": served.model, "version": served.version, "runtime": served.runtime}
+        return own | {"candidate": None if candidate is None else candidate.model}
+
+    @app.get("/classes", response_model=contract.Classes, responses=refusals(*everywhere))
+    async def classes(client: Annotated[str, Depends(ask)]) -> dict[str, Any]:
+        served = service.releases.served
+        limits = served.thresholds
+        own = {} if limits is None else {name: or_none(limit) for name, limit in limits.classes.items()}
+        overall = None if limits is None else or_none(limits.threshold)
+        return {"classes": served.classes, "threshold": overall, "thresholds": own}
+
+    @app.get("/metrics", responses={**refusals(*everywhere), 200: {"content": {"text/plain": {}}}})
+    async def metrics(client: Annotated[str, Depends(ask)]) -> Response:
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    bodies = contract.BODIES
+    if allowed_urls:
+        by_url = {"application/json": {"schema": contract.Urls.model_json_schema()}}
+        bodies = {**bodies, "content": {**bodies["content"], **by_url}}
+
+    @app.post(
+        "/predict",
+        responses={
+            200: {"model": contract.Answers},
+            422: {"model": contract.Answers | contract.Refusal, "description": "no picture that can be read"},
+            **refusals(*everywhere, 400, 403, 408, 413, 503),
+        },
+        openapi_extra={"requestBody": bodies},
+    )
+    async def predict(
+        request: Request, client: Annotated[str, Depends(ask)], user: Annotated[contract.User, Query()] = ""
+    ) -> JSONResponse:
+        """Names the pictures of a request: one or several files, or the bytes of a picture."""
+        sent = await _pictures(request, max_pictures, allowed_urls, most)
+        if keys is not None:
+            keys.charge(request.state.key, len(sent) - 1)
+        said = await service.identify(Asker(client, user), sent)
+        statuses = {picture["status"] for picture in said["pictures"]}
+        status = OK if OK in statuses else max(statuses)
+        if status == OK:
+            return JSONResponse(said)
+        if len(sent) > 1 and status == NO_PICTURE:
+            return JSONResponse(said, status)
+        [error, *_] = [picture["error"] for picture in said["pictures"] if picture["status"] == status]
+        told = {"error": error, "where": "", "mend": "", "request_id": said["request_id"]}
+        return JSONResponse(told, status, AGAIN if status == BUSY else None)
+
+    @app.post(
+        "/feedback",
+        status_code=201,
+        response_model=contract.Judged,
+        responses=refusals(*everywhere, 400, 404, 408, 413, 422, 503),
+    )
+    async def feedback(client: Annotated[str, Depends(ask)], body: contract.Judgement) -> dict[str, Any]:
+        """Records whether an answer was right."""
+        values = body.model_dump(exclude={"user"})
+        if await service.judge(Asker(client, body.user), **values) is False:
+            raise RefusedError(404, contract.REFUSALS[404], mend="the request_id of an answer, and its position")
+        return {"recorded": True}
+
+    return app
+
+
+def _door(keys: Keys | None) -> Callable[..., Awaitable[str]]:
+    """The dependency that gives the client's name, or refuses it."""
+
+    async def open_to_all(request: Request) -> str:
+        origin = request.headers.get("origin")
+        if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
+            raise RefusedError(403, "the request comes from another site", mend="make a key, and send it")
+        return LOCAL
+
+    async def by_key(
+        request: Request,
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))],
+        header: Annotated[str | None, Depends(APIKeyHeader(name="x-api-key", auto_error=False))],
+    ) -> str:
+        assert keys is not None
+        key = keys.client(bearer.credentials if bearer else header or "")
+        if key is None:
+            mend = "send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
+            raise RefusedError(401, contract.REFUSALS[401], mend=mend, headers={"www-authenticate": "Bearer"})
+        wait = keys.take(key)
+        if wait:
+            told = {"retry-after": str(math.ceil(wait))}
+            raise RefusedError(429, f"more than {key.per_minute:g} requests a minute", headers=told)
+        request.state.key = key
+        return key.name
+
+    return open_to_all if keys is None else by_key
+
+
+def _tell_refusals(app: FastAPI, service: Service) -> None:
+    """Every refusal says what is wrong, where, and how to mend it; none shows what a program has stumbled over."""
+
+    def told(
+        status: int, error: str, where: str = "", mend: str = "", headers: Mapping[str, str] | None = None
+    ) -> JSONResponse:
+        service.metrics.refused.labels(status).inc()
+        return JSONResponse({"error": error, "where": where, "mend": mend}, status, headers)
+
+    @app.exception_handler(RefusedError)
+    async def refused(request: Request, error: RefusedError) -> JSONResponse:
+        return told(error.status, str(error), mend=error.mend, headers=error.headers)
+
+    @app.exception_handler(OutOfBoundsError)
+    async def out_of_bounds(request: Request, error: OutOfBoundsError) -> JSONResponse:
+        return told(error.status, str(error), headers={"connection": "close"})
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]).encode("ascii", "replace").decode()
+        return told(422, str(first["msg"]), where)
+
+    @app.exception_handler(HTTPException)
+    async def by_http(request: Request, error: HTTPException) -> JSONResponse:
+        return told(error.status_code, str(error.detail), headers=error.headers)
+
+    @app.exception_handler(UsageError)
+    async def foreign(request: Request, error: UsageError) -> JSONResponse:
+        return told(403, error.what, error.where, error.mend)
+
+    @app.exception_handler(ResumableError)
+    async def unrecorded(request: Request, error: ResumableError) -> JSONResponse:
+        return told(BUSY, f"what would be said cannot be recorded: {error.what}", headers=AGAIN)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> JSONResponse:
+        return told(400, "the client has gone before the body was whole")
+
+
+def or_none(threshold: float) -> float | None:
+    """A threshold as it is told: null where no answer is ever shown."""
+    return None if threshold == thresholds.NEVER else threshold
+
+
+async def _pictures(request: Request, max_pictures: int, allowed: Sequence[str], most: int) -> list[bytes]:
+    """What was sent to be named."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        found = await _files(request, max_pictures)
+    elif kind == "application/json":
+        found = await _fetched(await request.body(), max_pictures, allowed, most)
+    else:
+        found = [await request.body()]
+    if not found:
+        raise RefusedError(422, "there is no picture in the request", mend="send files by the name `file`")
+    return found
+
+
+async def _files(request: Request, max_pictures: int) -> list[bytes]:
+    try:
+        async with request.form(max_files=max_pictures, max_fields=max_pictures) as form:
+            return [await part.read() for _, part in form.multi_items() if isinstance(part, UploadFile)]
+    except HTTPException as error:  # what the parser could not read
+        raise RefusedError(
+            422, f"the form cannot be read: {error.detail}", mend=f"at most {max_pictures} files"
+        ) from None
+
+
+async def _fetched(body: bytes, max_pictures: int, allowed: Sequence[str], most: int) -> list[bytes]:
+    try:
+        urls = contract.Urls.model_validate_json(body).urls
+    except ValidationError:
+        raise RefusedError(422, "not a list of addresses", mend='{"urls": ["https://..."]}, or send files') from None
+    if len(urls) > max_pictures:
+        raise RefusedError(422, f"more than {max_pictures} addresses")
+    for url in urls:
+        fetching.refuse_foreign(url, allowed)
+    try:
+        return list(await asyncio.gather(*(asyncio.to_thread(fetching.fetch, url, most=most) for url in urls)))
+    except fetching.FetchError as reason:
+        raise RefusedError(422, str(reason)) from None

@@ -1,0 +1,169 @@
+"""The random audit: served pictures drawn by chance for a person to judge, so that accuracy is not that of complaints.
+
+Each draw is from the transactions recorded since the one before, so that every transaction is in one draw's frame, late
+ones too. Within it they are drawn by stratum, which is a model and a band of scores: without replacement, each of a
+stratum with the same chance, which is recorded. Unsure answers are drawn more often, for they differ more (Neyman 1934,
+with the scores for the shares that are right).
+"""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sa
+
+from pipeline.errors import ResumableError
+from pipeline.evaluation.versions import BANDS
+from pipeline.serving.store.opening import reading
+from pipeline.serving.store.schema import audits, evaluations, transactions
+from pipeline.serving.verdicts import AUDIT
+
+LEAST = 5  # of a stratum: fewer have no variance to tell of
+NEVER_SURE = 0.05  # a score is not trusted beyond this: a stratum of sure answers is drawn from, too
+CHUNK = 50_000
+KEYS = 500  # in one condition
+LATEST = re.compile(r"\d+-(\d+) ")
+QUEUE = [
+    "request_id",
+    "position",
+    "at",
+    "path",
+    "sha256",
+    "model",
+    "version",
+    "label",
+    "score",
+    "shown",
+    "top_labels",
+    "top_scores",
+]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What was drawn: how many, of how many transactions, and by stratum `population`, `drawn`, `probability`."""
+
+    drawn: int
+    population: int
+    strata: pd.DataFrame
+
+
+def draw(engine: sa.Engine, number: int, *, at: int, known: Collection[str] = (), dry_run: bool = False) -> Draw:
+    """Draws answered transactions whose picture can be shown, from those recorded since the last draw.
+
+    The same log draws the same ones.
+
+    Args:
+      at: now, in microseconds since 1970.
+      known: content hashes of pictures that are at hand although the service has not kept them.
+      dry_run: only say what would be drawn.
+
+    Raises:
+      ResumableError: if somebody else draws at the same time.
+    """
+    with reading(engine).connect() as connection:
+        last = _last_frame(connection)
+        frame = _frame(connection, last, known)
+    if frame.empty:
+        return Draw(0, 0, pd.DataFrame(columns=["stratum", "population", "drawn", "probability"]))
+    frame["stratum"] = _strata(frame)
+    plan = frame.groupby("stratum", observed=True).agg(population=("score", "size"), score=("score", "mean"))
+    plan["drawn"] = allocate(plan["population"].to_numpy(), plan["score"].to_numpy(), number)
+    plan["probability"] = plan["drawn"] / plan["population"]
+    drawn = frame[frame["id"].isin(_choose(frame, plan["drawn"], seed=last))]
+    if not dry_run:
+        with engine.begin() as connection:
+            if _last_frame(connection) != last:
+                raise ResumableError("somebody else has drawn meanwhile", mend="run the same command again")
+            _write(connection, drawn.join(plan["probability"], on="stratum"), at)
+    return Draw(len(drawn), len(frame), plan.reset_index()[["stratum", "population", "drawn", "probability"]])
+
+
+def allocate(population: np.ndarray, score: np.ndarray, number: int) -> np.ndarray:
+    """How many (H,) of `number` to draw from each stratum; every one has `LEAST` or, where `number`
+    does not allow that, one at least.
+
+    Args:
+      population: transactions of each stratum (H,).
+      score: their mean scores (H,), for the share that is right.
+    """
+    spread = np.sqrt(np.clip(score, NEVER_SURE, 1 - NEVER_SURE) * (1 - np.clip(score, NEVER_SURE, 1 - NEVER_SURE)))
+    found = np.minimum(population, np.clip(number // len(population), 1, LEAST))
+    while (left := number - int(found.sum())) > 0 and (open_ := found < population).any():
+        wanted = np.where(open_, population * spread, 0.0)
+        exact = found + left * wanted / wanted.sum()
+        more = np.minimum(population, np.floor(exact).astype(int)) - found
+        if not more.any():  # what is left is less than one of each: the greatest parts first
+            best = np.argsort(-np.where(open_, exact - np.floor(exact), -1.0), kind="stable")[:left]
+            more[best] = open_[best]
+        found = found + more
+    return found
+
+
+def queue(engine: sa.Engine, *, by: str = "") -> pd.DataFrame:
+    """What was drawn and waits for a verdict, in random order: whoever stops early leaves a random sample.
+
+    Args:
+      by: what others have judged waits, too, for this reviewer; "" for what nobody has.
+
+    Returns:
+      Columns `QUEUE`.
+    """
+    said = (evaluations.c.request_id == audits.c.request_id) & (evaluations.c.position == audits.c.position)
+    said &= evaluations.c.source == AUDIT
+    said = said & (evaluations.c.by == by) if by else said
+    of = (transactions.c.request_id == audits.c.request_id) & (transactions.c.position == audits.c.position)
+    query = sa.select(*(transactions.c[name] for name in QUEUE)).join_from(audits, transactions, of)
+    query = query.where(~sa.exists().where(said)).order_by(audits.c.drawn_at, audits.c.request_id, audits.c.position)
+    with engine.connect() as connection:
+        rows = pd.DataFrame(connection.execute(query).fetchall(), columns=QUEUE)
+    return rows.sample(frac=1, random_state=0).reset_index(drop=True)
+
+
+def _last_frame(connection: sa.Connection) -> int:
+    """The greatest number of a transaction that was in a draw's frame."""
+    found = (LATEST.match(stratum) for stratum in connection.scalars(sa.select(audits.c.stratum).distinct()))
+    return max((int(match[1]) for match in found if match), default=0)
+
+
+def _frame(connection: sa.Connection, last: int, known: Collection[str]) -> pd.DataFrame:
+    names = ["id", "version", "score", "sha256", "path"]
+    query = sa.select(*(transactions.c[name] for name in names)).order_by(transactions.c.id)
+    query = query.where((transactions.c.status == 200) & (transactions.c.id > last))
+    query = query if known else query.where(transactions.c.path != "")
+    parts = [pd.DataFrame(columns=names[:3])]
+    for rows in connection.execution_options(yield_per=CHUNK).execute(query).partitions():
+        part = pd.DataFrame(rows, columns=names)
+        part = part[(part["path"] != "") | part["sha256"].isin(known)]
+        parts.append(part[names[:3]].astype({"version": "category", "score": "float32"}))
+    found = pd.concat(parts[1:] or parts, ignore_index=True)
+    return found.astype({"version": "category"})
+
+
+def _strata(frame: pd.DataFrame) -> pd.Series:
+    band = np.asarray(BANDS)[np.searchsorted(BANDS, frame["score"], side="right") - 1]
+    window = f"{frame['id'].min()}-{frame['id'].max()}"
+    groups = frame.assign(band=band).groupby(["version", "band"], observed=True)
+    names = [f"{window} {version} from {low:g}" for version, low in groups.size().index]
+    return pd.Series(pd.Categorical.from_codes(groups.ngroup(), names), frame.index)
+
+
+def _choose(frame: pd.DataFrame, drawn: pd.Series, *, seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    groups = frame.groupby("stratum", observed=True)["id"]
+    return np.concatenate([random.choice(ids.to_numpy(), drawn[name], replace=False) for name, ids in groups])
+
+
+def _write(connection: sa.Connection, drawn: pd.DataFrame, at: int) -> None:
+    for first in range(0, len(drawn), KEYS):
+        some = drawn.iloc[first : first + KEYS].set_index("id")
+        wanted = sa.select(transactions.c.id, transactions.c.request_id, transactions.c.position)
+        keys = connection.execute(wanted.where(transactions.c.id.in_(some.index.tolist()))).fetchall()
+        rows = [
+            {"request_id": request, "position": position, "drawn_at": at}
+            | {"stratum": str(some.at[number, "stratum"]), "probability": float(some.at[number, "probability"])}
+            for number, request, position in keys
+        ]
+        connection.execute(sa.insert(audits), rows)

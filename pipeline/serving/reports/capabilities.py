@@ -1,0 +1,74 @@
+"""What the model that serves can do, and what it cannot, class by class."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.evaluation import intervals
+
+WEAK = 0.8  # a class that is surely found less often than this is weak
+LEAST = 10  # pictures: fewer tell nothing
+COLUMNS = [
+    *("label", "tested", "recall", "recall_low", "recall_high", "real_n", "real_found", "real_low", "real_high"),
+    *("real_said", "threshold", "images", "staged_share", "says"),
+]
+
+
+def of(
+    release: dict[str, Any],
+    by_class: pd.DataFrame,
+    *,
+    thresholds: dict[str, float],
+    board: pd.DataFrame | None,
+    confidence: float,
+) -> pd.DataFrame:
+    """Args:
+      release: a row of `Log.releases`; `expected` has of each set the `classes`, and of each of these `n` and `top1`.
+      by_class: in real use, as `accuracy.by_class`, of this model alone.
+      thresholds: of classes that have their own; infinite where none is ever shown.
+      board: of the library, if it is at hand: `label`, `images`, `staged_share`, `wholly_staged`.
+
+    Returns:
+      `COLUMNS`, weakest first; `says` why a class is weak: never shown, wholly staged, weak in use, weak on
+      test and benchmarks (surely below `WEAK`), or untested; "" for one that is none of it.
+    """
+    table = pd.DataFrame({"label": release["classes"]}).set_index("label")
+    tested = _tested(release["expected"]).reindex(table.index)
+    table["tested"] = tested["n"].fillna(0).astype(int)
+    table["recall"] = tested["right"] / tested["n"]
+    table["recall_low"], table["recall_high"] = intervals.wilson(
+        table["recall"] * table["tested"], table["tested"], confidence=confidence
+    )
+    real = by_class.set_index("label").reindex(table.index)
+    table["real_n"] = real["found_n"].fillna(0).astype(int)
+    for name in ("found", "said"):
+        table[f"real_{name}"] = real[name]
+    table["real_low"], table["real_high"] = real["found_low"], real["found_high"]
+    table["threshold"] = pd.Series(table.index.map(thresholds), table.index, dtype=float).fillna(
+        np.inf if release["threshold"] is None else release["threshold"]
+    )
+    known = None if board is None else board.set_index("label").reindex(table.index)
+    table["images"] = np.nan if known is None else known["images"]
+    table["staged_share"] = np.nan if known is None else known["staged_share"]
+    reasons = {
+        "never shown": np.isinf(table["threshold"]),
+        "wholly staged": table["staged_share"] >= 1,
+        "weak in use": (table["real_n"] >= LEAST) & (table["real_high"] < WEAK),
+        "weak on test": (table["tested"] >= LEAST) & (table["recall_high"] < WEAK),
+        "untested": (table["tested"] < LEAST) & (table["real_n"] < LEAST),
+    }
+    table["says"] = [", ".join(name for name, holds in reasons.items() if holds[label]) for label in table.index]
+    worst = table[["real_found", "recall"]].min(axis=1).fillna(1.0)
+    order = table.assign(plain=table["says"] == "", worst=worst).sort_values(["plain", "worst"], kind="stable").index
+    return table.loc[order].reset_index()[COLUMNS]
+
+
+def _tested(expected: dict[str, Any]) -> pd.DataFrame:
+    """By class, over test and benchmarks together: `n` and `right`."""
+    found = [
+        (label, figures["n"], figures["n"] * figures["top1"])
+        for of_set in expected.values()
+        for label, figures in of_set["classes"].items()
+    ]
+    return pd.DataFrame(found, columns=["label", "n", "right"]).groupby("label").sum()

@@ -1,0 +1,110 @@
+"""Drift: whether what comes in, and what the model says of it, is still as in the first days of that model.
+
+Two measures of each day or week against the model's first ones. PSI, the population stability index, is the sum over
+bins of (p - q) ln(p / q); where nothing has changed, PSI n m / (n + m) is chi-squared with bins - 1 degrees of freedom
+(Yurdakul 2018). KS is the greatest distance of the two distribution functions (Kolmogorov, Smirnov). Of thousands of
+pictures any nothing is significant, and of a hundred tests one at 1 %: a drift is named only where the PSI is at
+least `NOTICED`, and its p-value, corrected for all tests of the report (Benjamini, Yekutieli 2001, which holds however
+the tests depend on each other), below `ALPHA`.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from pipeline.serving.reports import periods
+from pipeline.serving.reports.use import ANSWERED
+
+FEATURES = {"brightness": "brightness", "pixels": "size of the picture", "score": "score", "label": "classes said"}
+SCORES = ("score", "label")  # what the model says; the others are its input
+BINS = 10  # by the reference's deciles
+MOST = 20_000  # values of a sample that KS looks at: enough to see a distance of 0.02
+LEAST = 50  # pictures, of both: fewer tell nothing
+NOTICED, LARGE = 0.1, 0.25  # of PSI, as is customary
+ALPHA = 0.01
+HALF = 0.5  # of a picture in each bin: an empty one has no logarithm
+COLUMNS = [
+    *("version", "feature", "kind", "start", "n", "reference_n", "reference", "now"),
+    *("psi", "psi_p", "ks", "ks_p", "drift"),
+]
+
+
+def find(log: pd.DataFrame, unit: str, *, reference_days: float) -> pd.DataFrame:
+    """Args:
+      log: transactions, as `Log.transactions` returns them.
+      unit: hour, day or week.
+      reference_days: the first days of each model that later ones are held against; of a model that has served for less
+        than three times as long, the first third, and whole stretches of `unit` in any case.
+
+    Returns:
+      `COLUMNS`: `reference` and `now` are means (of classes, the most frequent); p-values are corrected; `drift` is "",
+      noticeable or large.
+    """
+    answered = log[log["status"] == ANSWERED]
+    rows = pd.DataFrame(
+        {
+            "version": answered["version"],
+            "start": periods.of(answered["at"], unit),
+            "brightness": answered["brightness"],
+            "pixels": np.sqrt(answered["width"].astype("float32") * answered["height"]),
+            "score": answered["score"],
+            "label": answered["label"],
+        }
+    )
+    found = []
+    for version, own in rows.groupby("version", observed=True):
+        first = own["start"] < _end_of_reference(own["start"], unit, reference_days)
+        for start, now in own[~first].groupby("start"):
+            found += [
+                {"version": str(version), "start": start, **_compare(feature, own.loc[first, feature], now[feature])}
+                for feature in FEATURES
+                if first.sum() >= LEAST and len(now) >= LEAST
+            ]
+    if not found:
+        return pd.DataFrame(columns=COLUMNS)
+    table = pd.DataFrame(found)
+    for name in ("psi_p", "ks_p"):
+        tested = table[name].notna()
+        table.loc[tested, name] = stats.false_discovery_control(table.loc[tested, name], method="by")
+    significant = table["psi_p"] < ALPHA
+    large, noticed = significant & (table["psi"] >= LARGE), significant & (table["psi"] >= NOTICED)
+    table = table.assign(
+        drift=np.select([large, noticed], ["large", "noticeable"], ""), start=periods.times(table["start"])
+    )
+    return table.sort_values(["version", "feature", "start"], ignore_index=True)[COLUMNS]
+
+
+def psi(reference: np.ndarray, now: np.ndarray) -> tuple[float, float]:
+    """The index of two rows of counts (B,), and the chance of one as great where nothing has changed."""
+    used = (reference + now) > 0
+    n, m, bins = reference.sum(), now.sum(), int(used.sum())
+    p = (now[used] + HALF) / (m + HALF * bins)
+    q = (reference[used] + HALF) / (n + HALF * bins)
+    index = float(((p - q) * np.log(p / q)).sum())
+    return index, float(stats.chi2.sf(index * n * m / (n + m), max(bins - 1, 1)))
+
+
+def _end_of_reference(start: pd.Series, unit: str, days: float) -> int:
+    length = periods.LENGTHS[unit]
+    first, last = int(start.min()), int(start.max()) + length
+    wanted = min(days * periods.DAY, (last - first) / 3)
+    return first + max(round(wanted / length), 1) * length
+
+
+def _compare(feature: str, reference: pd.Series, now: pd.Series) -> dict[str, object]:
+    told: dict[str, object] = {"feature": FEATURES[feature], "kind": "scores" if feature in SCORES else "inputs"}
+    told |= {"n": len(now), "reference_n": len(reference), "ks": np.nan, "ks_p": np.nan}
+    if feature == "label":
+        counts = [values.value_counts(sort=False).to_numpy() for values in (reference, now)]
+        told |= {"reference": str(reference.mode().iloc[0]), "now": str(now.mode().iloc[0])}
+    else:
+        edges = np.unique(np.quantile(reference, np.linspace(0, 1, BINS + 1)[1:-1]))
+        counts = [
+            np.bincount(np.searchsorted(edges, v, side="left"), minlength=len(edges) + 1) for v in (reference, now)
+        ]
+        samples = [v.sample(MOST, random_state=0) if len(v) > MOST else v for v in (reference, now)]
+        ks = stats.ks_2samp(*samples, method="asymp")
+        told |= {"ks": float(ks.statistic), "ks_p": float(ks.pvalue)}
+        told |= {"reference": f"{reference.mean():.3g}", "now": f"{now.mean():.3g}"}
+    told["psi"], told["psi_p"] = psi(*counts)
+    return told

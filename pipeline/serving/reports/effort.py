@@ -1,0 +1,53 @@
+"""What accuracy costs: labels, reviewers' minutes and audits, against what each round gained."""
+
+import pandas as pd
+
+LEDGER = [
+    "round",
+    "set",
+    "labelled",
+    "minutes",
+    "cost",
+    "gain",
+    "per_100_images",
+    "per_hour",
+    "cost_per_point",
+    "exact",
+]
+
+
+def per_round(ledger: list[dict[str, object]], *, cost_per_hour: float) -> pd.DataFrame:
+    """Args:
+      ledger: as `chronicle.ledger` tells it: what each round cost and gained, on each set.
+      cost_per_hour: of a reviewer; 0 if it is not told.
+
+    Returns:
+      `LEDGER`: `gain` is of top-1; `cost_per_point` is what one hundredth of it cost, where something was gained.
+    """
+    table = pd.DataFrame(ledger)
+    if table.empty:
+        return pd.DataFrame(columns=LEDGER)
+    cost = table["minutes"] / 60 * (cost_per_hour or float("nan"))
+    table = table.assign(cost=cost, cost_per_point=cost / (100 * table["gain"].where(table["gain"] > 0)))
+    return table[LEDGER].sort_values(["round", "set"], ignore_index=True)
+
+
+def labels_by_month(labels: pd.DataFrame) -> pd.DataFrame:
+    """Who labelled how many images when, and how many took a model's suggestion.
+
+    Args:
+      labels: the label table, columns `by`, `at` (ISO 8601, "" if unknown), `model` ("" without a suggestion).
+
+    Returns:
+      Columns `month`, `by`, `labels`, `suggested`; rows without a date are under "" .
+    """
+    rows = labels.assign(month=labels["at"].str[:7], suggested=labels["model"] != "")
+    found = rows.groupby(["month", "by"]).agg(labels=("suggested", "size"), suggested=("suggested", "sum"))
+    return found.reset_index().sort_values(["month", "by"], ignore_index=True)
+
+
+def audit_effort(evaluations: pd.DataFrame) -> pd.DataFrame:
+    """Who evaluated how many served pictures: `by`, `source`, `evaluations`, `first`, `last`."""
+    groups = evaluations.groupby(["by", "source"])["evaluated_at"]
+    found = groups.agg(evaluations="size", first="min", last="max").reset_index()
+    return found.assign(first=pd.to_datetime(found["first"], unit="us"), last=pd.to_datetime(found["last"], unit="us"))

@@ -1,0 +1,96 @@
+"""The newest model against the one before: on the same weeks, or as a shadow on the same pictures."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+
+from pipeline.serving.reports import estimates, periods
+from pipeline.serving.reports.log import KEY
+from pipeline.serving.verdicts import WRONG
+
+SAME_PICTURES, SAME_TIME, OTHER_TIME = "the same pictures, by shadow", "the same {unit}s", "each its own time"
+COLUMNS = [
+    *("before", "after", "basis", "n_before", "n_after", "right_before", "right_after"),
+    *("difference", "low", "high", "left_out"),
+]
+
+
+def served(
+    units: pd.DataFrame, design: pd.DataFrame, versions: list[str], *, unit: str, confidence: float
+) -> pd.DataFrame:
+    """Each model that served against the one before it, of all usable pictures.
+
+    Pictures of other weeks are other pictures: where both served in the same hours, days or weeks (`unit`), only these
+    are compared, each with the same weight for both. Where they never did, the rows say so, and the difference may be
+    that of the pictures.
+
+    Args:
+      versions: in the order in which they were released.
+
+    Returns:
+      `COLUMNS`; `difference` is of the later less the earlier.
+    """
+    usable = units[units["usable"]]
+    usable = usable.assign(start=periods.of(usable["at"], unit))
+    found = []
+    for before, after in itertools.pairwise(versions):
+        own = [usable[usable["version"] == version] for version in (before, after)]
+        if not len(own[0]) or not len(own[1]):
+            continue
+        common = np.intersect1d(own[0]["start"], own[1]["start"])
+        pairs = [_pair([rows[rows["start"] == start] for rows in own], design, confidence) for start in common]
+        if pairs:
+            found.append({"before": before, "after": after, "basis": SAME_TIME.format(unit=unit), **_pooled(pairs)})
+        whole = _pair(own, design, confidence)
+        found.append({"before": before, "after": after, "basis": OTHER_TIME, **whole})
+    return pd.DataFrame(found, columns=COLUMNS)
+
+
+def shadowed(units: pd.DataFrame, shadows: pd.DataFrame, design: pd.DataFrame, *, confidence: float) -> pd.DataFrame:
+    """Each candidate against the model that served, on the audited pictures that both named: `COLUMNS`.
+
+    Whether the candidate was right follows from the picture's true class. Where the model that served was wrong and
+    nobody named the class, that is only known of a candidate that said the same; the others are `left_out`.
+    """
+    usable = units[units["usable"]]
+    both = usable.merge(shadows, on=KEY)
+    same = both["shadow_label"] == both["label"]
+    right = np.where(same, both["right"], both["in_classes"] & (both["shadow_label"] == both["truth"]))
+    unknown = ~same & (both["verdict"] == WRONG) & (both["truth"] == "")
+    both = both.assign(shadow_right=right, unknown=unknown)
+    rows = []
+    for (before, after), own in both.groupby(["version", "shadow_version"], sort=False):
+        known = own[~own["unknown"]]
+        known = known.assign(gain=known["shadow_right"].astype(int) - known["right"].astype(int))
+        gain = estimates.mean(known, design, "gain", confidence=confidence)
+        shares = [
+            estimates.shares(known, design, confidence=confidence, of=of)["share"].iloc[0] if len(known) else np.nan
+            for of in ("right", "shadow_right")
+        ]
+        rows.append(
+            {"before": before, "after": after, "basis": SAME_PICTURES, "n_before": len(known), "n_after": len(known)}
+            | {"right_before": shares[0], "right_after": shares[1], "difference": gain["mean"]}
+            | {"low": gain["low"], "high": gain["high"], "left_out": int(own["unknown"].sum())}
+        )
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _pair(own: list[pd.DataFrame], design: pd.DataFrame, confidence: float) -> dict[str, float]:
+    first, second = (estimates.shares(rows, design, confidence=confidence).iloc[0] for rows in own)
+    gain, low, high = estimates.difference(first, second)
+    told = {"n_before": int(first["n"]), "n_after": int(second["n"]), "left_out": 0}
+    told |= {"right_before": first["share"], "right_after": second["share"]}
+    return told | {"difference": gain, "low": low, "high": high}
+
+
+def _pooled(pairs: list[dict[str, float]]) -> dict[str, float]:
+    """The difference over several stretches of time, each with the weight of what both were evaluated on in it."""
+    table = pd.DataFrame(pairs)
+    weight = table["n_before"] * table["n_after"] / (table["n_before"] + table["n_after"])
+    weight /= weight.sum()
+    mean = (table[["right_before", "right_after", "difference"]].mul(weight, axis=0)).sum()
+    below = np.sqrt(((weight * (table["difference"] - table["low"])) ** 2).sum())
+    above = np.sqrt(((weight * (table["high"] - table["difference"])) ** 2).sum())
+    counts = table[["n_before", "n_after", "left_out"]].sum().astype(int)
+    return {**counts, **mean, "low": mean["difference"] - below, "high": mean["difference"] + above}

@@ -1,0 +1,150 @@
+"""A model that serves: its network in memory, today's names of its classes, and when its answers are shown."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline import champion
+from pipeline.bundle import Stored
+from pipeline.evaluation import scores, thresholds
+from pipeline.evaluation.thresholds import Thresholds
+from pipeline.files import read_table
+from pipeline.inference.runtimes import Runtime
+from pipeline.library.classes import Classes
+
+Runtimes = Mapping[int, Runtime]  # by the number of pictures that they take at once
+Choose = Callable[[Stored, Thresholds | None], tuple[str, Runtimes]]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a model says of a picture.
+
+    Attributes:
+      threshold: of this answer; None if it is never shown.
+      shown: whether it is; else the answer is `unknown`.
+    """
+
+    label: str
+    score: float
+    threshold: float | None
+    shown: bool
+    top_labels: list[str]
+    top_scores: list[float]
+
+
+@dataclass(frozen=True)
+class Served:
+    """Attributes:
+    model: digest of the bundle's model.
+    version: its name among champions.
+    runtime: what runs the network.
+    classes: today's names.
+    image_size: of the pixels that it takes.
+    """
+
+    model: str
+    version: str
+    runtime: str
+    classes: list[str]
+    image_size: int
+    thresholds: Thresholds | None
+    expected: dict[str, Any]
+    _runtimes: Runtimes
+    _codes: np.ndarray
+    _top_k: int
+
+    @property
+    def most(self) -> int:
+        """Pictures at once."""
+        return max(self._runtimes)
+
+    def say(self, pixels: np.ndarray) -> list[Said]:
+        """What it makes of pictures, uint8 (N, S, S, 3), N at most `most`."""
+        size = min(size for size in self._runtimes if size >= len(pixels))
+        own = self._runtimes[size].predict(pixels)
+        probs = own
+        if len(self.classes) < own.shape[1]:  # classes that were merged since are one
+            probs = np.zeros((len(own), len(self.classes)), own.dtype)
+            np.add.at(probs.T, self._codes, own.T)
+        table = scores.describe(np.nan_to_num(probs), self.classes, top_k=self._top_k)
+        limits = np.full(len(table), np.inf) if self.thresholds is None else self.thresholds.of(table["label"])
+        return [
+            Said(label, float(score), float(limit) if np.isfinite(limit) else None, bool(score >= limit), top, best)
+            for label, score, limit, top, best in zip(
+                table["label"],
+                table["score"],
+                limits,
+                map(list, table["top_labels"]),
+                map(np.ndarray.tolist, table["top_scores"]),
+                strict=True,
+            )
+        ]
+
+    def warm_up(self) -> None:
+        """The first call of a runtime prepares it."""
+        for size in self._runtimes:
+            self.say(np.zeros((size, self.image_size, self.image_size, 3), np.uint8))
+
+
+def load(folder: Path, *, choose: Choose, events: Classes, top_k: int) -> Served:
+    """Reads a bundle and prepares it to serve.
+
+    Args:
+      folder: the bundle's; thresholds and scores lie beside it, if it was released.
+      choose: which runtimes run it.
+      events: the class events.
+
+    Raises:
+      DataError: if the bundle is incomplete or changed, or its thresholds are those of another model.
+    """
+    stored = Stored(folder)
+    digest, limits = stored.card.model_digest, None
+    if (folder / thresholds.FILE).exists():
+        limits = thresholds.read(folder / thresholds.FILE, digest)
+    runtime, runtimes = choose(stored, limits)
+    codes, names = pd.factorize(events.names(pd.Series(stored.classes, dtype=str)))
+    stored_scores = folder / champion.SCORES
+    served = Served(
+        model=digest,
+        version=champion.name(stored.card),
+        runtime=runtime,
+        classes=[str(name) for name in names],
+        image_size=stored.card.image_size,
+        thresholds=limits,
+        expected=expectation(read_table(stored_scores), limits) if stored_scores.exists() else {},
+        _runtimes=runtimes,
+        _codes=codes,
+        _top_k=top_k,
+    )
+    served.warm_up()
+    return served
+
+
+def expectation(scored: pd.DataFrame, limits: Thresholds | None) -> dict[str, Any]:
+    """What evaluation promised: for the test set and each benchmark `n`, `top1` (of images whose class the model
+    knows), `shown` (share of all images with an answer), `shown_precision` (share right of these), and per class `n`
+    and `top1`.
+
+    Args:
+      scored: columns `set`, `label`, `predicted`, `score`, `label_rank`.
+    """
+    found: dict[str, Any] = {}
+    wanted = scored[(scored["set"] == "test") | scored["set"].str.startswith("benchmark:")]
+    for name, rows in wanted.groupby("set"):
+        known = scores.known(rows)
+        right = known["label_rank"] == 1
+        shown = np.zeros(len(rows), bool) if limits is None else limits.shown(rows["predicted"], rows["score"])
+        by_class = right.groupby(known["label"]).agg(["size", "mean"])
+        found[str(name)] = {
+            "n": len(known),
+            "top1": float(right.mean()) if len(known) else None,
+            "shown": float(shown.mean()),
+            "shown_precision": float((rows["label_rank"] == 1)[shown].mean()) if shown.any() else None,
+            "classes": {str(label): {"n": int(n), "top1": float(mean)} for label, n, mean in by_class.itertuples()},
+        }
+    return found

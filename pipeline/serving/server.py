@@ -1,0 +1,206 @@
+"""`wallaby serve`: puts the service together from the workspace, and runs it until the user stops it."""
+
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pandas as pd
+import uvicorn
+from fastapi import FastAPI
+
+from pipeline import bundle, config, paths, sections
+from pipeline.errors import ResumableError, UsageError
+from pipeline.files import read_table
+from pipeline.inference.trials import Limits
+from pipeline.library import classes, labels
+from pipeline.serving import app, keeping, keys, served
+from pipeline.serving.choosing import Chooser
+from pipeline.serving.keeping import Keeper
+from pipeline.serving.metrics import Metrics
+from pipeline.serving.releases import Releases
+from pipeline.serving.served import Served
+from pipeline.serving.service import Service
+from pipeline.serving.store import opening, records
+from pipeline.serving.store.log import Log
+from pipeline.serving.store.spool import Record
+
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+PORT = 8800
+DAY = 86_400
+MICROSECONDS = 1_000_000
+PRUNE_EVERY = 3600.0  # seconds
+
+
+def serve(*, host: str, port: int | None, say: Callable[[str], None]) -> None:
+    """Serves the champion.
+
+    Args:
+      host, port: where; without a port, `PORT`.
+      say: is told the address, once requests are answered.
+
+    Raises:
+      UsageError: if the server cannot be bound there, or would be open to the network without keys.
+      DataError: if there is no champion.
+    """
+    params = config.load(sections.Serve)
+    if host not in LOOPBACK and not keys.read(params.keys):
+        raise UsageError(
+            f"whoever reaches {host} could use the service: there is no key yet",
+            where=params.keys,
+            mend="`wallaby serve --key NAME` makes one for a client",
+        )
+    listening = _bind(host, PORT if port is None else port)
+    with service(params) as running:
+        application = application_of(params, running)
+        settings = uvicorn.Config(
+            application, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=30
+        )
+        signal.signal(signal.SIGTERM, _ended)
+        address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
+        _Server(settings, lambda: say(address)).run(sockets=[listening])
+
+
+def application_of(params: sections.Serve, running: Service) -> FastAPI:
+    """The addresses of a service; where there are keys, they are asked for."""
+    own = keys.Keys(params.keys) if keys.read(params.keys) else None
+    return app.create(running, own, **params.bounds())
+
+
+@contextmanager
+def service(params: sections.Serve) -> Iterator[Service]:
+    """The service of the workspace that the command runs in; in the end, what waits is answered and recorded."""
+    identify, folders = config.load(sections.Identify), config.load(sections.Roots).folders
+    metrics = Metrics()
+    opening.connect(params.store).dispose()  # a wrong address is told now; a store that is down is waited for
+    log = Log(params.store, params.spool)
+    choose = Chooser(
+        runtime=params.runtime,
+        limits=Limits(**identify.limits()),
+        batch_size=params.batch_size,
+        bulk_batch_size=identify.batch_size,
+        splits=paths.SPLITS / "splits.parquet",
+        pool=paths.INDEX / "pool.parquet",
+        folders=folders,
+    )
+
+    def load(folder: Path) -> Served:
+        return served.load(folder, choose=choose, events=classes.read(paths.CLASSES), top_k=params.top_k)
+
+    def tell(model: Served) -> None:
+        log.record(Record("releases", release(model)))
+        metrics.serves(model.model, model.version, model.runtime)
+
+    releases = Releases(paths.RELEASED, Path(params.shadow) if params.shadow else None, load, tell)
+    keeper = Keeper(params.pictures, share=params.pictures_share, known=known(params))
+    running = Service(
+        releases, log, keeper, metrics, max_megapixels=params.max_megapixels, max_waiting=params.max_waiting
+    )
+    releases.watch(params.look_seconds)
+    stop = threading.Event()
+    if params.keep_days:
+        threading.Thread(target=partial(_prune, stop, log, keeper, params.keep_days), daemon=True).start()
+    try:
+        yield running
+    finally:
+        stop.set()
+        running.close()
+
+
+def release(model: Served) -> dict[str, Any]:
+    """A row of the table `releases`."""
+    limit = None if model.thresholds is None else app.or_none(model.thresholds.threshold)
+    return {
+        "model": model.model,
+        "version": model.version,
+        "at": time.time_ns() // 1000,
+        "classes": model.classes,
+        "threshold": limit,
+        "expected": model.expected,
+    }
+
+
+def known(params: sections.Serve) -> keeping.Known:
+    """The pictures that are not kept: those of the library and the pool, and what the champion has seen."""
+    if not params.pictures_share:
+        return keeping.known([], [], distance=0)
+    index = [paths.INDEX / "library.parquet", paths.INDEX / "pool.parquet"]
+    seen = [read_table(paths.RELEASED / bundle.LINEAGE)]
+    splits = paths.SPLITS / "splits.parquet"
+    if splits.exists():
+        seen.append(read_table(splits, ["sha256", "phash", "set"]))
+    return keeping.known(index, seen, distance=config.load(sections.Curate).near_duplicate_distance)
+
+
+def forget(client: str) -> dict[str, int]:
+    """Deletes all that was recorded of a client, and its pictures.
+
+    Returns:
+      How many `transactions` and `pictures` went, and how many of these were `labelled`.
+
+    Raises:
+      ResumableError: if the store cannot be used.
+    """
+    params = config.load(sections.Serve)
+    Log(params.store, params.spool).close()  # what a process that was killed has left
+    engine = opening.open_store(params.store)
+    with engine.begin() as connection:
+        deleted = records.forget(connection, client)
+    keeper = Keeper(params.pictures, share=1.0, known=keeping.known([], [], distance=0))
+    labelled = len(set(deleted.paths) & labelled_among(params.pictures))
+    gone = keeper.remove(deleted.paths, spared=set())
+    return {"transactions": deleted.transactions, "pictures": gone, "labelled": labelled}
+
+
+def labelled_among(pictures: Path) -> set[str]:
+    """Paths, in the folder of kept pictures, of those that people have labelled since."""
+    folders = config.load(sections.Roots).folders
+    roots = [name for name, folder in folders.items() if folder.resolve() == pictures.resolve()]
+    images = labels.read(paths.LABELS, list(folders))["image"] if paths.LABELS.exists() else pd.Series(dtype=str)
+    return {image.partition("/")[2] for image in images if image.partition("/")[0] in roots}
+
+
+def _prune(stop: threading.Event, log: Log, keeper: Keeper, days: int) -> None:
+    while not stop.is_set():
+        try:
+            deleted = log.prune(time.time_ns() // 1000 - days * DAY * MICROSECONDS)
+            keeper.remove(deleted.paths, spared=labelled_among(config.load(sections.Serve).pictures))
+        except ResumableError as error:  # the next hour will do
+            print(f"serve: nothing old was deleted\n{error}", file=sys.stderr)
+        stop.wait(PRUNE_EVERY)
+
+
+class _Server(uvicorn.Server):
+    """Says so once it can be asked."""
+
+    def __init__(self, settings: uvicorn.Config, say: Callable[[], None]):
+        super().__init__(settings)
+        self._say = say
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._say()
+
+
+def _ended(number: int, frame: FrameType | None) -> None:
+    """Uvicorn answers what has come, and raises the signal anew: by default the process would end there and then."""
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Takes the address, now, and lets nobody in: whoever connects before a model is loaded would wait for it."""
+    taken = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        taken.bind((host, port))
+        return taken
+    except OSError as error:
+        taken.close()
+        reason = error.strerror or str(error)
+    raise UsageError(f"cannot listen at {host}, port {port}: {reason}", mend="name another --port, or --host")

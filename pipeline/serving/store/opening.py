@@ -1,0 +1,134 @@
+"""Opens the transaction log, SQLite by default or PostgreSQL, and brings its tables up to date."""
+
+from pathlib import Path
+from typing import Any
+
+import alembic.command
+import alembic.config
+import sqlalchemy as sa
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+
+from pipeline.errors import ResumableError, UsageError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+WHERE = "serve.store"
+PATIENCE = 5.0  # seconds to wait for another writer, or for a server to answer
+READING = "wallaby_reading"
+ADVISORY_LOCK = 5_772_156_649  # any number that is ours: PostgreSQL lets one process migrate
+
+
+def open_store(url: str, *, patience: float = PATIENCE) -> sa.Engine:
+    """Connects, and makes the tables or brings them up to date; several processes may do so at once.
+
+    Who only reads, for long perhaps, takes `reading(engine)`, so that no writer waits for it.
+
+    Args:
+      url: of SQLAlchemy: sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME.
+      patience: seconds to wait for a lock or for a server.
+
+    Raises:
+      UsageError: for what is no such URL, a driver that is not installed, or a later version's tables.
+      ResumableError: if the database does not answer, is locked or full.
+    """
+    engine = connect(url, patience=patience)
+    try:
+        migrate(engine)
+    except sa.exc.SQLAlchemyError as error:
+        engine.dispose()
+        raise unreachable(error, url) from error
+    return engine
+
+
+def connect(url: str, *, patience: float = PATIENCE) -> sa.Engine:
+    """The engine of a store, which connects when it is first used.
+
+    Raises:
+      UsageError: for what is no such URL, or a driver that is not installed.
+    """
+    try:
+        parsed = sa.make_url(url)
+        options = _OPTIONS[parsed.get_backend_name()](patience)
+        engine = sa.create_engine(parsed, **options)
+    except (sa.exc.ArgumentError, KeyError):
+        raise UsageError(
+            "not the address of a database of SQLite or PostgreSQL",
+            where=WHERE,
+            mend="sqlite:///data/serving/transactions.sqlite, or postgresql+psycopg://USER@HOST/NAME",
+        ) from None
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"{error.name} is not installed", where=WHERE, mend="pip install -c constraints.txt -e '.[postgres]'"
+        ) from None
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database and parsed.database != ":memory:":
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "begin", _begin_immediately)
+    return engine
+
+
+def reading(engine: sa.Engine) -> sa.Engine:
+    """The same store for those who only read: what they see is of one moment, and they hold up nobody."""
+    if engine.dialect.name == "postgresql":
+        return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return engine.execution_options(**{READING: True})
+
+
+def migrate(engine: sa.Engine) -> None:
+    """Makes the tables, or brings those of an earlier version up to date.
+
+    Raises:
+      UsageError: if a later version of this program has made them.
+    """
+    settings = alembic.config.Config()
+    settings.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    newest = ScriptDirectory.from_config(settings).get_current_head()
+    with engine.begin() as connection:
+        if MigrationContext.configure(connection).get_current_revision() == newest:
+            return
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.text("select pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+        settings.attributes["connection"] = connection
+        try:
+            alembic.command.upgrade(settings, "head")
+        except CommandError:
+            raise UsageError(
+                "a later version of this program has made the tables of the store",
+                where=engine.url.render_as_string(hide_password=True),
+                mend="use that version",
+            ) from None
+
+
+def unreachable(error: sa.exc.SQLAlchemyError, url: str) -> ResumableError:
+    """What the database said, as an error that can be mended; no password is told."""
+    reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+    return ResumableError(
+        f"the transaction log cannot be used: {reason}",
+        where=sa.make_url(url).render_as_string(hide_password=True),
+        mend="start the database, or mend serve.store, and run the same command again",
+    )
+
+
+def _sqlite(patience: float) -> dict[str, Any]:
+    return {"connect_args": {"timeout": patience}}
+
+
+def _postgresql(patience: float) -> dict[str, Any]:
+    waits = {"connect_timeout": max(2, round(patience)), "options": f"-c lock_timeout={round(1000 * patience)}"}
+    return {"pool_pre_ping": True, "connect_args": waits}
+
+
+_OPTIONS = {"sqlite": _sqlite, "postgresql": _postgresql}
+
+
+def _prepare_sqlite(connection: Any, record: Any) -> None:
+    connection.isolation_level = None  # the driver would begin by itself, and too late: see `_begin_immediately`
+    connection.execute("pragma journal_mode=wal")  # readers do not wait for the writer
+    connection.execute("pragma synchronous=normal")  # of a power cut, the last moments may be lost, and nothing spoilt
+
+
+def _begin_immediately(connection: sa.Connection) -> None:
+    # Of two writers that had begun by reading, SQLite would refuse one at once, however patient it is.
+    connection.exec_driver_sql("begin" if connection.get_execution_options().get(READING) else "begin immediate")

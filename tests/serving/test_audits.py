@@ -1,0 +1,165 @@
+import numpy as np
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+
+from pipeline.demo import served_week
+from pipeline.errors import DataError
+from pipeline.files import write_csv
+from pipeline.library.tables import read_csv
+from pipeline.serving import audits, evaluations
+from pipeline.serving.store import schema
+from pipeline.serving.store.opening import open_store
+from pipeline.serving.verdicts import AUDIT
+
+AT = served_week.MONDAY
+
+
+@pytest.fixture
+def engine(url):
+    made = open_store(url)
+    yield made
+    made.dispose()
+
+
+def served(engine: sa.Engine, pictures: int = 400, seed: int = 0) -> pd.DataFrame:
+    week = served_week.make(pictures=pictures, seed=seed)
+    served_week.write(engine, week.transactions, "transactions")
+    return week.transactions
+
+
+def told_releases(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(sa.insert(schema.releases), served_week.releases(served_week.Planted()))
+
+
+def drawn(engine: sa.Engine) -> pd.DataFrame:
+    with engine.connect() as connection:
+        return pd.read_sql(sa.select(schema.audits), connection)
+
+
+def said(engine: sa.Engine) -> pd.DataFrame:
+    with engine.connect() as connection:
+        return pd.read_sql(sa.select(schema.evaluations), connection)
+
+
+def test_the_recorded_chance_is_that_of_the_draw(engine):
+    rows = served(engine)
+    draw = audits.draw(engine, 60, at=AT)
+    assert draw.population == (rows["status"] == 200).sum()
+    for _, own in drawn(engine).groupby("stratum"):
+        population = draw.strata.set_index("stratum").loc[own["stratum"].iloc[0], "population"]
+        assert own["probability"].to_numpy() == pytest.approx(len(own) / population)
+
+
+def test_no_transaction_is_in_two_draws(engine):
+    served(engine)
+    first = audits.draw(engine, 60, at=AT)
+    assert audits.draw(engine, 60, at=AT).drawn == 0
+    served(engine, pictures=100, seed=1)
+    second = audits.draw(engine, 20, at=AT + 1)
+    assert second.population < first.population
+    assert len(drawn(engine)) == first.drawn + second.drawn
+
+
+def test_a_refused_or_lost_picture_is_not_drawn(engine):
+    rows = served(engine)
+    with engine.begin() as connection:
+        table = schema.transactions
+        connection.execute(sa.update(table).where(table.c.id > 100).values(path=""))
+    answered = rows.head(100)
+    assert audits.draw(engine, 1000, at=AT, dry_run=True).drawn == (answered["status"] == 200).sum()
+
+
+def test_a_picture_that_the_library_has_can_be_drawn(engine):
+    rows = served(engine, pictures=50)
+    with engine.begin() as connection:
+        connection.execute(sa.update(schema.transactions).values(path=""))
+    assert audits.draw(engine, 10, at=AT).drawn == 0
+    known = rows.loc[rows["status"] == 200, "sha256"].head(7).tolist()
+    assert audits.draw(engine, 10, at=AT, known=known).population == 7
+
+
+def test_a_dry_run_draws_nothing(engine):
+    served(engine, pictures=50)
+    assert audits.draw(engine, 20, at=AT, dry_run=True).drawn == 20
+    assert drawn(engine).empty
+
+
+def test_unsure_answers_are_drawn_more_often_and_none_is_left_out():
+    found = audits.allocate(np.array([1000, 1000, 3]), np.array([0.5, 0.99, 0.7]), 100)
+    assert found.sum() == 100
+    assert found[0] > found[1] >= audits.LEAST
+    assert found[2] == 3
+
+
+def test_a_draw_smaller_than_the_strata_still_looks_into_each():
+    assert audits.allocate(np.array([100, 100, 100]), np.array([0.5, 0.5, 0.5]), 2).tolist() == [1, 1, 1]
+
+
+def test_more_than_there_is_draws_all():
+    assert audits.allocate(np.array([4, 6]), np.array([0.5, 0.9]), 100).tolist() == [4, 6]
+
+
+def test_a_filled_sheet_counts_for_the_audit(engine, tmp_path):
+    served(engine)
+    audits.draw(engine, 40, at=AT)
+    sheet = tmp_path / "audit.csv"
+    assert evaluations.write_sheet(sheet, engine) == 40
+    table = read_csv(sheet, evaluations.REQUIRED)
+    table.loc[table.index[:30], "verdict"] = "right"
+    write_csv(table, sheet)
+    assert evaluations.take_sheet(sheet, engine, by="ada", at=AT) == (30, 0)
+    assert said(engine)["probability"].notna().all()
+    assert len(audits.queue(engine)) == 10
+
+
+def test_a_transaction_that_somebody_chose_has_no_chance(engine, tmp_path):
+    rows = served(engine)
+    audits.draw(engine, 40, at=AT)
+    key = rows.loc[rows["status"] == 200, ["request_id", "position"]].astype(str).agg(tuple, axis=1)
+    taken = set(drawn(engine)[["request_id", "position"]].astype(str).agg(tuple, axis=1))
+    request, position = next(one for one in key if one not in taken)
+    sheet = tmp_path / "mine.csv"
+    write_csv(pd.DataFrame([{"request_id": request, "position": position, "verdict": "unusable"}]), sheet)
+    assert evaluations.take_sheet(sheet, engine, by="ada", at=AT) == (0, 1)
+    assert said(engine)["probability"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "truth", "says"),
+    [
+        ("rigth", "", "did you mean 'right'"),
+        ("wrong", "okapi", "not-in-classes"),
+        ("not-in-classes", "lion", "the model has the class 'lion'"),
+        ("unusable", "lion", "'unusable' names the class"),
+        ("wrong", "SAID", "the model said"),
+        ("right", "okapi", "leave the class out"),
+    ],
+)
+def test_a_verdict_that_contradicts_itself_is_refused_and_nothing_is_recorded(engine, verdict, truth, says):
+    told_releases(engine)
+    rows = served(engine)
+    row = rows[rows["status"] == 200].iloc[0]
+    right = {"request_id": row["request_id"], "position": str(row["position"]), "verdict": "right"}
+    wrong = right | {"verdict": verdict, "truth": truth.replace("SAID", row["label"])}
+    with pytest.raises(DataError) as refused:
+        evaluations.record(engine, [right, wrong], by="ada", at=AT)
+    assert says in str(refused.value)
+    assert said(engine).empty
+
+
+def test_a_transaction_that_was_not_drawn_cannot_pass_for_one(engine):
+    row = served(engine).query("status == 200").iloc[0]
+    one = {"request_id": row["request_id"], "position": str(row["position"]), "verdict": "right", "source": AUDIT}
+    with pytest.raises(DataError, match="not drawn"):
+        evaluations.record(engine, [one], by="ada", at=AT)
+
+
+def test_a_wrong_line_of_a_sheet_is_named(engine, tmp_path):
+    served(engine, pictures=20)
+    sheet = tmp_path / "audit.csv"
+    sheet.write_text("request_id,position,verdict\nnobody,0,\nnobody,0,right\n")
+    with pytest.raises(DataError) as refused:
+        evaluations.take_sheet(sheet, engine, by="ada", at=AT)
+    assert "row 3" in str(refused.value)

@@ -1,0 +1,96 @@
+"""`wallaby report` and `wallaby audit` as a user calls them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.cli import main
+from pipeline.demo import served_week
+from pipeline.serving.store.opening import open_store
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch) -> str:
+    """A workspace without a round, whose service has answered for a week; nobody has judged anything."""
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    monkeypatch.chdir(tmp_path)
+    url = f"sqlite:///{tmp_path}/data/serving/transactions.sqlite"
+    engine = open_store(url)
+    served_week.write(engine, served_week.make(pictures=300).transactions, "transactions")
+    engine.dispose()
+    return url
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return int(ended.value.code or 0)
+
+
+def test_a_report_before_the_first_audit_says_that_accuracy_is_not_known(store, tmp_path, capsys):
+    assert run("report", "--out", "report.html") == 0
+    assert "nobody has judged a random sample" in capsys.readouterr().out
+    assert "nobody has judged a random sample yet" in (tmp_path / "report.html").read_text()
+
+
+def test_the_same_tables_come_as_csv_and_json(store, tmp_path, capsys):
+    assert run("report", "--json", "--csv", "tables") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert pd.read_csv(tmp_path / "tables/use.csv")["pictures"].sum() == sum(
+        row["pictures"] for row in told["tables"]["use"]
+    )
+    assert {path.stem for path in (tmp_path / "tables").iterdir()} == set(told["tables"])
+
+
+def test_a_part_of_the_time_can_be_asked_for(store, capsys):
+    assert run("report", "--json", "--since", "2026-03-03", "--until", "2026-03-04") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["since"].startswith("2026-03-03")
+    assert told["until"].startswith("2026-03-03")
+    assert told["unit"] == "hour"
+
+
+def test_a_time_without_transactions_is_named(store, capsys):
+    assert run("report", "--since", "2031-01-01") == 3
+    assert "no transaction in that time" in capsys.readouterr().err
+
+
+def test_what_is_no_date_is_refused(store, capsys):
+    assert run("report", "--since", "yesterday") == 2
+    assert "'yesterday' is no date" in capsys.readouterr().err
+
+
+def test_an_audit_is_drawn_filled_in_a_table_and_reported(store, tmp_path, capsys):
+    assert run("audit", "--draw", "40") == 0
+    assert run("audit", "--sheet", "audit.csv") == 0
+    table = pd.read_csv(tmp_path / "audit.csv", dtype=str, keep_default_na=False)
+    write = table.assign(verdict="right")
+    write.to_csv(tmp_path / "audit.csv", index=False)
+    assert run("audit", "--take", "audit.csv", "--by", "ada") == 0
+    capsys.readouterr()
+    assert run("report", "--json") == 0
+    accuracy = json.loads(capsys.readouterr().out)["tables"]["accuracy"][0]
+    assert (accuracy["n"], accuracy["share"], accuracy["low"] < 0.95) == (len(table), 1.0, True)
+
+
+def test_one_answer_can_be_judged_by_name_and_is_no_part_of_the_audit(store, tmp_path, capsys):
+    request = served_week.make(pictures=300).transactions.query("status == 200")["request_id"].iloc[0]
+    assert run("audit", "--verdict", request, "right", "--by", "ada") == 0
+    assert run("audit", "--verdict", "nobody:0", "right", "--by", "ada") == 3
+    capsys.readouterr()
+    assert run("report", "--json") == 0
+    tables = json.loads(capsys.readouterr().out)["tables"]
+    assert [row["source"] for row in tables["verdicts"]] == ["chosen"]
+    assert tables["accuracy"] == []
+
+
+def test_where_nothing_can_be_drawn_it_says_why(store, capsys):
+    run("audit", "--draw", "40")
+    capsys.readouterr()
+    assert run("audit", "--draw", "40") == 0
+    assert "nothing new" in capsys.readouterr().out
