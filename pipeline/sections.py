@@ -51,6 +51,9 @@ class Index(Section):
     max_megapixels: Annotated[float, Field(gt=0, le=2000)]
 
 
+LIMITS = {"min_side", "min_brightness", "min_contrast", "min_sharpness", "max_aspect_ratio"}  # of a picture's quality
+
+
 class Curate(Section):
     min_images: Annotated[int, Field(ge=3)]
     max_images: Positive
@@ -72,6 +75,10 @@ class Curate(Section):
                 f"chain_distance {self.chain_distance} is below near_duplicate_distance {self.near_duplicate_distance}"
             )
         return self
+
+    def limits(self) -> dict[str, Any]:
+        """What `quality.verdicts` takes."""
+        return self.model_dump(include=LIMITS)
 
 
 class Dataset(Section):
@@ -239,6 +246,8 @@ class Queue(Section):
     look_alike_images: Annotated[int, Field(ge=1, le=20_000)]
     unknown_beside: Annotated[int, Field(ge=0, le=50)]
     disagree_score: Probability
+    purge_far: Share
+    purge_images: Annotated[int, Field(ge=1, le=20_000)]
     purge_score: Probability
     purge_share: Probability
     purge_sample: Annotated[int, Field(ge=10)]

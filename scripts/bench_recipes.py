@@ -130,7 +130,9 @@ def made_up_material(folder: Path, predictions: pool.Pool, opinions: pd.DataFram
     standing["staged_share"] = 1 - standing["real"] / standing["images"]
     standing["short_by"] = (CUTOFF - standing["groups"]).clip(lower=0)
     known = Library(
-        pd.DataFrame({"label": np.repeat([*names, *(f"new {i}" for i in range(50))], 20)}),
+        pd.DataFrame({"label": np.repeat([*names, *(f"new {i}" for i in range(50))], 20)}).assign(
+            set=lambda rows: np.where(np.arange(len(rows)) % 5, "train", "val")
+        ),
         np.random.default_rng(3).normal(0, 1, ((classes + 50) * 20, 1280)).astype(np.float16),
     )
     extra = pd.DataFrame({"label": [f"new {i}" for i in range(50)], "groups": 30, "images": 30, "cutoff": CUTOFF})
@@ -146,6 +148,8 @@ def made_up_material(folder: Path, predictions: pool.Pool, opinions: pd.DataFram
         vectors=lambda: vectors.of_pool(predictions, folder / "vectors"),
         library=lambda: known,
         champion=lambda: opinions,
+        poor=lambda: gathering.poor(folder / "index", config.load(sections.Curate).limits()),
+        bad=predictions.rows["sha256"].iloc[200:220],
     )
 
 
@@ -257,7 +261,9 @@ def made_up(folder: Path, images: int, classes: int) -> None:
     write_table(said[["sha256", "score"]].assign(label=label), champion / pool.OPINIONS, model="b" * 64)
     (champion / "model.keras").touch()
     hashes = said[["image"]].assign(phash=said["sha256"].str.slice(0, 16))
-    write_table(hashes, folder / "index" / "pool.parquet")
+    measured = {"width": 640, "height": 480, "brightness": 0.9, "sharpness": 900.0}
+    contrast = np.random.default_rng(3).uniform(0.019, 0.3, len(said)).round(4)
+    write_table(hashes.assign(**measured, contrast=contrast), folder / "index" / "pool.parquet")
     write_table(hashes.head(0), folder / "index" / "library.parquet")
     (folder / "done").touch()
 

@@ -9,10 +9,11 @@ from pipeline.errors import Exit
 
 OPTIONS = {  # what some recipes take: their values' kind, and what they mean
     "min_score": (float, "the least score (low-count, replace-staged, disagree)"),
+    "far": (float, "farther than all but this share of the validation images (purge-low)"),
     "max_score": (float, "the highest score (look-alike, purge-low)"),
     "below": (float, "low-count: classes with fewer groups than so many times their cutoff"),
     "share": (float, "replace-staged: classes with at least this share of staged images; purge-low: of the pool, most"),
-    "images": (int, "look-alike: so many hesitant images are clustered"),
+    "images": (int, "look-alike: so many hesitant images are clustered; purge-low: so many far ones are compared"),
     "beside": (int, "unknown: pool images beside each"),
     "sample": (int, "purge-low: images to judge"),
 }

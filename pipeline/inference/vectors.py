@@ -22,6 +22,7 @@ COMPONENTS = 64
 SAMPLE = 20_000  # images from which the components are learnt
 BLOCK = 1 << 16  # rows in memory at once
 SHORTLIST = 1000  # images, for each query, whose cosine is computed
+MIDDLE = 500  # images whose mean stands for that of all, which codes leave out
 STEPS = 127  # of an int8
 FEWEST = 3  # images that span components
 
@@ -57,6 +58,22 @@ class Vectors:
             best = np.argsort(-exact, kind="stable")[:number]
             rows[i], cosines[i] = own[best], exact[best]
         return rows, cosines
+
+    def roughly(self, queries: np.ndarray, of: np.ndarray, *, among: np.ndarray) -> np.ndarray:
+        """About the cosine of each row to a query of its own, by the codes alone.
+
+        Args:
+          queries: features (M, F) of length 1.
+          of: which of them each row is held against (K,).
+          among: row numbers (K,).
+        """
+        middle = unit(self.exact[:: len(self.exact) // MIDDLE + 1]).mean(axis=0)
+        wanted, common = queries @ self.projection, queries @ middle
+        near = np.empty(len(among), np.float32)
+        for start in range(0, len(among), BLOCK):
+            some = slice(start, start + BLOCK)
+            near[some] = np.einsum("ij,ij->i", self.codes[among[some]].astype(np.float32), wanted[of[some]])
+        return near + common[of]
 
     def _shortlist(self, wanted: np.ndarray, number: int, among: np.ndarray | None) -> np.ndarray:
         total = len(self.codes) if among is None else len(among)

@@ -15,6 +15,7 @@ DETAILS = {  # of each reason, in the order in which they are tried
     "blurred": "sharpness {sharpness:.1f}",
     "odd aspect ratio": "{width} x {height} pixels",
 }
+MEASURED = ["width", "height", "brightness", "contrast", "sharpness"]  # columns of the index that the rules look at
 
 
 def measure(grey: np.ndarray) -> dict[str, float]:

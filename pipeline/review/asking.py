@@ -58,11 +58,15 @@ def ask(name: str, *, classes: list[str], look_alike: list[str], given: dict[str
     params = config.changed(sections.Queue, changes | ({"max_rows": max_rows} if max_rows else {}))
     curate, names = config.load(sections.Curate), list(config.load(sections.Roots).folders)
     decided = decisions.read_all(paths.REVIEWS, names)
+    last = decided.drop_duplicates("image", keep="last")
+    bad = last.loc[last["decision"] == decisions.BAD, "sha256"]
     decided = decided.loc[decided["decision"] != decisions.KEEP, "sha256"]
     material = gathering.gather(
         *(paths.PREDICTIONS, paths.CURATED, paths.INDEX, paths.EVALUATION, paths.RELEASED, paths.CLASSES),
         cache_folder=config.own("vectors"),
+        limits=curate.limits(),
         decided=decided[decided != ""],
+        bad=bad[bad != ""],
     )
     _refuse_another_model(material)
     _refuse_unknown([*classes, *look_alike], {*material.board["label"], *material.classes})

@@ -94,7 +94,7 @@ def accept(*, lost: float | None, by: str, at: str, dry_run: bool) -> tuple[Audi
         raise UsageError(
             f"{given}: at most {found.bound:.1%} of {len(found.whole)} images are good",
             where=f"{found.good} of {found.judged} judged are",
-            mend=f"--lost {np.ceil(found.bound * 1000) / 1000:g}, or lower purge_score in section queue",
+            mend=f"--lost {np.ceil(found.bound * 1000) / 1000:g}, or lower purge_far in section queue",
         )
     said = _said()
     kept = found.whole["image"].isin(said.index[said.isin([LABEL, UNKNOWN])])

@@ -1,4 +1,4 @@
-"""Stage identify: the model, or an ensemble with it, names every image of the pool, and the library's unknown ones."""
+"""Stage identify: the model, or an ensemble with it, names the pool, and the library's unknown and bad images."""
 
 import itertools
 import sys
@@ -23,14 +23,15 @@ def main(
     model = Stored(Path(model_folder))
     further = ensemble.load_further(params.ensemble, model, where="identify.ensemble")
     excluded = read_table(Path(excluded_table))
-    unknown = excluded.loc[excluded["reason"] == "unknown", ["image", "sha256"]].assign(failure="")
-    total = pq.read_metadata(pool_table).num_rows + len(unknown)
+    # Of bad ones the features are wanted: their like in the pool is as bad.
+    unnamed = excluded.loc[excluded["reason"].isin(["unknown", "bad"]), ["image", "sha256"]].assign(failure="")
+    total = pq.read_metadata(pool_table).num_rows + len(unnamed)
 
     def pool() -> Iterator[pd.DataFrame]:
         return store.stream(Path(pool_table), prediction.ASKED, params.shard_rows)
 
     def pieces() -> Iterator[pd.DataFrame]:
-        return itertools.chain([unknown], pool())
+        return itertools.chain([unnamed], pool())
 
     splits = read_table(Path(splits_table), ["image", "sha256", "label", "set"])
     val = splits[(splits["set"] == "val") & splits["label"].isin(model.classes)]

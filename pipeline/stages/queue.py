@@ -13,11 +13,13 @@ from pipeline.review.recipes import gathering
 
 def main(predictions: str, curated: str, index: str, evaluation: str, released: str, events: str, out: str) -> None:
     params, folders = config.load(sections.Queue), config.load(sections.Roots).folders
+    curate = config.load(sections.Curate)
     material = gathering.gather(
         *(Path(folder) for folder in (predictions, curated, index, evaluation, released, events)),
         cache_folder=config.own("vectors"),
+        limits=curate.limits(),
     )
-    distance = config.load(sections.Curate).near_duplicate_distance
+    distance = curate.near_duplicate_distance
     held = trust.held(read_table(Path(evaluation) / "scores.parquet", trust.COLUMNS), places=1)
     found = yields.likely(recipes.run(material, near_duplicate_distance=distance, **params.model_dump()), held)
 

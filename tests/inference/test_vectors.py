@@ -84,3 +84,16 @@ def test_what_a_champion_said_is_kept_for_its_own_predictions_only(tmp_path):
 
 def test_without_a_champion_there_is_no_opinion(tmp_path):
     assert pool.read_opinions(tmp_path / pool.OPINIONS, model="a" * 64) == "there is no champion yet"
+
+
+def test_a_rough_cosine_orders_rows_as_the_exact_one_does_but_for_little(tmp_path):
+    random = np.random.default_rng(0)
+    centres = vectors.unit(random.normal(0, 1, (4, 32)))
+    of = np.arange(200) % 4
+    features = centres[of] + random.uniform(0, 1, (200, 1)) * vectors.unit(random.normal(0, 1, (200, 32)))
+    np.save(tmp_path / "features.npy", features.astype(np.float16))
+    stored = vectors.of_file(tmp_path / "features.npy", tmp_path / "codes")
+    assert stored is not None
+    among = np.arange(200)[::-1]
+    exact = (vectors.unit(features) * centres[of]).sum(axis=1)[among]
+    assert np.abs(stored.roughly(centres.astype(np.float32), of[among], among=among) - exact).max() < 0.05

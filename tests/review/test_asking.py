@@ -85,5 +85,5 @@ def test_an_unknown_ending_is_refused(ask):
 def test_without_predictions_a_recipe_says_what_to_run(tmp_path):
     write_table(predictions(), tmp_path / "other.parquet")
     with pytest.raises(DataError, match="there are no predictions yet") as error:
-        gathering.gather(*[tmp_path] * 6, cache_folder=tmp_path)
+        gathering.gather(*[tmp_path] * 6, cache_folder=tmp_path, limits={})
     assert error.value.mend == "run `dvc repro`"

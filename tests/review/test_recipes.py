@@ -18,6 +18,8 @@ PARAMS = {
     "look_alike_images": 100,
     "unknown_beside": 0,
     "disagree_score": 0.5,
+    "purge_far": 0.01,
+    "purge_images": 100,
     "purge_score": 0.4,
     "purge_share": 1.0,
     "purge_sample": 10,
@@ -218,13 +220,14 @@ def test_without_a_champion_disagree_is_empty_and_says_why(ask):
     assert (len(answer.rows), answer.note) == (0, "Nothing to compare: there is no champion.")
 
 
-def test_purge_low_samples_the_lowest_scores_and_names_all_of_them(ask):
+def test_without_features_purge_low_samples_the_lowest_scores_names_all_of_them_and_says_so(ask):
     table = predictions(a=("dog", 0.4), b=("dog", 0.1), c=("dog", 0.41), d=("dog", 0.3), e=("dog", 0.2))
     answer = ask("purge-low", table, params={"purge_sample": 2, "purge_share": 0.6})
     assert names(answer.whole) == "bed"
     assert len(answer.rows) == 2
     assert set(answer.rows["image"]) <= set(answer.whole["image"])
-    assert answer.rows["reason"].iloc[0].startswith("one of 2 drawn from 3 images with the lowest scores")
+    assert answer.rows["reason"].iloc[0].startswith("one of the lowest scores; one of 2 drawn from 3 images")
+    assert "are missing" in answer.note
 
 
 def test_purge_low_leaves_what_others_want_and_images_of_short_classes_and_unknown_ones(ask):
@@ -232,6 +235,64 @@ def test_purge_low_leaves_what_others_want_and_images_of_short_classes_and_unkno
     looks = {"a": phash("x"), "c": flip(phash("x"), 1, 2)}  # c is a near-duplicate of what another recipe shows
     answer = ask("purge-low", table, looks=looks, taken={"pool/a.jpg"}, unknown="d")
     assert names(answer.whole) == "e"
+
+
+@pytest.fixture
+def labelled() -> Library:
+    """Dogs around one direction and emus around another; the last of each is a validation image, less near."""
+    dog, emu = np.eye(8)[0], np.eye(8)[1]
+    aside = [0.1, 0.1, 0.1, 0.1, 0.1, 0.5]
+    features = [own + far * np.eye(8)[i] for own in (dog, emu) for i, far in enumerate(aside)]
+    sets = (["train"] * 5 + ["val"]) * 2
+    return Library(pd.DataFrame({"label": ["dog"] * 6 + ["emu"] * 6, "set": sets}), np.array(features))
+
+
+def test_purge_low_lists_what_is_like_nothing_labelled_however_sure_the_model_is(ask, labelled):
+    dog, odd = np.eye(8)[0], np.eye(8)[7]
+    table = predictions(a=("dog", 0.2), b=("dog", 0.99), c=("dog", 0.99), d=("dog", 0.3))
+    features = np.array([dog, odd, odd + 0.5 * dog, dog + 0.1 * odd])
+    answer = ask("purge-low", table, features=features, library=labelled)
+    assert names(answer.whole) == "bc"  # the farthest first
+    assert answer.note == ""
+    reason = answer.rows.set_index("image").loc["pool/b.jpg", "reason"]
+    assert reason.startswith("like nothing labelled: cosine 0.00 to the nearest but 4, 99.0% of the validation images")
+
+
+def test_purge_low_compares_only_as_many_as_it_is_told_those_that_seem_farthest(ask, labelled):
+    dog, odd = np.eye(8)[0], np.eye(8)[7]
+    table = predictions(a=("dog", 0.9), b=("dog", 0.9), c=("dog", 0.9), d=("dog", 0.9))
+    features = np.array([odd + 0.5 * dog, odd, dog, dog + 0.1 * odd])
+    answer = ask("purge-low", table, features=features, library=labelled, params={"purge_images": 1})
+    assert names(answer.whole) == "b"
+
+
+def test_purge_low_lists_the_like_of_what_people_called_bad_but_not_the_bad_ones(ask, labelled):
+    dog, blank = np.eye(8)[0], np.eye(8)[0] + 0.3 * np.eye(8)[6]
+    table = predictions(a=("dog", 0.9), b=("dog", 0.9), c=("dog", 0.9), d=("dog", 0.9))
+    features = np.array([dog, blank, blank + 0.05 * dog, dog])
+    asked = {"features": features, "library": labelled, "known": ("b",)}
+    assert names(ask("purge-low", table, **asked).whole) == ""
+    answer = ask("purge-low", table, bad=pd.Series([sha("b")]), **asked)
+    assert names(answer.whole) == "c"
+    assert answer.rows["reason"].item().startswith("nearer to a picture that people called bad (cosine 1.00)")
+
+
+def test_purge_low_lists_pictures_that_curation_would_not_take_first_but_not_those_that_others_want(ask, labelled):
+    dog, odd = np.eye(8)[0], np.eye(8)[7]
+    table = predictions(a=("dog", 0.9), b=("dog", 0.9), c=("emu", 0.9), d=("dog", 0.9), e=("dog", 0.9))
+    poor = pd.Series({f"pool/{name}.jpg": "near-blank (contrast 0.001)" for name in "bcd"})
+    features = np.array([odd, dog, dog, dog, dog])
+    asked = {"features": features, "library": labelled, "poor": lambda: poor}
+    answer = ask("purge-low", table, taken={"pool/d.jpg"}, **asked)  # emu is short of images
+    assert names(answer.whole) == "ba"
+    reason = answer.rows.set_index("image").loc["pool/b.jpg", "reason"]
+    assert reason.startswith("near-blank (contrast 0.001); one of 2 drawn from 2 images")
+
+
+def test_purge_low_lists_no_image_for_being_far_where_no_validation_image_tells_what_is_far(ask, labelled):
+    table = predictions(a=("dog", 0.1), b=("dog", 0.1), c=("dog", 0.1))
+    trained = Library(labelled.rows.assign(set="train"), labelled.embeddings)
+    assert ask("purge-low", table, features=np.eye(8)[5:], library=trained).whole.empty
 
 
 def test_the_sample_is_the_same_in_any_order_and_another_for_another_model(ask):

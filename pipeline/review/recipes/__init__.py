@@ -78,7 +78,13 @@ RECIPES = [
         PURGE_RECIPE,
         "A sample of images not worth labelling. Call each bad, or name what it shows: then `wallaby quarantine`.",
         purge.purge_low,
-        {"max_score": "purge_score", "share": "purge_share", "sample": "purge_sample"},
+        {
+            "far": "purge_far",
+            "images": "purge_images",
+            "share": "purge_share",
+            "sample": "purge_sample",
+            "max_score": "purge_score",
+        },
     ),
 ]
 

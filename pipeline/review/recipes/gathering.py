@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,7 +14,7 @@ import pyarrow.parquet as pq
 from pipeline.evaluation import audit
 from pipeline.files import read_table
 from pipeline.inference import pool, stored, vectors
-from pipeline.library import benchmarks, board, classes, curation
+from pipeline.library import benchmarks, board, classes, curation, quality
 from pipeline.review.recipes.material import Library, Material
 
 DIGEST = 64  # digits: of an ensemble's name, those of the first member, whose features are kept
@@ -27,14 +29,18 @@ def gather(
     events: Path,
     *,
     cache_folder: Path,
+    limits: dict[str, Any],
     decided: "pd.Series | None" = None,
+    bad: "pd.Series | None" = None,
 ) -> Material:
     """Reads the material.
 
     Args:
       predictions, curated, index, evaluation, released, events: the round's folders, and the class events.
       cache_folder: where what finds nearest images is kept.
+      limits: what `quality.verdicts` takes.
       decided: further contents that nobody need look at.
+      bad: further contents that people called bad.
 
     Raises:
       DataError: if a table is missing, or predictions come from different models.
@@ -42,6 +48,7 @@ def gather(
     found = pool.read(predictions)
     excluded = read_table(curated / "excluded.parquet")
     known = read_table(curated / "images.parquet", ["sha256"])["sha256"]
+    called_bad = excluded.loc[excluded["reason"] == "bad", "sha256"]
 
     @cache
     def of_pool() -> vectors.Vectors | None:
@@ -57,7 +64,9 @@ def gather(
         unknown=set(excluded.loc[excluded["reason"] == "unknown", "image"]),
         conflicts=excluded[excluded["reason"] == curation.CONFLICT],
         suspects=suspects(read_table(evaluation / audit.FILE)),
-        known=known if decided is None else pd.concat([known, decided]),
+        known=pd.concat([known, called_bad] if decided is None else [known, called_bad, decided]),
+        bad=called_bad if bad is None else pd.concat([called_bad, bad]),
+        poor=cache(lambda: poor(index, limits)),
         phashes=phashes(index),
         vectors=of_pool,
         library=cache(lambda: library(evaluation, model=found.model)),
@@ -80,6 +89,17 @@ def phashes(index: Path) -> Callable[[pd.Series], pd.Series]:
         return images.map(found).fillna("").astype("str")
 
     return of
+
+
+def poor(index: Path, limits: dict[str, Any]) -> pd.Series:
+    """Of the pool images that `quality.verdicts` finds fault with: by image, in words which."""
+    table = pq.read_table(index / "pool.parquet", columns=quality.MEASURED)
+    rows = table.to_pandas(ignore_metadata=True)
+    verdicts = quality.verdicts(rows, **limits)
+    found = np.flatnonzero(verdicts != "")
+    images = pq.read_table(index / "pool.parquet", columns=["image"])["image"].take(found).to_pandas()
+    said = verdicts.iloc[found] + " (" + quality.details(rows, verdicts).iloc[found] + ")"
+    return pd.Series(said.to_numpy(), index=images, dtype="str")
 
 
 def suspects(audited: pd.DataFrame) -> pd.DataFrame:

@@ -17,6 +17,10 @@ def nothing() -> None:
     return None
 
 
+def no_texts() -> pd.Series:
+    return pd.Series(dtype="str")
+
+
 @dataclass(frozen=True)
 class Library:
     """Features of labelled images: `rows` (columns `label`, `set`), in the order of `embeddings` (N, F)."""
@@ -55,7 +59,7 @@ class Material:
     """What recipes query.
 
     Attributes:
-      pool: the predictions of every pool image and every unknown one of the library.
+      pool: the predictions of every pool image and every unknown or bad one of the library.
       board: the cutoff board.
       unknown: names of the library's images with status unknown.
       conflicts: images of groups whose labels differ; columns `image`, `sha256`, `group`, `label`, `detail` (the labels
@@ -67,6 +71,8 @@ class Material:
       library: reads the library's, of the same model; None where there are none.
       champion: reads what the champion says of the pool (`pool.OPINION`), or why there is nothing to read.
       phashes: reads the perceptual hashes of some images, "" where it is not known.
+      poor: reads which pool images curation would exclude for their quality: by image, the reason in words.
+      bad: contents that people called bad.
     """
 
     pool: Pool
@@ -79,6 +85,8 @@ class Material:
     vectors: Callable[[], Vectors | None] = nothing
     library: Callable[[], Library | None] = nothing
     champion: Callable[[], pd.DataFrame | str] = lambda: "there is no champion"
+    poor: Callable[[], pd.Series] = no_texts
+    bad: pd.Series = field(default_factory=no_texts)
     rows: pd.DataFrame = field(init=False)
 
     def __post_init__(self) -> None:

@@ -3,8 +3,17 @@
 import numpy as np
 import pandas as pd
 
+from pipeline.inference.vectors import Vectors, unit
 from pipeline.library import duplicates
-from pipeline.review.recipes.material import Found, Material, two_best
+from pipeline.review.recipes.material import Found, Library, Material, two_best
+
+NEIGHBOURS = 5  # the labelled image, by nearness, that tells how far from all a picture is
+HELD_AGAINST = 5_000  # labelled images, of each class as many
+BAD = 20  # images that people called bad, whose like is looked for
+NO_FEATURES = (
+    "The features of pool or library are missing: beside unusable pictures the list has the lowest scores, among "
+    "which are good pictures of unknown classes. `dvc repro` with `identify.embeddings` stores them."
+)
 
 
 def purge_low(
@@ -15,32 +24,103 @@ def purge_low(
     taken: set[str],
     near_duplicate_distance: int,
     low_count_below: float,
+    purge_far: float,
+    purge_images: int,
     purge_score: float,
     purge_share: float,
     purge_sample: int,
     **_,
 ) -> Found:
-    """The lowest scores of the pool: at most `purge_score`, and at most `purge_share` of all its images.
+    """Pool images that no training could use, or that are like nothing labelled; at most `purge_share` of the pool.
+
+    In this order: pictures that curation would exclude for their quality; those nearer to an image that people called
+    bad than to any labelled one; and those farther from the labelled images than all but `purge_far` of the validation
+    images are (cosine to the `NEIGHBOURS`-th nearest: Sun et al. 2022, "Out-of-distribution detection with deep nearest
+    neighbors"), the farthest first. Without features, in the place of the last two, scores of at most `purge_score`.
 
     Not among them: what another recipe shows (`taken`) and its near-duplicates, and images that the model sees as a
     class which is short of images. The rows are a random sample of the list, the same for the same model: what people
     say of it bounds how many good images the list holds.
+
+    Args:
+      purge_images: of each of the last two kinds, so many are compared exactly: those that seem farthest, or nearest.
     """
     board = material.board.set_index("label")
     wanted = list(board.index[board["groups"] < low_count_below * board["cutoff"]])
-    low = (material.rows["score"] <= purge_score).to_numpy() & ~material.labelled(wanted)
-    pool = material.candidates(low & material.labelled(classes) if classes else low)
+    others = ~material.labelled(wanted)
+    pool = material.candidates(others & material.labelled(classes) if classes else others)
     listed = int(purge_share * len(material.rows))
-    whole = material.first(pool, [pool["score"].to_numpy()], listed + len(taken))
-    whole = whole[~whole["image"].isin(taken)].head(listed)
+    vectors, library = material.vectors(), material.library()
+    poor = _unusable(material, pool)
+    rest = pool[~pool.index.isin(poor.index)]
+    if vectors is None or library is None:
+        low = rest[(rest["score"] <= purge_score).to_numpy()]
+        low = material.first(low, [low["score"].to_numpy()], listed + len(taken))
+        found = pd.concat([poor, low.assign(why="one of the lowest scores")])
+    else:
+        far = _unlike(material, rest, vectors, library, share=purge_far, compared=purge_images)
+        found = pd.concat([poor, far])
+    whole = found[~found["image"].isin(taken)].head(listed)
     shown = material.phashes(pd.Series(sorted(taken), dtype="str"))
     near = duplicates.near_any(material.phashes(whole["image"]), shown[shown != ""], near_duplicate_distance)
     whole = whole[~near.to_numpy()].astype({"label": "str"})
     drawn = pd.util.hash_pandas_object(material.pool.model + whole["sha256"], index=False).to_numpy()
     rows = whole.iloc[np.argsort(drawn, kind="stable")[: min(purge_sample, number)]]
     rows = material.pool.with_details(rows)
-    reason = f"one of {len(rows)} drawn from {len(whole):,} images with the lowest scores; the model sees "
+    reason = rows["why"] + f"; one of {len(rows)} drawn from {len(whole):,} images; the model sees " + two_best(rows)
     return Found(
-        rows.assign(reason=(reason + two_best(rows)).astype("str")),
+        rows.assign(reason=reason.astype("str")),
+        note=NO_FEATURES if vectors is None or library is None else "",
         whole=whole[["image", "sha256", "score"]].assign(model=material.pool.model),
     )
+
+
+def _unusable(material: Material, pool: pd.DataFrame) -> pd.DataFrame:
+    """Candidates that curation would exclude for their quality, by name; `why`."""
+    poor = material.poor()
+    rows = material.named(pool[material.rows.loc[pool.index, "image"].isin(poor.index).to_numpy()])
+    return rows.assign(why=rows["image"].map(poor).astype("str")).sort_values("image")
+
+
+def _unlike(
+    material: Material, pool: pd.DataFrame, vectors: Vectors, library: Library, *, share: float, compared: int
+) -> pd.DataFrame:
+    """Candidates that are like what people called bad, then those that are like nothing labelled; `why`."""
+    some = library.sample(HELD_AGAINST, least=3)
+    held = (library.rows["set"] == "val").to_numpy()[some]
+    known = unit(library.embeddings[some[~held]])
+    neighbour = min(NEIGHBOURS, len(known))
+    if not held.any() or not neighbour or pool.empty:
+        return pool.head(0).assign(why="")
+    limit = float(np.quantile(_highest(unit(library.embeddings[some[held]]) @ known.T, neighbour), share))
+
+    everywhere = pool.index.to_numpy()
+    own_class = unit(library.means.reindex(pool["label"].cat.categories).fillna(0).to_numpy())
+    seems = vectors.roughly(own_class, pool["label"].cat.codes.to_numpy(), among=everywhere)
+    places = everywhere[np.argpartition(seems, min(compared, len(seems)) - 1)[:compared]]
+    said = material.pool.rows.index.to_numpy()[material.pool.rows["sha256"].isin(material.bad).to_numpy()]
+    bad = said[:: len(said) // BAD + 1]
+    if len(bad):
+        each = max(compared // len(bad), 1)
+        near = vectors.nearest(vectors.exact[bad], number=each, among=everywhere, shortlist=each)[0]
+        places = np.setdiff1d(np.union1d(places, near), said)
+
+    features = unit(vectors.exact[places])
+    to_known = features @ known.T
+    to_bad = (features @ unit(vectors.exact[bad]).T).max(axis=1, initial=-1)
+    found = pool.loc[places].assign(
+        bad=to_bad, nearer=to_bad - to_known.max(axis=1), far=_highest(to_known, neighbour)
+    )[features.any(axis=1)]
+    alike = material.named(found[found["nearer"] > 0]).sort_values(["nearer", "image"], ascending=[False, True])
+    apart = material.named(found[(found["nearer"] <= 0) & (found["far"] < limit)]).sort_values(["far", "image"])
+    cosines = alike["bad"].map("{:.2f}".format).astype("str")
+    alike["why"] = "nearer to a picture that people called bad (cosine " + cosines + ") than to any labelled one"
+    usual = f"{1 - share:.1%} of the validation images have {limit:.2f} or more"
+    cosines = apart["far"].map("{:.2f}".format).astype("str")
+    apart["why"] = "like nothing labelled: cosine " + cosines + f" to the nearest but {neighbour - 1}, {usual}"
+    return pd.concat([alike, apart])
+
+
+def _highest(cosines: np.ndarray, number: int) -> np.ndarray:
+    """Of each row (N, M), the `number`-th highest."""
+    return -np.partition(-cosines, number - 1, axis=1)[:, number - 1]
