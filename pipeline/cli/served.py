@@ -74,7 +74,7 @@ def audit(args: argparse.Namespace) -> int:
         said |= {"truth": args.truth, "note": args.note}
         evaluations.record(engine, [said], by=args.by or user(), at=microseconds_now())
         return answer(args, said, f"recorded: {args.verdict[1]}")
-    waiting = len(audits.queue(engine))
+    waiting = audits.waiting(engine)
     text = f"{waiting} pictures wait to be judged: wallaby review, or wallaby audit --sheet CSV"
     return answer(args, {"waiting": waiting}, text if waiting else "nothing waits: wallaby audit --draw NUMBER")
 

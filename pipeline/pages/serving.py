@@ -8,7 +8,7 @@ import pandas as pd
 from pipeline.pages import plots, rendering
 
 MOST_ROWS = 40  # of a plot with a row a class: the rest is in the table
-DAY = "%B %Y"
+MONTH = "%B %Y"
 TIMES = {"hour": "%d %b %H:00", "day": "%a %d %b", "week": "%d %b %Y"}
 GEOMETRY = {name.lower(): getattr(plots, name) for name in ("WIDTH", "HEIGHT", "LEFT", "RIGHT", "TOP", "BOTTOM", "ROW")}
 
@@ -34,7 +34,7 @@ def write(
       confidence: of the intervals.
     """
     use, accuracy = tables["use"], tables["accuracy"].set_index("measure")
-    first, last = (f"{when.day} {when:{DAY}}" for when in (since, until))
+    first, last = (f"{when.day} {when:{MONTH}}" for when in (since, until))
     return rendering.render(
         "serving.html",
         title="The served model",

@@ -24,6 +24,7 @@ LEAST = 5  # of a stratum: fewer have no variance to tell of
 NEVER_SURE = 0.05  # a score is not trusted beyond this: a stratum of sure answers is drawn from, too
 CHUNK = 50_000
 KEYS = 500  # in one condition
+OF = (transactions.c.request_id == audits.c.request_id) & (transactions.c.position == audits.c.position)
 LATEST = re.compile(r"\d+-(\d+) ")
 QUEUE = [
     "request_id",
@@ -63,6 +64,7 @@ def draw(engine: sa.Engine, number: int, *, at: int, known: Collection[str] = ()
     Raises:
       ResumableError: if somebody else draws at the same time.
     """
+    known = pd.Index(list(known)).unique()  # which hashes them once, and not for each piece of the log
     with reading(engine).connect() as connection:
         last = _last_frame(connection)
         frame = _frame(connection, last, known)
@@ -111,15 +113,28 @@ def queue(engine: sa.Engine, *, by: str = "") -> pd.DataFrame:
     Returns:
       Columns `QUEUE`.
     """
-    said = (evaluations.c.request_id == audits.c.request_id) & (evaluations.c.position == audits.c.position)
-    said &= evaluations.c.source == AUDIT
-    said = said & (evaluations.c.by == by) if by else said
-    of = (transactions.c.request_id == audits.c.request_id) & (transactions.c.position == audits.c.position)
-    query = sa.select(*(transactions.c[name] for name in QUEUE)).join_from(audits, transactions, of)
-    query = query.where(~sa.exists().where(said)).order_by(audits.c.drawn_at, audits.c.request_id, audits.c.position)
+    query = sa.select(*(transactions.c[name] for name in QUEUE)).join_from(audits, transactions, OF)
+    query = query.where(_unjudged(by)).order_by(audits.c.drawn_at, audits.c.request_id, audits.c.position)
     with engine.connect() as connection:
         rows = pd.DataFrame(connection.execute(query).fetchall(), columns=QUEUE)
     return rows.sample(frac=1, random_state=0).reset_index(drop=True)
+
+
+def waiting(engine: sa.Engine) -> int:
+    """How many stand in `queue`."""
+    with engine.connect() as connection:
+        return (
+            connection.scalar(
+                sa.select(sa.func.count()).select_from(audits.join(transactions, OF)).where(_unjudged(""))
+            )
+            or 0
+        )
+
+
+def _unjudged(by: str) -> sa.ColumnElement[bool]:
+    said = (evaluations.c.request_id == audits.c.request_id) & (evaluations.c.position == audits.c.position)
+    said &= evaluations.c.source == AUDIT
+    return ~sa.exists().where(said & (evaluations.c.by == by) if by else said)
 
 
 def _last_frame(connection: sa.Connection) -> int:
@@ -128,15 +143,15 @@ def _last_frame(connection: sa.Connection) -> int:
     return max((int(match[1]) for match in found if match), default=0)
 
 
-def _frame(connection: sa.Connection, last: int, known: Collection[str]) -> pd.DataFrame:
+def _frame(connection: sa.Connection, last: int, known: pd.Index) -> pd.DataFrame:
     names = ["id", "version", "score", "sha256", "path"]
     query = sa.select(*(transactions.c[name] for name in names)).order_by(transactions.c.id)
     query = query.where((transactions.c.status == 200) & (transactions.c.id > last))
-    query = query if known else query.where(transactions.c.path != "")
+    query = query if len(known) else query.where(transactions.c.path != "")
     parts = [pd.DataFrame(columns=names[:3])]
     for rows in connection.execution_options(yield_per=CHUNK).execute(query).partitions():
         part = pd.DataFrame(rows, columns=names)
-        part = part[(part["path"] != "") | part["sha256"].isin(known)]
+        part = part[(part["path"] != "") | (known.get_indexer(part["sha256"]) >= 0)]
         parts.append(part[names[:3]].astype({"version": "category", "score": "float32"}))
     found = pd.concat(parts[1:] or parts, ignore_index=True)
     return found.astype({"version": "category"})

@@ -17,8 +17,6 @@ from pipeline.files import atomic, read_table
 from pipeline.library import duplicates, pictures
 from pipeline.library.benchmarks import PREFIX
 
-KNOWN_BITS = 16  # hexadecimal digits of a hash: 64 bits
-
 
 @dataclass(frozen=True)
 class Known:
@@ -35,7 +33,7 @@ class Known:
     distance: int
 
     def has(self, sha256: str) -> bool:
-        wanted = np.uint64(int(sha256[:KNOWN_BITS], 16))
+        wanted = np.uint64(int(sha256[: duplicates.DIGITS], 16))
         place = int(np.searchsorted(self.contents, wanted))
         return place < len(self.contents) and self.contents[place] == wanted
 
@@ -52,9 +50,9 @@ def known(index: Iterable[Path], seen: Iterable[pd.DataFrame], *, distance: int)
     frames = [frame.rename(columns={"set": "role"})[["sha256", "phash", "role"]] for frame in seen]
     held = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["sha256", "phash", "role"])
     hashes = [held["sha256"], *(read_table(path, ["sha256"])["sha256"] for path in index if path.exists())]
-    numbers = [int(text[:KNOWN_BITS], 16) for series in hashes for text in series if text]
+    contents = [duplicates.numbers(texts[(texts != "").to_numpy(bool)].astype("str")) for texts in hashes]
     benchmarks = held.loc[held["role"].astype(str).str.startswith(PREFIX), "phash"].drop_duplicates()
-    return Known(np.unique(np.array(numbers, np.uint64)), benchmarks, distance)
+    return Known(np.unique(np.concatenate(contents)), benchmarks, distance)
 
 
 class Keeper:

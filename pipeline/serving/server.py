@@ -34,8 +34,7 @@ from pipeline.serving.store.spool import Record
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 PORT = 8800
-DAY = 86_400
-MICROSECONDS = 1_000_000
+DAY = 86_400_000_000  # microseconds
 PRUNE_EVERY = 3600.0  # seconds
 
 
@@ -106,7 +105,7 @@ def service(params: sections.Serve) -> Iterator[Service]:
     releases.watch(params.look_seconds)
     stop = threading.Event()
     if params.keep_days:
-        threading.Thread(target=partial(_prune, stop, log, keeper, params.keep_days), daemon=True).start()
+        threading.Thread(target=partial(_prune, stop, log, keeper, params), daemon=True).start()
     try:
         yield running
     finally:
@@ -167,11 +166,11 @@ def labelled_among(pictures: Path) -> set[str]:
     return {image.partition("/")[2] for image in images if image.partition("/")[0] in roots}
 
 
-def _prune(stop: threading.Event, log: Log, keeper: Keeper, days: int) -> None:
+def _prune(stop: threading.Event, log: Log, keeper: Keeper, params: sections.Serve) -> None:
     while not stop.is_set():
         try:
-            deleted = log.prune(time.time_ns() // 1000 - days * DAY * MICROSECONDS)
-            keeper.remove(deleted.paths, spared=labelled_among(config.load(sections.Serve).pictures))
+            deleted = log.prune(time.time_ns() // 1000 - params.keep_days * DAY)
+            keeper.remove(deleted.paths, spared=labelled_among(params.pictures))
         except ResumableError as error:  # the next hour will do
             print(f"serve: nothing old was deleted\n{error}", file=sys.stderr)
         stop.wait(PRUNE_EVERY)

@@ -20,9 +20,9 @@ from pipeline.serving.releases import Releases
 from pipeline.serving.served import Said, Served
 from pipeline.serving.store.log import Log
 from pipeline.serving.store.spool import Record
+from pipeline.serving.verdicts import FEEDBACK
 
 OK, NO_PICTURE, TOO_LARGE, BUSY = 200, 422, 413, 503
-VERDICTS = ("right", "wrong", "not-in-classes", "unusable")
 PATIENCE = 1.0  # seconds that feedback waits for the record of what it is about
 UNANSWERED = {
     "label": "", "score": 0.0, "threshold": None, "shown": False, "top_labels": [], "top_scores": [], "brightness": 0.0,
@@ -105,7 +105,7 @@ class Service:
         by = f"{asker.client}/{asker.user}" if asker.user else asker.client
         row = {
             "request_id": request_id, "position": position, "at": self._now(), "by": by, "verdict": verdict,
-            "label": label, "source": "feedback", "probability": None, "note": note,
+            "label": label, "source": FEEDBACK, "probability": None, "note": note,
         }  # fmt: skip
         await asyncio.to_thread(self.log.record, Record("evaluations", row))
         self.metrics.feedback.labels(verdict).inc()

@@ -111,7 +111,7 @@ def test_a_filled_sheet_counts_for_the_audit(engine, tmp_path):
     write_csv(table, sheet)
     assert evaluations.take_sheet(sheet, engine, by="ada", at=AT) == (30, 0)
     assert said(engine)["probability"].notna().all()
-    assert len(audits.queue(engine)) == 10
+    assert len(audits.queue(engine)) == audits.waiting(engine) == 10
 
 
 def test_a_transaction_that_somebody_chose_has_no_chance(engine, tmp_path):

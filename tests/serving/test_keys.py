@@ -1,12 +1,9 @@
-"""Who may ask, how often, and what is fetched for them."""
-
-import http.server
-import threading
+"""Who may ask, and how often."""
 
 import pytest
 
 from pipeline.errors import DataError, UsageError
-from pipeline.serving import fetching, keys
+from pipeline.serving import keys
 from pipeline.serving.keys import Keys
 
 
@@ -78,59 +75,3 @@ def test_another_file_is_not_taken_for_one_of_keys(tmp_path):
     (tmp_path / "keys.json").write_text('[{"name": "ann"}]')
     with pytest.raises(DataError, match="not a list of keys"):
         keys.read(tmp_path / "keys.json")
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://169.254.169.254/latest",
-        "file:///etc/passwd",
-        "https://pictures.example.org@evil.example/a.jpg",
-        "https://pictures.example.org.evil.example/a.jpg",
-        "https://pictures.example.org/public/../secret.jpg",
-        "https://pictures.example.org/public/%2e%2e/secret.jpg",
-        "https://pictures.example.org/public/%252e%252e/secret.jpg",
-        "https://pictures.example.org/public/a.jpg\r\nHost: evil",
-        "HTTPS://PICTURES.EXAMPLE.ORG/public/a.jpg",
-    ],
-)
-def test_only_what_lies_below_an_address_that_is_allowed_is_fetched(url):
-    with pytest.raises(UsageError, match="not fetched"):
-        fetching.refuse_foreign(url, ["https://pictures.example.org/public/"])
-    fetching.refuse_foreign(
-        "https://pictures.example.org/public/a..b.jpg?x=1", ["https://pictures.example.org/public/"]
-    )
-
-
-@pytest.fixture
-def site():
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status = {"/moved": 302, "/gone": 404}.get(self.path, 200)
-            self.send_response(status)
-            if status == 302:
-                self.send_header("location", "/large")
-            self.end_headers()
-            if status == 200:
-                self.wfile.write(b"x" * (2000 if self.path == "/large" else 10))
-
-        def log_message(self, *_) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-
-
-def test_a_picture_is_fetched_but_no_redirect_is_followed_and_no_large_one_read(site):
-    assert fetching.fetch(f"{site}/picture", most=1000) == b"x" * 10
-    for path, why in (("moved", "answers 302"), ("gone", "answers 404"), ("large", "more than")):
-        with pytest.raises(fetching.FetchError, match=why):
-            fetching.fetch(f"{site}/{path}", most=1000)
-
-
-def test_an_address_that_does_not_answer_says_so():
-    with pytest.raises(fetching.FetchError, match="does not answer"):
-        fetching.fetch("http://127.0.0.1:1/a", most=10)

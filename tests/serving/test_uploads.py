@@ -1,13 +1,9 @@
 """Whatever is sent: an answer, or a refusal that says why; never a fault of the service."""
 
-import http.server
 import io
 import random
 import struct
-import threading
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -15,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_up_records import stored
 from made_up_service import CLASSES, picture, running
+from made_up_site import site
 from PIL import Image
 
 SAMPLES = [
@@ -229,39 +226,22 @@ def test_no_body_whatever_is_a_fault_of_the_service(service, body, kind):
 
 
 def test_pictures_are_fetched_only_where_the_params_allow_it(tmp_path):
-    with pictures_at() as site, running(tmp_path, allowed_urls=[f"{site}/public/"]) as own:
+    def pictures(path: str):
+        return (200 if path.endswith(".png") else 404), {}, SAMPLES[1]
+
+    with site(pictures) as address, running(tmp_path, allowed_urls=[f"{address}/public/"]) as own:
 
         def ask(*urls: str):
             return own.client.post("/predict", json={"urls": list(urls)})
 
-        answer = ask(f"{site}/public/a.png", f"{site}/public/b.png")
+        answer = ask(f"{address}/public/a.png", f"{address}/public/b.png")
         assert [picture["label"] for picture in answer.json()["pictures"]] == ["light", "light"]
-        for foreign in (f"{site}/private/a.png", f"{site}/public/../private/a.png", "file:///etc/passwd"):
-            assert (ask(foreign).status_code, ask(f"{site}/public/a.png", foreign).status_code) == (403, 403)
-        assert ask(f"{site}/public/gone").status_code == 422
+        for foreign in (f"{address}/private/a.png", f"{address}/public/../private/a.png", "file:///etc/passwd"):
+            assert (ask(foreign).status_code, ask(f"{address}/public/a.png", foreign).status_code) == (403, 403)
+        assert ask(f"{address}/public/gone").status_code == 422
     assert len(stored(own.url)) == 2
 
 
 def test_without_an_allowed_address_none_is_fetched(service):
     answer = service.client.post("/predict", json={"urls": ["http://127.0.0.1:1/a.png"]})
     assert (answer.status_code, answer.json()["mend"]) == (403, "send the picture itself")
-
-
-@contextmanager
-def pictures_at() -> Iterator[str]:
-    """A site of this machine that has pictures."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200 if self.path.endswith(".png") else 404)
-            self.end_headers()
-            self.wfile.write(SAMPLES[1])
-
-        def log_message(self, *_) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()

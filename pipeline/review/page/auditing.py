@@ -56,7 +56,7 @@ class Auditing:
             return None
         from pipeline.serving import audits
 
-        return len(audits.queue(self._engine()))
+        return audits.waiting(self._engine())
 
     def cards(self, number: int, have: list[tuple[str, int]]) -> dict[str, Any]:
         """The next pictures that nobody has judged; `left` is how many there are.

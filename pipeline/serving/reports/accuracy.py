@@ -11,7 +11,7 @@ from pipeline.evaluation import intervals
 from pipeline.evaluation.versions import BANDS
 from pipeline.serving.reports import estimates, periods
 from pipeline.serving.reports.log import KEY
-from pipeline.serving.verdicts import AUDIT, NOT_IN_CLASSES, RIGHT, UNUSABLE, VERDICTS
+from pipeline.serving.verdicts import AUDIT, FEEDBACK, NOT_IN_CLASSES, RIGHT, UNUSABLE, VERDICTS
 
 MEASURES = {
     "right": "of all usable pictures",
@@ -200,7 +200,7 @@ def not_in_classes(
     columns = ["label", "evaluations", "audited", "complained", "share", "low", "high", "taken_for", "known_now"]
     if said.empty:
         return pd.DataFrame(columns=columns)
-    said = said.assign(audited=said["source"] == AUDIT, complained=said["source"] == "feedback")
+    said = said.assign(audited=said["source"] == AUDIT, complained=said["source"] == FEEDBACK)
     groups = said.drop_duplicates([*KEY, "source"], keep="last").groupby("truth")
     found = groups.agg(audited=("audited", "sum"), complained=("complained", "sum"))
     found["evaluations"] = said.drop_duplicates(KEY).groupby("truth").size().reindex(found.index, fill_value=0)
