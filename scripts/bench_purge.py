@@ -129,12 +129,6 @@ def measured(folders: list[Path]) -> pd.Series:
     return verdicts.set_axis(table["image"])[(verdicts != "").to_numpy()]
 
 
-def read(file: Path) -> tuple[pd.DataFrame, np.ndarray]:
-    with np.load(file, allow_pickle=True) as stored:
-        table = pd.DataFrame({name: stored[name] for name in ("image", "label", "sha256", "phash")}).astype("str")
-        return table, stored["features"].astype(np.float32)
-
-
 def world_with(photographs: tuple[pd.DataFrame, np.ndarray], spoilt: tuple[pd.DataFrame, np.ndarray], seed: int):
     """The world of bench_recipes.py, the junk last and in its pool."""
     world = bench.World(*photographs, seed)
@@ -149,7 +143,7 @@ def world_with(photographs: tuple[pd.DataFrame, np.ndarray], spoilt: tuple[pd.Da
 
 
 def judge(file: Path, junk_file: Path, folders: list[Path], seeds: list[int]) -> None:
-    photographs, spoilt, poor = read(file), read(junk_file), measured(folders)
+    photographs, spoilt, poor = bench.read_features(file), bench.read_features(junk_file), measured(folders)
     of_junk = poor.index.isin(spoilt[0]["image"])
     print(f"unusable by curation's rules: {of_junk.sum()} of {len(spoilt[0])} junk pictures, and {(~of_junk).sum()} of")
     print(f"{len(photographs[0])} photographs", flush=True)

@@ -422,10 +422,15 @@ def rivals(world: World, model: Model, seed: int) -> dict[str, Callable[[], np.n
     }
 
 
-def quality(file: Path, seeds: list[int]) -> None:
+def read_features(file: Path) -> tuple[pd.DataFrame, np.ndarray]:
+    """What `features` has written: a row a photograph, and (N, F)."""
     with np.load(file, allow_pickle=True) as stored:
         table = pd.DataFrame({name: stored[name] for name in ("image", "label", "sha256", "phash")}).astype("str")
-        values = stored["features"]
+        return table, stored["features"].astype(np.float32)
+
+
+def quality(file: Path, seeds: list[int]) -> None:
+    table, values = read_features(file)
     found, models, ranked = [], dict[int, Model](), dict[str, np.ndarray]()
     for seed in seeds:
         world = World(table, values, seed)

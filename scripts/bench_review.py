@@ -178,9 +178,10 @@ def write_queue(path: Path, rows: int, hashes: list[str], random: np.random.Gene
 
 
 def serve(workspace: Path) -> tuple[subprocess.Popen, str]:
+    """The review page of a workspace, by this program even where the workspace has a copy of it (-P); its address."""
     code = "from pipeline.cli import main; main()"
     server = subprocess.Popen(
-        [sys.executable, "-c", code, "review", "--no-browser", "--port", "0", "--json"],
+        [sys.executable, "-P", "-c", code, "review", "--no-browser", "--port", "0", "--json"],
         cwd=workspace,
         stdout=subprocess.PIPE,
         text=True,

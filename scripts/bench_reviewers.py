@@ -11,15 +11,14 @@ The decisions stay in the workspace's data/reviews: go on with `wallaby apply`.
 """
 
 import argparse
-import json
 import os
 import random
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from bench_review import serve
 
 from pipeline import config, paths, sections
 from pipeline.library import labels
@@ -72,7 +71,7 @@ def main() -> None:
     truth = labels.read_csv(args.truth.resolve(), ["image", "label"]).set_index("image")["label"].to_dict()
     os.chdir(args.workspace)
     queues = args.queue or sorted(path.stem for path in paths.QUEUE.glob("*.parquet") if path.stem != "label-conflict")
-    server, address = serve()
+    server, address = serve(Path.cwd())
     try:
         with ThreadPoolExecutor(len(NAMES)) as people:
             work = [people.submit(play, by, address, queues, truth, args.error, args.seed) for by in NAMES]
@@ -81,14 +80,6 @@ def main() -> None:
         server.terminate()
         server.wait()
     tell(played, truth)
-
-
-def serve() -> tuple[subprocess.Popen, str]:
-    command = [sys.executable, "-P", "-c", "from pipeline.cli import main; main()", "review"]
-    command += ["--no-browser", "--port", "0", "--json"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    return server, json.loads(server.stdout.readline())["address"]
 
 
 def play(by: str, address: str, queues: list[str], truth: dict[str, str], error: float, seed: int) -> Played:
