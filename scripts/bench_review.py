@@ -40,10 +40,11 @@ DECIDE = """async ([decisions, thinks]) => {
   const waits = [];
   for (let i = 0; i < decisions; i += 1) {
     await new Promise((next) => setTimeout(next, thinks));
-    const before = stage.dataset.shown;
+    const before = stage.dataset.card;
+    const key = stage.querySelector("[data-act=accept]").disabled ? "u" : "Enter"; // a second reading suggests nothing
     const start = performance.now();
-    document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
-    while (stage.dataset.shown === before) {
+    document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+    while (stage.dataset.card === before) {
       if (document.querySelector("[role=alert]")) throw new Error(document.querySelector("[role=alert]").textContent);
       await new Promise((next) => setTimeout(next));
     }
