@@ -6,12 +6,15 @@
 PICTURES is a folder of class folders, read as training reads it. A network is trained for one step on a batch of
 them, saved as a bundle, read again (its probabilities must be the same, bit for bit), and exported in every format;
 what each says of the pictures is compared with Keras. A row a network: seconds of the step, once it is compiled, MB
-of the bundle's model, and of each format MB and the greatest difference of a probability.
+of the bundle's model, and of each format MB and the greatest difference of a probability. Training and each export have
+a process of their own, as they have in use: what one holds in memory is not the next one's.
 """
 
+import multiprocessing
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import keras
@@ -34,12 +37,17 @@ def main(library: Path, names: list[str]) -> None:
     chosen = [found[place] for place in np.linspace(0, len(found) - 1, PICTURES).astype(int)]
     titles = [format_.title for format_ in formats.FORMATS.values()]
     print(f"{'network':<20}{'step s':>8}{'MB':>8}  {'reloaded':<10}" + "".join(f"{title:>20}" for title in titles))
-    for name in names or [name for name in config.presets() if name not in NEEDS_A_MODULE]:
-        with tempfile.TemporaryDirectory() as folder:
-            print(row(name, classes, chosen, Path(folder)), flush=True)
+    apart = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=apart, max_tasks_per_child=1) as process, tempfile.TemporaryDirectory() as out:
+        for name in names or [name for name in config.presets() if name not in NEEDS_A_MODULE]:
+            folder = Path(out) / name
+            told = process.submit(trained, name, classes, chosen, folder).result()
+            cells = [process.submit(exported, format_, folder, chosen).result() for format_ in formats.FORMATS]
+            print(told + "".join(f"{cell:>20}" for cell in cells), flush=True)
 
 
-def row(name: str, classes: list[str], chosen: list[Path], folder: Path) -> str:
+def trained(name: str, classes: list[str], chosen: list[Path], folder: Path) -> str:
+    """Trains a network one step and writes it as a bundle to `folder`; the row's first part."""
     preset = config.load_preset(name)
     model = presets.build(preset, len(classes), seed=0)
     pixels = np.stack([pictures.read(path, preset.image_size) for path in chosen])
@@ -51,8 +59,7 @@ def row(name: str, classes: list[str], chosen: list[Path], folder: Path) -> str:
     after = bundle.load(folder / "bundle").model.predict(pixels, batch_size=BATCH, verbose=0)
     reloaded = "equal" if np.array_equal(before, after) else f"{np.abs(before - after).max():.1e}"
     size = (folder / "bundle" / bundle.MODEL).stat().st_size / 1e6
-    cells = [exported(format_, folder, chosen) for format_ in formats.FORMATS]
-    return f"{name:<20}{seconds:>8.2f}{size:>8.1f}  {reloaded:<10}" + "".join(f"{cell:>20}" for cell in cells)
+    return f"{name:<20}{seconds:>8.2f}{size:>8.1f}  {reloaded:<10}"
 
 
 def train_a_step(model: keras.Model, pixels: np.ndarray, targets: np.ndarray) -> float:
