@@ -471,8 +471,8 @@ def scaled_decoding(photographs: Path, folder: Path, number: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for file in files[:: max(len(files) // number, 1)]:
             picture = np.asarray(pictures.decode(file.read_bytes()))
-            if min(picture.shape[:2]) < 4 * size:
-                factor = 4.5 * size / min(picture.shape[:2])
+            if min(picture.shape[:2]) < 2 * pictures.REDUCED * size:
+                factor = 2.25 * pictures.REDUCED * size / min(picture.shape[:2])
                 picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
                 picture = np.clip(picture + random.normal(0, 6, picture.shape), 0, 255).astype(np.uint8)
                 file, enlarged = Path(scratch) / "enlarged.jpg", enlarged + 1

@@ -8,6 +8,7 @@ presets (by default inception_v4_small and inception_v4_medium) in batches of 32
 
 * step: the compiled train step alone, fed with one batch held in memory;
 * wallaby: `decode_all`, `Batches`, `Augmentation` and Keras' `fit`;
+* wallaby, bf16: the same with `precision: mixed_bfloat16`, which `precision: auto` takes where it is faster;
 * usual: `image_dataset_from_directory`, RandomFlip, RandomRotation and RandomZoom mapped over it, prefetched, `fit`,
   with the same compile arguments, in the same process;
 * usual, alone: the same in a process of its own, which has none of the package's settings of TensorFlow;
@@ -35,6 +36,7 @@ from PIL import Image
 
 from pipeline import config, sections
 from pipeline.models import presets
+from pipeline.training import hardware
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.batches import Batches, decode_all
 from pipeline.training.fitting import Endless
@@ -79,11 +81,13 @@ def measure(case: str, library: Path, work: Path, *, rounds: int) -> None:
         batch_size=BATCH_SIZE,
         augment=Augmentation(flip=True, rotate_degrees=ROTATE_DEGREES, zoom=ZOOM),
     )
-    model, rival = compiled(preset, len(names)), usual_recipe(library, preset.image_size)
+    model, mixed = (compiled(preset, len(names), precision) for precision in hardware.PRECISIONS)
+    rival = usual_recipe(library, preset.image_size)
     with other_process(case, library) as other:
         ways: dict[str, Callable[[], Seconds]] = {
             "step": lambda: bare_steps(model, batches),
             "wallaby": lambda: second_epoch(model, Endless(batches), steps_per_epoch=len(batches)),
+            "wallaby, bf16": lambda: second_epoch(mixed, Endless(batches), steps_per_epoch=len(batches)),
             "usual": lambda: second_epoch(model, rival),
             "usual, alone": lambda: ask(other),
             "input": lambda: input_alone(batches),
@@ -151,8 +155,8 @@ def load_preset(case: str) -> sections.Preset:
     return preset.model_copy(update={"image_size": int(side or preset.image_size)})
 
 
-def compiled(preset: sections.Preset, num_classes: int) -> keras.Model:
-    model = presets.build(preset, num_classes, seed=0)
+def compiled(preset: sections.Preset, num_classes: int, precision: str = "float32") -> keras.Model:
+    model = hardware.twin(presets.build(preset, num_classes, seed=0), precision=precision)
     model.compile(
         optimizer=keras.optimizers.AdamW(1e-4),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=0.1),

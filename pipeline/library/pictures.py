@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 MAX_MEGAPIXELS = 100.0
-PREPROCESSING = "upright-rgb-stretch-bilinear-1"  # names what `read` does; a bundle records it
+PREPROCESSING = "upright-rgb-stretch-bilinear-2"  # names what `read` does; a bundle records it
+REDUCED = 1.25  # nearer to the size asked for, the reduced scale shows: by 2 of 255 a pixel, and by 0.7 from here on
 SMALL = 64  # side of the small grey picture that all but the size is measured on, in pixels
 ORIENTATION_TAG = 0x0112
 UPRIGHT = {  # what makes a picture stored in this orientation upright (Exif 2.32, tag 0x0112)
@@ -110,7 +111,7 @@ def decode(
 
     Args:
       data: the file's bytes; the format is told from them, never from the file's name.
-      least_side: a JPEG may be decoded at a reduced scale, with both sides at least twice this many pixels.
+      least_side: a JPEG may be decoded at a reduced scale, with both sides at least REDUCED times this many pixels.
       longer_side: or with the longer side at least this many pixels, for people's eyes.
       max_megapixels: a larger picture is refused before its pixels are decoded.
 
@@ -119,7 +120,8 @@ def decode(
     """
     picture = _open(data, max_megapixels)
     if picture.format == "JPEG" and least_side:
-        picture.draft("RGB", (2 * least_side, 2 * least_side))
+        least = math.ceil(REDUCED * least_side)
+        picture.draft("RGB", (least, least))
     elif picture.format == "JPEG" and longer_side:
         share = longer_side / max(picture.size)
         picture.draft("RGB", (math.ceil(share * picture.width), math.ceil(share * picture.height)))
