@@ -70,7 +70,7 @@ def findings(found: list[dict[str, str]]) -> None:
 
 def comparison(rows: list[dict[str, Any]], failed: dict[str, str]) -> None:
     """Networks trained for the same time; those on the Pareto front stand out."""
-    shown = Table(title="Networks on your data, the most accurate first; in bold, those that none beats in both")
+    shown = Table(title="Networks on your validation images, the most accurate first; bold: none beats them in both")
     shown.add_column("network", overflow="fold")
     for name in (
         "accuracy",
@@ -87,7 +87,7 @@ def comparison(rows: list[dict[str, Any]], failed: dict[str, str]) -> None:
     for row in rows:
         shown.add_row(
             escape(row["name"]),
-            f"{row['accuracy']:.1%} of {row['n']}",
+            f"{row['accuracy']:.1%}",
             f"{row['low']:.1%} to {row['high']:.1%}",
             f"{row['macro_f1']:.3f}",
             f"{row['images_per_second']:.0f}",
