@@ -8,6 +8,8 @@ least `NOTICED`, and its p-value, corrected for all tests of the report (Benjami
 the tests depend on each other), below `ALPHA`.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -40,7 +42,7 @@ def find(log: pd.DataFrame, unit: str, *, reference_days: float) -> pd.DataFrame
       `COLUMNS`: `reference` and `now` are means (of classes, the most frequent); p-values are corrected; `drift` is "",
       noticeable or large.
     """
-    answered = log[log["status"] == ANSWERED]
+    answered = log.loc[log["status"] == ANSWERED, ["version", "at", "brightness", "width", "height", "score", "label"]]
     rows = pd.DataFrame(
         {
             "version": answered["version"],
@@ -54,11 +56,14 @@ def find(log: pd.DataFrame, unit: str, *, reference_days: float) -> pd.DataFrame
     found = []
     for version, own in rows.groupby("version", observed=True):
         first = own["start"] < _end_of_reference(own["start"], unit, reference_days)
+        if first.sum() < LEAST:
+            continue
+        compare = {feature: _against(feature, own.loc[first, feature]) for feature in FEATURES}
         for start, now in own[~first].groupby("start"):
             found += [
-                {"version": str(version), "start": start, **_compare(feature, own.loc[first, feature], now[feature])}
+                {"version": str(version), "start": start, **compare[feature](now[feature])}
                 for feature in FEATURES
-                if first.sum() >= LEAST and len(now) >= LEAST
+                if len(now) >= LEAST
             ]
     if not found:
         return pd.DataFrame(columns=COLUMNS)
@@ -91,20 +96,41 @@ def _end_of_reference(start: pd.Series, unit: str, days: float) -> int:
     return first + max(round(wanted / length), 1) * length
 
 
-def _compare(feature: str, reference: pd.Series, now: pd.Series) -> dict[str, object]:
+def _against(feature: str, reference: pd.Series) -> Callable[[pd.Series], dict[str, object]]:
+    """What holds later values of a feature against these; what it needs of them is counted once."""
     told: dict[str, object] = {"feature": FEATURES[feature], "kind": "scores" if feature in SCORES else "inputs"}
-    told |= {"n": len(now), "reference_n": len(reference), "ks": np.nan, "ks_p": np.nan}
-    if feature == "label":
-        counts = [values.value_counts(sort=False).to_numpy() for values in (reference, now)]
-        told |= {"reference": str(reference.mode().iloc[0]), "now": str(now.mode().iloc[0])}
-    else:
-        edges = np.unique(np.quantile(reference, np.linspace(0, 1, BINS + 1)[1:-1]))
-        counts = [
-            np.bincount(np.searchsorted(edges, v, side="left"), minlength=len(edges) + 1) for v in (reference, now)
-        ]
-        samples = [v.sample(MOST, random_state=0) if len(v) > MOST else v for v in (reference, now)]
-        ks = stats.ks_2samp(*samples, method="asymp")
-        told |= {"ks": float(ks.statistic), "ks_p": float(ks.pvalue)}
-        told |= {"reference": f"{reference.mean():.3g}", "now": f"{now.mean():.3g}"}
-    told["psi"], told["psi_p"] = psi(*counts)
-    return told
+    told |= {"reference_n": len(reference)}
+    against = _against_classes(reference) if feature == "label" else _against_numbers(reference)
+    return lambda now: told | {"n": len(now)} | against(now)
+
+
+def _against_classes(reference: pd.Series) -> Callable[[pd.Series], dict[str, object]]:
+    counts, most = reference.value_counts(sort=False).to_numpy(), str(reference.mode().iloc[0])
+
+    def compare(now: pd.Series) -> dict[str, object]:
+        index, p = psi(counts, now.value_counts(sort=False).to_numpy())
+        says = str(now.mode().iloc[0])
+        return {"reference": most, "now": says, "ks": np.nan, "ks_p": np.nan, "psi": index, "psi_p": p}
+
+    return compare
+
+
+def _against_numbers(reference: pd.Series) -> Callable[[pd.Series], dict[str, object]]:
+    edges = np.unique(np.quantile(reference, np.linspace(0, 1, BINS + 1)[1:-1]))
+    counts, some, mean = _counts(reference, edges), _sample(reference), f"{reference.mean():.3g}"
+
+    def compare(now: pd.Series) -> dict[str, object]:
+        index, p = psi(counts, _counts(now, edges))
+        ks = stats.ks_2samp(some, _sample(now), method="asymp")
+        told = {"reference": mean, "now": f"{now.mean():.3g}", "psi": index, "psi_p": p}
+        return told | {"ks": float(ks.statistic), "ks_p": float(ks.pvalue)}
+
+    return compare
+
+
+def _counts(values: pd.Series, edges: np.ndarray) -> np.ndarray:
+    return np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1)
+
+
+def _sample(values: pd.Series) -> pd.Series:
+    return values.sample(MOST, random_state=0) if len(values) > MOST else values

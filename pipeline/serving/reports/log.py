@@ -1,11 +1,13 @@
 """What the reports read of the transaction log: compact columns, in chunks, for millions of transactions."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import sqlalchemy as sa
 
+from pipeline.serving.store import arrow
 from pipeline.serving.store.opening import reading, unreachable
 from pipeline.serving.store.schema import audits, evaluations, releases, shadows, transactions
 
@@ -38,16 +40,11 @@ class Log:
     def transactions(self) -> pd.DataFrame:
         """The columns `TYPES`, texts as categories; in the order of time as far as it is that of recording."""
         schema = pa.schema(TYPES.items())
-        query = sa.select(transactions.c.id, *(transactions.c[name] for name in TYPES)).order_by(transactions.c.id)
-        query = self._limited(query, transactions.c.at + 0).limit(CHUNK)
-        batches, last = [], 0
-        with self._connection() as connection:
-            # The driver's own rows: SQLAlchemy would wrap each of millions.
-            while rows := connection.execute(query.where(transactions.c.id > last)).cursor.fetchall():
-                (*_, last), *columns = zip(*rows, strict=True)
-                arrays = [_array(values, kind) for values, kind in zip(columns, TYPES.values(), strict=True)]
-                batches.append(pa.record_batch(arrays, schema=schema))
-        table = pa.Table.from_batches(batches, schema).unify_dictionaries()
+        query = self._limited(sa.select(*(transactions.c[name] for name in TYPES)), transactions.c.at + 0)
+        query = query.order_by(transactions.c.id)
+        file = arrow.file_of(self._engine)
+        batches = self._chunks(query) if file is None else arrow.batches(self._engine, file, query, rows=CHUNK)
+        table = pa.Table.from_batches((batch.cast(schema) for batch in batches), schema).unify_dictionaries()
         return table.to_pandas(split_blocks=True, self_destruct=True)
 
     def evaluations(self) -> pd.DataFrame:
@@ -76,6 +73,15 @@ class Log:
         """The models that have served, the first released first: the columns of the schema."""
         return self._frame(sa.select(releases).order_by(releases.c.at, releases.c.model))
 
+    def _chunks(self, query: sa.Select) -> Iterator[pa.RecordBatch]:
+        query, last = query.add_columns(transactions.c.id).limit(CHUNK), 0
+        with self._connection() as connection:
+            # The driver's own rows: SQLAlchemy would wrap each of millions.
+            while rows := connection.execute(query.where(transactions.c.id > last)).cursor.fetchall():
+                *columns, ids = zip(*rows, strict=True)
+                yield pa.record_batch(list(map(pa.array, columns)), names=list(TYPES))
+                last = ids[-1]
+
     def _joined(self, table: sa.Table, columns: list[Any], *, order: Any) -> pd.DataFrame:
         on = (table.c.request_id == transactions.c.request_id) & (table.c.position == transactions.c.position)
         query = sa.select(*columns, *(transactions.c[name] for name in FACTS)).join_from(table, transactions, on)
@@ -98,11 +104,3 @@ class Log:
             return self._engine.connect()
         except sa.exc.SQLAlchemyError as error:
             raise unreachable(error, str(self._engine.url)) from error
-
-
-def _array(values: tuple, kind: pa.DataType) -> pa.Array:
-    if pa.types.is_dictionary(kind):
-        return pa.array(values, pa.string()).dictionary_encode()
-    if pa.types.is_boolean(kind):
-        return pa.array(list(map(bool, values)), kind)
-    return pa.array(values, kind)

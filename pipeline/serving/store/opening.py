@@ -101,7 +101,7 @@ def migrate(engine: sa.Engine) -> None:
             ) from None
 
 
-def unreachable(error: sa.exc.SQLAlchemyError, url: str) -> ResumableError:
+def unreachable(error: Exception, url: str) -> ResumableError:
     """What the database said, as an error that can be mended; no password is told."""
     reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
     return ResumableError(
