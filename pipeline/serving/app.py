@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 
+from pipeline import loopback
 from pipeline.errors import ResumableError, UsageError
 from pipeline.evaluation import thresholds
 from pipeline.serving import contract, fetching
@@ -25,7 +26,6 @@ from pipeline.serving.keys import Keys
 from pipeline.serving.service import BUSY, NO_PICTURE, OK, Asker, Service
 
 LOCAL = "local"  # the client's name where nobody needs a key
-LOOPBACK_NAMES = ["localhost", "127.0.0.1", "testserver"]
 AGAIN = {"retry-after": "1"}
 
 
@@ -59,7 +59,7 @@ def create(
     most = int(max_megabytes * 1e6)
     app.add_middleware(Bounds, most=most, seconds=body_seconds)
     if keys is None:  # a page of another site could else call this machine by a name of its own
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK_NAMES)
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[loopback.in_url(name) for name in loopback.NAMES])
     _tell_refusals(app, service)
     ask = _door(keys)
     everywhere = (401, 429) if keys else (403,)

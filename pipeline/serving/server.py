@@ -16,7 +16,7 @@ import pandas as pd
 import uvicorn
 from fastapi import FastAPI
 
-from pipeline import bundle, config, paths, sections
+from pipeline import bundle, config, loopback, paths, sections
 from pipeline.errors import ResumableError, UsageError
 from pipeline.files import read_table
 from pipeline.inference.trials import Limits
@@ -32,7 +32,6 @@ from pipeline.serving.store import opening, records
 from pipeline.serving.store.log import Log
 from pipeline.serving.store.spool import Record
 
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 PORT = 8800
 DAY = 86_400_000_000  # microseconds
 PRUNE_EVERY = 3600.0  # seconds
@@ -50,7 +49,7 @@ def serve(*, host: str, port: int | None, say: Callable[[str], None]) -> None:
       DataError: if there is no champion.
     """
     params = config.load(sections.Serve)
-    if host not in LOOPBACK and not keys.read(params.keys):
+    if host not in loopback.NAMES and not keys.read(params.keys):
         raise UsageError(
             f"whoever reaches {host} could use the service: there is no key yet",
             where=params.keys,
@@ -63,7 +62,7 @@ def serve(*, host: str, port: int | None, say: Callable[[str], None]) -> None:
             application, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=30
         )
         signal.signal(signal.SIGTERM, _ended)
-        address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
+        address = loopback.url(host, listening.getsockname()[1])
         _Server(settings, lambda: say(address)).run(sockets=[listening])
 
 

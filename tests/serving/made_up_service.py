@@ -108,7 +108,8 @@ def running(
     keeper = Keeper(folder / "kept", share=share, known=known or keeping.known([], [], distance=0))
     service = Service(releases, log, keeper, metrics, max_megapixels=1.0, max_waiting=max_waiting)
     own = None if keys is None else Keys(keys)
-    with TestClient(app.create(service, own, **(BOUNDS | bounds)), raise_server_exceptions=False) as client:
+    application = app.create(service, own, **(BOUNDS | bounds))
+    with TestClient(application, base_url="http://localhost", raise_server_exceptions=False) as client:
         try:
             yield Running(client, service, folder, url)
         finally:

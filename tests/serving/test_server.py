@@ -192,6 +192,12 @@ def test_beyond_this_machine_nothing_is_served_without_keys(workspace):
     assert json.loads(kept.read_text()) == []
 
 
+def test_a_server_at_the_loopback_of_ipv6_answers_at_the_address_that_it_says(start):
+    server = start("--host", "::1")
+    assert server.address.startswith("http://[::1]:")
+    assert httpx.get(server.address + "version").status_code == 200
+
+
 def test_a_client_is_forgotten_with_its_pictures(workspace, start):
     params = workspace / "configs/params.yaml"
     params.write_text(params.read_text().replace("pictures_share: 0 ", "pictures_share: 1 "))

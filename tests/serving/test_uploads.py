@@ -176,14 +176,21 @@ def test_more_pictures_than_a_request_may_have_are_refused(service):
     assert service.predict(*[SAMPLES[1]] * 8).status_code == 200
 
 
-def test_another_site_cannot_call_the_service_by_a_name_of_its_own(service):
-    assert service.client.get("/version", headers={"host": "evil.example"}).status_code == 400
+@pytest.mark.parametrize("host", ["evil.example", "testserver", "[::2]:8800", "[::1", "127.0.0.1.evil.example"])
+def test_another_site_cannot_call_the_service_by_a_name_of_its_own(service, host):
+    assert service.client.get("/version", headers={"host": host}).status_code == 400
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://testserver:81", "http://["])
+@pytest.mark.parametrize("host", ["localhost:8800", "127.0.0.1:8800", "[::1]:8800", "[::1]"])
+def test_this_machine_is_answered_by_each_of_its_own_names(service, host):
+    own = {"host": host, "origin": f"http://{host}"}
+    assert service.client.post("/predict", content=SAMPLES[1], headers=own).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:81", "http://["])
 def test_a_page_of_another_site_cannot_make_a_browser_ask(service, origin):
     assert service.client.post("/predict", content=SAMPLES[1], headers={"origin": origin}).status_code == 403
-    own = {"origin": "http://testserver"}
+    own = {"origin": "http://localhost"}
     assert service.client.post("/predict", content=SAMPLES[1], headers=own).status_code == 200
 
 

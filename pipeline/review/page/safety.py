@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
+from pipeline import loopback
+
 Message = dict
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -47,7 +49,7 @@ class Rules:
     @classmethod
     def of(cls, host: str, token: str) -> "Rules":
         """The rules of a server bound to `host`."""
-        own = {"localhost", "127.0.0.1", "::1", host.lower()}
+        own = {*loopback.NAMES, host.lower()}
         return cls(frozenset(own | {socket.gethostname().lower(), socket.getfqdn().lower()} if token else own), token)
 
 

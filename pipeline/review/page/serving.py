@@ -9,7 +9,7 @@ from pathlib import Path
 
 import uvicorn
 
-from pipeline import config, paths, sections
+from pipeline import config, loopback, paths, sections
 from pipeline.errors import UsageError, WallabyError
 from pipeline.library import index
 from pipeline.review.page import app
@@ -19,7 +19,6 @@ from pipeline.review.page.surroundings import Surroundings
 from pipeline.review.page.trying import Places, Trial
 from pipeline.review.page.workplace import Workplace
 
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 PORT = 8700
 
 
@@ -51,9 +50,9 @@ def serve(
             place.prepare(name)  # now, and not while somebody waits for the first card
         except WallabyError as error:  # the page says so of this queue, and shows the others
             print(error, file=sys.stderr)
-    token = "" if host in LOOPBACK else secrets.token_urlsafe(24)
+    token = "" if host in loopback.NAMES else secrets.token_urlsafe(24)
     listening = _bind(host, port)
-    address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
+    address = loopback.url(host, listening.getsockname()[1])
     whole = f"{address}?token={token}" if token else address
     say(whole)
     if browser:
