@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
@@ -53,8 +54,12 @@ def create(
     max_pictures: of a request.
     allowed_urls: beginnings of addresses that pictures are fetched from.
     """
-    app = FastAPI(
-        title="Wallaby", description="Names what is in a picture, and remembers what it said.", redoc_url=None
+    app = FastAPIOffline(
+        title="Wallaby",
+        description="Names what is in a picture, and remembers what it said.",
+        redoc_url=None,
+        static_url="/docs/files",
+        swagger_ui_parameters={"validatorUrl": None},  # else the page sends its address to a site that checks it
     )
     most = int(max_megabytes * 1e6)
     app.add_middleware(Bounds, most=most, seconds=body_seconds)

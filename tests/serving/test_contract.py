@@ -1,5 +1,7 @@
 """The service keeps to its own OpenAPI description, whoever made the request up."""
 
+import re
+
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -51,6 +53,17 @@ def hold(operation, mode: GenerationMode, headers: dict[str, str]) -> None:
         case.call_and_validate(headers=headers, excluded_checks=excluded)
 
     holds()
+
+
+def test_the_page_of_the_description_needs_no_other_site(service):
+    own, _ = service
+    page = own.client.get("/docs").text
+    needed = re.findall(r"(?:src|href)=\"([^\"]+)\"", page)
+    assert len(needed) == 3
+    assert all(own.client.get(address).status_code == 200 for address in needed)
+    assert all(address.startswith("/docs/files/") for address in needed)
+    assert '"validatorUrl": null' in page
+    assert "//" not in re.sub(r"<!--.*?-->", "", page)
 
 
 def test_the_description_names_what_is_sent_and_told(service):
