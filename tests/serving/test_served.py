@@ -1,8 +1,11 @@
 """What serves is the model that was released: its runtime, its classes of today, its thresholds and promises."""
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
+from builders import noise, put, sha
 from made_up_service import Shade
 
 from pipeline import config
@@ -10,7 +13,9 @@ from pipeline.bundle import Stored
 from pipeline.errors import DataError
 from pipeline.evaluation import thresholds
 from pipeline.evaluation.thresholds import NEVER, Thresholds
-from pipeline.inference import selection
+from pipeline.files import read_json, write_table
+from pipeline.inference import machine, selection
+from pipeline.inference.runtimes import kinds
 from pipeline.inference.trials import Limits
 from pipeline.library import classes
 from pipeline.serving import served
@@ -38,8 +43,6 @@ def test_without_pictures_to_try_others_on_keras_serves_in_batches_of_several_si
 
 
 def test_what_bulk_identification_has_chosen_serves(stored, tmp_path, monkeypatch):
-    from pipeline.files import write_table
-
     rows = pd.DataFrame(
         {"image": ["library/a.png"], "sha256": ["a" * 64], "label": [stored.classes[0]], "set": ["val"]}
     )
@@ -54,6 +57,47 @@ def test_what_bulk_identification_has_chosen_serves(stored, tmp_path, monkeypatc
     monkeypatch.setattr(config, "cache", lambda name: tmp_path / name)
     name, runtimes = chooser(tmp_path, folders={"library": tmp_path})(stored, None)
     assert (name, list(runtimes), asked["name"], asked["batch"]) == ("onnx", [16], "auto", 64)
+
+
+@pytest.mark.parametrize(("agrees", "serves"), [(True, "onnx"), (False, "keras")])
+def test_auto_tries_the_validation_set_and_takes_the_fastest_that_agrees_else_keras(
+    stored, tmp_path, monkeypatch, agrees, serves
+):
+    monkeypatch.setattr(config, "cache", lambda name: tmp_path / name)
+    monkeypatch.setattr(machine, "has_gpu", lambda: False)
+    monkeypatch.setattr(kinds, "missing", lambda name: "" if name in ("keras", "onnx") else "not installed")
+    monkeypatch.setattr(kinds, "load", fast_onnx(kinds.load, agrees))
+    for number in range(64):
+        put(tmp_path / f"{number}.png", noise(number, SIDE))
+    rows = pd.DataFrame({"image": [f"library/{number}.png" for number in range(64)], "set": "val"})
+    rows = rows.assign(sha256=rows["image"].map(sha), label=stored.classes[0])
+    write_table(rows, tmp_path / "splits.parquet")
+    choose = chooser(tmp_path, limits=Limits(0.995, 0.95, 128), folders={"library": tmp_path})
+    name, runtimes = choose(stored, None)
+    assert (name, sorted(runtimes)) == (serves, [16] if agrees else [1, 4, 16])
+    [kept] = (tmp_path / "runtimes").glob("choice-*.json")
+    tried = read_json(kept)["tried"]["onnx"]
+    assert (tried["compared"], tried["refused"]) == (64, "" if agrees else "at least 99.50% shall be alike")
+
+
+def fast_onnx(load, agrees: bool):
+    """Gives Keras slowed down, and by the name of ONNX Keras as it is, or such as says another class."""
+
+    class Other:
+        def __init__(self, name: str, keras):
+            self.classes, self.image_sizes = keras.classes, keras.image_sizes
+            self._name, self._keras = name, keras
+
+        def predict(self, pixels: np.ndarray) -> np.ndarray:
+            if self._name == "keras":
+                time.sleep(0.3)
+                return self._keras.predict(pixels)
+            return np.roll(self._keras.predict(pixels), 0 if agrees else 1, axis=1)
+
+    def made(name, members, calibration, *, batch_size):
+        return Other(name, load("keras", members, calibration, batch_size=batch_size))
+
+    return made
 
 
 def test_a_smaller_batch_of_keras_says_the_same(stored, tmp_path):
