@@ -93,7 +93,7 @@ def report(args: argparse.Namespace) -> int:
     )
     files = reporting.write(told, args.out, args.csv)
     if args.mlflow:
-        reporting.log(told, args.out)
+        reporting.log(told, files)
     if args.json:
         return answer(args, reporting.as_dict(told), "")
     lines = [f"{finding.kind:>4}  {finding.text}" for finding in reports.findings.of(told)]

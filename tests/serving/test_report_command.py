@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from mlflow.tracking import MlflowClient
 
 from pipeline.cli import main
 from pipeline.demo import served_week
+from pipeline.serving.reports.periods import DAY
 from pipeline.serving.store.opening import open_store
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +47,44 @@ def test_the_same_tables_come_as_csv_and_json(store, tmp_path, capsys):
         row["pictures"] for row in told["tables"]["use"]
     )
     assert {path.stem for path in (tmp_path / "tables").iterdir()} == set(told["tables"])
+
+
+def test_mlflow_has_a_run_with_the_figures_curves_and_files_of_a_report(tmp_path, monkeypatch):
+    from pipeline import tracking
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    url = f"sqlite:///{tmp_path}/week.sqlite"
+    engine, week = open_store(url), served_week.make(pictures=2000)
+    served_week.fill(engine, week, audited=60)
+    engine.dispose()
+    assert run("report", "--mlflow", "--store", url, "--csv", "tables") == 0
+    client = MlflowClient(tracking.uri())
+    [logged] = client.search_runs([client.get_experiment_by_name(tracking.SERVING).experiment_id])
+    assert (logged.info.run_name, logged.info.status) == ("2026-03-02 to 2026-03-08", "FINISHED")
+    assert logged.data.tags["versions"] == "round-1, round-2"
+    figures = logged.data.metrics
+    assert figures["serving/pictures"] == len(week.transactions)
+    assert figures["serving/right low"] < figures["serving/right"] < figures["serving/right high"]
+    days = client.get_metric_history(logged.info.run_id, "serving/pictures over time")
+    assert sum(day.value for day in days) == len(week.transactions)
+    assert [day.timestamp for day in days] == [(served_week.MONDAY + day * DAY) // 1000 for day in range(7)]
+    names = {Path(file.path).name for file in client.list_artifacts(logged.info.run_id)}
+    assert names >= {"report.html", "accuracy_by_version.csv", "drift.csv"}
+
+
+def test_mlflow_is_told_of_a_service_that_nobody_has_judged(store, tmp_path, monkeypatch):
+    from pipeline import tracking
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    assert run("report", "--mlflow") == 0
+    client = MlflowClient(tracking.uri())
+    [logged] = client.search_runs([client.get_experiment_by_name(tracking.SERVING).experiment_id])
+    assert {"serving/pictures", "serving/p99_ms", "serving/pictures over time"} <= set(logged.data.metrics)
+    assert not any("right" in name for name in logged.data.metrics)
 
 
 def test_a_part_of_the_time_can_be_asked_for(store, capsys):
