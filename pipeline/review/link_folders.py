@@ -1,7 +1,8 @@
 """A queue as folders of links, for a file manager: people drag pictures from folder to folder.
 
 `suggested/CLASS/` holds links to the pictures as the model names them, `decided/CLASS/` is empty. A picture in
-`decided`, or in another class's folder than it came in, is decided; whole folders may be dragged. No picture is moved.
+`decided`, or in another class's folder than it came in, is decided; a folder in a class's folder is a sub-class; whole
+folders may be dragged. No picture is moved.
 """
 
 import os
@@ -19,6 +20,7 @@ from pipeline.review.copying import folder_name
 LIST = "wallaby.csv"
 SUGGESTED, DECIDED = "suggested", "decided"
 CHANGED = "changed since"  # in place of a content hash
+COLUMNS = ["image", "sha256", "answer", "subclass", "label", "recipe", "model", "where"]
 NOTHING = "nothing"  # the folder of pictures without a suggestion
 
 
@@ -45,17 +47,18 @@ def write(queue: pd.DataFrame, folder: Path, roots: dict[str, Path], answers: li
 
 
 def read(folder: Path) -> pd.DataFrame:
-    """What was decided: columns `image`, `sha256`, `answer`, `label`, `recipe`, `model`, a row a picture.
+    """What was decided: columns `image`, `sha256`, `answer`, `subclass`, `label`, `recipe`, `model`, a row a picture.
 
     A link is known by its name, one under another name, or a copy, by its content. Where a link leads to another
     content than it did when it was written, `sha256` is `CHANGED`.
 
     Raises:
-      DataError: if a picture was not in the queue.
+      DataError: if a picture was not in the queue, or lies in the folders of two answers.
     """
     listed = tables.read_csv(folder / LIST, ["image", "sha256", "label", "recipe", "model", "link"])
     by_name = {PurePosixPath(row.link).name: row for row in listed.itertuples()}
     by_content = {row.sha256: row for row in listed.itertuples()}
+    known = {*listed["label"], *(unquote(path.name) for path in (folder / DECIDED).glob("*"))}
     rows = []
     for path in _pictures(folder):
         place = path.relative_to(folder)
@@ -68,10 +71,15 @@ def read(folder: Path) -> pd.DataFrame:
         within = place.parts[:-1]
         if within in ((), (SUGGESTED,), (DECIDED,)) or within == PurePosixPath(row.link).parts[:-1]:
             continue
-        answer = unquote(within[-1])
-        said = {"image": row.image, "sha256": CHANGED if changed else row.sha256, "answer": answer, "label": row.label}
-        rows.append(said | {"recipe": row.recipe, "model": row.model, "where": str(place)})
-    return pd.DataFrame(rows, columns=["image", "sha256", "answer", "label", "recipe", "model", "where"], dtype="str")
+        answer, *below = map(unquote, within[within[0] in (SUGGESTED, DECIDED) :])
+        below = [name for name in below if name != row.label]  # its folder was dragged into an answer's
+        if known.intersection(below):
+            advice = f"drag it to the folder of one of them in {DECIDED}"
+            raise DataError(f"in the folders of two answers: {place}", where=folder, mend=advice)
+        said = {"image": row.image, "sha256": CHANGED if changed else row.sha256, "answer": answer}
+        said |= {"subclass": "/".join(below), "label": row.label, "recipe": row.recipe, "model": row.model}
+        rows.append(said | {"where": str(place)})
+    return pd.DataFrame(rows, columns=COLUMNS, dtype="str")
 
 
 def _pictures(folder: Path):

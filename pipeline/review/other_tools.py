@@ -87,10 +87,11 @@ def take(path: Path, format_: str, *, by: str, at: str) -> Taken:
       UsageError: if nobody knows who decided.
       DataError: if there is no answer, or a class is misspelt.
     """
+    known = labels.read(paths.LABELS, list(config.load(sections.Roots).folders))["label"]
     if format_ == FOLDERS:
         said = link_folders.read(path)
     elif format_ == FIFTYONE:
-        said = fiftyone_table.read(path / fiftyone_table.ANSWERS if path.is_dir() else path)
+        said = fiftyone_table.read(path / fiftyone_table.ANSWERS if path.is_dir() else path, set(known))
     else:
         said = _from_label_studio(path)
     if said.empty:
@@ -103,9 +104,8 @@ def take(path: Path, format_: str, *, by: str, at: str) -> Taken:
         raise UsageError("who decided?", mend="--by NAME")
     landed, missing = _land(said)
     found = sheets.as_decisions(landed).assign(tool=format_)
-    names = list(config.load(sections.Roots).folders)
     labels.check_labels(found[found["decision"] == LABEL], path)
-    labels.check_spelling(found, path, known=labels.read(paths.LABELS, names)["label"])
+    labels.check_spelling(found, path, known=known)
     file = decisions.write(found, paths.REVIEWS, path.stem) if len(found) else None
     return Taken(file, len(found), missing)
 

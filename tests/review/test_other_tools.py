@@ -14,7 +14,7 @@ from builders import library_table, sha
 from pipeline import paths
 from pipeline.errors import DataError, UsageError
 from pipeline.files import digest, write_csv, write_json, write_table, write_text
-from pipeline.library import label_studio
+from pipeline.library import label_studio, labels
 from pipeline.review import decisions, labelling, link_folders, other_tools, recipes
 
 ROOTS = "roots:\n  library: {library: library}\n  pool: {pool: a pool}\n"
@@ -62,7 +62,9 @@ def answer_all(format_: str, given: dict[str, str], path: str = "out") -> Path:
         listed = pd.read_csv(folder / "wallaby.csv").set_index("image")
         for image, answer in given.items():
             link = folder / listed.loc[image, "link"]
-            link.rename(folder / "decided" / answer.replace("/", "%2F") / link.name)
+            inner = answer if answer.startswith("lion/") else answer.replace("/", "%2F")
+            (folder / "decided" / inner).mkdir(parents=True, exist_ok=True)
+            link.rename(folder / "decided" / inner / link.name)
         return folder
     if format_ == "fiftyone":
         rows = list(csv.DictReader((folder / "samples.csv").open(encoding="utf-8", newline="")))
@@ -126,6 +128,58 @@ def test_a_picture_that_was_renamed_since_is_found_by_its_content_and_one_that_i
     assert taken.missing == [f"pool/{NAMES[1]}"]
     stayed = {image: GIVEN[image] for image in list(NAMES_OF)[3:]}
     assert said() == stayed | {f"pool/{NAMES[1]}": "lion", "pool/moved.jpg": "bad"}
+
+
+@pytest.mark.parametrize("format_", ["fiftyone", "folders"])
+def test_a_sub_class_comes_back_beside_its_class(format_):
+    taken = take(answer_all(format_, {f"pool/{NAMES[2]}": "lion/cub/old", f"pool/{NAMES[3]}": "night/owl"}))
+    assert taken.number == 2
+    labelling.apply([], correct=False, dry_run=False)
+    rows = labels.read(paths.LABELS, ["library", "pool"]).set_index("image")
+    assert rows.loc[f"pool/{NAMES[2]}", ["label", "subclass"]].tolist() == ["lion", "cub/old"]
+    assert rows.loc[f"pool/{NAMES[3]}", ["label", "subclass"]].tolist() == ["night/owl", ""]
+
+
+@pytest.mark.parametrize("format_", other_tools.FORMATS)
+def test_who_says_the_class_again_leaves_the_sub_class_as_it_is(format_):
+    image = f"pool/{NAMES[0]}"
+    write_text(f'image,label,subclass\n"{image}",lion,cub\nlibrary/a.jpg,night/owl,\n', paths.LABELS)
+    take(answer_all(format_, {image: "lion"}))
+    labelling.apply([], correct=False, dry_run=False)
+    assert labels.read(paths.LABELS, ["library", "pool"]).set_index("image").loc[image, "subclass"] == "cub"
+
+
+def test_a_tag_that_begins_with_no_class_is_a_class_and_a_column_of_its_own_names_any_sub_class():
+    path = answer_all("fiftyone", {f"pool/{NAMES[0]}": "sea/lion", f"pool/{NAMES[1]}": "puma"})
+    table = pd.read_csv(path / "answers.csv", dtype="str", keep_default_na=False)
+    table.loc[table["decision"] == "puma", "subclass"] = "cub"
+    write_csv(table, path / "answers.csv")
+    take(path)
+    found = decisions.read_all(paths.REVIEWS, ["library", "pool"]).set_index("image")[["label", "subclass"]]
+    assert found.loc[f"pool/{NAMES[0]}"].tolist() == ["sea/lion", ""]
+    assert found.loc[f"pool/{NAMES[1]}"].tolist() == ["puma", "cub"]
+
+
+def test_a_class_in_another_case_is_refused_before_a_sub_class_too():
+    with pytest.raises(DataError, match="differ by case only"):
+        take(answer_all("fiftyone", {f"pool/{NAMES[0]}": "Night/Owl/owlet"}))
+
+
+def test_a_suggestion_s_folder_that_is_dragged_into_an_answer_s_is_that_answer():
+    folder = out("folders")
+    (folder / "suggested/lion").rename(folder / "decided/bad/lion")
+    (folder / "suggested/tiger").rename(folder / "decided/tiger/tiger")
+    take(folder)
+    assert said() == {f"pool/{NAMES[place]}": "bad" for place in (0, 1, 4)} | {f"pool/{NAMES[2]}": "tiger"}
+    assert not decisions.read_all(paths.REVIEWS, ["library", "pool"])["subclass"].any()
+
+
+def test_a_picture_in_the_folders_of_two_answers_is_refused():
+    folder = answer_all("folders", {f"pool/{NAMES[2]}": "night/owl"})
+    (folder / "decided/night%2Fowl").rename(folder / "decided/lion/night%2Fowl")
+    (folder / "decided/night%2Fowl").mkdir()
+    with pytest.raises(DataError, match="in the folders of two answers: decided/lion/night%2Fowl"):
+        take(folder)
 
 
 def test_two_tools_answers_that_differ_become_conflicts_and_equal_ones_do_not():
