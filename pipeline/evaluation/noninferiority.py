@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 STEPS = 30  # of bisection: the limits are exact to nine decimals
 COLUMNS = [
@@ -29,7 +29,7 @@ def interval(
       The lower and upper limit of candidate - champion, -1 to 1.
     """
     gained, lost, n = np.broadcast_arrays(*(np.asarray(values, dtype=np.float64) for values in (gained, lost, n)))
-    difference, z = (gained - lost) / n, stats.norm.ppf(0.5 + np.asarray(confidence) / 2)
+    difference, z = (gained - lost) / n, special.ndtri(0.5 + np.asarray(confidence) / 2)
 
     def limit(side: int) -> np.ndarray:
         inside, outside = difference.copy(), np.full(n.shape, float(side))
@@ -58,7 +58,7 @@ def needed(gained: int, lost: int, n: int, *, tolerance: float, confidence: floa
     room = difference + tolerance
     if room <= 0:
         return None
-    z = stats.norm.ppf(0.5 + confidence / 2)
+    z = special.ndtri(0.5 + confidence / 2)
     by_flips = z * z * (differing - difference * difference) / room**2
     by_size = z * z * (1 - room) / room  # the interval of images that are all named alike
     return int(np.ceil(max(by_flips, by_size)))
@@ -106,6 +106,8 @@ def judge(counts: pd.DataFrame, *, confidence: float, min_images: int) -> pd.Dat
     found["judged"] = found["n"] >= min_images
     some = found[found["judged"]]
     if len(some):
+        from scipy import stats  # here: as in `intervals.mean`
+
         p = stats.binom.sf(some["lost"] - 1, some["gained"] + some["lost"], 0.5)
         adjusted = stats.false_discovery_control(p, method="bh")
         wrong = 1 - confidence

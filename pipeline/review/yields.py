@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline.evaluation import trust
 from pipeline.files import read_table
 from pipeline.library import duplicates
 from pipeline.review.decisions import CONFLICT_RECIPE, LABEL
 from pipeline.review.recipes.material import Found, Material
+
+if TYPE_CHECKING:  # it brings scipy along, and the review page only reads
+    from pipeline.evaluation import trust
 
 FILE = "yield.csv"
 COLUMNS = ["label", "short_by", "known", "candidates", "expected", "low", "high", "queued", "queued_expected", "model"]
@@ -21,7 +24,7 @@ NO_SUGGESTION = [CONFLICT_RECIPE, "suspect-label"]  # of pool images
 def expected(
     material: Material,
     found: dict[str, Found],
-    held: trust.Trust,
+    held: "trust.Trust",
     *,
     near_duplicate_distance: int,
     low_count_below: float,
@@ -40,6 +43,8 @@ def expected(
       `COLUMNS`, in the board's order; `queued` images stand in the queue as this class, `queued_expected` of them are
       expected to be of it.
     """
+    from pipeline.evaluation import trust
+
     board = material.board[material.board["groups"] < low_count_below * material.board["cutoff"]]
     pool = material.candidates(material.labelled(list(board["label"])))
     pool = material.named(pool).astype({"label": "str"})
@@ -62,8 +67,10 @@ def expected(
     return table.assign(model=material.pool.model)
 
 
-def likely(found: dict[str, Found], held: trust.Trust) -> dict[str, Found]:
+def likely(found: dict[str, Found], held: "trust.Trust") -> dict[str, Found]:
     """Adds to the rows of each recipe how `likely` what the model sees is right; NaN where it has no score for it."""
+    from pipeline.evaluation import trust
+
     return {
         name: replace(answer, rows=answer.rows.assign(likely=trust.likely(held, answer.rows["score"].to_numpy())))
         for name, answer in found.items()

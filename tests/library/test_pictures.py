@@ -299,6 +299,12 @@ def test_a_thumbnail_of_a_large_jpeg_is_decoded_small_and_is_close_to_the_full_o
     assert np.abs(np.asarray(small, int) - whole).mean() < 3
 
 
+@pytest.mark.parametrize(("side", "made"), [(150, 150), (160, 150), (180, 180)])
+def test_a_large_jpeg_that_nearly_fills_the_side_at_a_reduced_scale_is_left_so(side, made):
+    data = encoded(noise(5, 1200), "JPEG", quality=90)
+    assert Image.open(io.BytesIO(pictures.to_thumbnail(data, side))).size == (made, made)
+
+
 def test_reading_pictures_leaves_the_programs_own_warnings_alone():
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")

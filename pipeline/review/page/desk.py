@@ -65,6 +65,7 @@ class Desk:
     ):
         self.queue, self._journal, self._blind_share, self._clock = queue, journal, blind_share, clock
         self._held: dict[int, tuple[str, float]] = {}
+        self._row_of: dict[str, int] = {}  # of what was decided: to look through millions of names takes too long
         self._lock = threading.RLock()
         self.refresh()
 
@@ -72,10 +73,11 @@ class Desk:
         """Takes over what the journal knows."""
         with self._lock:
             decided = np.zeros(len(self.queue), bool)
-            images = self._journal.images()
-            if images:
-                decided[self.queue.find(pa.array(images, self.queue.column("image").type))] = True
+            images = self.queue.column("image")
+            rows = self.queue.find(pa.array(self._journal.images(), images.type))
+            decided[rows] = True
             self._decided = decided
+            self._row_of = dict(zip(images.filter(pa.array(decided)).to_pylist(), rows.tolist(), strict=True))
             left = np.bincount(self.queue.leader[~decided], minlength=len(self.queue)) if len(self.queue) else decided
             self._done: np.ndarray = left == 0  # of the first row of each card
 
@@ -125,10 +127,8 @@ class Desk:
         for stroke in strokes if last else strokes[: -AGAIN_AFTER or None]:
             image = stroke.rows[0]["image"]
             chosen = not stroke.blind and stroke.recipe == self.queue.name and self._chosen(by, image)
-            if chosen and by not in self._journal.of(image).blind:
-                found = self.queue.find(pa.array([image], self.queue.column("image").type))
-                if len(found):
-                    return int(self.queue.leader[found[0]])
+            if chosen and by not in self._journal.of(image).blind and image in self._row_of:
+                return int(self.queue.leader[self._row_of[image]])
         return None
 
     def decide(
@@ -164,14 +164,14 @@ class Desk:
             if not rows:
                 return Stroke(by, "", self.queue.name, blind, ()), late
             stroke = self._journal.record(by, self.queue.name, rows, seconds=seconds, blind=blind)
+            self._row_of.update(zip((row["image"] for row in rows), numbers, strict=True))
             self._mark(numbers)
             return stroke, late
 
     def taken_back(self, stroke: Stroke) -> list[int]:
         """Opens the cards of a stroke again; returns them."""
         with self._lock:
-            images = pa.array([row["image"] for row in stroke.rows], self.queue.column("image").type)
-            return self._mark(self.queue.find(images).tolist())
+            return self._mark([self._row_of[row["image"]] for row in stroke.rows if row["image"] in self._row_of])
 
     def _mark(self, numbers: list[int]) -> list[int]:
         """Takes over what holds of these rows by now; returns their cards."""

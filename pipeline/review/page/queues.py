@@ -116,7 +116,8 @@ class Queue:
 
     def members(self, leader: int) -> list[int]:
         """The rows of a card, the leader first."""
-        start, end = np.searchsorted(self._cards, [leader, leader + 1])
+        wanted = np.array([leader, leader + 1], self._cards.dtype)  # of another type, all cards would be copied
+        start, end = np.searchsorted(self._cards, wanted)
         return self._by_card[start:end].tolist()
 
     def column(self, name: str) -> pa.ChunkedArray:

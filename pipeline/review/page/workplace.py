@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.errors import DataError, WallabyError
 from pipeline.files import read_json
 from pipeline.library import labels
-from pipeline.review import decisions
+from pipeline.review import decisions, yields
 from pipeline.review.decisions import CONFLICT_RECIPE, PURGE_RECIPE
 from pipeline.review.page.desk import Answer, Desk
 from pipeline.review.page.journal import Journal, Stroke
@@ -124,8 +124,6 @@ class Workplace:
 
     def yields(self) -> list[dict[str, Any]]:
         """What each class that is short of images may gain from the pool (`yields.COLUMNS`)."""
-        from pipeline.review import yields  # here: as above
-
         rows = yields.read(self._queue).to_dict("records")
         return [{str(k): _number(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
 

@@ -335,6 +335,20 @@ def test_on_a_phone_all_can_be_reached_with_a_thumb(workspace, serve, visit):
     assert said(workspace) == {"pool/shot_000.png": "zebra"}
 
 
+def test_the_picture_that_is_waited_for_comes_before_all_others(workspace, visit):
+    with slow_server(workspace, 0.1) as address:
+        page = visit(address)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(f"asked {request.url.partition('image=')[2]}"))
+        page.on("requestfinished", lambda request: asked.append(f"came {request.url.partition('image=')[2]}"))
+        page.goto(address + "queue/low-count")
+        shown(page, 0)
+        page.wait_for_timeout(300)
+    pictures = [one for one in asked if "side=" in one and "pool" in one]
+    assert [one.partition("&")[0] for one in pictures[:2]] == ["asked pool%2Fshot_000.png", "came pool%2Fshot_000.png"]
+    assert sum("side=1024" in one for one in pictures) > 4
+
+
 def test_nothing_moves_when_a_picture_arrives(workspace, serve, visit):
     page = visit(serve(workspace).address + "queue/low-count")
     shown(page, 0)

@@ -66,8 +66,9 @@ export class Deck {
     this.prepare();
   }
 
+  // The picture that is waited for comes first, and those after it then.
   prepare() {
-    for (const card of this.cards.slice(0, PICTURES)) this.image(card);
+    if (this.card) this.image(this.card).ready.then(() => this.cards.slice(0, PICTURES).forEach((card) => this.image(card)));
     const wanted = new Set(this.cards.map((card) => card.members[0].picture));
     for (const address of this.pictures.keys()) if (!wanted.has(address)) this.pictures.delete(address);
   }

@@ -46,11 +46,12 @@ export class Single extends Hand {
     image.ready.then((shown) => {
       if (this.deck.card !== card) return;
       if (!shown) this.frame.replaceChildren(...picture(first, SIDE).childNodes);
+      this.film.replaceChildren(...this.strip(card));
       Object.assign(this.element.dataset, { shown: card.row, card: `${card.row} ${card.blind ? "again" : "first"}` });
     });
     this.file.textContent = `\u200e${first.image}`;
     this.many.textContent = card.members.length > 1 ? `a burst of ${card.members.length}: one decision` : "";
-    this.film.replaceChildren(...this.strip(card));
+    this.film.replaceChildren();
     this.ask(card);
     this.nearest(card);
     for (const next of this.deck.cards.slice(1, 3)) this.nearest(next, true);
