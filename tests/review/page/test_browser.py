@@ -335,6 +335,14 @@ def test_on_a_phone_all_can_be_reached_with_a_thumb(workspace, serve, visit):
     assert said(workspace) == {"pool/shot_000.png": "zebra"}
 
 
+def test_on_a_tablet_no_key_or_button_is_cut_off(workspace, serve, visit):
+    page = visit(serve(workspace).address + "queue/low-count", width=820, height=1180, has_touch=True)
+    shown(page, 0)
+    for button in page.locator("button:visible").all():
+        box = button.bounding_box()
+        assert box["x"] + box["width"] <= 820, button.inner_text()
+
+
 def test_the_picture_that_is_waited_for_comes_before_all_others(workspace, visit):
     with slow_server(workspace, 0.1) as address:
         page = visit(address)

@@ -12,6 +12,8 @@ export function el(tag, attributes = {}, ...children) {
   return element;
 }
 
+// Text in which `commands` stand between backticks.
+export const prose = (text) => text.split("`").map((part, place) => (place % 2 ? el("code", {}, part) : part));
 export const percent = (share, digits = 0) => (share === null || share === undefined ? "–" : (100 * share).toFixed(digits) + " %");
 export const count = (number) => number.toLocaleString("en");
 export const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
@@ -41,7 +43,7 @@ export function toast(text) {
 
 export function banner(place, error, retry) {
   const mend = error.mend ? ` To mend it: ${error.mend}.` : "";
-  const box = el("div", { class: "banner", role: "alert" }, el("b", {}, error.title || "Not written"), el("pre", {}, `${error.message}.${mend}`));
+  const box = el("div", { class: "banner", role: "alert" }, el("b", {}, error.title || "Not written"), el("pre", {}, prose(`${error.message}.${mend}`)));
   if (retry) box.append(el("button", { onclick: retry.act }, retry.name));
   place.replaceChildren(box);
 }

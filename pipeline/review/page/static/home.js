@@ -1,7 +1,7 @@
 // What there is to do, and how it goes.
 
 import { ask } from "./api.js";
-import { banner, count, el, percent, plural } from "./dom.js";
+import { banner, count, el, percent, plural, prose } from "./dom.js";
 
 const CLASSES = 12; // of those that are short, shown
 
@@ -14,7 +14,7 @@ function queue(told) {
   if (told.problem) return el("li", {}, el("div", { class: "banner" }, el("b", {}, told.name), el("pre", {}, told.problem)));
   const expected = told.expected === null || !told.cards ? "" : `about ${count(Math.round(told.expected))} of the suggestions are right`;
   return el("li", { class: told.left ? "" : "done" }, el("a", { href: `/queue/${encodeURIComponent(told.name)}` },
-    el("div", {}, el("h2", {}, told.name), el("p", { class: "note" }, told.finds)),
+    el("div", {}, el("h2", {}, told.name), el("p", { class: "note" }, prose(told.finds))),
     el("div", {},
       el("b", { class: "num" }, told.left ? count(told.left) : told.cards ? "all decided" : "nothing here"),
       told.left ? el("span", { class: "note" }, ` of ${count(told.cards)} to decide`) : "",
@@ -52,7 +52,7 @@ async function show() {
   const left = told.queues.reduce((sum, one) => sum + (one.left || 0), 0);
   main.replaceChildren(
     el("h1", {}, "Review"),
-    el("p", { class: "lead" }, told.problem || (left ? `${plural(left, "decision")} worth a person’s time. Each is on disk before the next picture comes.` : "Nothing waits for a person: all is decided. Next: wallaby apply.")),
+    el("p", { class: "lead" }, prose(told.problem || (left ? `${plural(left, "decision")} worth a person’s time. Each is on disk before the next picture comes.` : "Nothing waits for a person: all is decided. Next: `wallaby apply`."))),
     el("ul", { class: "queues" }, told.queues.map(queue)),
     el("h2", { class: "part" }, "Try a picture"),
     el("p", { class: "note" }, el("a", { href: "/try" }, "Drop a picture"), " and see what the model makes of it."),
@@ -61,7 +61,7 @@ async function show() {
   const { waiting } = await ask("/api/audit").catch(() => ({ waiting: null }));
   if (waiting !== null) {
     const text = waiting ? `${plural(waiting, "served picture")}, drawn by chance, wait for a verdict.` : "All that was drawn is judged. `wallaby audit --draw NUMBER` draws more.";
-    served.replaceChildren(el("h2", { class: "part" }, "The model that serves"), el("p", { class: "note" }, waiting ? el("a", { href: "/audit" }, text) : text));
+    served.replaceChildren(el("h2", { class: "part" }, "The model that serves"), el("p", { class: "note" }, waiting ? el("a", { href: "/audit" }, text) : prose(text)));
   }
   const yields = (await ask("/api/yields").catch(() => [])).filter((one) => one.short_by > 0);
   if (yields.length) {

@@ -1,7 +1,7 @@
 // The page of one queue: its modes, filters, keys and help.
 
 import { ask, queueAddress } from "./api.js";
-import { banner, count, el, toast } from "./dom.js";
+import { banner, count, el, percent, prose } from "./dom.js";
 import { Names } from "./finder.js";
 import { Single } from "./single.js";
 import { Grid } from "./grid.js";
@@ -46,13 +46,13 @@ function frame() {
   parts.trouble = el("div");
   parts.stage = el("main", { class: "stage" });
   parts.filters = filters();
-  parts.promise = el("span", { class: "note optional" });
+  parts.promise = el("span", { class: "note promise" });
   app.replaceChildren(
-    el("header", { class: "bar" }, el("a", { class: "home", href: "/", "aria-label": "All queues" }, "‹ Review"), el("h1", {}, name), modes.length > 1 ? parts.tabs : "", parts.promise, el("span", { class: "gap" }),
+    el("header", { class: "bar" }, el("a", { class: "home", href: "/", "aria-label": "All queues" }, "‹ Review"), el("h1", {}, name), modes.length > 1 ? parts.tabs : "", about.purge ? parts.promise : "", el("span", { class: "gap" }),
       parts.progress, parts.left,
       about.kind === "pair" ? "" : el("button", { class: "plain", "aria-expanded": "false", id: "filter", onclick: (event) => { parts.filters.hidden = !parts.filters.hidden; event.currentTarget.setAttribute("aria-expanded", String(!parts.filters.hidden)); } }, "Filter"),
       el("button", { class: "plain optional", title: "Another name", onclick: async () => { const was = by; by = await who.ask(); if (by !== was) location.reload(); } }, by),
-      el("button", { class: "plain", "aria-label": "Keys and help", onclick: help }, el("kbd", {}, "?"), el("span", { class: "optional" }, "Help"))),
+      el("button", { class: "plain help", "aria-label": "Keys and help", onclick: help }, el("kbd", {}, "?"), el("span", {}, "Help"))),
     parts.filters, parts.trouble, parts.stage, parts.said);
 }
 
@@ -63,7 +63,7 @@ function filters() {
   const form = el("form", { class: "filters", hidden: true, role: "search", onsubmit: (event) => event.preventDefault() },
     field("Suggested", chosen), field("Score from", el("input", { name: "least", type: "number", min: 0, max: 100, step: 5, value: 0 })), field("to", el("input", { name: "most", type: "number", min: 0, max: 100, step: 5, value: 100 })), "%",
     field("Origin", el("select", { name: "origin" }, el("option", { value: "" }, "any"), about.origins.map((one) => el("option", {}, one)))),
-    field("File of", el("input", { name: "since", type: "date" })), field("to", el("input", { name: "until", type: "date" })),
+    field("File changed from", el("input", { name: "since", type: "date" })), field("to", el("input", { name: "until", type: "date" })),
     field("Folder", el("input", { name: "folder", type: "text", placeholder: "pool/2026/", size: 12 })), field("Search", el("input", { name: "text", type: "search", placeholder: "file, class or reason" })), field("Order", order));
   let waiting = 0;
   form.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(() => start(), 250); });
@@ -90,7 +90,7 @@ async function start() {
 async function promise() {
   if (!about.purge) return;
   const { purge } = await ask(queueAddress(name));
-  parts.promise.textContent = purge.judged ? `${purge.good} of ${purge.judged} judged are good: of ${count(purge.listed)}, at most ${(100 * purge.bound).toFixed(1)} % (95 %)` : `none of ${purge.sample} judged yet: nothing is promised`;
+  parts.promise.textContent = purge.judged ? `${purge.good} of ${purge.judged} judged are good: at most ${percent(purge.bound, 1)} of all ${count(purge.listed)} are (95 % sure)` : `none of ${purge.sample} judged yet: nothing is promised`;
 }
 
 async function go(next) {
@@ -104,7 +104,7 @@ async function go(next) {
 }
 
 function help() {
-  const dialog = el("dialog", { "aria-labelledby": "help" }, el("h2", { id: "help" }, "Keys"), el("p", { class: "note" }, about.finds), el("br"),
+  const dialog = el("dialog", { "aria-labelledby": "help" }, el("h2", { id: "help" }, "Keys"), el("p", { class: "note" }, prose(about.finds)), el("br"),
     el("dl", { class: "keys" }, HELP.map(([key, what]) => [el("dt", {}, el("kbd", {}, key)), el("dd", {}, what)])),
     el("form", { method: "dialog" }, el("button", { class: "first" }, "Go on")));
   dialog.addEventListener("close", () => dialog.remove());

@@ -1,7 +1,7 @@
 // One by one: the picture, and all that helps to say what it shows.
 
 import { ask } from "./api.js";
-import { el, percent, picture, plural } from "./dom.js";
+import { el, percent, picture, plural, prose } from "./dom.js";
 import { finder, standing } from "./finder.js";
 import { SIDE } from "./deck.js";
 import { Hand } from "./hand.js";
@@ -171,9 +171,9 @@ export class Single extends Hand {
     const [title, text] = put ? [`${plural(put, "picture")} skipped`, "All others here are decided."]
       : this.deck.left ? ["Others are at it", `${plural(this.deck.left, "picture")} here ${this.deck.left === 1 ? "is" : "are"} in somebody else’s hands.`]
       : filtered && this.about.cards && !this.deck.total ? ["Nothing fits", "No picture of this queue is like that: loosen the filter."]
-      : this.deck.total ? ["All decided", "Each decision is on disk. Next: another queue, or wallaby apply."]
+      : this.deck.total ? ["All decided", "Each decision is on disk. Next: another queue, or `wallaby apply`."]
       : ["Nothing here", "Either no picture is of this kind this round, or the section queue in configs/params.yaml lets none through."];
     delete this.element.dataset.shown;
-    this.element.replaceChildren(el("div", { class: "empty", tabindex: "-1" }, el("h2", {}, title), el("p", {}, text), put ? again : el("a", { href: "/" }, "All queues"), el("button", { class: "plain", onclick: () => this.undo() }, el("kbd", { "aria-hidden": "true" }, "Z"), "Undo the last decision")));
+    this.element.replaceChildren(el("div", { class: "empty", tabindex: "-1" }, el("h2", {}, title), el("p", {}, prose(text)), put ? again : el("a", { href: "/" }, "All queues"), el("button", { class: "plain", onclick: () => this.undo() }, el("kbd", { "aria-hidden": "true" }, "Z"), "Undo the last decision")));
   }
 }
