@@ -38,7 +38,8 @@ def main(library: Path, names: list[str]) -> None:
     titles = [format_.title for format_ in formats.FORMATS.values()]
     print(f"{'network':<20}{'step s':>8}{'MB':>8}  {'reloaded':<10}" + "".join(f"{title:>20}" for title in titles))
     apart = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=apart, max_tasks_per_child=1) as process, tempfile.TemporaryDirectory() as out:
+    process = ProcessPoolExecutor(1, mp_context=apart, max_tasks_per_child=1)
+    with process, tempfile.TemporaryDirectory() as out:
         for name in names or [name for name in config.presets() if name not in NEEDS_A_MODULE]:
             folder = Path(out) / name
             told = process.submit(trained, name, classes, chosen, folder).result()

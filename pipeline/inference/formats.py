@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import os
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +18,7 @@ from pipeline.errors import UsageError
 if TYPE_CHECKING:
     import keras
 
+LARGE = 100_000_000  # weights
 Predict = Callable[[np.ndarray], np.ndarray]  # pixels, uint8 (N, S, S, 3), to probabilities (N, C)
 
 
@@ -65,7 +67,13 @@ def find(name: str, *, others: Iterable[str] = ()) -> Format:
 
 
 def write_savedmodel(model: "keras.Model", path: Path) -> None:
-    model.export(path, format="tf_saved_model", verbose=False)
+    """Through an archive that does not track the model: one that does, as `Model.export`, holds every weight twice."""
+    from pipeline.models import keras
+
+    archive = keras.export.ExportArchive()
+    pixels = keras.InputSpec(shape=model.input.shape, dtype=model.input.dtype, name=model.input.name)
+    archive.add_endpoint("serve", lambda pixels: model(pixels, training=False), input_signature=[pixels])
+    archive.write_out(path, verbose=False)
 
 
 def describe_savedmodel(path: Path, texts: Mapping[str, str]) -> None:
@@ -84,6 +92,8 @@ def load_savedmodel(path: Path) -> Predict:
 
 def write_onnx(model: "keras.Model", path: Path) -> None:
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    # To go back behind a simplification that fails, tf2onnx copies graph and weights at each, and keeps some.
+    os.environ["TF2ONNX_CATCH_ERRORS"] = str(model.count_params() < LARGE)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # Keras asks NumPy for a name that it no longer has
         model.export(path, format="onnx", input_signature=model.inputs, verbose=False)

@@ -73,6 +73,15 @@ def test_the_mean_of_the_pixels_that_efficientnet_knows_travels_inside(tmp_path)
     assert [given.name for given in onnx.load(tmp_path / "model.onnx").graph.input] == [model.inputs[0].name]
 
 
+def test_a_savedmodel_holds_every_weight_once(model, shots, tmp_path):
+    import tensorflow as tf
+
+    export.export("savedmodel", model, tmp_path / "out", pictures=shots)
+    held = tf.train.load_checkpoint(str(tmp_path / "out/saved_model/variables/variables")).get_variable_to_shape_map()
+    weights = {name: shape for name, shape in held.items() if "VARIABLE_VALUE" in name}
+    assert sum(map(np.prod, weights.values())) == bundle.load(model).model.count_params()
+
+
 def test_an_export_takes_any_number_of_pictures(exported, shots):
     predict = run(*exported)
     whole = predict(pixels_of(shots))

@@ -17,7 +17,7 @@ from pipeline.serving.store import opening, records
 from pipeline.serving.store.spool import Record, Spool
 
 PIECE = 500  # records stored at once
-PAUSE, LONGEST_PAUSE = 0.05, 10.0  # seconds between two looks at the spool; between tries, while the store is down
+PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds between two looks at the spool; between tries, while the store is down
 ITS_OWN_FAULT = (sa.exc.DataError, sa.exc.IntegrityError, sa.exc.StatementError)  # of a record: no later try would help
 THE_STORES = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError)
 
