@@ -17,6 +17,7 @@ import hashlib
 import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -145,10 +146,10 @@ def made_up_material(folder: Path, predictions: pool.Pool, opinions: pd.DataFram
         suspects=nothing(),
         known=pd.Series(dtype="str"),
         phashes=gathering.phashes(folder / "index"),
-        vectors=lambda: vectors.of_pool(predictions, folder / "vectors"),
+        vectors=cache(lambda: vectors.of_pool(predictions, folder / "vectors")),
         library=lambda: known,
         champion=lambda: opinions,
-        poor=lambda: gathering.poor(folder / "index", config.load(sections.Curate).limits()),
+        poor=cache(lambda: gathering.poor(folder / "index", config.load(sections.Curate).limits())),
         bad=predictions.rows["sha256"].iloc[200:220],
     )
 

@@ -70,6 +70,7 @@ class Pool:
     @cached_property
     def _light(self) -> tuple[pd.DataFrame, str]:
         table = self._dataset().to_table(columns=LIGHT).unify_dictionaries()
+        table = table.combine_chunks()  # Arrow would join all chunks whenever a few rows are taken
         rows = table.to_pandas(ignore_metadata=True, categories=CODED)
         models = rows["model"].cat.categories[np.unique(rows["model"].cat.codes)]
         folder = self.shards[0].parent

@@ -82,13 +82,13 @@ class Vectors:
             some = np.arange(start, min(start + BLOCK, total)) if among is None else among[start : start + BLOCK]
             codes = self.codes[start : start + BLOCK] if among is None else self.codes[some]
             near = wanted @ codes.astype(np.float32).T
-            if near.shape[1] > number:
-                chosen = np.argpartition(-near, number - 1, axis=1)[:, :number]
-                near, some = np.take_along_axis(near, chosen, 1), some[chosen]
+            if best.shape[1] == number:  # after the first blocks, hardly a row is among the best of any query
+                promising = np.flatnonzero((near > best.min(axis=1, keepdims=True)).any(axis=0))
+                near, some = near[:, promising], some[promising]
             best, rows = np.hstack([best, near]), np.hstack([rows, np.broadcast_to(some, near.shape)])
-        if best.shape[1] > number:
-            chosen = np.argpartition(-best, number - 1, axis=1)[:, :number]
-            rows = np.take_along_axis(rows, chosen, 1)
+            if best.shape[1] > number:
+                chosen = np.argpartition(-best, number - 1, axis=1)[:, :number]
+                best, rows = np.take_along_axis(best, chosen, 1), np.take_along_axis(rows, chosen, 1)
         return rows
 
 

@@ -96,9 +96,9 @@ def poor(index: Path, limits: dict[str, Any]) -> pd.Series:
     table = pq.read_table(index / "pool.parquet", columns=quality.MEASURED)
     rows = table.to_pandas(ignore_metadata=True)
     verdicts = quality.verdicts(rows, **limits)
-    found = np.flatnonzero(verdicts != "")
-    images = pq.read_table(index / "pool.parquet", columns=["image"])["image"].take(found).to_pandas()
-    said = verdicts.iloc[found] + " (" + quality.details(rows, verdicts).iloc[found] + ")"
+    verdicts = verdicts[verdicts != ""]
+    images = pq.read_table(index / "pool.parquet", columns=["image"])["image"].take(verdicts.index.to_numpy()).to_pandas()
+    said = verdicts + " (" + quality.details(rows.loc[verdicts.index], verdicts) + ")"
     return pd.Series(said.to_numpy(), index=images, dtype="str")
 
 

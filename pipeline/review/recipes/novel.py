@@ -114,14 +114,13 @@ def _clusters(units: np.ndarray, new: np.ndarray, library: Library | None) -> di
     of = hdbscan.fit_predict(reduced)
     members = [np.flatnonzero(of == number) for number in range(of.max() + 1)]
     members.sort(key=lambda own: (-new[own].mean(), own[0]))
+    centres = np.array([units[own].mean(axis=0) for own in members]).reshape(-1, units.shape[1])
     names = [] if library is None else list(library.means.index)
-    means = None if library is None else library.mean_of(names)
-    for number, own in enumerate(members, 1):
-        centre = units[own].mean(axis=0)
+    cosines = np.empty((len(members), 0)) if library is None else library.directions(centres) @ library.mean_of(names).T
+    for number, (own, centre, near) in enumerate(zip(members, centres, cosines, strict=True), 1):
         text[own] = f"{number}: {len(own)} alike (coherence {(units[own] @ unit(centre)).mean():.2f})"
-        if library is not None:
-            cosines = means @ library.directions(centre)
-            text[own] += f", nearest to {names[int(cosines.argmax())]} ({cosines.max():.2f})"
+        if len(near):
+            text[own] += f", nearest to {names[int(near.argmax())]} ({near.max():.2f})"
         said[own] = f"one of {len(own)} pictures that are alike, perhaps a class of their own"
         standing[own] = new[own].mean()
     return found

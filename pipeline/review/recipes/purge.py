@@ -52,7 +52,7 @@ def purge_low(
     listed = int(purge_share * len(material.rows))
     vectors, library = material.vectors(), material.library()
     poor = _unusable(material, pool)
-    rest = pool[~pool.index.isin(poor.index)]
+    rest = pool.drop(poor.index)
     if vectors is None or library is None:
         low = rest[(rest["score"] <= purge_score).to_numpy()]
         low = material.first(low, [low["score"].to_numpy()], listed + len(taken))
