@@ -24,7 +24,7 @@ from pipeline import config, sections
 from pipeline.inference.vectors import unit
 from pipeline.library import pictures, quality
 from pipeline.review import recipes
-from pipeline.review.recipes.material import Library
+from pipeline.review.recipes.material import Material
 
 KINDS = ["noise", "flat", "gradient", "blob", "text", "drawn", "blurred", "dark", "bright", "mosaic", "waves"]
 EACH = 24  # pictures of a kind
@@ -176,17 +176,21 @@ def rankings(world, model: bench.Model, poor: pd.Series, seed: int) -> dict[str,
     with tempfile.TemporaryDirectory() as folder:
         asked, places = bench.material(world, model, Path(folder))
         names = world.table["image"].iloc[places].reset_index(drop=True)
-        own = world.table[world.library].reset_index(drop=True)
-        own["set"] = np.where(np.arange(len(own)) % 5, "train", "val")
-        library = Library(own, world.features[world.library])
-        asked = replace(asked, library=lambda: library, poor=lambda: poor)
-        shown = set()
-        for name in bench.SEARCHING:
-            shown |= set(recipes.ask(asked, recipes.named(name), near_duplicate_distance=4, **params).rows["image"])
+        asked = replace(asked, poor=lambda: poor)
+        truth = world.table.set_index("image")["label"]
 
-        def listed(material) -> pd.Series:
+        def listed(material: Material, when: str) -> pd.Series:
+            taken, told = set[str](), []
+            for name in bench.SEARCHING:
+                recipe = recipes.named(name)
+                rows = recipes.ask(material, recipe, near_duplicate_distance=4, taken=taken, **params).rows
+                taken |= set(rows["image"])
+                own = rows["image"].map(truth)
+                numbers = f"{own.eq('junk').sum()} junk and {own.isin(world.wanted_classes).sum()} wanted"
+                told.append(f"{name} {numbers} ({own.head(FIRST[0]).isin(world.hidden).sum()} hidden of the first 50)")
+            print(f"seed {seed}, {when}: of {len(places)} in the pool, {', '.join(told)}", flush=True)
             purge = recipes.named("purge-low")
-            whole = recipes.ask(material, purge, near_duplicate_distance=4, taken=shown, **params).whole
+            whole = recipes.ask(material, purge, near_duplicate_distance=4, taken=taken, **params).whole
             assert whole is not None
             return whole["image"]
 
@@ -200,12 +204,10 @@ def rankings(world, model: bench.Model, poor: pd.Series, seed: int) -> dict[str,
             "random order": names.iloc[np.random.default_rng(seed).permutation(len(places))],
             "lowest score": names.iloc[np.argsort(score, kind="stable")],
             "distance to labelled": names.iloc[np.argsort(near, kind="stable")],
-            "wallaby, no features": listed(replace(asked, vectors=lambda: None)),
-            "wallaby": listed(asked),
-            "wallaby, after 20 bad": listed(replace(asked, bad=bad, known=bad)),
+            "wallaby, no features": listed(replace(asked, vectors=lambda: None), "no features"),
+            "wallaby": listed(asked, "features"),
+            "wallaby, after 20 bad": listed(replace(asked, bad=bad, known=bad), "20 bad"),
         }
-        junk_shown = len(shown & set(names[junk]))
-        print(f"seed {seed}: {len(places)} in the pool, {junk.sum()} junk; {junk_shown} junk shown by other recipes")
         return {name: images.reset_index(drop=True) for name, images in found.items()}
 
 

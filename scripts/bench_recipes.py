@@ -361,7 +361,9 @@ def material(world: World, model: Model, folder: Path) -> tuple[Material, np.nda
     predictions = store(folder / "predictions", world.table.iloc[places], said, world.features[places], 512)
     eligible = world.table[world.library].assign(group=world.table.loc[world.library, "image"], origin="real")
     hashes = world.table.set_index("image")["phash"]
-    own = Library(world.table[world.library].reset_index(drop=True), world.features[world.library])
+    own = world.table[world.library].reset_index(drop=True)
+    own["set"] = np.where(np.arange(len(own)) % 5, "train", "val")
+    library = Library(own, world.features[world.library])
     return Material(
         pool=predictions,
         board=board.count(eligible, min_images=CUTOFF),
@@ -371,7 +373,7 @@ def material(world: World, model: Model, folder: Path) -> tuple[Material, np.nda
         known=pd.Series(dtype="str"),
         phashes=lambda images: images.map(hashes).astype("str"),
         vectors=lambda: vectors.of_pool(predictions, folder / "vectors"),
-        library=lambda: own,
+        library=lambda: library,
     ), places
 
 

@@ -6,6 +6,7 @@ from builders import flip, phash, sha
 from pipeline.errors import DataError, UsageError
 from pipeline.files import read_table, write_table
 from pipeline.review import recipes
+from pipeline.review.recipes import novel
 from pipeline.review.recipes.material import Library
 from tests.review.made_up_pools import MODEL, board, conflicts, material, names, predictions, suspects
 
@@ -168,7 +169,8 @@ def test_a_cluster_far_from_every_class_comes_before_one_that_is_like_a_class(as
     known, new = np.abs(random.normal(0, 1, (2, 24)))
     features = np.concatenate([v + random.normal(0, 0.05, (10, 24)) for v in (known, new)])
     other = np.abs(random.normal(0, 1, 24))
-    library = Library(pd.DataFrame({"label": ["dog"] * 3 + ["cat"] * 3}), np.array([known] * 3 + [other] * 3))
+    labels = pd.DataFrame({"label": ["dog"] * 3 + ["cat"] * 3, "set": "train"})
+    library = Library(labels, np.array([known] * 3 + [other] * 3))
     table = predictions(**dict.fromkeys("abcdefghijklmnopqrst", ("dog", 0.5)))
     found = ask("look-alike", table, features=features, library=library).rows
     assert set(names(found[found["cluster"].str.startswith("1:")])) <= set("klmnopqrst")
@@ -287,6 +289,59 @@ def test_purge_low_lists_pictures_that_curation_would_not_take_first_but_not_tho
     assert names(answer.whole) == "ba"
     reason = answer.rows.set_index("image").loc["pool/b.jpg", "reason"]
     assert reason.startswith("near-blank (contrast 0.001); one of 2 drawn from 2 images")
+
+
+def test_pictures_that_curation_would_not_take_are_shown_by_no_other_recipe(run):
+    table = predictions(a=("emu", 0.9), b=("emu", 0.9), c=("dog", 0.5), d=("dog", 0.5))
+    poor = pd.Series({f"pool/{name}.jpg": "near-blank (contrast 0.001)" for name in "ac"})
+    found = run(table, poor=lambda: poor)
+    assert (names(found["low-count"]), names(found["look-alike"]), names(found["purge-low"])) == ("b", "d", "c")
+
+
+@pytest.fixture
+def doubtful() -> tuple[pd.DataFrame, np.ndarray]:
+    """Hesitant dogs (a to h), unlike each other; and ten pictures (k to t) that are alike and like nothing labelled."""
+    random = np.random.default_rng(0)
+    dogs = np.eye(16)[0] + 0.4 * np.eye(16)[2:10]
+    odd = np.eye(16)[15] + random.normal(0, 0.05, (10, 16))
+    return predictions(**dict.fromkeys("abcdefghklmnopqrst", ("dog", 0.5))), np.concatenate([dogs, odd])
+
+
+@pytest.fixture
+def dogs() -> Library:
+    """Labelled dogs; the last is a validation image, less near."""
+    features = np.eye(16)[0] + np.array([0.1, 0.1, 0.1, 0.1, 0.1, 0.6])[:, None] * np.eye(16)[1:7]
+    return Library(pd.DataFrame({"label": "dog", "set": ["train"] * 5 + ["val"]}), features)
+
+
+def test_of_pictures_alike_but_like_nothing_labelled_look_alike_shows_a_few_and_purge_low_lists_the_rest(
+    run, doubtful, dogs
+):
+    table, features = doubtful
+    found = run(table, features=features, library=dogs, standing=board(dog=99))
+    few = set(names(found["look-alike"])) - set("abcdefgh")
+    assert len(few) == 3
+    assert names(found["look-alike"]).startswith(tuple("abcdefgh"))  # the others come first
+    assert set(names(found["purge-low"])) == set("klmnopqrst") - few
+
+
+def test_look_alike_leaves_what_is_nearer_to_a_bad_picture_than_to_any_labelled_one(ask, doubtful, dogs):
+    table, features = doubtful
+    asked = {"features": features, "library": dogs, "known": ("k",), "bad": pd.Series([sha("k")])}
+    assert set(names(ask("look-alike", table, **asked).rows)) == set("abcdefgh")
+
+
+def test_clusters_that_are_like_nothing_labelled_take_a_tenth_of_the_rows():
+    usual = pd.DataFrame({"image": [f"u{i}" for i in range(60)], "cluster": "", "far": False})
+    usual.loc[20:39, "cluster"] = "one"
+    odd = pd.DataFrame({"image": [f"o{i}" for i in range(20)], "cluster": ["two"] * 10 + ["three"] * 10, "far": True})
+    alone = pd.DataFrame({"image": ["alone"], "cluster": [""], "far": [True]})
+    rows = pd.concat([odd, alone, usual], ignore_index=True)
+    found = novel._in_turn(rows)["image"].tolist()
+    assert found[:40] == [f"u{i}" for i in range(40)]  # no cluster is cut in two
+    assert found[40:43] == ["o0", "o1", "o2"]
+    assert found[56:61] == ["u53", "o10", "o11", "o12", "u54"]
+    assert len(found) == 66
 
 
 def test_purge_low_lists_no_image_for_being_far_where_no_validation_image_tells_what_is_far(ask, labelled):

@@ -5,7 +5,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -97,9 +96,9 @@ def poor(index: Path, limits: dict[str, Any]) -> pd.Series:
     rows = table.to_pandas(ignore_metadata=True)
     verdicts = quality.verdicts(rows, **limits)
     verdicts = verdicts[verdicts != ""]
-    images = pq.read_table(index / "pool.parquet", columns=["image"])["image"].take(verdicts.index.to_numpy()).to_pandas()
+    images = pq.read_table(index / "pool.parquet", columns=["image"])["image"].take(verdicts.index.to_numpy())
     said = verdicts + " (" + quality.details(rows.loc[verdicts.index], verdicts) + ")"
-    return pd.Series(said.to_numpy(), index=images, dtype="str")
+    return pd.Series(said.to_numpy(), index=images.to_pandas(), dtype="str")
 
 
 def suspects(audited: pd.DataFrame) -> pd.DataFrame:

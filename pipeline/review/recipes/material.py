@@ -96,11 +96,19 @@ class Material:
         object.__setattr__(self, "rows", rows.assign(is_unknown=rows["image"].isin(self.unknown)))
 
     def candidates(self, mask: np.ndarray | pd.Series) -> pd.DataFrame:
+        """As `of_any_quality`, without the pictures that curation would exclude: a label would not bring them in."""
+        return self.of_any_quality(np.asarray(mask) & self._usable)
+
+    def of_any_quality(self, mask: np.ndarray | pd.Series) -> pd.DataFrame:
         """The pool's rows (without the library's unknown ones) where `mask`: `label` and `score`.
 
         Numbers alone are quick to filter and rank by the million; names are for those that remain (`named`, `first`).
         """
         return self.rows[["label", "score"]].iloc[np.flatnonzero(np.asarray(mask) & ~self.rows["is_unknown"])]
+
+    @cached_property
+    def _usable(self) -> np.ndarray:
+        return ~self.rows["image"].isin(self.poor().index).to_numpy()
 
     def named(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Adds `image` and `sha256` to candidates."""

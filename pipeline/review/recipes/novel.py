@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.inference.vectors import unit
+from pipeline.inference.vectors import Vectors, unit
+from pipeline.review.recipes import nearness
 from pipeline.review.recipes.material import Found, Library, Material, two_best
 
 COMPONENTS = 32  # of the features that are clustered: in more, every picture is about as far from every other
@@ -11,13 +12,21 @@ FEWEST = 5  # images of a cluster
 NEIGHBOURS = 3  # that an image needs to be more than noise
 OWN, LABELLED = 5, 10  # nearest hesitant images, and nearest labelled ones, that tell how new an image is
 SHORTLIST = 50  # images that are compared with an unknown one, of those whose codes are near
-HELD_AGAINST = 5_000  # labelled images, of each class as many
+FEW = 3  # pictures shown of a cluster that is like nothing labelled: once named, they let low-count find the others
+SPACE = 27  # rows before the next such cluster: they take a tenth of the rows
 NO_EMBEDDINGS = "The predictions hold no embeddings, so that nothing is clustered: `dvc repro identify` stores them."
 NO_LIBRARY = "The library's features are missing: how far clusters are from known classes is not told."
 
 
 def look_alike(
-    material: Material, *, number: int, classes: list[str], look_alike_score: float, look_alike_images: int, **_
+    material: Material,
+    *,
+    number: int,
+    classes: list[str],
+    look_alike_score: float,
+    look_alike_images: int,
+    purge_far: float,
+    **_,
 ) -> Found:
     """Pool images that the model names at a hesitant score: where a class it does not know may hide.
 
@@ -25,6 +34,10 @@ def look_alike(
     An image is the newer, the nearer it is to others of these, and the farther from labelled images (mean cosines to
     the `OWN` and `LABELLED` nearest). Those alike are clustered (HDBSCAN on principal components of their features);
     a cluster stands where its mean does. Without embeddings, the most hesitant come first.
+
+    Junk is alike, too, and farther from all labels than any new class. So what `purge_low` lists is left to it: what is
+    nearer to an image that people called bad than to any labelled one, and what is like nothing labelled (`purge_far`).
+    But of a cluster of these, `FEW` pictures stand among the rows: it may be a class.
     """
     hesitant = (material.rows["score"] <= look_alike_score).to_numpy()
     pool = material.candidates(hesitant & material.labelled(classes) if classes else hesitant)
@@ -34,11 +47,13 @@ def look_alike(
         return Found(rows.assign(label=rows["label"].astype("str"), reason=_hesitates(rows)), NO_EMBEDDINGS)
     pool = _of_each_class(material, pool, look_alike_images).sort_values("image").astype({"label": "str"})
     units = unit(vectors.exact[pool.index.to_numpy()])
+    like_bad, far = _worthless(material, units, vectors, library, share=purge_far)
+    pool, units = pool[~like_bad], units[~like_bad]
     new = _novelty(units, library)
-    pool = pool.assign(new=new, **_clusters(units, new, library))
+    pool = pool.assign(new=new, far=far[~like_bad], **_clusters(units, new, library))
     pool["standing"] = pool["standing"].where(pool["cluster"] != "", pool["new"])
-    rows = pool.sort_values(["standing", "cluster", "new", "image"], ascending=[False, True, False, True]).head(number)
-    rows = material.pool.with_details(rows)
+    rows = pool.sort_values(["standing", "cluster", "new", "image"], ascending=[False, True, False, True])
+    rows = material.pool.with_details(_in_turn(rows).head(number))
     alone = rows["cluster"] == ""
     reason = _hesitates(rows).where(alone, rows["said"] + "; the model hesitates between " + two_best(rows))
     return Found(rows.assign(reason=reason.astype("str")), NO_LIBRARY if library is None else "")
@@ -80,6 +95,28 @@ def _of_each_class(material: Material, pool: pd.DataFrame, number: int) -> pd.Da
     return material.first(pool, [turn, scores], number)
 
 
+def _worthless(
+    material: Material, units: np.ndarray, vectors: Vectors, library: Library | None, *, share: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each image (N, F) is nearer to a bad one than to any labelled one, and whether far from all these."""
+    known = None if library is None else nearness.known(library, far=share)
+    if known is None:
+        return np.zeros(len(units), bool), np.zeros(len(units), bool)
+    near = units @ known.features.T
+    like_bad = nearness.to_bad(units, nearness.called_bad(material)[1], vectors) > near.max(axis=1)
+    return like_bad, nearness.highest(near, known.neighbour) < known.limit
+
+
+def _in_turn(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows in their order; of each cluster that is mostly `far` a few, between the others; no other far ones."""
+    whose = rows["cluster"].where(rows["cluster"] != "", rows["image"])
+    apart = rows["far"].groupby(whose).transform("mean") > 0.5
+    usual, few = rows[~apart], rows[apart & (rows["cluster"] != "")].groupby("cluster", sort=False).head(FEW)
+    begins = pd.Series(np.arange(len(usual)), index=usual.index).groupby(whose[usual.index]).transform("min")
+    between = SPACE * (few.groupby("cluster", sort=False).ngroup() + 1) - 0.5
+    return rows.loc[pd.concat([begins, between]).sort_values(kind="stable").index]
+
+
 def _novelty(units: np.ndarray, library: Library | None) -> np.ndarray:
     """How much nearer each image (N, F) is to others of these than to labelled ones."""
     own = units @ units.T
@@ -87,7 +124,7 @@ def _novelty(units: np.ndarray, library: Library | None) -> np.ndarray:
     novelty = _mean_of_highest(own, OWN)
     if library is None:
         return novelty
-    some = library.sample(HELD_AGAINST, least=3)
+    some = library.sample(nearness.HELD_AGAINST, least=3)
     return novelty - _mean_of_highest(units @ unit(library.embeddings[some]).T, LABELLED)
 
 

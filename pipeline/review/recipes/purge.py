@@ -5,11 +5,9 @@ import pandas as pd
 
 from pipeline.inference.vectors import Vectors, unit
 from pipeline.library import duplicates
+from pipeline.review.recipes import nearness
 from pipeline.review.recipes.material import Found, Library, Material, two_best
 
-NEIGHBOURS = 5  # the labelled image, by nearness, that tells how far from all a picture is
-HELD_AGAINST = 5_000  # labelled images, of each class as many
-BAD = 20  # images that people called bad, whose like is looked for
 NO_FEATURES = (
     "The features of pool or library are missing: beside unusable pictures the list has the lowest scores, among "
     "which are good pictures of unknown classes. `dvc repro` with `identify.embeddings` stores them."
@@ -35,8 +33,8 @@ def purge_low(
 
     In this order: pictures that curation would exclude for their quality; those nearer to an image that people called
     bad than to any labelled one; and those farther from the labelled images than all but `purge_far` of the validation
-    images are (cosine to the `NEIGHBOURS`-th nearest: Sun et al. 2022, "Out-of-distribution detection with deep nearest
-    neighbors"), the farthest first. Without features, in the place of the last two, scores of at most `purge_score`.
+    images are (`nearness.known`), the farthest first. Without features, in the place of the last two, scores of at most
+    `purge_score`.
 
     Not among them: what another recipe shows (`taken`) and its near-duplicates, and images that the model sees as a
     class which is short of images. The rows are a random sample of the list, the same for the same model: what people
@@ -48,7 +46,7 @@ def purge_low(
     board = material.board.set_index("label")
     wanted = list(board.index[board["groups"] < low_count_below * board["cutoff"]])
     others = ~material.labelled(wanted)
-    pool = material.candidates(others & material.labelled(classes) if classes else others)
+    pool = material.of_any_quality(others & material.labelled(classes) if classes else others)
     listed = int(purge_share * len(material.rows))
     vectors, library = material.vectors(), material.library()
     poor = _unusable(material, pool)
@@ -86,41 +84,30 @@ def _unlike(
     material: Material, pool: pd.DataFrame, vectors: Vectors, library: Library, *, share: float, compared: int
 ) -> pd.DataFrame:
     """Candidates that are like what people called bad, then those that are like nothing labelled; `why`."""
-    some = library.sample(HELD_AGAINST, least=3)
-    held = (library.rows["set"] == "val").to_numpy()[some]
-    known = unit(library.embeddings[some[~held]])
-    neighbour = min(NEIGHBOURS, len(known))
-    if not held.any() or not neighbour or pool.empty:
+    known = nearness.known(library, far=share)
+    if known is None or pool.empty:
         return pool.head(0).assign(why="")
-    limit = float(np.quantile(_highest(unit(library.embeddings[some[held]]) @ known.T, neighbour), share))
 
     everywhere = pool.index.to_numpy()
     own_class = unit(library.means.reindex(pool["label"].cat.categories).fillna(0).to_numpy())
     seems = vectors.roughly(own_class, pool["label"].cat.codes.to_numpy(), among=everywhere)
     places = everywhere[np.argpartition(seems, min(compared, len(seems)) - 1)[:compared]]
-    said = material.pool.rows.index.to_numpy()[material.pool.rows["sha256"].isin(material.bad).to_numpy()]
-    bad = said[:: len(said) // BAD + 1]
+    said, bad = nearness.called_bad(material)
     if len(bad):
         each = max(compared // len(bad), 1)
         near = vectors.nearest(vectors.exact[bad], number=each, among=everywhere, shortlist=each)[0]
         places = np.setdiff1d(np.union1d(places, near), said)
 
     features = unit(vectors.exact[places])
-    to_known = features @ known.T
-    to_bad = (features @ unit(vectors.exact[bad]).T).max(axis=1, initial=-1)
+    to_known, to_bad = features @ known.features.T, nearness.to_bad(features, bad, vectors)
     found = pool.loc[places].assign(
-        bad=to_bad, nearer=to_bad - to_known.max(axis=1), far=_highest(to_known, neighbour)
+        bad=to_bad, nearer=to_bad - to_known.max(axis=1), far=nearness.highest(to_known, known.neighbour)
     )[features.any(axis=1)]
     alike = material.named(found[found["nearer"] > 0]).sort_values(["nearer", "image"], ascending=[False, True])
-    apart = material.named(found[(found["nearer"] <= 0) & (found["far"] < limit)]).sort_values(["far", "image"])
+    apart = material.named(found[(found["nearer"] <= 0) & (found["far"] < known.limit)]).sort_values(["far", "image"])
     cosines = alike["bad"].map("{:.2f}".format).astype("str")
     alike["why"] = "nearer to a picture that people called bad (cosine " + cosines + ") than to any labelled one"
-    usual = f"{1 - share:.1%} of the validation images have {limit:.2f} or more"
+    usual = f"{1 - share:.1%} of the validation images have {known.limit:.2f} or more"
     cosines = apart["far"].map("{:.2f}".format).astype("str")
-    apart["why"] = "like nothing labelled: cosine " + cosines + f" to the nearest but {neighbour - 1}, {usual}"
+    apart["why"] = "like nothing labelled: cosine " + cosines + f" to the nearest but {known.neighbour - 1}, {usual}"
     return pd.concat([alike, apart])
-
-
-def _highest(cosines: np.ndarray, number: int) -> np.ndarray:
-    """Of each row (N, M), the `number`-th highest."""
-    return -np.partition(-cosines, number - 1, axis=1)[:, number - 1]
