@@ -108,9 +108,9 @@ def _worthless(
 
 
 def _in_turn(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows in their order; of each cluster that is mostly `far` a few, between the others; no other far ones."""
+    """Rows in their order; of each cluster that is `far` as a whole a few, between the others; no single far ones."""
     whose = rows["cluster"].where(rows["cluster"] != "", rows["image"])
-    apart = rows["far"].groupby(whose).transform("mean") > 0.5
+    apart = rows["far"].groupby(whose).transform("all")
     usual, few = rows[~apart], rows[apart & (rows["cluster"] != "")].groupby("cluster", sort=False).head(FEW)
     begins = pd.Series(np.arange(len(usual)), index=usual.index).groupby(whose[usual.index]).transform("min")
     between = SPACE * (few.groupby("cluster", sort=False).ngroup() + 1) - 0.5
