@@ -5,7 +5,8 @@ import logging
 import os
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,11 +93,28 @@ def load_savedmodel(path: Path) -> Predict:
 
 def write_onnx(model: "keras.Model", path: Path) -> None:
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    # To go back behind a simplification that fails, tf2onnx copies graph and weights at each, and keeps some.
-    os.environ["TF2ONNX_CATCH_ERRORS"] = str(model.count_params() < LARGE)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _frugal() if model.count_params() > LARGE else nullcontext():
         warnings.simplefilter("ignore", FutureWarning)  # Keras asks NumPy for a name that it no longer has
         model.export(path, format="onnx", input_signature=model.inputs, verbose=False)
+
+
+@contextmanager
+def _frugal() -> Iterator[None]:
+    """Has tf2onnx hold the weights a few times only; for VGG16 it would take more than 20 GB.
+
+    It copies the network before each simplification, to go back if that fails, and after each writes all weights anew
+    into messages that never give memory back.
+    """
+    from tf2onnx.graph import Graph
+
+    written = Graph.update_proto
+    os.environ["TF2ONNX_CATCH_ERRORS"] = "FALSE"
+    Graph.update_proto = lambda graph, *storage: written(graph, *storage) if storage else None  # given at the end only
+    try:
+        yield
+    finally:
+        Graph.update_proto = written
+        del os.environ["TF2ONNX_CATCH_ERRORS"]
 
 
 def describe_onnx(path: Path, texts: Mapping[str, str]) -> None:
