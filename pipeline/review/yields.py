@@ -41,7 +41,7 @@ def expected(
 
     Returns:
       `COLUMNS`, in the board's order; `queued` images stand in the queue as this class, `queued_expected` of them are
-      expected to be of it.
+      expected to be of it (NaN for a class that the model does not know).
     """
     from pipeline.evaluation import trust
 
@@ -53,7 +53,7 @@ def expected(
     best = pool.groupby(["label", "group"])["score"].max().groupby("label").agg(list)
     shown = pd.concat([answer.rows for answer in found.values()])
     shown = shown[~shown["image"].isin(material.suspects["image"])]
-    counted = shown.groupby("label")["likely"].agg(["count", "sum"]).reindex(board["label"]).fillna(0)
+    counted = shown.groupby("label")["likely"].agg(["size", "sum"]).reindex(board["label"]).fillna(0)
     rows = []
     for label, short_by in zip(board["label"], board["short_by"], strict=True):
         row = {"label": label, "short_by": short_by, "known": label in material.classes, "candidates": 0}
@@ -63,6 +63,7 @@ def expected(
         rows.append(row)
     table = pd.DataFrame(rows, columns=COLUMNS)
     table[["queued", "queued_expected"]] = counted.to_numpy()
+    table["queued_expected"] = table["queued_expected"].where(table["known"].astype(bool))
     table = table.astype({"queued": int, "expected": float}).round({"expected": 1, "queued_expected": 1})
     return table.assign(model=material.pool.model)
 
@@ -82,7 +83,7 @@ def read(queue: Path) -> pd.DataFrame:
     path = queue / FILE
     if not path.exists():
         return pd.DataFrame(columns=COLUMNS)
-    numbers = {name: [""] for name in ("expected", "low", "high")}
+    numbers = {name: [""] for name in ("expected", "low", "high", "queued_expected")}
     return pd.read_csv(path, dtype={"label": "str", "model": "str"}, keep_default_na=False, na_values=numbers)
 
 

@@ -13,9 +13,10 @@ BELIEVED = trust.fit(np.empty(0), np.empty(0))  # scores as they are, give or ta
 DOUBTED = trust.fit(np.full(400, 0.9), np.arange(400) < 120)  # scores of 90 % that were right three times in ten
 
 
-def expected(tmp_path, table, *, queued: str | list[str] = "", held: trust.Trust = BELIEVED, **more) -> pd.DataFrame:
+def expected(tmp_path, table, *, queued: str | list[str] = "", rows=None, held=BELIEVED, **more) -> pd.DataFrame:
     made = material(tmp_path, table, **more)
-    rows = table[table["image"].isin([f"pool/{name}.jpg" for name in queued])]
+    if rows is None:
+        rows = table[table["image"].isin([f"pool/{name}.jpg" for name in queued])]
     found = yields.likely({"low-count": Found(rows)}, held)
     told = yields.expected(made, found, held, near_duplicate_distance=4, low_count_below=1.5)
     return told.set_index("label")
@@ -45,9 +46,13 @@ def test_scores_that_promised_too_much_elsewhere_promise_less_here(tmp_path):
 
 
 def test_a_class_the_model_does_not_know_has_no_yield(tmp_path):
-    wolf = expected(tmp_path, predictions(a=("emu", 0.8)), standing=board(wolf=9, emu=10)).loc["wolf"]
+    table = predictions(a=("emu", 0.8))
+    near = table.assign(label="wolf", score=np.nan)  # as `low-count` shows what is near to images of the class
+    wolf = expected(tmp_path, table, standing=board(wolf=9, emu=10), rows=near).loc["wolf"]
     assert not wolf["known"]
+    assert wolf["queued"] == 1
     assert pd.isna(wolf["expected"])
+    assert pd.isna(wolf["queued_expected"])
 
 
 def test_a_class_with_images_enough_is_left_out(tmp_path):

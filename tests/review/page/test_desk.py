@@ -214,11 +214,12 @@ def test_the_first_page_tells_what_short_classes_may_gain(workspace, office):
     assert office.place.yields() == []
     write_text(
         "label,short_by,known,candidates,expected,low,high,queued,queued_expected,model\n"
-        "zebra,2,True,9,4.5,1.0,8.0,6,3.2,m\nemu,9,False,0,,,,0,0.0,m\n",
+        "zebra,2,True,9,4.5,1.0,8.0,6,3.2,m\nemu,9,False,0,,,,7,,m\n",
         workspace / "data/queue/yield.csv",
     )
     zebra, emu = office.place.yields()
-    assert (zebra["expected"], zebra["queued_expected"], emu["expected"]) == (4.5, 3.2, None)
+    assert (zebra["expected"], zebra["queued_expected"]) == (4.5, 3.2)
+    assert (emu["expected"], emu["queued_expected"], emu["queued"]) == (None, None, 7)
 
 
 def test_a_new_class_is_as_good_as_a_known_one(office):

@@ -32,7 +32,8 @@ function person(told) {
 
 function short(told) {
   const chance = told.expected === null ? (told.known ? "none" : "not known to the model") : `${count(Math.round(told.expected))} (${count(Math.round(told.low))} to ${count(Math.round(told.high))})`;
-  return el("tr", {}, el("th", { scope: "row" }, told.label), [count(told.short_by), chance, count(Math.round(told.queued_expected)), count(told.queued)].map((text) => el("td", { class: "n" }, text)));
+  const queued = told.queued_expected === null ? "–" : count(Math.round(told.queued_expected));
+  return el("tr", {}, el("th", { scope: "row" }, told.label), [count(told.short_by), chance, queued, count(told.queued)].map((text) => el("td", { class: "n" }, text)));
 }
 
 function table(title, heads, rows) {
