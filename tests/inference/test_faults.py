@@ -42,19 +42,25 @@ def test_a_folder_unmounted_in_the_middle_stops_the_run_and_no_picture_is_called
     folder, undisturbed, tmp_path, gone, how
 ):
     index = table(folder)
+    place, mounted = tmp_path / gone, tmp_path / "mounted"
+    place.rename(mounted)
+    place.symlink_to(mounted)
 
-    def unmount() -> None:
-        (tmp_path / gone).rename(tmp_path / "aside")
-        if how == "left empty":
-            (tmp_path / gone).mkdir()
+    def unmount() -> None:  # in one step, as a system does
+        if how == "taken away":
+            place.unlink()
+        else:
+            (tmp_path / "empty").mkdir()
+            (tmp_path / "link").symlink_to(tmp_path / "empty")
+            (tmp_path / "link").replace(place)
 
     with pytest.raises(ResumableError, match="a folder of root 'pool' is gone or empty") as refused:
         identify(index, folder, tmp_path / "out", Shade(after=1, then=unmount))
     assert refused.value.code == Exit.RESUMABLE
-    assert refused.value.where == str(tmp_path / gone)
+    assert refused.value.where == str(place)
     assert not any(store.skipped(pd.read_parquet(shard)).any() for shard in store.shards(tmp_path / "out"))
-    shutil.rmtree(tmp_path / gone, ignore_errors=True)
-    (tmp_path / "aside").rename(tmp_path / gone)
+    place.unlink(missing_ok=True)
+    place.symlink_to(mounted)
     identify(index, folder, tmp_path / "out", Shade())
     pd.testing.assert_frame_equal(store.read(tmp_path / "out", ROWS), undisturbed)
 

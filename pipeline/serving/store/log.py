@@ -111,14 +111,14 @@ class Log:
             raise opening.unreachable(error, self._url) from error
 
     def _move(self) -> None:
-        pause = PAUSE
+        pause = 0.0
         while not self._stop.wait(pause):
             try:
                 self._move_all()
                 pause, self.trouble = PAUSE, ""
             except (*THE_STORES, ResumableError, OSError) as error:
                 self._tell(error)
-                pause = min(2 * pause, LONGEST_PAUSE)
+                pause = min(max(2 * pause, PAUSE), LONGEST_PAUSE)
             with self._moved:
                 self._moved.notify_all()
 
