@@ -38,13 +38,13 @@ def main(library: Path, names: list[str]) -> None:
     titles = [format_.title for format_ in formats.FORMATS.values()]
     print(f"{'network':<20}{'step s':>8}{'MB':>8}  {'reloaded':<10}" + "".join(f"{title:>20}" for title in titles))
     apart = multiprocessing.get_context("spawn")
-    process = ProcessPoolExecutor(1, mp_context=apart, max_tasks_per_child=1)
-    with process, tempfile.TemporaryDirectory() as out:
+    with ProcessPoolExecutor(1, mp_context=apart, max_tasks_per_child=1) as process:
         for name in names or [name for name in config.presets() if name not in NEEDS_A_MODULE]:
-            folder = Path(out) / name
-            told = process.submit(trained, name, classes, chosen, folder).result()
-            cells = [process.submit(exported, format_, folder, chosen).result() for format_ in formats.FORMATS]
-            print(told + "".join(f"{cell:>20}" for cell in cells), flush=True)
+            with tempfile.TemporaryDirectory() as out:
+                folder = Path(out)
+                told = process.submit(trained, name, classes, chosen, folder).result()
+                cells = [process.submit(exported, format_, folder, chosen).result() for format_ in formats.FORMATS]
+                print(told + "".join(f"{cell:>20}" for cell in cells), flush=True)
 
 
 def trained(name: str, classes: list[str], chosen: list[Path], folder: Path) -> str:

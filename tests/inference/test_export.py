@@ -1,6 +1,7 @@
 """Exports say what Keras says of real pictures, or are not written."""
 
 import json
+import os
 import zipfile
 
 import numpy as np
@@ -80,6 +81,27 @@ def test_a_savedmodel_holds_every_weight_once(model, shots, tmp_path):
     held = tf.train.load_checkpoint(str(tmp_path / "out/saved_model/variables/variables")).get_variable_to_shape_map()
     weights = {name: shape for name, shape in held.items() if "VARIABLE_VALUE" in name}
     assert sum(map(np.prod, weights.values())) == bundle.load(model).model.count_params()
+
+
+def test_a_large_network_says_the_same_in_onnx_without_copies_of_its_graph(model, shots, tmp_path, monkeypatch):
+    from tf2onnx.graph import Graph
+
+    written, copied = Graph.update_proto, list[Graph]()
+
+    def noted(graph, memo):
+        copied.append(graph)
+        return graph
+
+    monkeypatch.setattr(Graph, "__deepcopy__", noted, raising=False)
+    export.export("onnx", model, tmp_path / "small", pictures=shots)
+    assert copied  # else this test would see nothing
+    copied.clear()
+    monkeypatch.setattr(formats, "LARGE", 0)
+    card = export.export("onnx", model, tmp_path / "large", pictures=shots)
+    assert not copied
+    assert card["check"]["agreement"] == 1
+    assert Graph.update_proto is written
+    assert "TF2ONNX_CATCH_ERRORS" not in os.environ
 
 
 def test_an_export_takes_any_number_of_pictures(exported, shots):
