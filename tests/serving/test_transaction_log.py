@@ -174,6 +174,27 @@ def test_two_servers_on_one_store_and_one_folder_keep_each_other_s_records(url, 
     assert left(spool) == []
 
 
+def test_what_a_killed_server_has_left_is_stored_by_one_that_goes_on(sqlite, spool, monkeypatch):
+    monkeypatch.setattr("pipeline.serving.store.spool.TAKE_OVER_EVERY", 0.0)
+    log = Log(sqlite, spool)
+    log.record(transaction("a"))
+    (spool / "000000000009.jsonl").write_text(json.dumps(["transactions", transaction("b").row]) + "\n")
+    assert log.wait_until_stored(SOON)
+    assert requests(sqlite) == ["a", "b"]
+    log.close()
+
+
+def test_who_waits_for_a_record_does_not_wait_for_the_pause_between_two_moves(sqlite, spool, monkeypatch):
+    monkeypatch.setattr("pipeline.serving.store.log.PAUSE", 3600.0)
+    log = Log(sqlite, spool)
+    for name in ("a", "b"):
+        log.record(transaction(name, client="bob"))
+        assert log.client_of(name, 0, patience=SOON) == "bob"
+    log.record(transaction("c"))
+    log.close(SOON)
+    assert requests(sqlite) == ["a", "b", "c"]
+
+
 def test_a_long_spool_goes_on_in_another_segment(sqlite, spool, monkeypatch):
     monkeypatch.setattr("pipeline.serving.store.spool.ROLL", 2000)
     own = Spool(spool)

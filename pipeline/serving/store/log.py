@@ -1,12 +1,12 @@
 """The transaction log: what is recorded is on this machine's disk before anybody is answered, and soon in the store.
 
-A thread moves records from the spool into the store. While the store is down, locked or full it tries again, less and
-less often; requests are answered all the while.
+A thread moves records from the spool into the store, many at once, which costs the requests least; at once where
+somebody waits for a record. While the store is down, locked or full it tries again, less and less often; requests are
+answered all the while.
 """
 
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from pipeline.serving.store import opening, records
 from pipeline.serving.store.spool import Record, Spool
 
 PIECE = 500  # records stored at once
-PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds between two looks at the spool; between tries, while the store is down
+PAUSE = 1.0  # seconds between two looks at the spool
+FIRST_TRY, LAST_TRY = 0.2, 10.0  # seconds until the next try, at first and at last, while the store is down
 ITS_OWN_FAULT = (sa.exc.DataError, sa.exc.IntegrityError, sa.exc.StatementError)  # of a record: no later try would help
 THE_STORES = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError)
 
@@ -35,7 +36,9 @@ class Log:
     def __init__(self, url: str, spool: Path, *, patience: float = opening.PATIENCE):
         self._engine, self._url = opening.connect(url, patience=patience), url
         self._spool = Spool(spool)
-        self._stop, self._moved, self._migrated = threading.Event(), threading.Condition(), False
+        self._wanted, self._moved = threading.Event(), threading.Condition()
+        self._begun, self._done = 0, 0  # moves; what was recorded before one began is in the store once it is done
+        self._stop, self._migrated = False, False
         self.trouble = ""
         self._mover = threading.Thread(target=self._move, name="transaction log", daemon=True)
         self._mover.start()
@@ -64,19 +67,17 @@ class Log:
         Raises:
           ResumableError: while the store cannot tell.
         """
-        until = time.monotonic() + patience
-        while True:
-            waiting, behind = self.bytes_waiting(), ResumableError("the transaction log is behind", mend="ask later")
+        for seconds in (0.0, patience):
+            whole = self.wait_until_stored(seconds)
             try:
                 with opening.reading(self._engine).connect() as connection:
                     found = records.client_of(connection, request_id, position)
-                if found is not None or not waiting:
+                if found is not None or whole:
                     return found
+                behind = ResumableError("the transaction log is behind", mend="ask later")
             except sa.exc.SQLAlchemyError as error:
                 behind = opening.unreachable(error, self._url)
-            if time.monotonic() > until:
-                raise behind
-            time.sleep(PAUSE)
+        raise behind
 
     def bytes_waiting(self) -> int:
         """Of records that the store does not have yet."""
@@ -85,7 +86,10 @@ class Log:
     def wait_until_stored(self, seconds: float) -> bool:
         """Whether all that was recorded before this call is in the store by then."""
         with self._moved:
-            return self._moved.wait_for(lambda: not self.bytes_waiting(), seconds)
+            move = self._begun + 1
+            if not self.trouble:  # a store that is down is not asked more often because somebody waits
+                self._wanted.set()
+            return self._moved.wait_for(lambda: self._done >= move or not self.bytes_waiting(), seconds)
 
     def prune(self, before: int) -> records.Deleted:
         """As `records.prune`.
@@ -98,7 +102,8 @@ class Log:
     def close(self, seconds: float = 5.0) -> None:
         """Gives the store so long to take what waits; the rest stays on disk for the next process."""
         self.wait_until_stored(seconds)
-        self._stop.set()
+        self._stop = True
+        self._wanted.set()
         self._mover.join()
         self._spool.close()
         self._engine.dispose()
@@ -111,14 +116,21 @@ class Log:
             raise opening.unreachable(error, self._url) from error
 
     def _move(self) -> None:
-        pause = 0.0
-        while not self._stop.wait(pause):
+        pause, following = 0.0, FIRST_TRY
+        while True:
+            self._wanted.wait(pause)
+            self._wanted.clear()  # before the looks at what it stands for: none is missed
+            if self._stop:
+                return
+            with self._moved:
+                self._begun += 1
             try:
                 self._move_all()
-                pause, self.trouble = PAUSE, ""
+                pause, following = PAUSE, FIRST_TRY
+                self.trouble, self._done = "", self._begun
             except (*THE_STORES, ResumableError, OSError) as error:
                 self._tell(error)
-                pause = min(max(2 * pause, PAUSE), LONGEST_PAUSE)
+                pause, following = following, min(2 * following, LAST_TRY)
             with self._moved:
                 self._moved.notify_all()
 
@@ -135,7 +147,7 @@ class Log:
             except ITS_OWN_FAULT:
                 self._one_by_one(piece.records)
             self._spool.done(piece)
-            if self._stop.is_set():
+            if self._stop:
                 return
 
     def _one_by_one(self, piece: list[Record]) -> None:

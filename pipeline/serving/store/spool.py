@@ -8,6 +8,7 @@ of their numbers. Records that no store will ever take are put aside in `refused
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 ROLL = 4_000_000  # bytes of a segment after which the next one is begun
+TAKE_OVER_EVERY = 5.0  # seconds between two looks at what others have left: a look costs as much as moving 50 records
 FOLDER_LOCK, REFUSED = "folder.lock", "refused.jsonl"
 
 
@@ -45,6 +47,7 @@ class Spool:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._append, self._locks = threading.Lock(), dict[Path, FileLock]()
+        self._folder_lock = FileLock(folder / FOLDER_LOCK)
         self._read: dict[Path, int] = {}  # bytes of each segment that the store has
         self._current = self._begin()
         self._file = os.open(self._current, os.O_WRONLY | os.O_APPEND)
@@ -75,7 +78,8 @@ class Spool:
 
         Whoever has stored a piece says so by `done`; the next iteration begins behind it.
         """
-        self._take_over()
+        if time.monotonic() - self._looked >= TAKE_OVER_EVERY:
+            self._take_over()
         for segment in sorted(self._locks.copy()):
             finished = segment != self._current  # asked before: what is appended meanwhile would be dropped unread
             while piece := self._next(segment, most):
@@ -111,7 +115,7 @@ class Spool:
 
     def _begin(self) -> Path:
         """Claims the next number."""
-        with FileLock(self._folder / FOLDER_LOCK):
+        with self._folder_lock:
             numbers = [int(path.stem) for path in self._folder.glob("*.jsonl") if path.stem.isdigit()]
             segment = self._folder / f"{max(numbers, default=0) + 1:012d}.jsonl"
             self._hold(segment)
@@ -134,13 +138,14 @@ class Spool:
         return True
 
     def _take_over(self) -> None:
-        with FileLock(self._folder / FOLDER_LOCK):
+        self._looked = time.monotonic()
+        with self._folder_lock:
             for segment in sorted(self._folder.glob("*.jsonl")):
                 if segment.stem.isdigit() and segment not in self._locks:
                     self._hold(segment)
 
     def _drop(self, segment: Path) -> None:
-        with FileLock(self._folder / FOLDER_LOCK):  # nobody takes over what is about to go
+        with self._folder_lock:  # nobody takes over what is about to go
             segment.unlink(missing_ok=True)
             self._read.pop(segment, None)
             lock = self._locks.pop(segment)
