@@ -1,6 +1,7 @@
 """The transaction log's tables: made once, brought up to date, and alike in every database."""
 
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -36,6 +37,18 @@ def test_servers_that_start_at_the_same_moment_make_the_tables_once(url):
     with ThreadPoolExecutor(4) as threads:
         engines = list(threads.map(lambda _: opening.open_store(url), range(4)))
     assert all(names(engine) == set(schema.metadata.tables) for engine in engines)
+
+
+def test_a_new_file_that_another_server_is_preparing_is_waited_for(tmp_path):
+    other = sqlite3.connect(tmp_path / "new.sqlite", isolation_level=None)
+    other.execute("begin immediate")
+    other.execute("create table of_the_other (x)")
+    with ThreadPoolExecutor(1) as threads:
+        opened = threads.submit(opening.open_store, f"sqlite:///{tmp_path}/new.sqlite")
+        time.sleep(0.2)
+        other.execute("commit")
+        assert names(opened.result()) > set(schema.metadata.tables)
+    other.close()
 
 
 def test_a_store_of_a_later_version_is_refused(url):

@@ -84,12 +84,12 @@ class Log:
         return self._spool.bytes_waiting()
 
     def wait_until_stored(self, seconds: float) -> bool:
-        """Whether all that was recorded before this call is in the store by then."""
+        """Whether the store has its tables by then, and all that was recorded before this call."""
         with self._moved:
             move = self._begun + 1
             if not self.trouble:  # a store that is down is not asked more often because somebody waits
                 self._wanted.set()
-            return self._moved.wait_for(lambda: self._done >= move or not self.bytes_waiting(), seconds)
+            return self._moved.wait_for(lambda: self._done >= move or self._has_all(), seconds)
 
     def prune(self, before: int) -> records.Deleted:
         """As `records.prune`.
@@ -101,7 +101,8 @@ class Log:
 
     def close(self, seconds: float = 5.0) -> None:
         """Gives the store so long to take what waits; the rest stays on disk for the next process."""
-        self.wait_until_stored(seconds)
+        if self.bytes_waiting():
+            self.wait_until_stored(seconds)
         self._stop = True
         self._wanted.set()
         self._mover.join()
@@ -114,6 +115,9 @@ class Log:
                 return change(connection)
         except sa.exc.SQLAlchemyError as error:
             raise opening.unreachable(error, self._url) from error
+
+    def _has_all(self) -> bool:
+        return self._migrated and not self.bytes_waiting()
 
     def _move(self) -> None:
         pause, following = 0.0, FIRST_TRY

@@ -1,5 +1,8 @@
 """Opens the transaction log, SQLite by default or PostgreSQL, and brings its tables up to date."""
 
+import sqlite3
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +67,7 @@ def connect(url: str, *, patience: float = PATIENCE) -> sa.Engine:
     if parsed.get_backend_name() == "sqlite":
         if parsed.database and parsed.database != ":memory:":
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "connect", partial(_prepare_sqlite, patience))
         sa.event.listen(engine, "begin", _begin_immediately)
     return engine
 
@@ -123,10 +126,22 @@ def _postgresql(patience: float) -> dict[str, Any]:
 _OPTIONS = {"sqlite": _sqlite, "postgresql": _postgresql}
 
 
-def _prepare_sqlite(connection: Any, record: Any) -> None:
+def _prepare_sqlite(patience: float, connection: sqlite3.Connection, record: Any) -> None:
     connection.isolation_level = None  # the driver would begin by itself, and too late: see `_begin_immediately`
-    connection.execute("pragma journal_mode=wal")  # readers do not wait for the writer
+    _use_wal(connection, time.monotonic() + patience)
     connection.execute("pragma synchronous=normal")  # of a power cut, the last moments may be lost, and nothing spoilt
+
+
+def _use_wal(connection: sqlite3.Connection, until: float) -> None:
+    """Readers do not wait for the writer then."""
+    while True:
+        try:
+            connection.execute("pragma journal_mode=wal")
+            return
+        except sqlite3.OperationalError:  # of two that change a new file, SQLite refuses one at once, patient or not
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)
 
 
 def _begin_immediately(connection: sa.Connection) -> None:
