@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
@@ -49,6 +50,17 @@ def test_a_new_file_that_another_server_is_preparing_is_waited_for(tmp_path):
         other.execute("commit")
         assert names(opened.result()) > set(schema.metadata.tables)
     other.close()
+
+
+@pytest.mark.timeout(20)  # as long as the patience is, it would wait
+def test_a_file_that_can_only_be_read_is_not_waited_for(tmp_path):
+    sqlite3.connect(tmp_path / "old.sqlite").execute("create table of_another (x)").connection.close()
+    found = sa.create_engine(
+        "sqlite://", creator=lambda: sqlite3.connect(f"file:{tmp_path}/old.sqlite?mode=ro", uri=True)
+    )
+    sa.event.listen(found, "connect", partial(opening._prepare_sqlite, 3600.0))
+    with pytest.raises(sa.exc.OperationalError, match="readonly"):
+        found.connect()
 
 
 def test_a_store_of_a_later_version_is_refused(url):

@@ -133,13 +133,13 @@ def _prepare_sqlite(patience: float, connection: sqlite3.Connection, record: Any
 
 
 def _use_wal(connection: sqlite3.Connection, until: float) -> None:
-    """Readers do not wait for the writer then."""
+    """Readers do not wait for the writer then. Of two that change a new file, SQLite refuses one, however patient."""
     while True:
         try:
             connection.execute("pragma journal_mode=wal")
             return
-        except sqlite3.OperationalError:  # of two that change a new file, SQLite refuses one at once, patient or not
-            if time.monotonic() > until:
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                 raise
             time.sleep(0.01)
 
