@@ -77,7 +77,8 @@ class Desk:
             rows = self.queue.find(pa.array(self._journal.images(), images.type))
             decided[rows] = True
             self._decided = decided
-            self._row_of = dict(zip(images.filter(pa.array(decided)).to_pylist(), rows.tolist(), strict=True))
+            # what is taken back in this moment is not among them, and its row is asked for next
+            self._row_of.update(zip(images.filter(pa.array(decided)).to_pylist(), rows.tolist(), strict=True))
             left = np.bincount(self.queue.leader[~decided], minlength=len(self.queue)) if len(self.queue) else decided
             self._done: np.ndarray = left == 0  # of the first row of each card
 

@@ -53,26 +53,32 @@ class Journal:
     def read(self) -> None:
         """Reads all tables anew: other programs, and other servers, may have written since."""
         with self._lock:
-            self._said: dict[str, Said] = defaultdict(Said)
-            self.strokes: dict[str, list[Stroke]] = defaultdict(list)
+            stamps = self._stamps()  # first: what is written while the tables are read is looked for again
             log = decisions.read_log(self._folder, self._roots)
-            self.named = set(log.loc[log["decision"] == LABEL, "label"])
+            named = set(log.loc[log["decision"] == LABEL, "label"])
             log = log[(log["model"] == self._model) & (log["decision"] != UNDO) & ~log["id"].isin(log["undoes"])]
+            said: dict[str, Said] = defaultdict(Said)
+            strokes: dict[str, list[Stroke]] = defaultdict(list)
             for (at, _, by), rows in log.groupby(["at", "session", "by"], sort=True):
-                said = tuple({str(name): text for name, text in row.items()} for row in rows.to_dict("records"))
-                self._take(Stroke(str(by), str(at), said[0]["recipe"], said[0]["blind"] == YES, said))
-            self._stamp = self._stamps()
+                whole = tuple({str(name): text for name, text in row.items()} for row in rows.to_dict("records"))
+                _take(Stroke(str(by), str(at), whole[0]["recipe"], whole[0]["blind"] == YES, whole), said, strokes)
+            self._said, self.strokes, self.named, self._stamp = said, strokes, named, stamps
 
     def changed(self) -> bool:
-        """Whether another program has written a review table."""
-        return self._stamps() != self._stamp
+        """Whether another program has written a review table; what is being written here is waited for."""
+        with self._lock:
+            return self._stamps() != self._stamp
 
     def images(self) -> list[str]:
         """Those that somebody has decided."""
-        return [image for image, said in self._said.items() if said.holds]
+        with self._lock:
+            return [image for image, said in self._said.items() if said.holds]
 
     def of(self, image: str) -> Said:
-        return self._said.get(image, Said())
+        """What was said of it up to now."""
+        with self._lock:
+            said = self._said.get(image, Said())
+            return Said(dict(said.holds), dict(said.blind))
 
     def record(self, by: str, recipe: str, rows: list[dict[str, str]], *, seconds: float, blind: bool) -> Stroke:
         """Writes a stroke: all of its rows are on disk when this returns, or none is.
@@ -89,7 +95,7 @@ class Journal:
             whole = self._whole(by, recipe, rows, seconds, blind)
             self._write(by, whole)
             stroke = Stroke(by, whole[0]["at"], recipe, blind, tuple(whole))
-            self._take(stroke)
+            _take(stroke, self._said, self.strokes)
             return stroke
 
     def undo(self, by: str) -> Stroke | None:
@@ -123,15 +129,18 @@ class Journal:
         for row, id_ in zip(rows, ids, strict=True):
             row["id"] = id_
         self.named |= {row["label"] for row in rows if row["decision"] == LABEL}
-        self._stamp = self._stamps()
-
-    def _take(self, stroke: Stroke) -> None:
-        if all(row["tool"] == TOOL for row in stroke.rows):  # a filled sheet is not taken back by a key
-            self.strokes[stroke.by].append(stroke)
-        for row in stroke.rows:
-            said = self._said[row["image"]]
-            (said.blind if stroke.blind else said.holds)[stroke.by] = row
+        own = f"{session}.csv"  # of the other tables, nothing has been read
+        self._stamp = {**self._stamp, own: self._stamps()[own]}
 
     def _stamps(self) -> dict[str, tuple[int, int]]:
         stats = ((path.name, path.stat()) for path in self._folder.glob("*.csv"))
         return {name: (status.st_size, status.st_mtime_ns) for name, status in stats}
+
+
+def _take(stroke: Stroke, said: dict[str, Said], strokes: dict[str, list[Stroke]]) -> None:
+    """Adds a stroke to what is known of the images and of its reviewer."""
+    if all(row["tool"] == TOOL for row in stroke.rows):  # a filled sheet is not taken back by a key
+        strokes[stroke.by].append(stroke)
+    for row in stroke.rows:
+        one = said[row["image"]]
+        (one.blind if stroke.blind else one.holds)[stroke.by] = row

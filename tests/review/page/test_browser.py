@@ -235,6 +235,24 @@ def test_a_queue_of_200_000_rows_is_filtered_ordered_and_decided(workspace, serv
     assert said(workspace) == {"pool/shot_000.png": "zebra"}
 
 
+def test_a_filter_that_is_set_while_more_cards_are_on_their_way_shows_what_fits(workspace, serve, visit):
+    page = visit(serve(workspace).address + "queue/low-count")
+    on_their_way: list = []
+    shown(page, 0)
+    page.route("**/deal", lambda route: route.continue_() if on_their_way else on_their_way.append(route))
+    for row in range(3):  # with the third, more are fetched
+        shown(page, row)
+        page.keyboard.press("Enter")
+    shown(page, 3)
+    page.get_by_role("button", name="Filter").click()
+    page.get_by_label("Search").fill("shot_009")
+    shown(page, 9)
+    with page.expect_response("**/deal"):
+        on_their_way[0].continue_()
+    shown(page, 9)
+    page.get_by_text("1 to go", exact=True).wait_for()
+
+
 def test_the_queue_of_a_throw_away_run_is_reviewed_with_what_lies_beside_it(workspace, visit, serve):
     run = workspace / "elsewhere"
     write_table(pd.read_parquet(workspace / "data/queue/low-count.parquet"), run / "queue/near-cutoff.parquet")

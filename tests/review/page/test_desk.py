@@ -4,6 +4,7 @@ import itertools
 import os
 import resource
 import signal
+import threading
 from datetime import UTC, datetime, timedelta
 
 import made_up_workspace
@@ -105,6 +106,65 @@ def test_undo_goes_back_to_the_first_decision_and_no_further(office):
     assert [[card["row"] for card in told["cards"]] for told in backs] == [[2], [1], [0], []]
     assert (backs[3]["undone"], office.said()) == (0, {})
     assert office.deal() == [0, 1, 2]
+
+
+def test_a_card_comes_back_though_all_tables_are_read_anew_while_it_is_taken_back(office):
+    for row in (0, 1):
+        office.say(row)
+    place, journal = office.place.desk(NAME), office.place.journal()
+    stroke = journal.undo("ann")
+    journal.read()
+    place.refresh()
+    assert place.taken_back(stroke) == [1]
+
+
+def test_what_is_being_written_here_is_not_taken_for_another_programs(office, monkeypatch):
+    journal, append_all = office.place.journal(), decisions.append_all
+    written, looked, answers = threading.Event(), threading.Event(), []
+
+    def slow(*arguments):
+        ids = append_all(*arguments)
+        written.set()
+        looked.wait(0.2)  # for whoever looks now without waiting
+        return ids
+
+    def look():
+        written.wait()
+        answers.append(journal.changed())
+        looked.set()
+
+    monkeypatch.setattr(decisions, "append_all", slow)
+    looking = threading.Thread(target=look)
+    looking.start()
+    office.say(0)
+    looking.join()
+    assert answers == [False]
+
+
+@pytest.mark.parametrize("step", ["read_log", "append_all"])
+def test_what_another_program_writes_in_the_same_moment_is_seen_afterwards(office, monkeypatch, step):
+    journal, own = office.place.journal(), getattr(decisions, step)
+    other = {"image": "pool/shot_005.png", "decision": "bad", "by": "bob", "at": "2026-03-02", "model": ""}
+
+    def beside(*arguments):
+        done = own(*arguments)
+        monkeypatch.setattr(decisions, step, own)
+        decisions.append(other | {"model": made_up_workspace.MODEL}, paths.REVIEWS, "other", ROOTS)
+        return done
+
+    monkeypatch.setattr(decisions, step, beside)
+    journal.read()
+    office.say(0)
+    assert "pool/shot_005.png" in office.place.journal().images()
+
+
+def test_tables_that_cannot_be_read_leave_what_is_known_as_it_was(office):
+    office.say(0)
+    journal = office.place.journal()
+    write_text("image,decision\n", paths.REVIEWS / "broken.csv")
+    with pytest.raises(DataError):
+        journal.read()
+    assert journal.images() == ["pool/shot_000.png"]
 
 
 def test_nobody_takes_back_what_another_has_decided(office):

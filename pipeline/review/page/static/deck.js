@@ -27,10 +27,12 @@ export class Deck {
   get card() { return this.cards[0]; }
 
   async start(filter) {
-    this.filter = filter;
+    this.filter = { ...filter };
     this.cards = [];
     this.exhausted = false;
+    this.fetching = null; // what is on its way was asked for before
     await this.more();
+    while (this.fetching) await this.fetching; // another start has come since
     this.shown();
   }
 
@@ -44,7 +46,10 @@ export class Deck {
   }
 
   more() {
-    if (!this.fetching) this.fetching = this.fetch().finally(() => { this.fetching = null; });
+    if (!this.fetching) {
+      const asked = this.fetch().finally(() => { if (this.fetching === asked) this.fetching = null; });
+      this.fetching = asked;
+    }
     return this.fetching;
   }
 
