@@ -86,8 +86,8 @@ def measure(case: str, library: Path, work: Path, *, rounds: int) -> None:
     with other_process(case, library) as other:
         ways: dict[str, Callable[[], Seconds]] = {
             "step": lambda: bare_steps(model, batches),
-            "wallaby": lambda: second_epoch(model, Endless(batches), steps_per_epoch=len(batches)),
-            "wallaby, bf16": lambda: second_epoch(mixed, Endless(batches), steps_per_epoch=len(batches)),
+            "wallaby": lambda: second_epoch(model, hardware.feed(Endless(batches)), steps_per_epoch=len(batches)),
+            "wallaby, bf16": lambda: second_epoch(mixed, hardware.feed(Endless(batches)), steps_per_epoch=len(batches)),
             "usual": lambda: second_epoch(model, rival),
             "usual, alone": lambda: ask(other),
             "input": lambda: input_alone(batches),

@@ -11,6 +11,7 @@ from pipeline.inference.export import calibrated
 from pipeline.inference.reading import predict_all, read_batches
 from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import pictures
+from pipeline.training import hardware
 from pipeline.training.batches import Batches, decode_all
 from pipeline.training.doctor import FAIL, Finding, verdict
 
@@ -69,7 +70,7 @@ def answers(source: Bundle, paths: list[Path], pixels: np.ndarray) -> dict[str, 
     batches = Batches(pixels, np.zeros(len(pixels), int), num_classes=1, batch_size=BATCH)
     runtime = KerasRuntime(source, BATCH)
     return {
-        "train": calibration.scale(source.model.predict(batches, verbose=0), source.card.temperature),
+        "train": calibration.scale(source.model.predict(hardware.feed(batches), verbose=0), source.card.temperature),
         "identify": np.concatenate([probs for probs, _ in predict_all(runtime, paths, BATCH)]),
         "export": calibrated(source).predict(pixels, batch_size=BATCH, verbose=0)["probs"],
     }

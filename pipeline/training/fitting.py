@@ -141,9 +141,9 @@ def fit(
         endless, endless_val = Endless(train, resume.next_epoch), Endless(val)
         with _faults_named(endless, endless_val):
             trained.fit(
-                endless,
+                hardware.feed(endless),
                 steps_per_epoch=len(train),
-                validation_data=endless_val,
+                validation_data=hardware.feed(endless_val),
                 validation_steps=len(val),
                 initial_epoch=resume.next_epoch,
                 epochs=until,

@@ -5,6 +5,8 @@ import os
 import time
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
+from itertools import count
+from typing import Any
 
 import keras
 import numpy as np
@@ -63,6 +65,25 @@ def scope(model: keras.Model) -> AbstractContextManager:
     """Where the optimiser of a model must be made that lies on several devices."""
     strategy = getattr(model, "distribute_strategy", None)
     return nullcontext() if strategy is None else strategy.scope()
+
+
+def feed(batches: keras.utils.PyDataset) -> Any:
+    """What `fit` and `predict` are given, so that they read `batches` one step ahead.
+
+    Of TensorFlow, a `tf.data.Dataset` that does not tune itself. It has nothing to tune here, and Keras' own has a
+    thread for it that now and then misses the word to end: on a busy machine, every third training stood still at its
+    end, for as long as it had taken, a minute at most.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return batches
+    import tensorflow as tf
+
+    turns = count if batches.num_batches is None else lambda: range(batches.num_batches)
+    signature = tuple(tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in batches[0])
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    read = tf.data.Dataset.from_generator(lambda: map(batches.__getitem__, turns()), output_signature=signature)
+    return read.prefetch(1).with_options(options)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

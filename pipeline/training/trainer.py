@@ -138,4 +138,4 @@ def train(
     first = read_json(fits)["batch_size"] if fits.exists() else machine.batch_size
     fitted, batch_size = halve_until_it_fits(attempt, first)
     val = batches("val", batch_size)
-    return Trained(fitted, model.predict(val, verbose=0), targets["val"], val[0][0].astype("float32"))
+    return Trained(fitted, model.predict(hardware.feed(val), verbose=0), targets["val"], val[0][0].astype("float32"))

@@ -7,7 +7,8 @@ import pytest
 
 from pipeline.models.head import HEAD
 from pipeline.training import hardware
-from tests.networks import coloured, equal, tiny, train, weights
+from pipeline.training.fitting import Endless
+from tests.networks import batches, coloured, equal, tiny, train, weights
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -26,6 +27,26 @@ def test_a_twin_keeps_what_is_frozen():
     model = tiny()
     model.layers[2].trainable = False
     assert [layer.trainable for layer in hardware.twin(model).layers] == [layer.trainable for layer in model.layers]
+
+
+def test_a_network_is_fed_each_batch_once_and_in_order():
+    data = batches(26, augment=True)
+    fed = [tuple(np.asarray(array) for array in batch) for batch in hardware.feed(data)]
+    assert len(fed) == len(data)
+    assert all(equal(some, data[number]) for number, some in enumerate(fed))
+
+
+def test_an_endless_input_goes_on_where_training_is_continued():
+    data = batches(24, augment=True)
+    fed = iter(hardware.feed(Endless(data, first_epoch=3)))
+    for turn in range(2 * len(data)):
+        epoch, number = divmod(turn, len(data))
+        expected = batches(24, augment=True).of_epoch(3 + epoch)[number]
+        assert equal([np.asarray(array) for array in next(fed)], expected)
+
+
+def test_the_input_has_no_thread_that_tunes_it_and_that_the_end_would_wait_for():
+    assert hardware.feed(batches()).options().autotune.enabled is False
 
 
 def test_in_mixed_precision_the_head_and_all_weights_stay_whole():
