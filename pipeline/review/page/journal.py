@@ -129,12 +129,16 @@ class Journal:
         for row, id_ in zip(rows, ids, strict=True):
             row["id"] = id_
         self.named |= {row["label"] for row in rows if row["decision"] == LABEL}
-        own = f"{session}.csv"  # of the other tables, nothing has been read
-        self._stamp = {**self._stamp, own: self._stamps()[own]}
+        own = self._folder / f"{session}.csv"
+        self._stamp[own.name] = _stamp(own)  # of the other tables, nothing has been read
 
     def _stamps(self) -> dict[str, tuple[int, int]]:
-        stats = ((path.name, path.stat()) for path in self._folder.glob("*.csv"))
-        return {name: (status.st_size, status.st_mtime_ns) for name, status in stats}
+        return {path.name: _stamp(path) for path in self._folder.glob("*.csv")}
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _take(stroke: Stroke, said: dict[str, Said], strokes: dict[str, list[Stroke]]) -> None:

@@ -27,10 +27,10 @@ export class Deck {
   get card() { return this.cards[0]; }
 
   async start(filter) {
-    this.filter = { ...filter };
+    this.filter = { ...filter }; // another object each time: by it, `fetch` knows an answer that comes too late
+    this.fetching = null;
     this.cards = [];
     this.exhausted = false;
-    this.fetching = null; // what is on its way was asked for before
     await this.more();
     while (this.fetching) await this.fetching; // another start has come since
     this.shown();
