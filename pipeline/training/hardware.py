@@ -78,12 +78,15 @@ def feed(batches: keras.utils.PyDataset) -> Any:
         return batches
     import tensorflow as tf
 
-    turns = count if batches.num_batches is None else lambda: range(batches.num_batches)
+    number = batches.num_batches
+    size = tf.data.INFINITE_CARDINALITY if number is None else number  # else Keras warns at the end that none is left
     signature = tuple(tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in batches[0])
     options = tf.data.Options()
     options.autotune.enabled = False
-    read = tf.data.Dataset.from_generator(lambda: map(batches.__getitem__, turns()), output_signature=signature)
-    return read.prefetch(1).with_options(options)
+    read = tf.data.Dataset.from_generator(
+        lambda: map(batches.__getitem__, count() if number is None else range(number)), output_signature=signature
+    )
+    return read.apply(tf.data.experimental.assert_cardinality(size)).prefetch(1).with_options(options)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

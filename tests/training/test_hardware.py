@@ -36,6 +36,11 @@ def test_a_network_is_fed_each_batch_once_and_in_order():
     assert all(equal(some, data[number]) for number, some in enumerate(fed))
 
 
+def test_keras_does_not_warn_of_an_input_that_has_an_end(recwarn):
+    assert tiny().predict(hardware.feed(batches(26)), verbose=0).shape == (26, 3)
+    assert not [one for one in recwarn if "ran out of data" in str(one.message)]
+
+
 def test_an_endless_input_goes_on_where_training_is_continued():
     data = batches(24, augment=True)
     fed = iter(hardware.feed(Endless(data, first_epoch=3)))
