@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import DataError, ResumableError, from_os_error
+from pipeline.progress import track
 
 SCHEMA_VERSION = "1"
 VERSION_KEY = b"wallaby_schema"
@@ -95,6 +97,27 @@ def alone(lock: Path, what: str) -> Iterator[None]:
         taken.release()
 
 
+@contextmanager
+def in_turn(lock: Path, what: str, *, seconds: float = 60) -> Iterator[None]:
+    """Holds `lock` once other processes have given it back: for short changes of a table that several commands write.
+
+    Args:
+      what: the table, for the message.
+      seconds: how long to wait.
+
+    Raises:
+      ResumableError: if another process still holds it after that.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(lock, timeout=seconds):
+            yield
+    except filelock.Timeout:
+        raise ResumableError(
+            f"another command is writing {what}", where=lock, mend="wait for it, or stop it, and try again"
+        ) from None
+
+
 def write_text(text: str, path: Path) -> None:
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -165,6 +188,19 @@ def read_arrow(path: Path, columns: list[str] | None = None) -> pa.Table:
 def _leaf(field: pa.Field) -> str:
     """What Parquet calls the values of a column."""
     return f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
+
+
+def digests(paths: list[Path]) -> list[str]:
+    """SHA-256 of each file's bytes, read by as many threads as there are processors; "" for one that cannot be read."""
+
+    def of(path: Path) -> str:
+        try:
+            return digest(path)
+        except OSError:
+            return ""
+
+    with ThreadPoolExecutor(os.cpu_count()) as workers:
+        return list(track("hash", workers.map(of, paths), len(paths)))
 
 
 def digest(path: Path) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline import config, paths, sections
 from pipeline.errors import UsageError
-from pipeline.files import write_csv
+from pipeline.files import digests, write_csv
 from pipeline.library import index, labels
 
 BENCHMARK = "field"
@@ -40,6 +40,7 @@ def write(folder: Path, *, size: float) -> int:
         if roots.folders.get(name) != (folder / name).absolute():
             raise UsageError(f"root '{name}' is not the demo's", where=config.PARAMS, mend=f"set it to {folder / name}")
     rows, benchmark = library.write(folder, silhouettes.load(), size=size)
+    rows["sha256"] = digests([labels.locate(image, roots.folders) for image in rows["image"]])
     labels.write(labels.check(rows, list(roots.folders), "the demo"), paths.LABELS)
     write_csv(benchmark, paths.BENCHMARKS / f"{BENCHMARK}.csv")
     return len(rows)

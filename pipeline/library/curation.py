@@ -73,7 +73,7 @@ def curate(
         unless their content is equal.
     """
     rows = library.sort_values("image", ignore_index=True)
-    rows = rows.merge(labels.drop(columns=["by", "at", "model", "note"]), on="image", how="left")
+    rows = rows.merge(labels.drop(columns=["by", "at", "model", "note", "sha256"]), on="image", how="left")
     rows = rows.rename(columns={"group": "together"})
     rows = rows.fillna({"label": "", "subclass": "", "origin": "real", "together": "", "status": "unlabelled"})
     rows["reason"], rows["detail"] = "", ""

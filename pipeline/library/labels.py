@@ -11,7 +11,7 @@ from pipeline.errors import DataError
 from pipeline.files import write_csv
 from pipeline.library.tables import read_csv, tidy, where
 
-COLUMNS = ["image", "label", "subclass", "origin", "group", "status", "by", "at", "model", "note"]
+COLUMNS = ["image", "label", "subclass", "origin", "group", "status", "by", "at", "model", "note", "sha256"]
 REQUIRED = ["image", "label"]
 ORIGINS = ["real", "staged", "synthetic"]
 STATUSES = ["ok", "unknown", "bad"]
@@ -150,6 +150,22 @@ def merge(table: pd.DataFrame, incoming: pd.DataFrame) -> Merged:
     differs = both["label"] != both["label_old"]
     merged = pd.concat([table, incoming[~known]], ignore_index=True).sort_values("image", ignore_index=True)
     return Merged(merged[COLUMNS], int((~known).sum()), int(known.sum()), both.loc[differs, "image"].tolist())
+
+
+def with_contents(table: pd.DataFrame, indexed: pd.DataFrame) -> pd.DataFrame:
+    """Fills the empty cells of `sha256` with the content that each image has in the index.
+
+    A row that names its content keeps it, whatever the file holds today.
+
+    Args:
+      indexed: columns `image` and `sha256`.
+    """
+    nameless = table["sha256"] == ""
+    if not nameless.any():
+        return table
+    contents = indexed.drop_duplicates("image").set_index("image")["sha256"]
+    known = table.loc[nameless, "image"].map(contents).fillna("").astype("str")
+    return table.assign(sha256=table["sha256"].mask(nameless, known))
 
 
 def write(table: pd.DataFrame, path: Path) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline import config, paths, sections
 from pipeline.errors import DataError, UsageError
-from pipeline.files import write_csv
+from pipeline.files import digests, in_turn, write_csv
 from pipeline.library import exchange, importing, labels
 from pipeline.library.tables import tidy
 
@@ -73,7 +73,7 @@ def import_pictures(
         change, write = (
             _add_benchmark(rows, benchmark, names, source, replace=replace)
             if kind == "benchmark"
-            else _add_labels(rows, names, source)
+            else _add_labels(rows, names, source, roots.folders | ({name: base} if new else {}))
         )
         result |= change
     if not dry_run:
@@ -83,14 +83,23 @@ def import_pictures(
     return result
 
 
-def _add_labels(rows: pd.DataFrame, root_names: list[str], source: Path):
+def _add_labels(rows: pd.DataFrame, root_names: list[str], source: Path, folders: dict[str, Path]):
     table = labels.read(paths.LABELS, root_names)
-    merged = labels.merge(table, labels.check(rows, root_names, source))
+    incoming = labels.check(rows, root_names, source)
+    new = ~incoming["image"].isin(table["image"])
+    files = [labels.locate(image, folders) for image in incoming.loc[new, "image"]]
+    incoming.loc[new, "sha256"] = pd.Series(digests(files), index=incoming.index[new], dtype="str")
+    merged = labels.merge(table, incoming)
     added = rows[~rows["image"].isin(table["image"]) & (rows["status"] == "ok")]
     used = table.loc[table["status"] == "ok", "label"]
     labels.check_spelling(added.assign(label=tidy(added["label"])), source, known=used)
     result = {"added": merged.added, "known": merged.known, "differing": merged.differing}
-    return result, lambda: labels.write(merged.table, paths.LABELS)
+
+    def write() -> None:
+        with in_turn(config.own("labels.lock"), str(paths.LABELS)):  # hashing takes long: it may have changed since
+            labels.write(labels.merge(labels.read(paths.LABELS, root_names), incoming).table, paths.LABELS)
+
+    return result, write
 
 
 def _add_benchmark(rows: pd.DataFrame, name: str, root_names: list[str], source: Path, *, replace: bool):

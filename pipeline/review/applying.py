@@ -197,5 +197,6 @@ def _as_rows(said: pd.DataFrame) -> pd.DataFrame:
             "by": said["by"],
             "at": said["at"],
             "model": said["model"].where(accepted, ""),
+            "sha256": said["sha256"],
         }
     )

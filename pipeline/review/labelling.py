@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline import bundle, config, paths, sections
 from pipeline.config import nearest
 from pipeline.errors import DataError, UsageError
-from pipeline.files import read_table, write_csv
+from pipeline.files import in_turn, read_table, write_csv
 from pipeline.library import benchmarks, classes, labels
 from pipeline.review import applying, contents, copying, decisions, effect
 from pipeline.review.applying import Applied
@@ -65,6 +65,11 @@ def apply(said: list[dict[str, str]], *, correct: bool, dry_run: bool, copy_to: 
       correct: whether test and benchmark images are corrected, too.
       copy_to: a folder for copies of the pictures that decisions gave a label; none: nothing is copied.
     """
+    with in_turn(config.own("labels.lock"), str(paths.LABELS)):
+        return _apply(said, correct=correct, dry_run=dry_run, copy_to=copy_to)
+
+
+def _apply(said: list[dict[str, str]], *, correct: bool, dry_run: bool, copy_to: Path | None) -> Report:
     folders = config.load(sections.Roots).folders
     names = list(folders)
     table, log = labels.read(paths.LABELS, names), decisions.read_log(paths.REVIEWS, names)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import config, errors, sections
+from pipeline import config, errors, files, sections
 from pipeline.files import write_table
 from pipeline.library import benchmarks, index, labels, quarantine
 
@@ -21,6 +21,12 @@ def main(label_table: str, benchmark_folder: str, quarantine_table: str, out: st
     scanned = index.scan(roots.folders, config.cache(index.CACHE), max_megapixels=params.max_megapixels)
     # A benchmark's picture is nothing to label, so that it can never be learnt from.
     library, pool = index.divide(scanned, pd.concat(listed), [*roots.library, *roots.benchmark])
+    with files.in_turn(config.own("labels.lock"), label_table):
+        table = labels.read(Path(label_table), names)
+        filled = labels.with_contents(table, scanned)
+        if noted := int((filled["sha256"] != table["sha256"]).sum()):
+            labels.write(filled, Path(label_table))
+            print(f"index: noted in {label_table} which content each of {noted} labels was given to")
     pool, away = quarantine.set_apart(pool, quarantine.read(Path(quarantine_table)))
 
     write_table(library, Path(out) / "library.parquet")

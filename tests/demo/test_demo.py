@@ -52,7 +52,7 @@ def index(planted) -> pd.DataFrame:
         except pictures.PictureError as reason:
             facts["failure"] = str(reason)
         found.append({"image": image, "sha256": digest(path)} | facts)
-    return rows.merge(pd.DataFrame(found), on="image", suffixes=("", "_found"))
+    return rows.drop(columns="sha256").merge(pd.DataFrame(found), on="image", suffixes=("", "_found"))
 
 
 def test_every_row_has_its_file_and_every_file_its_row(planted):

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from builders import label_table
+from builders import label_table, library_table, sha
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -170,6 +170,18 @@ def test_rows_are_written_sorted_by_image(tmp_path):
     lines = (tmp_path / "labels.csv").read_text().splitlines()
     assert lines[0] == ",".join(labels.COLUMNS)
     assert [line[:11] for line in lines[1:]] == ["library/a.j", "library/b.j", "library/c.j"]
+
+
+def test_a_label_without_a_content_is_given_that_of_the_index_and_one_with_a_content_keeps_it():
+    table = label_table(
+        {"image": "library/a.jpg", "label": "lion"},
+        {"image": "library/b.jpg", "label": "lion", "sha256": sha("then")},
+        {"image": "library/gone.jpg", "label": "lion"},
+    )
+    indexed = library_table({"image": "library/a.jpg"}, {"image": "library/b.jpg"})
+    filled = labels.with_contents(table, indexed)
+    assert filled["sha256"].tolist() == [sha("library/a.jpg"), sha("then"), ""]
+    assert labels.with_contents(filled, indexed.assign(sha256=sha("now"))).loc[0, "sha256"] == sha("library/a.jpg")
 
 
 def some(**labelled: str) -> pd.DataFrame:

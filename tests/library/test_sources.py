@@ -1,5 +1,6 @@
 """What `wallaby import` writes, in a workspace of its own."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -55,6 +56,15 @@ def export(folder: Path, **labels: str) -> Path:
 
 def everything(folder: Path) -> dict[str, bytes]:
     return {str(file): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_an_imported_label_names_the_content_that_it_was_given_to(workspace):
+    (workspace / "mine/lion/1.jpg").write_bytes(b"one")
+    (workspace / "mine/Cat").rename(workspace / "mine/cat")
+    bring(workspace / "mine")
+    table = labels.read(paths.LABELS, list(config.load(sections.Roots).folders)).set_index("image")
+    assert table.loc["mine/lion/1.jpg", "sha256"] == hashlib.sha256(b"one").hexdigest()
+    assert (table.drop("library/a.jpg")["sha256"].str.len() == 64).all()
 
 
 def test_an_export_adds_what_people_agree_on(workspace):

@@ -43,11 +43,12 @@ def library() -> pd.DataFrame:
 
 
 def test_a_pool_image_gets_a_row_of_its_own(library):
-    applied = apply(library, said("pool/1.jpg", "owl", suggested="owl", model="m1"))
+    content = sha("pool/1.jpg")
+    applied = apply(library, said("pool/1.jpg", "owl", suggested="owl", model="m1", sha256=content))
     assert (applied.added, applied.changed, applied.before) == (1, 0, 0)
     assert row(applied, "pool/1.jpg") == {
         "label": "owl", "subclass": "", "origin": "real", "group": "", "status": "ok", "by": "ann",
-        "at": "2026-03-01T12:00:00", "model": "m1", "note": "",
+        "at": "2026-03-01T12:00:00", "model": "m1", "note": "", "sha256": content,
     }  # fmt: skip
     assert labels.check(applied.table, ROOTS, "labels.csv").equals(applied.table)
 

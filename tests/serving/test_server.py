@@ -84,7 +84,7 @@ def workspace(tmp_path, models):
     shutil.copy(ROOT / "configs/params.yaml", tmp_path / "configs/params.yaml")
     (tmp_path / "data").mkdir()
     (tmp_path / "data/classes.csv").write_text("event,class,to,min_images,flip,by,at,note\n")
-    (tmp_path / "data/labels.csv").write_text("image,label,subclass,origin,group,status,by,at,model,note\n")
+    (tmp_path / "data/labels.csv").write_text("image,label,subclass,origin,group,status,by,at,model,note,sha256\n")
     install(next(iter(models)), tmp_path / "data/released")
     return tmp_path
 
