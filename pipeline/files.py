@@ -7,6 +7,8 @@ moment. A temporary file in the same folder is flushed to disk, then renamed ove
 import hashlib
 import json
 import os
+import platform
+import re
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +26,8 @@ from pipeline.progress import track
 
 SCHEMA_VERSION = "1"
 VERSION_KEY = b"wallaby_schema"
+UNFINISHED = re.compile(r"\..+\.(?P<host>[\w-]+)-(?P<process>\d+)\.tmp")  # what `_unfinished` calls a file
+_tidied: set[Path] = set()  # folders in which this process has looked for what killed ones left
 
 
 @contextmanager
@@ -33,7 +37,7 @@ def atomic(path: Path) -> Iterator[Path]:
     Raises:
       ResumableError: if the disk is full or the folder may not be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _unfinished(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -51,7 +55,7 @@ def atomic(path: Path) -> Iterator[Path]:
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yields an empty folder beside `path` that takes its place, as a whole, on success."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _unfinished(path)
     old = path.with_name(f".{path.name}.old")  # without the process's number: the next one finds what a killed one left
     if old.exists() and not path.exists():
         old.rename(path)
@@ -71,6 +75,33 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             old.rename(path)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _unfinished(path: Path) -> Path:
+    """A name for `path` while it is written; what killed processes left in its folder under such names is removed."""
+    folder = path.parent.absolute()
+    if folder not in _tidied and folder.is_dir():
+        _tidied.add(folder)  # once per process: a folder may hold very many files
+        with suppress(OSError):
+            for entry in folder.iterdir():
+                left = UNFINISHED.fullmatch(entry.name)
+                if left and left["host"] == _host() and not _is_running(int(left["process"])):
+                    shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
+    return path.with_name(f".{path.name}.{_host()}-{os.getpid()}.tmp")
+
+
+def _host() -> str:
+    return re.sub(r"[^\w-]", "-", platform.node())
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 @contextmanager

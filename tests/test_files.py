@@ -1,5 +1,7 @@
 import errno
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +35,28 @@ def test_the_old_file_stays_when_writing_the_new_one_fails(tmp_path):
         raise ZeroDivisionError
     assert (tmp_path / "file.txt").read_text() == "old"
     assert names(tmp_path) == ["file.txt"]
+
+
+def test_what_a_killed_process_left_half_written_is_removed_by_the_next_and_a_running_one_keeps_its_own(tmp_path):
+    program = (
+        "import os, sys; from pathlib import Path; from pipeline.files import atomic\n"
+        "with atomic(Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_text('half'); (print('written', flush=True), sys.stdin.read())\n"
+    )
+
+    def begin(name: str) -> subprocess.Popen:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        process = subprocess.Popen([sys.executable, "-c", program, tmp_path / name], **pipes)
+        assert process.stdout.readline() == b"written\n"
+        return process
+
+    with begin("killed.txt") as killed:
+        killed.kill()
+    with begin("running.txt") as running:
+        files.write_text("whole", tmp_path / "file.txt")
+        assert [name.startswith(".running.txt.") for name in names(tmp_path)] == [True, False]
+        running.communicate()
+    assert names(tmp_path) == ["file.txt", "running.txt"]
 
 
 def test_a_full_disk_is_resumable_and_leaves_the_old_file(tmp_path):
