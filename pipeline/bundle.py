@@ -105,7 +105,7 @@ class Stored:
             raise DataError("the SavedModel is not the one the card describes", where=folder / HUB, mend=_mend(folder))
         try:
             model = keras.saving.load_model(folder / MODEL, compile=False)
-        except (ValueError, TypeError, OSError) as error:
+        except (ValueError, TypeError, KeyError, OSError, RecursionError) as error:
             reason = str(error).partition("\n")[0]
             raise DataError(f"Keras cannot read the model: {reason}", where=folder / MODEL) from error
         self.refuse_other_outputs(model.output_shape[-1])
@@ -197,6 +197,8 @@ def read_classes(folder: Path) -> list[str]:
 
 def _card(values: dict[str, Any], folder: Path) -> Card:
     """Keys that have a default may be missing: bundles of earlier years have fewer."""
+    if not isinstance(values, dict):
+        raise DataError("the card is not a JSON object", where=folder / CARD, mend=_mend(folder))
     required = {key.name for key in fields(Card) if key.default is MISSING and key.default_factory is MISSING}
     wrong = set(values) - {key.name for key in fields(Card)} | required - set(values)
     if wrong:

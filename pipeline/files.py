@@ -164,6 +164,8 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError("a file is missing", where=path, mend="run `dvc repro`, or `dvc checkout`") from None
+    except RecursionError:
+        raise DataError("not readable as JSON: nested too deep", where=path, mend="run `dvc checkout`") from None
     except ValueError as error:
         raise DataError(f"not readable as JSON: {error}", where=path, mend="run `dvc checkout`") from None
 
@@ -206,14 +208,24 @@ def read_arrow(path: Path, columns: list[str] | None = None) -> pa.Table:
     except FileNotFoundError:
         raise DataError("a table is missing", where=path, mend="run `dvc repro`, or `dvc checkout`") from None
     except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(f"not a readable table: {reason}", where=path, mend="delete it and run `dvc repro`") from None
+        reason = _missing(path, columns) or f"not a readable table: {str(error).partition(chr(10))[0]}"
+        raise DataError(reason, where=path, mend="delete it and run `dvc repro`") from None
     version = (table.schema.metadata or {}).get(VERSION_KEY, b"none").decode()
     if version != SCHEMA_VERSION:
         raise DataError(
             f"schema version {version}, this program reads {SCHEMA_VERSION}", where=path, mend="run `dvc repro --force`"
         )
     return table
+
+
+def _missing(path: Path, columns: list[str] | None) -> str:
+    """Which of the columns a table lacks; empty if none, or if it is no table."""
+    try:
+        names = pq.read_schema(path).names
+    except (pa.ArrowInvalid, OSError):
+        return ""
+    lacking = [name for name in columns or [] if name not in names]
+    return f"the table lacks the column {', '.join(lacking)}" if lacking else ""
 
 
 def _leaf(field: pa.Field) -> str:

@@ -71,8 +71,7 @@ def create(
 
     @app.get("/health", response_model=contract.Health)
     async def health() -> dict[str, Any]:
-        trouble = ["the transaction log waits for its store"] if service.log.trouble else []
-        trouble += [service.releases.trouble] if service.releases.trouble else []
+        trouble = service.health.problems
         return {"status": "degraded" if trouble else "ok", "trouble": trouble}
 
     @app.get("/version", response_model=contract.Version, responses=refusals(*everywhere))

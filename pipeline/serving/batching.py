@@ -5,8 +5,8 @@ Alone, a request is answered at once; under load, batches grow by themselves.
 """
 
 import queue
-import threading
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -14,9 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.errors import WallabyError
 from pipeline.library import pictures
+from pipeline.serving.health import Health, Worker
 from pipeline.serving.served import Said, Served
 
+MODEL, SCORING = "model", "scoring of the candidate"  # the problems' names
 MOST_SHADOWS = 512  # pictures that may wait for the candidate; beyond, they are passed over and counted
 
 
@@ -48,6 +51,7 @@ class Batcher:
     finish: is called with each batch and what the model says of it; it fulfils `answer` of each.
     shadow: gives the candidate, if there is one; it hears what the served model has answered, when nobody waits.
     finish_shadow: is called with what the candidate says.
+    health: where a model that fails is reported.
     """
 
     def __init__(
@@ -57,13 +61,15 @@ class Batcher:
         *,
         shadow: Callable[[], Served | None],
         finish_shadow: Finish,
+        health: Health,
     ):
         self._served, self._finish, self._shadow, self._finish_shadow = served, finish, shadow, finish_shadow
         self._waiting: queue.Queue[Asked | None] = queue.Queue()
         self._shadows: queue.Queue[Asked] = queue.Queue(MOST_SHADOWS)
         self.passed_over = 0
-        self._thread = threading.Thread(target=self._work, name="network", daemon=True)
-        self._thread.start()
+        self._health = health
+        self._worker = Worker("network", self._work, problem="images wait for the network", health=health)
+        self._worker.start()
 
     def submit(self, asked: Asked) -> None:
         self._waiting.put(asked)
@@ -71,41 +77,48 @@ class Batcher:
     def close(self) -> None:
         """Answers what waits, then ends."""
         self._waiting.put(None)
-        self._thread.join()
+        self._worker.join()
 
-    def _work(self) -> None:
-        open_ = True
-        while open_:
-            batch, open_ = self._next_batch(self._served().most)
-            if batch:
-                self._run(batch, self._served(), self._finish)
-                self._to_shadow(batch)
-            elif open_:
-                self._run_shadow()
-
-    def _next_batch(self, most: int) -> tuple[list[Asked], bool]:
+    def _work(self) -> float:
         batch: list[Asked] = []
+        try:
+            if not self._fill(batch, self._served().most):
+                self._worker.stop()
+            if batch:
+                self._run(batch, self._served(), self._finish, MODEL, "the model cannot answer")
+                self._to_shadow(batch)
+            elif not self._worker.closed:
+                self._run_shadow()
+        except BaseException as error:
+            _fail(batch, error)
+            raise
+        return 0.0
+
+    def _fill(self, batch: list[Asked], most: int) -> bool:
+        """Takes what waits, at most so much; returns whether more will come."""
         while len(batch) < most:
             try:
                 asked = self._waiting.get(block=not batch and self._shadows.empty())
             except queue.Empty:
                 break
             if asked is None:
-                return batch, False
+                return False
             if asked.answer.set_running_or_notify_cancel():  # else its client has gone
                 batch.append(asked)
-        return batch, True
+        return True
 
-    def _run(self, batch: list[Asked], model: Served, finish: Finish) -> None:
+    def _run(self, batch: list[Asked], model: Served, finish: Finish, part: str, problem: str) -> None:
         for first in range(0, len(batch), model.most):
             some = batch[first : first + model.most]
             try:
-                said = model.say(np.stack([asked.at(model.image_size) for asked in some]))
-                finish(some, said, model)
-            except Exception as error:  # of whatever kind: the thread must live, and each client hear of it
-                for asked in some:
-                    if not asked.answer.done():
-                        asked.answer.set_exception(error)
+                finish(some, model.say(np.stack([asked.at(model.image_size) for asked in some])), model)
+            except WallabyError as error:  # reported where it was raised: nothing can be recorded, say
+                _fail(some, error)
+            except BaseException as error:  # of whatever kind: each client hears of it
+                _fail(some, error)
+                self._health.report(part, f"{problem}: {type(error).__name__}", details=traceback.format_exc().rstrip())
+            else:
+                self._health.withdraw(part)
 
     def _to_shadow(self, batch: list[Asked]) -> None:
         if self._shadow() is None:
@@ -123,4 +136,13 @@ class Batcher:
             batch.append(self._shadows.get())
             batch[-1].since = time.perf_counter()
         if candidate is not None and batch:
-            self._run(batch, candidate, self._finish_shadow)
+            self._run(batch, candidate, self._finish_shadow, SCORING, "the candidate cannot score what is asked")
+
+
+def _fail(batch: list[Asked], error: BaseException) -> None:
+    kind = type(error).__name__
+    # What would end the server, or cannot be raised where a client waits for it, goes by another name.
+    raised = error if isinstance(error, Exception) and not isinstance(error, StopIteration) else RuntimeError(kind)
+    for asked in batch:
+        if not asked.answer.done():
+            asked.answer.set_exception(raised)

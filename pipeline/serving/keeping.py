@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.errors import ResumableError
 from pipeline.files import atomic, read_table
 from pipeline.library import duplicates, pictures
 from pipeline.library.benchmarks import PREFIX
+from pipeline.serving.health import Health
+
+KEEPING = "keeping"  # the problem's name
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,12 @@ class Keeper:
     """Args:
     folder: where pictures are kept.
     share: of all contents, 0 to 1.
+    health: where it is reported that images cannot be kept.
     """
 
-    def __init__(self, folder: Path, *, share: float, known: Known):
+    def __init__(self, folder: Path, *, share: float, known: Known, health: Health | None = None):
         self._folder, self._share, self._known = folder, share, known
+        self._health = health or Health()
 
     def keep(self, data: bytes, sha256: str) -> str:
         """Keeps a picture, if it is one to keep, and returns its path in the folder, else ""."""
@@ -77,8 +81,12 @@ class Keeper:
                 return ""
             with atomic(path) as temporary:
                 temporary.write_bytes(data)
-        except (ResumableError, pictures.PictureError):  # no room, say: the answer matters more
+        except pictures.PictureError:
             return ""
+        except Exception as error:  # for example no room: the answer matters more
+            self._health.report(KEEPING, f"images are not kept: {type(error).__name__}", details=error)
+            return ""
+        self._health.withdraw(KEEPING)
         return name
 
     def remove(self, paths: Iterable[str], *, spared: set[str]) -> int:

@@ -16,6 +16,8 @@ from pipeline.files import read_table
 from pipeline.inference.runtimes import Runtime
 from pipeline.library.classes import Classes
 
+SCORED = ["set", "label", "predicted", "score", "label_rank"]  # what a promise is made of
+
 Runtimes = Mapping[int, Runtime]  # by the number of pictures that they take at once
 Choose = Callable[[Stored, Thresholds | None], tuple[str, Runtimes]]
 
@@ -116,7 +118,7 @@ def load(folder: Path, *, choose: Choose, events: Classes, top_k: int) -> Served
         classes=[str(name) for name in names],
         image_size=stored.card.image_size,
         thresholds=limits,
-        expected=expectation(read_table(stored_scores), limits) if stored_scores.exists() else {},
+        expected=expectation(read_table(stored_scores, SCORED), limits) if stored_scores.exists() else {},
         _runtimes=runtimes,
         _codes=codes,
         _top_k=top_k,

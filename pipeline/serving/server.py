@@ -2,12 +2,9 @@
 
 import signal
 import socket
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,24 +14,27 @@ import uvicorn
 from fastapi import FastAPI
 
 from pipeline import bundle, config, loopback, paths, sections
-from pipeline.errors import ResumableError, UsageError
+from pipeline.errors import UsageError
 from pipeline.files import read_table
 from pipeline.inference.trials import Limits
 from pipeline.library import classes, labels
 from pipeline.serving import app, keeping, keys, served
 from pipeline.serving.choosing import Chooser
+from pipeline.serving.health import Health, Worker
 from pipeline.serving.keeping import Keeper
 from pipeline.serving.metrics import Metrics
 from pipeline.serving.releases import Releases
 from pipeline.serving.served import Served
 from pipeline.serving.service import Service
-from pipeline.serving.store import opening, records
+from pipeline.serving.store import opening, records, spool
 from pipeline.serving.store.log import Log
 from pipeline.serving.store.spool import Record
 
 PORT = 8800
 DAY = 86_400_000_000  # microseconds
+REPLAY = 60.0  # seconds that the store has to take what is replayed
 PRUNE_EVERY = 3600.0  # seconds
+NOT_DELETED = "what is older than serve.keep_days is not deleted"
 
 
 def serve(*, host: str, port: int | None, say: Callable[[str], None]) -> None:
@@ -76,9 +76,9 @@ def application_of(params: sections.Serve, running: Service) -> FastAPI:
 def service(params: sections.Serve) -> Iterator[Service]:
     """The service of the workspace that the command runs in; in the end, what waits is answered and recorded."""
     identify, folders = config.load(sections.Identify), config.load(sections.Roots).folders
-    metrics = Metrics()
+    metrics, health = Metrics(), Health()
     opening.connect(params.store).dispose()  # a wrong address is told now; a store that is down is waited for
-    log = Log(params.store, params.spool)
+    log = Log(params.store, params.spool, health=health)
     choose = Chooser(
         runtime=params.runtime,
         limits=Limits(**identify.limits()),
@@ -96,19 +96,25 @@ def service(params: sections.Serve) -> Iterator[Service]:
         log.record(Record("releases", release(model)))
         metrics.serves(model.model, model.version, model.runtime)
 
-    releases = Releases(paths.RELEASED, Path(params.shadow) if params.shadow else None, load, tell)
-    keeper = Keeper(params.pictures, share=params.pictures_share, known=known(params))
+    releases = Releases(paths.RELEASED, Path(params.shadow) if params.shadow else None, load, tell, health=health)
+    keeper = Keeper(params.pictures, share=params.pictures_share, known=known(params), health=health)
     running = Service(
-        releases, log, keeper, metrics, max_megapixels=params.max_megapixels, max_waiting=params.max_waiting
+        releases,
+        log,
+        keeper,
+        metrics,
+        health=health,
+        max_megapixels=params.max_megapixels,
+        max_waiting=params.max_waiting,
     )
     releases.watch(params.look_seconds)
-    stop = threading.Event()
+    pruner = Worker("pruning", lambda: prune(log, keeper, params), problem=NOT_DELETED, health=health)
     if params.keep_days:
-        threading.Thread(target=partial(_prune, stop, log, keeper, params), daemon=True).start()
+        pruner.start()
     try:
         yield running
     finally:
-        stop.set()
+        pruner.stop()
         running.close()
 
 
@@ -137,6 +143,18 @@ def known(params: sections.Serve) -> keeping.Known:
     return keeping.known(index, seen, distance=config.load(sections.Curate).near_duplicate_distance)
 
 
+def prune(log: Log, keeper: Keeper, params: sections.Serve) -> float:
+    """Deletes what is older than the days to keep, and returns the seconds until that is to be done again.
+
+    Raises:
+      WallabyError: if the store cannot be used, or the labels cannot be read: nothing is deleted then.
+    """
+    spared = labelled_among(params.pictures)  # before rows go: they alone know which images were kept
+    deleted = log.prune(time.time_ns() // 1000 - params.keep_days * DAY)
+    keeper.remove(deleted.paths, spared=spared)
+    return PRUNE_EVERY
+
+
 def forget(client: str) -> dict[str, int]:
     """Deletes all that was recorded of a client, and its pictures.
 
@@ -157,22 +175,35 @@ def forget(client: str) -> dict[str, int]:
     return {"transactions": deleted.transactions, "pictures": gone, "labelled": labelled}
 
 
+def replay() -> dict[str, Any]:
+    """Brings the records that are set aside to the store, and what a process that was killed has left.
+
+    Returns:
+      How many were `replayed`, whether the store has `stored` them by now, and which stay `aside`, each with its
+      `table`, `reason` and `record`.
+    """
+    params = config.load(sections.Serve)
+    log = Log(params.store, params.spool)
+    number, _ = log.replay()
+    stored = log.wait_until_stored(REPLAY)
+    log.close()
+    return {"replayed": number, "stored": stored, "aside": set_aside()}
+
+
+def set_aside() -> list[dict[str, Any]]:
+    """The records that no store could take: `table`, `reason` and `record`, which is the line if it is no record."""
+    return [
+        {"table": one.record.table, "reason": one.reason, "record": one.record.row}
+        for one in spool.refused(config.load(sections.Serve).spool)
+    ]
+
+
 def labelled_among(pictures: Path) -> set[str]:
     """Paths, in the folder of kept pictures, of those that people have labelled since."""
     folders = config.load(sections.Roots).folders
     roots = [name for name, folder in folders.items() if folder.resolve() == pictures.resolve()]
     images = labels.read(paths.LABELS, list(folders))["image"] if paths.LABELS.exists() else pd.Series(dtype=str)
     return {image.partition("/")[2] for image in images if image.partition("/")[0] in roots}
-
-
-def _prune(stop: threading.Event, log: Log, keeper: Keeper, params: sections.Serve) -> None:
-    while not stop.is_set():
-        try:
-            deleted = log.prune(time.time_ns() // 1000 - params.keep_days * DAY)
-            keeper.remove(deleted.paths, spared=labelled_among(params.pictures))
-        except ResumableError as error:  # the next hour will do
-            print(f"serve: nothing old was deleted\n{error}", file=sys.stderr)
-        stop.wait(PRUNE_EVERY)
 
 
 class _Server(uvicorn.Server):

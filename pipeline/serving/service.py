@@ -14,6 +14,7 @@ from pipeline.errors import ResumableError
 from pipeline.library import pictures
 from pipeline.library.labels import UNKNOWN
 from pipeline.serving.batching import Asked, Batcher
+from pipeline.serving.health import Health
 from pipeline.serving.keeping import Keeper
 from pipeline.serving.metrics import Metrics
 from pipeline.serving.releases import Releases
@@ -39,6 +40,7 @@ class Asker:
 
 class Service:
     """Args:
+    health: the problems of the parts, which share it.
     max_megapixels: a larger picture is refused.
     max_waiting: pictures that may be under way; when there are more, requests are refused.
     now: microseconds since 1970.
@@ -51,11 +53,12 @@ class Service:
         keeper: Keeper,
         metrics: Metrics,
         *,
+        health: Health,
         max_megapixels: float,
         max_waiting: int,
         now: Callable[[], int] = lambda: time.time_ns() // 1000,
     ):
-        self.releases, self.log, self.metrics = releases, log, metrics
+        self.releases, self.log, self.metrics, self.health = releases, log, metrics, health
         self._keeper, self._max_megapixels, self._now = keeper, max_megapixels, now
         self._max_waiting, self._under_way = max_waiting, 0
         self._readers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="reader")
@@ -64,10 +67,12 @@ class Service:
             self._finish,
             shadow=lambda: releases.candidate,
             finish_shadow=self._finish_shadow,
+            health=health,
         )
         metrics.watch("pictures_under_way", "Pictures that are not answered yet", lambda: self._under_way)
         metrics.watch("spool_bytes", "Records that the store does not have yet", log.bytes_waiting)
         metrics.watch("store_down", "1 while the store cannot be used", lambda: bool(log.trouble))
+        metrics.watch("problems", "What /health names", lambda: len(health.problems))
         metrics.watch("shadow_passed_over", "Pictures that the candidate has missed", lambda: self._batcher.passed_over)
 
     async def identify(self, asker: Asker, sent: list[bytes]) -> dict[str, Any]:

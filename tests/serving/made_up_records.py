@@ -1,6 +1,8 @@
 """Transactions made up for tests of the log."""
 
+import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -32,3 +34,13 @@ def stored(url: str, table: sa.Table = schema.transactions) -> list[dict[str, An
 
 def requests(url: str) -> list[str]:
     return [row["request_id"] for row in stored(url)]
+
+
+def soon(condition: Callable[[], object], seconds: float = 20.0) -> bool:
+    """Whether a condition holds before so much time is over."""
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True

@@ -15,6 +15,7 @@ from PIL import Image
 from pipeline.evaluation.thresholds import Thresholds
 from pipeline.files import read_json, write_json
 from pipeline.serving import app, keeping
+from pipeline.serving.health import Health
 from pipeline.serving.keeping import Keeper
 from pipeline.serving.keys import Keys
 from pipeline.serving.metrics import Metrics
@@ -102,11 +103,11 @@ def running(
     def tell(served: Served) -> None:
         metrics.serves(served.model, served.version, served.runtime)
 
-    metrics = Metrics()
-    log = Log(url, folder / "spool", patience=0.2)
-    releases = Releases(released, folder / "shadow" if shadow else None, load, tell)
-    keeper = Keeper(folder / "kept", share=share, known=known or keeping.known([], [], distance=0))
-    service = Service(releases, log, keeper, metrics, max_megapixels=1.0, max_waiting=max_waiting)
+    metrics, health = Metrics(), Health()
+    log = Log(url, folder / "spool", patience=0.2, health=health)
+    releases = Releases(released, folder / "shadow" if shadow else None, load, tell, health=health)
+    keeper = Keeper(folder / "kept", share=share, known=known or keeping.known([], [], distance=0), health=health)
+    service = Service(releases, log, keeper, metrics, health=health, max_megapixels=1.0, max_waiting=max_waiting)
     own = None if keys is None else Keys(keys)
     application = app.create(service, own, **(BOUNDS | bounds))
     with TestClient(application, base_url="http://localhost", raise_server_exceptions=False) as client:

@@ -6,17 +6,19 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
-from made_up_records import stored
+from made_up_records import soon, stored, transaction
 from made_up_service import picture
 
 from pipeline import bundle
@@ -24,7 +26,7 @@ from pipeline.bundle import Bundle, Card
 from pipeline.evaluation import thresholds
 from pipeline.evaluation.thresholds import Thresholds
 from pipeline.library import lineage, pictures
-from pipeline.serving.store import schema
+from pipeline.serving.store import log, opening, records, schema
 from tests import networks
 
 ROOT = Path(__file__).parents[2]
@@ -156,6 +158,59 @@ def test_after_a_kill_under_load_each_answer_has_its_record_once(workspace, star
     assert len(recorded) == len(set(recorded))
     assert set(answered) <= set(recorded)
     assert len(set(recorded) - set(answered)) <= 8  # what was under way
+
+
+def test_under_garbage_and_a_kill_each_answer_has_its_record_once_in_the_store_that_comes_after(workspace, start):
+    file = workspace / "data/serving/transactions.sqlite"
+    server, answered = start(), []
+    engine = opening.open_store(store(workspace))
+    with engine.begin() as connection:
+        records.add(connection, [transaction(f"old{number}") for number in range(2000)])
+    engine.dispose()
+    with closing(sqlite3.connect(file)) as connection:  # else SQLite may heal the file from its write-ahead log
+        assert connection.execute("pragma wal_checkpoint(truncate)").fetchone()[0] == 0
+    stop = threading.Event()
+
+    def ask(number: int) -> None:
+        with httpx.Client(timeout=10) as client:
+            while not stop.is_set():
+                try:
+                    answer = client.post(server.address + "predict", content=picture(number))
+                except httpx.HTTPError:
+                    return
+                assert answer.status_code == 200
+                answered.append(answer.json()["request_id"])
+
+    def trouble() -> list[str]:
+        return httpx.get(server.address + "health").json()["trouble"]
+
+    with ThreadPoolExecutor(4) as threads:
+        work = [threads.submit(ask, number) for number in range(4)]
+        time.sleep(1)
+        size = file.stat().st_size
+        with file.open("r+b") as opened:
+            opened.write(os.urandom(size))
+        assert soon(trouble)
+        assert trouble() == [log.DAMAGED]
+        time.sleep(1)
+        server.end(signal.SIGKILL)
+        stop.set()
+        for job in work:
+            job.result()
+    server = start()
+    assert soon(lambda: trouble() == [log.DAMAGED])
+    answered.append(httpx.post(server.address + "predict", content=picture(9)).json()["request_id"])
+    assert not (workspace / "data/serving/spool/refused.jsonl").exists()
+    (workspace / "damaged").mkdir()
+    for path in file.parent.glob(f"{file.name}*"):
+        path.rename(workspace / "damaged" / path.name)
+    assert soon(lambda: not trouble())
+    server.end(signal.SIGINT)
+    recorded = [row["request_id"] for row in stored(store(workspace))]
+    assert len(recorded) == len(set(recorded))
+    assert set(answered) <= set(recorded)
+    assert len(set(recorded) - set(answered)) <= 4  # what was under way
+    assert len(answered) > 20
 
 
 def test_slow_and_broken_connections_hold_up_nobody(workspace, start):

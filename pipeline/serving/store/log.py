@@ -1,26 +1,34 @@
 """The transaction log: what is recorded is on this machine's disk before anybody is answered, and soon in the store.
 
 A thread moves records from the spool into the store, many at once, which costs the requests least; at once where
-somebody waits for a record. While the store is down, locked or full it tries again, less and less often; requests are
-answered all the while.
+somebody waits for a record. While the store is down, locked, full or damaged it tries again, less and less often;
+requests are answered all the while. Only what no store could ever take is set aside, and can be replayed.
 """
 
-import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
+from threading import Condition
 
 import sqlalchemy as sa
 
-from pipeline.errors import ResumableError, from_os_error
+from pipeline.errors import ResumableError, WallabyError, from_os_error
+from pipeline.serving.health import Health, Worker, complain
 from pipeline.serving.store import opening, records
-from pipeline.serving.store.spool import Record, Spool
+from pipeline.serving.store.opening import DamagedError, Identity
+from pipeline.serving.store.spool import Record, Refused, Spool
 
 PIECE = 500  # records stored at once
 PAUSE = 1.0  # seconds between two looks at the spool
 FIRST_TRY, LAST_TRY = 0.2, 10.0  # seconds until the next try, at first and at last, while the store is down
-ITS_OWN_FAULT = (sa.exc.DataError, sa.exc.IntegrityError, sa.exc.StatementError)  # of a record: no later try would help
-THE_STORES = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError)
+OF_THE_RECORD = (sa.exc.DataError, sa.exc.IntegrityError)
+NO_FILE = Identity(0, 0)  # of a store that is not a file
+
+STORE, SPOOL, ASIDE = "store", "spool", "records set aside"  # the problems' names
+WAITS = "the transaction log waits for its store"
+DAMAGED = "the store of the transaction log is damaged, and records wait on disk: see docs/serving.md"
+NOT_MOVED = "records wait on disk, because they cannot be brought to the store"
+NO_DISK = "the disk takes no records: they go to the store at once"
+NOTHING = "no request is answered: neither the disk nor the store takes a record"
 
 
 class Log:
@@ -28,19 +36,23 @@ class Log:
     url: of the store; see `opening.connect`.
     spool: a folder of this machine.
     patience: seconds to wait for a lock or for a server.
+    health: where problems are reported.
 
     Attributes:
       trouble: why the store cannot be used at the moment; empty if it can.
     """
 
-    def __init__(self, url: str, spool: Path, *, patience: float = opening.PATIENCE):
+    def __init__(self, url: str, spool: Path, *, patience: float = opening.PATIENCE, health: Health | None = None):
         self._engine, self._url = opening.connect(url, patience=patience), url
+        self._file = opening.file_of(url)
+        self._health = health or Health()
         self._spool = Spool(spool)
-        self._wanted, self._moved = threading.Event(), threading.Condition()
+        self._moved = Condition()
         self._begun, self._done = 0, 0  # moves; what was recorded before one began is in the store once it is done
-        self._stop, self._migrated = False, False
+        self._opened: Identity | None = None  # the store, as long as it can be used
+        self._no_room, self._following = False, FIRST_TRY
         self.trouble = ""
-        self._mover = threading.Thread(target=self._move, name="transaction log", daemon=True)
+        self._mover = Worker("transaction log", self._move, problem=NOT_MOVED, health=self._health)
         self._mover.start()
 
     def record(self, *said: Record) -> None:
@@ -53,10 +65,14 @@ class Log:
             self._spool.append(list(said))
         except OSError as error:
             try:
-                with self._engine.begin() as connection:
-                    records.add(connection, said)
-            except sa.exc.SQLAlchemyError:
+                self._add(said)
+            except (sa.exc.SQLAlchemyError, ResumableError):
+                self._report_disk(NOTHING, error)
                 raise from_os_error(error) from error
+            self._report_disk(NO_DISK, error)
+        else:
+            if self._no_room:
+                self._withdraw_disk()
 
     def client_of(self, request_id: str, position: int, *, patience: float) -> str | None:
         """Who asked; None if there is no such transaction.
@@ -88,8 +104,16 @@ class Log:
         with self._moved:
             move = self._begun + 1
             if not self.trouble:  # a store that is down is not asked more often because somebody waits
-                self._wanted.set()
+                self._mover.wake()
             return self._moved.wait_for(lambda: self._done >= move or self._has_all(), seconds)
+
+    def replay(self) -> tuple[int, list[Refused]]:
+        """Puts the records that are set aside into the queue again.
+
+        Returns:
+          How many wait again, and those that no store can take, which stay aside.
+        """
+        return self._spool.replay(records.fault)
 
     def prune(self, before: int) -> records.Deleted:
         """As `records.prune`.
@@ -103,8 +127,7 @@ class Log:
         """Gives the store so long to take what waits; the rest stays on disk for the next process."""
         if self.bytes_waiting():
             self.wait_until_stored(seconds)
-        self._stop = True
-        self._wanted.set()
+        self._mover.stop()
         self._mover.join()
         self._spool.close()
         self._engine.dispose()
@@ -117,57 +140,140 @@ class Log:
             raise opening.unreachable(error, self._url) from error
 
     def _has_all(self) -> bool:
-        return self._migrated and not self.bytes_waiting()
+        return self._opened is not None and not self.bytes_waiting()
 
-    def _move(self) -> None:
-        pause, following = 0.0, FIRST_TRY
-        while True:
-            self._wanted.wait(pause)
-            self._wanted.clear()  # before the looks at what it stands for: none is missed
-            if self._stop:
-                return
-            with self._moved:
-                self._begun += 1
-            try:
-                self._move_all()
-                pause, following = PAUSE, FIRST_TRY
-                self.trouble, self._done = "", self._begun
-            except (*THE_STORES, ResumableError, OSError) as error:
-                self._tell(error)
-                pause, following = following, min(2 * following, LAST_TRY)
+    def _move(self) -> float:
+        with self._moved:
+            self._begun += 1
+        try:
+            self._move_all()
+            if self._no_room and self._spool.has_room():
+                self._withdraw_disk()
+            pause, self._following = PAUSE, FIRST_TRY
+            self.trouble, self._done = "", self._begun
+            self._health.withdraw(STORE)
+        except (sa.exc.SQLAlchemyError, WallabyError, OSError) as error:
+            self._report(error)
+            pause, self._following = self._following, min(2 * self._following, LAST_TRY)
+        except BaseException as error:
+            self.trouble = type(error).__name__
+            raise
+        finally:
+            self._count_aside()
             with self._moved:
                 self._moved.notify_all()
+        return pause
 
     def _move_all(self) -> None:
-        if not self._migrated:
-            opening.migrate(self._engine)
-            self._migrated = True
+        self._open()
         for piece in self._spool.pieces(PIECE):
-            try:
-                with self._engine.begin() as connection:
-                    records.add(connection, piece.records)
-            except THE_STORES:
-                raise
-            except ITS_OWN_FAULT:
-                self._one_by_one(piece.records)
-            self._spool.done(piece)
-            if self._stop:
+            good, refused = list[Record](), list[Refused]()
+            for record in piece.records:
+                reason = records.fault(record)
+                if reason:
+                    refused.append(Refused(record, reason))
+                else:
+                    good.append(record)
+            refused += self._store(good)
+            self._spool.done(piece, refused)
+            if refused or piece.refused:
+                reasons = sorted({one.reason for one in [*piece.refused, *refused]})
+                complain(f"serve: records that no store can take are set aside: {'; '.join(reasons)}")
+            if self._mover.closed:
                 return
 
-    def _one_by_one(self, piece: list[Record]) -> None:
-        for record in piece:
-            try:
-                with self._engine.begin() as connection:
-                    records.add(connection, [record])
-            except THE_STORES:
+    def _store(self, good: list[Record]) -> list[Refused]:
+        """Stores records, and returns those that the database takes none of although it takes others."""
+        try:
+            if good:
+                self._add(good)
+            return []
+        except Exception as error:
+            if not _may_be_of_a_record(error):
                 raise
-            except ITS_OWN_FAULT as error:
-                self._spool.refuse(record, str(getattr(error, "orig", None) or error))
-                print(f"serve: the store refuses a record, which is put aside: {error}", file=sys.stderr)
+        refused, failure = list[Refused](), Exception()
+        for record in good:
+            try:
+                self._add([record])
+            except Exception as error:
+                if not _may_be_of_a_record(error):
+                    raise
+                failure = error
+                refused.append(Refused(record, str(getattr(error, "orig", None) or f"{type(error).__name__}: {error}")))
+        if len(refused) == len(good):  # more likely the tables are not ours: nothing that waits is given up for that
+            raise failure
+        return refused
 
-    def _tell(self, error: Exception) -> None:
-        said = opening.unreachable(error, self._url) if isinstance(error, sa.exc.SQLAlchemyError) else error
-        if not self.trouble:
-            print(f"serve: records wait on disk\n{said}", file=sys.stderr)
-        self.trouble = str(said.what if isinstance(said, ResumableError) else said)
-        self._spool.sync()
+    def _add(self, said: list[Record] | tuple[Record, ...]) -> None:
+        """Adds records to the store, which is the one that was opened, before and after."""
+        with self._engine.begin() as connection:
+            records.add(connection, said)
+        if self._opened is None or self._identity() != self._opened:
+            raise ResumableError("another file has taken the store's place", mend="it is opened again")
+
+    def _identity(self) -> Identity:
+        return NO_FILE if self._file is None else opening.identity(self._file)
+
+    def _open(self) -> None:
+        """Opens the store, if that was not done or it is another file by now; what is damaged is not written to."""
+        if self._opened is not None and self._file is not None and not self._file.exists():
+            self._shut()
+        if self._opened is not None and self._identity() != self._opened:
+            self._shut()
+        if self._opened is None:
+            if self._file is not None:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+            opening.migrate(self._engine)
+            if self._file is not None:
+                opening.refuse_damaged(self._engine)
+            self._opened = self._identity()
+
+    def _shut(self) -> None:
+        """Its connections know pages that may not be on the disk any more, and what it had may be lost."""
+        self._opened = None
+        self._engine.dispose()
+        self._spool.rewind()
+
+    def _report(self, error: Exception) -> None:
+        known = opening.unreachable(error, self._url) if isinstance(error, sa.exc.SQLAlchemyError) else error
+        if isinstance(known, WallabyError):
+            self.trouble = known.what
+            problem = DAMAGED if isinstance(known, DamagedError) else WAITS
+            if not isinstance(known, ResumableError):
+                problem = f"{WAITS}: {known.what}"
+        else:
+            self.trouble, problem = str(known), NOT_MOVED
+        self._health.report(STORE, problem, details=known)
+        if isinstance(known, DamagedError):
+            self._shut()
+        try:
+            self._spool.sync()
+        except OSError as unwritten:
+            complain(f"serve: records that wait would not outlive a power cut: {unwritten}")
+
+    def _count_aside(self) -> None:
+        try:
+            number = self._spool.count_refused()
+        except OSError as error:
+            self._health.report(ASIDE, "the records that are set aside cannot be read", details=error)
+            return
+        if number:
+            what = "1 record is" if number == 1 else f"{number} records are"
+            self._health.report(ASIDE, f"{what} set aside: `wallaby serve --replay` tries again")
+        else:
+            self._health.withdraw(ASIDE)
+
+    def _report_disk(self, problem: str, error: OSError) -> None:
+        self._no_room = True
+        self._health.report(SPOOL, problem, details=error)
+
+    def _withdraw_disk(self) -> None:
+        self._no_room = False
+        self._health.withdraw(SPOOL)
+
+
+def _may_be_of_a_record(error: Exception) -> bool:
+    """Whether the database refuses a value, or its driver stumbles over one; else the fault is the store's."""
+    if isinstance(error, sa.exc.DBAPIError):
+        return isinstance(error, OF_THE_RECORD)
+    return not isinstance(error, WallabyError | OSError | MemoryError)

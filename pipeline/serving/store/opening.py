@@ -2,6 +2,8 @@
 
 import sqlite3
 import time
+from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,10 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 WHERE = "serve.store"
 PATIENCE = 5.0  # seconds to wait for another writer, or for a server to answer
 READING = "wallaby_reading"
+LOOKS, BETWEEN = 3, 0.1  # at a file, seconds: while a checkpoint writes, it is shorter than its first page says
+CHECK = 10.0  # seconds that looking for damage may take: what is found later, is found where it is met
+STEPS = 10_000  # of SQLite's machine between two looks at the clock
+DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 ADVISORY_LOCK = 5_772_156_649  # any number that is ours: PostgreSQL lets one process migrate
 
 
@@ -104,13 +110,100 @@ def migrate(engine: sa.Engine) -> None:
             ) from None
 
 
+@dataclass(frozen=True)
+class Identity:
+    """Which file a store is: another one may have taken its place."""
+
+    device: int
+    inode: int
+
+
+class DamagedError(ResumableError):
+    """The store is there, and its content is not what the database has written."""
+
+
+def file_of(url: str) -> Path | None:
+    """The file of a SQLite store; None of one in memory, or of another database."""
+    parsed = sa.make_url(url)
+    database = parsed.database or ""
+    inside = parsed.get_backend_name() == "sqlite" and database not in ("", ":memory:")
+    return Path(database) if inside and not database.startswith("file:") else None
+
+
+def identity(file: Path) -> Identity:
+    """Which file it is, after a look at its first page on the disk.
+
+    A connection that has pages of the file in memory notices neither garbage in their place nor that the file was
+    deleted, and goes on: what it says it has written nobody would ever read. So this looks past every connection and
+    past the write-ahead log, by SQLite itself: to open and close the file by other means would take SQLite's locks
+    away (sqlite.org/howtocorrupt.html, 2.2).
+
+    Raises:
+      DamagedError: if the first page is not SQLite's.
+      ResumableError: if there is no such file.
+    """
+    for attempt in range(LOOKS):
+        try:
+            status = file.stat()
+            _read_first_page(file)
+        except FileNotFoundError:
+            raise ResumableError("the store is gone", where=file, mend="it is made again") from None
+        except sqlite3.Error as error:
+            if attempt == LOOKS - 1:
+                raise unreachable(error, f"sqlite:///{file}") from error
+            time.sleep(BETWEEN)
+        else:
+            break
+    if not status.st_size:
+        raise _damaged("the file is empty", f"sqlite:///{file}")
+    return Identity(status.st_dev, status.st_ino)
+
+
+def refuse_damaged(engine: sa.Engine) -> None:
+    """Looks for damage in a SQLite store, for `CHECK` seconds at most.
+
+    Raises:
+      DamagedError: if SQLite finds any.
+    """
+    until = time.monotonic() + CHECK
+    with reading(engine).connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.set_progress_handler(lambda: time.monotonic() > until, STEPS)
+        try:
+            found = connection.exec_driver_sql("pragma quick_check(1)").scalar()
+        except sa.exc.OperationalError as error:
+            if getattr(error.orig, "sqlite_errorcode", 0) != sqlite3.SQLITE_INTERRUPT:
+                raise
+            found = "ok"
+        finally:
+            driver.set_progress_handler(None, 0)
+    if found != "ok":
+        raise _damaged(str(found), str(engine.url))
+
+
 def unreachable(error: Exception, url: str) -> ResumableError:
     """What the database said, as an error that can be mended; no password is told."""
-    reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+    cause = getattr(error, "orig", None) or error
+    reason = str(cause).strip().partition("\n")[0]
+    if getattr(cause, "sqlite_errorcode", 0) & 0xFF in DAMAGED:
+        return _damaged(reason, url)
     return ResumableError(
         f"the transaction log cannot be used: {reason}",
         where=sa.make_url(url).render_as_string(hide_password=True),
         mend="start the database, or mend serve.store, and run the same command again",
+    )
+
+
+def _read_first_page(file: Path) -> None:
+    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+        connection.execute("pragma schema_version").fetchone()
+
+
+def _damaged(reason: str, url: str) -> DamagedError:
+    return DamagedError(
+        f"the store is damaged: {reason}",
+        where=sa.make_url(url).render_as_string(hide_password=True),
+        mend='docs/serving.md, "A damaged store": move it away, or put a backup in its place',
     )
 
 

@@ -1,6 +1,8 @@
 """What is done with records in the store: added exactly once, looked up, deleted by client or age."""
 
-from collections.abc import Iterable
+import json
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,15 @@ from pipeline.serving.store.spool import Record
 INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 OF_A_PICTURE = (schema.transactions, schema.shadows, schema.evaluations, schema.audits)
 CHUNK = 500  # values in a condition
+JSON = json.JSONEncoder(ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column takes. `required`: a record that does not name it has no value for it."""
+
+    required: bool
+    fits: Callable[[Any], bool]
 
 
 @dataclass(frozen=True)
@@ -23,16 +34,83 @@ class Deleted:
     paths: list[str]
 
 
+def _is_text(value: Any) -> bool:
+    """Half a character, a lone surrogate, is none that a database takes."""
+    try:
+        return isinstance(value, str) and (value.isascii() or bool(value.encode()))
+    except UnicodeEncodeError:
+        return False
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        return bool(JSON.encode(value).encode())
+    except (ValueError, TypeError, RecursionError):
+        return False
+
+
+def _is_fraction(value: Any) -> bool:
+    try:
+        return type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _is_whole(bits: int) -> Callable[[Any], bool]:
+    limit = 1 << (bits - 1)
+    return lambda value: type(value) is int and -limit <= value < limit
+
+
+FITS: dict[type, Callable[[Any], bool]] = {
+    sa.Text: _is_text,
+    sa.JSON: _is_json,
+    sa.Float: _is_fraction,
+    sa.Boolean: lambda value: type(value) is bool,
+    sa.Integer: _is_whole(32),
+    sa.BigInteger: _is_whole(64),
+}
+
+
+def _column(column: sa.Column) -> Column:
+    fits = FITS[type(column.type)]
+    if column.nullable:
+        return Column(False, lambda value: value is None or fits(value))
+    return Column(column.server_default is None, fits)
+
+
+COLUMNS = {
+    name: {column.name: _column(column) for column in table.c if column.name != "id"}
+    for name, table in schema.metadata.tables.items()
+}
+
+
+def fault(record: Record) -> str:
+    """Why no store can take a record, in a few words; empty if one can."""
+    columns = COLUMNS.get(record.table)
+    if columns is None:
+        return f"there is no table '{record.table}'"
+    for name, value in record.row.items():
+        if name not in columns:
+            return f"the table '{record.table}' has no column '{name}'"
+        if not columns[name].fits(value):
+            return f"{name} is not of its column's type"
+    if len(record.row) < len(columns):
+        for name, column in columns.items():
+            if column.required and name not in record.row:
+                return f"{name} is missing"
+    return ""
+
+
 def add(connection: sa.Connection, records: Iterable[Record]) -> None:
     """Adds records; what is there already, or belongs to a request that was deleted, is passed over.
 
     Raises:
       SQLAlchemyError: what the database says; nothing is added then.
     """
-    by_table: dict[str, list[dict[str, Any]]] = {}
+    alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}  # SQLAlchemy takes the columns of the first row for all
     for record in records:
-        by_table.setdefault(record.table, []).append(record.row)
-    for name, rows in by_table.items():
+        alike.setdefault((record.table, *sorted(record.row)), []).append(record.row)
+    for (name, *_), rows in alike.items():
         table = schema.metadata.tables[name]
         kept = rows if "request_id" not in table.c else _not_forgotten(connection, rows)
         if kept:
