@@ -8,7 +8,7 @@ import pandas as pd
 from pipeline import config, paths, sections
 from pipeline.errors import DataError, UsageError
 from pipeline.files import digests, in_turn, write_csv
-from pipeline.library import exchange, importing, labels
+from pipeline.library import exchange, importing, index, labels, moves
 from pipeline.library.tables import tidy
 
 FIRST_ROOT = {"library": "library", "pool": "pool", "benchmark": "benchmark"}
@@ -37,8 +37,8 @@ def import_pictures(
 
     Returns:
       root, folder, and the numbers of images added and known, the known ones whose label differs, those that people
-      gave different labels in another tool (conflicts, left to them), and the number of unlabelled ones, which are left
-      to the pool.
+      gave different labels in another tool (conflicts, left to them), the number of unlabelled ones, which are left
+      to the pool, and how many of those added are copies of labelled images (again).
 
     Raises:
       UsageError, DataError: if anything does not fit; nothing is written then.
@@ -55,7 +55,7 @@ def import_pictures(
     name, new = importing.name_root(base, roots.folders, root or FIRST_ROOT[kind])
     if root and name != root:
         raise UsageError(f"the folder is known as '{name}' already", where=base, mend="leave --root out")
-    result = {"root": name, "folder": str(base), "differing": [], "conflicts": [], "unlabelled": 0}
+    result = {"root": name, "folder": str(base), "differing": [], "conflicts": [], "unlabelled": 0, "again": 0}
 
     if kind == "pool":
         found = importing.find_pictures(base)
@@ -89,17 +89,42 @@ def _add_labels(rows: pd.DataFrame, root_names: list[str], source: Path, folders
     new = ~incoming["image"].isin(table["image"])
     files = [labels.locate(image, folders) for image in incoming.loc[new, "image"]]
     incoming.loc[new, "sha256"] = pd.Series(digests(files), index=incoming.index[new], dtype="str")
+    again = _labelled_already(table, incoming[new], folders)
     merged = labels.merge(table, incoming)
     added = rows[~rows["image"].isin(table["image"]) & (rows["status"] == "ok")]
     used = table.loc[table["status"] == "ok", "label"]
     labels.check_spelling(added.assign(label=tidy(added["label"])), source, known=used)
-    result = {"added": merged.added, "known": merged.known, "differing": merged.differing}
+    result = {"added": merged.added, "known": merged.known, "differing": merged.differing, "again": again}
 
     def write() -> None:
         with in_turn(config.own("labels.lock"), str(paths.LABELS)):  # hashing takes long: it may have changed since
             labels.write(labels.merge(labels.read(paths.LABELS, root_names), incoming).table, paths.LABELS)
 
     return result, write
+
+
+def _labelled_already(table: pd.DataFrame, incoming: pd.DataFrame, folders: dict[str, Path]) -> int:
+    """How many of these images have a content that is labelled under another name.
+
+    Raises:
+      DataError: if such names have no file any more: it is the same image, which was moved.
+    """
+    indexed = index.written(paths.INDEX).images
+    known = labels.with_contents(table, indexed)
+    known = known[(known["sha256"] != "") & known["sha256"].isin(incoming["sha256"])]
+    there = known["image"].map(lambda image: labels.is_file(image, folders)).astype(bool)
+    moved = moves.suggested(known[~there], incoming)
+    if len(moved):
+        old, new = (str(moved.loc[0, name]) for name in ("old", "new"))
+        root, _, below = new.partition("/")
+        place = new if root in config.load(sections.Roots).folders else str(folders[root] / below)
+        number, more = int(moved["images"].sum()), len(moved) - 1
+        raise DataError(
+            f"{number} of these images are labelled already, under names whose files are gone",
+            where=f"{old}, which is {place} now" + (f", and {more} more places" if more else ""),
+            mend=f"`{moves.command(old, place)}` moves the rows; then import what is new",
+        )
+    return int(incoming["sha256"].isin(known["sha256"]).sum())
 
 
 def _add_benchmark(rows: pd.DataFrame, name: str, root_names: list[str], source: Path, *, replace: bool):
