@@ -1,6 +1,7 @@
 """Commands about the roots, and about images that were moved."""
 
 import argparse
+from pathlib import Path
 
 from pipeline import paths
 from pipeline.cli.common import Verb, answer, now, user
@@ -18,6 +19,9 @@ def add(verb: Verb) -> None:
     command = verb("moved", moved, "let the rows of all tables follow images that were moved or renamed")
     command.add_argument("old", metavar="OLD", help="a root, ROOT/folder or ROOT/path: what the rows say")
     command.add_argument("new", metavar="NEW", help="the same, or a folder in no root: where the images lie now")
+    command.add_argument(
+        "--root", type=Path, metavar="DIR", help="with a NEW in no root: the folder above it that becomes one"
+    )
     command.add_argument("--by", default="", help="who moved them (default: git's user.name)")
     command.add_argument("--dry-run", action="store_true", help="say what would move")
 
@@ -50,7 +54,7 @@ def moved(args: argparse.Namespace) -> int:
 
     by = args.by or user()
     show = (lambda plan: None) if args.json else terminal.relocation
-    plan = relocating.relocate(args.old, args.new, by=by, at=now(), dry_run=args.dry_run, show=show)
+    plan = relocating.relocate(args.old, args.new, by=by, at=now(), dry_run=args.dry_run, new_root=args.root, show=show)
     if not plan.rows:
         text = f"nothing to move: no row names '{plan.old}' any more, {plan.before} images are called '{plan.new}'"
     else:

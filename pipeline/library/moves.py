@@ -1,5 +1,6 @@
 """Images that lie under another name now: noticed by their contents, and how their new names follow from their old."""
 
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
@@ -69,9 +70,10 @@ def lost(number: int) -> list[str]:
     return [f"{number} labelled image{'s have' if number > 1 else ' has'} no file"] if number else []
 
 
-def command(old: str, new: str) -> str:
-    """The command line that moves the rows."""
-    return "wallaby moved " + " ".join(f"'{name}'" if " " in name else name for name in (old, new))
+def command(old: str, new: str, *, root: str = "") -> str:
+    """The command line that moves the rows; `root` is a folder that becomes a root with them."""
+    words = [old, new, *(["--root", root] if root else [])]
+    return " ".join(["wallaby", "moved", *map(shlex.quote, words)])
 
 
 def places(images: Iterable[str]) -> set[str]:

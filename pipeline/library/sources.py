@@ -52,7 +52,7 @@ def import_pictures(
     listed = exchange.read(source, origin=origin) if source.is_file() else None
     base = (folder or (listed.folder if listed else source)).resolve()
     roots = config.load(sections.Roots)
-    name, new = importing.name_root(base, roots.folders, root or FIRST_ROOT[kind])
+    name, new = importing.name_root(base, roots.folders, root or _first_root(kind, base, roots.folders))
     if root and name != root:
         raise UsageError(f"the folder is known as '{name}' already", where=base, mend="leave --root out")
     result = {"root": name, "folder": str(base), "differing": [], "conflicts": [], "unlabelled": 0, "again": 0}
@@ -81,6 +81,18 @@ def import_pictures(
             config.set_root(kind, name, base)
         write()
     return result
+
+
+def _first_root(kind: str, base: Path, folders: dict[str, Path]) -> str:
+    """The kind's own root; but where that has labelled images, is not mounted and is not this folder, the folder's
+    name: the root must not lose its place."""
+    name = FIRST_ROOT[kind]
+    images = labels.read_csv(paths.LABELS, labels.REQUIRED)["image"]
+    ours = images[moves.below(images, name)]
+    taken = name in folders and not folders[name].is_dir() and len(ours)
+    if not taken or any(labels.is_file(image, {name: base}) for image in ours):
+        return name
+    return base.name.replace(" ", "-").lstrip(".") or name
 
 
 def _add_labels(rows: pd.DataFrame, root_names: list[str], source: Path, folders: dict[str, Path]):
@@ -112,19 +124,28 @@ def _labelled_already(table: pd.DataFrame, incoming: pd.DataFrame, folders: dict
     indexed = index.written(paths.INDEX).images
     known = labels.with_contents(table, indexed)
     known = known[(known["sha256"] != "") & known["sha256"].isin(incoming["sha256"])]
-    there = known["image"].map(lambda image: labels.is_file(image, folders)).astype(bool)
-    moved = moves.suggested(known[~there], incoming)
+    if _there(known, folders).all():
+        return int(incoming["sha256"].isin(known["sha256"]).sum())
+    known = pd.concat([known, table[~table["image"].isin(known["image"])]])
+    moved = moves.suggested(known, pd.concat([known[_there(known, folders)], incoming])[["image", "sha256"]])
     if len(moved):
         old, new = (str(moved.loc[0, name]) for name in ("old", "new"))
         root, _, below = new.partition("/")
-        place = new if root in config.load(sections.Roots).folders else str(folders[root] / below)
+        place, new_root = new, ""
+        if root not in config.load(sections.Roots).folders:
+            place = str(folders[root] / below)
+            new_root = str(folders[root]) if below and "/" in old else ""
         number, more = int(moved["images"].sum()), len(moved) - 1
         raise DataError(
             f"{number} of these images are labelled already, under names whose files are gone",
             where=f"{old}, which is {place} now" + (f", and {more} more places" if more else ""),
-            mend=f"`{moves.command(old, place)}` moves the rows; then import what is new",
+            mend=f"`{moves.command(old, place, root=new_root)}` moves the rows; then import what is new",
         )
     return int(incoming["sha256"].isin(known["sha256"]).sum())
+
+
+def _there(rows: pd.DataFrame, folders: dict[str, Path]) -> pd.Series:
+    return pd.Series([labels.is_file(image, folders) for image in rows["image"]], index=rows.index, dtype=bool)
 
 
 def _add_benchmark(rows: pd.DataFrame, name: str, root_names: list[str], source: Path, *, replace: bool):

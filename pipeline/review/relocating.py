@@ -53,13 +53,21 @@ class Relocation:
 
 
 def relocate(
-    old: str, new: str, *, by: str, at: str, dry_run: bool, show: Callable[[Relocation], None] = lambda plan: None
+    old: str,
+    new: str,
+    *,
+    by: str,
+    at: str,
+    dry_run: bool,
+    new_root: Path | None = None,
+    show: Callable[[Relocation], None] = lambda plan: None,
 ) -> Relocation:
     """Moves the rows of all images below `old` whose files lie at `new`.
 
     Args:
       old: a root, ROOT/folder, or ROOT/path of an image; or that place on disk.
       new: the same; or a folder that lies in no root: it becomes the folder of the root `old`, or else a new root.
+      new_root: in the latter case, the folder above it that becomes the new root.
       show: is given what will be done, before anything is written.
 
     Raises:
@@ -72,10 +80,14 @@ def relocate(
         if target is None and not Path(new).is_dir():
             advice = f"{nearest(new.partition('/')[0], set(known.folders))} (roots in configs/params.yaml)"
             raise UsageError(f"'{new}' is no root, no place in one, and no folder", where=WHERE, mend=advice)
-        if target is None and source in known.folders:
+        if new_root and (target or not Path(new).resolve().is_relative_to(new_root.resolve())):
+            advice = "leave --root out, or name a folder above NEW"
+            raise UsageError(f"{new_root} is no new root above {new}", where=WHERE, mend=advice)
+        if target is None and source in known.folders and not new_root:
             plan = _folder_of(source, Path(new).resolve(), known.folders)
         else:
-            plan = _rows(source, target, Path(new).resolve(), known, by=by, at=at)
+            place = Path(new).resolve()
+            plan = _rows(source, target, place, (new_root or place).resolve(), known, by=by, at=at)
         show(plan)
         if not dry_run:
             for step in plan.steps:
@@ -127,14 +139,17 @@ def _folder_of(name: str, folder: Path, folders: dict[str, Path]) -> Relocation:
     return Relocation(name, str(folder), {str(config.PARAMS): 1}, left, examples[:EXAMPLES], steps=steps)
 
 
-def _rows(source: str, target: str | None, folder: Path, known: sections.Roots, *, by: str, at: str) -> Relocation:
+def _rows(
+    source: str, target: str | None, place: Path, folder: Path, known: sections.Roots, *, by: str, at: str
+) -> Relocation:
     steps: list[Callable[[], None]] = []
     folders, root = dict(known.folders), source.partition("/")[0]
     if target is None:
-        target, _ = importing.name_root(folder, folders, folder.name.replace(" ", "-").lstrip("."))
+        name, _ = importing.name_root(folder, folders, folder.name.replace(" ", "-").lstrip("."))
         kind = next((kind for kind, named in known.model_dump().items() if root in named), "library")
-        steps.append(partial(config.set_root, kind, target, folder))
-        folders[target] = folder
+        steps.append(partial(config.set_root, kind, name, folder))
+        folders[name] = folder
+        target = f"{name}/{place.relative_to(folder).as_posix()}".removesuffix("/.")
     if target == source:
         raise UsageError(f"'{source}' is the same place", where=WHERE, mend="name the place where they lie now")
     tables = _tables()

@@ -194,6 +194,15 @@ def test_a_folder_that_lies_in_no_root_becomes_one(workspace):
     assert images(paths.LABELS) == ["disk/1.jpg", "disk/2.jpg", "library/dog/1.jpg"]
 
 
+def test_a_folder_above_it_may_become_the_root(workspace):
+    (workspace / "disk").mkdir()
+    shutil.move("library/cow", workspace / "disk/cow")
+    with pytest.raises(UsageError, match="no new root above"):
+        moved("library/cow", str(workspace / "disk/cow"), new_root=workspace / "pool")
+    assert moved("library/cow", str(workspace / "disk/cow"), new_root=workspace / "disk").new == "disk/cow"
+    assert images(paths.LABELS) == ["disk/cow/1.jpg", "disk/cow/2.jpg", "library/dog/1.jpg"]
+
+
 def test_places_may_be_named_as_they_are_on_disk(workspace):
     Path("library/cow").rename("library/cows")
     assert moved(str(workspace / "library/cow"), str(workspace / "library/cows")).rows["data/labels.csv"] == 2
