@@ -18,7 +18,7 @@ from pipeline.errors import DataError, GateError, UsageError
 from pipeline.evaluation import scores, thresholds
 from pipeline.files import atomic_folder, digest, read_json, read_table, write_csv, write_table, write_text
 from pipeline.inference import pool
-from pipeline.library import labels
+from pipeline.library import labels, mounts
 from pipeline.library.classes import Classes
 from pipeline.library.tables import read_csv
 
@@ -200,9 +200,10 @@ def predictor(folders: dict[str, Path], work: Path, *, batch_size: int) -> Predi
 
         files = [labels.locate(image, folders) for image in rows["image"]]
         runtime = KerasRuntime(model, batch_size)
-        found = outputs.complete(
-            work / "outputs", work / "shards", rows["sha256"], files, runtime=runtime, batch_size=batch_size
-        )
+        with mounts.watched(rows["image"], folders):
+            found = outputs.complete(
+                work / "outputs", work / "shards", rows["sha256"], files, runtime=runtime, batch_size=batch_size
+            )
         return scores.probs_of(found.log_probs)
 
     return predict

@@ -13,6 +13,7 @@ RELEASED = Path("data/released")
 CHAMPIONS = Path("data/champions")
 DEMO = Path("data/demo")
 QUARANTINE = Path("data/quarantine.csv")
+ROOTS = Path("data/roots.csv")
 
 INDEX = Path("data/index")
 CURATED = Path("data/curated")

@@ -25,12 +25,7 @@ def init_base(preset_name: str, out: Path, *, seed: int, replace: bool, weights:
       DataError: if the weights cannot be read.
     """
     preset = config.load_preset(preset_name)
-    if out.exists() and not replace:
-        raise UsageError(
-            "there is a base already",
-            where=out,
-            mend="`wallaby promote` opens the next round; --replace starts again, and forgets what the base has learnt",
-        )
+    refuse_replacing(out, replace=replace)
     from pipeline.models import presets
 
     model = presets.build(preset, num_classes=1, seed=seed, weights=weights)
@@ -39,6 +34,18 @@ def init_base(preset_name: str, out: Path, *, seed: int, replace: bool, weights:
         card = bundle.save(bundle.Bundle(model, [], card, lineage.empty()), new)
         history.write(new, *history.empty())
     return card
+
+
+def refuse_replacing(out: Path, *, replace: bool) -> None:
+    """Raises:
+    UsageError: if there is a base and `replace` is not given.
+    """
+    if out.exists() and not replace:
+        raise UsageError(
+            "there is a base already",
+            where=out,
+            mend="`wallaby promote` opens the next round; --replace starts again, and forgets what the base has learnt",
+        )
 
 
 def promote(model: Path, base: Path, *, curated: Path, splits: Path, evaluation: Path) -> bool:
@@ -91,6 +98,55 @@ def track_with_dvc(folder: Path) -> None:
     dvc("add", "--quiet", str(folder))
 
 
+def warnings_of_replacing(base: Path) -> list[str]:
+    """What a person should know before this base is replaced: where it can be had from afterwards, if anywhere.
+
+    Nothing is said of a base that a remote has and git names.
+    """
+    if not base.exists():
+        return []
+    card, tracked = bundle.check(base), Path(f"{base}.dvc")
+    name = f"the base of round {card.round} ({card.model_digest[:12]})"
+    commit = _commit_of(tracked)
+    if not commit:
+        return [
+            f"{name} will be lost: git has no commit with its {tracked}; keep it first:"
+            f" `git add {tracked}; git commit`, and `dvc push {tracked}`"
+        ]
+    back = f"`git checkout {commit} -- {tracked}; dvc checkout {tracked}` brings it back"
+    try:
+        if not _remote():
+            return [f"{name} will be in this machine's DVC cache only, no remote is configured; {back}"]
+        if json.loads(dvc("status", "--cloud", "--json", str(tracked))):
+            return [
+                f"{name} will be in this machine's DVC cache only, the remote lacks it: `dvc push {tracked}`; {back}"
+            ]
+    except WallabyError as error:
+        return [f"whether a remote has {name} cannot be asked ({error.what}); this machine's DVC cache has it: {back}"]
+    return []
+
+
+def _remote() -> str:
+    """The name of DVC's default remote; "" if there is none."""
+    try:
+        return dvc("config", "core.remote").strip()
+    except WallabyError:  # some versions of DVC call an option that is not set an error
+        return ""
+
+
+def _commit_of(tracked: Path) -> str:
+    """The last commit whose version of a file is the one that is there; "" if none is."""
+    if not tracked.exists():
+        return ""
+    blob = _git("hash-object", str(tracked))
+    return _git("log", "--all", "--format=%h", "-1", f"--find-object={blob}", "--", str(tracked))
+
+
+def _git(*arguments: str) -> str:
+    result = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    return result.stdout.strip() if result.returncode == 0 else ""
+
+
 def dvc(*arguments: str) -> str:
     """Runs DVC and returns what it printed.
 
@@ -131,6 +187,7 @@ def summary(root: Path) -> dict[str, Any]:
     return {
         "round": card.round,
         "model": card.model_digest[:12],
+        "index": read_json(root / "index/summary.json"),
         "curated": read_json(root / "curated/summary.json"),
         "splits": read_json(root / "splits/summary.json"),
         "training": card.training,

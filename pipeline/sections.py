@@ -49,6 +49,7 @@ class Roots(Section):
 
 class Index(Section):
     max_megapixels: Annotated[float, Field(gt=0, le=2000)]
+    max_missing: Annotated[float, Field(ge=0, le=1)]
 
 
 LIMITS = {"min_side", "min_brightness", "min_contrast", "min_sharpness", "max_aspect_ratio"}  # of a picture's quality

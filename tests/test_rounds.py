@@ -114,3 +114,32 @@ def test_an_incomplete_model_is_not_promoted(workspace):
 def test_what_dvc_refuses_is_said_in_its_own_words(workspace):
     with pytest.raises(WallabyError, match="dvc status: ERROR: you are not inside of a DVC repository"):
         rounds.dvc("status")
+
+
+def in_git(*arguments: str) -> None:
+    identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
+    subprocess.run(["git", *identity, *arguments], check=True, capture_output=True)
+
+
+def test_a_base_that_no_commit_and_no_remote_has_is_named_before_it_is_replaced(workspace):
+    base = Path("base")
+    assert rounds.warnings_of_replacing(base) == []
+    card = save_bundle(base)
+    in_git("init", "--quiet")
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], check=True)
+    rounds.track_with_dvc(base)
+    name = f"the base of round {card.round} ({card.model_digest[:12]})"
+    (told,) = rounds.warnings_of_replacing(base)
+    assert told.startswith(f"{name} will be lost: git has no commit with its base.dvc")
+
+    in_git("add", "base.dvc")
+    in_git("commit", "--quiet", "-m", "The base")
+    (told,) = rounds.warnings_of_replacing(base)
+    assert told.startswith(f"{name} will be in this machine's DVC cache only, no remote is configured; `git checkout ")
+    assert told.endswith("-- base.dvc; dvc checkout base.dvc` brings it back")
+
+    rounds.dvc("remote", "add", "--default", "store", str(workspace / "remote"))
+    (told,) = rounds.warnings_of_replacing(base)
+    assert f"{name} will be in this machine's DVC cache only, the remote lacks it: `dvc push base.dvc`" in told
+    rounds.dvc("push", "--quiet", "base.dvc")
+    assert rounds.warnings_of_replacing(base) == []

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline import errors
-from pipeline.cli import applying, export, forecasts, library, recipes, review, rounds, served, serving, training
+from pipeline.cli import applying, export, forecasts, library, recipes, review, roots, rounds, served, serving, training
 
 CODES = """exit codes:
   0 done              3 data invalid                  6 finished with some failures   130 stopped by the user
@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true", help="the result as JSON on stdout")
         return command
 
-    for group in (library, training, review, applying, recipes, forecasts, rounds, serving, served, export):
+    for group in (library, roots, training, review, applying, recipes, forecasts, rounds, serving, served, export):
         group.add(verb)
     return top
 

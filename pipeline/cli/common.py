@@ -1,6 +1,7 @@
 """What commands share: how one is added, and how it answers."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,12 @@ def answer(args: argparse.Namespace, result: Any, text: str) -> int:
     else:
         print(text)
     return Exit.DONE
+
+
+def warn(lines: list[str]) -> None:
+    """Prints warnings where they are in nobody's way."""
+    for line in lines:
+        print(f"warning: {line}", file=sys.stderr)
 
 
 def existing(path: Path) -> Path:

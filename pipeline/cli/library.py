@@ -65,7 +65,7 @@ def demo(args: argparse.Namespace) -> int:
             args, {"decisions": number, "file": str(path)}, f"{number} decisions in {path}; next: wallaby apply"
         )
     if args.remove:
-        removed = demo.remove(paths.DEMO)
+        removed = demo.remove(paths.DEMO, at=now())
         return answer(args, {"removed": removed}, f"removed the demo: {removed} label rows")
     if args.if_empty and not demo.library_is_empty():
         return answer(args, {"written": 0}, "there is a library; the demo is left out")
@@ -101,6 +101,8 @@ def import_(args: argparse.Namespace) -> int:
     text = (
         f"{result['added']} images {done} added as {result['root']} ({result['folder']}), {result['known']} were known"
     )
+    if result["again"]:
+        text += f"\n  {result['again']} of them are copies of images that are labelled under other names"
     for image in result["differing"][:3]:
         text += f"\n  kept the older label of {image}"
     for image in result["conflicts"][:3]:

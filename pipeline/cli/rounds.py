@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from pipeline import paths
-from pipeline.cli.common import Verb, answer, existing, now, user
+from pipeline.cli.common import Verb, answer, existing, now, user, warn
 from pipeline.errors import Exit, UsageError
 
 
@@ -76,6 +76,8 @@ def promote(args: argparse.Namespace) -> int:
     from pipeline import bundle, rounds
 
     card = bundle.check(paths.MODEL)
+    if not paths.BASE.exists() or bundle.check(paths.BASE).model_digest != card.model_digest:
+        warn(rounds.warnings_of_replacing(paths.BASE))
     if args.dry_run:
         return answer(args, vars(card), f"would make the model of round {card.round} the base")
     new = rounds.promote(

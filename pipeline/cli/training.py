@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from pipeline import paths
-from pipeline.cli.common import Verb, answer
+from pipeline.cli.common import Verb, answer, warn
 from pipeline.errors import Exit, UsageError
 
 IMAGENET_CLASSES = 1000  # of the papers; the networks are listed with so many before there are classes of one's own
@@ -25,6 +25,7 @@ def add(verb: Verb) -> None:
     command.add_argument("--seed", type=int, default=0, help="of the random weights")
     command.add_argument("--out", type=Path, default=paths.BASE)
     command.add_argument("--replace", action="store_true", help="replace a base; what it has learnt is forgotten")
+    command.add_argument("--dry-run", action="store_true", help="say what would be written")
 
     command = verb("models", models, "list the networks: parameters, arithmetic, size; or compare some on your data")
     command.add_argument(
@@ -60,8 +61,15 @@ def seeds(text: str) -> list[int]:
 
 
 def init_base(args: argparse.Namespace) -> int:
-    from pipeline import champion, rounds
+    from pipeline import champion, config, rounds
 
+    rounds.refuse_replacing(args.out, replace=args.replace)
+    if args.out == paths.BASE:
+        warn(rounds.warnings_of_replacing(args.out))
+    if args.dry_run:
+        size = config.load_preset(args.model).image_size
+        text = f"would write {args.out}: {args.model}, {size} pixels, {args.weights} weights"
+        return answer(args, {"preset": args.model, "image_size": size, "replaces": args.out.exists()}, text)
     card = rounds.init_base(args.model, args.out, seed=args.seed, replace=args.replace, weights=args.weights)
     if args.out == paths.BASE:
         rounds.track_with_dvc(paths.BASE)

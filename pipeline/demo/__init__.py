@@ -3,10 +3,12 @@
 import shutil
 from pathlib import Path
 
+import pandas as pd
+
 from pipeline import config, paths, sections
 from pipeline.errors import UsageError
 from pipeline.files import digests, write_csv
-from pipeline.library import index, labels
+from pipeline.library import index, labels, roots
 
 BENCHMARK = "field"
 
@@ -46,8 +48,10 @@ def write(folder: Path, *, size: float) -> int:
     return len(rows)
 
 
-def remove(folder: Path) -> int:
+def remove(folder: Path, *, at: str) -> int:
     """Takes the demo out of the tables and deletes its pictures; returns the number of label rows removed.
+
+    That its roots are empty then is recorded as meant, so that the next round does not wait for them.
 
     Raises:
       UsageError: if the folder is not the demo's.
@@ -57,9 +61,13 @@ def remove(folder: Path) -> int:
 
     if not (folder / library.MARKER).exists():
         raise UsageError("there is no demo", where=folder)
-    roots = config.load(sections.Roots)
-    ours = [name for name, path in roots.folders.items() if path.is_relative_to(folder.absolute())]
-    table = labels.read(paths.LABELS, list(roots.folders))
+    known = config.load(sections.Roots)
+    ours = [name for name, path in known.folders.items() if path.is_relative_to(folder.absolute())]
+    states = roots.known(paths.INDEX, config.cache(index.CACHE))
+    lost = roots.standing(states, pd.Series(dtype="str"), ours)
+    if len(lost):
+        roots.add(roots.read(paths.ROOTS), lost, paths.ROOTS, by="the demo", at=at, note="wallaby demo --remove")
+    table = labels.read(paths.LABELS, list(known.folders))
     from_demo = labels.root_of(table["image"]).isin(ours)
     labels.write(table[~from_demo], paths.LABELS)
     (paths.BENCHMARKS / f"{BENCHMARK}.csv").unlink(missing_ok=True)

@@ -1,7 +1,6 @@
 """From rows of the index to rows of predictions: what every engine does with the images that it is given."""
 
 import hashlib
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -11,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from pipeline.errors import DataError, ResumableError
+from pipeline.errors import DataError
 from pipeline.evaluation import scores
 from pipeline.inference import reading, store
 from pipeline.inference.runtimes import Runtime
-from pipeline.library import labels, pictures
+from pipeline.library import labels, mounts, pictures
 
 ASKED = ["image", "sha256", "failure"]
 ROWS_A_PICTURE = 8  # rows of a batch, at most, by pictures that it may hold: most of an index may be failures
@@ -53,32 +52,10 @@ def from_folders(folders: dict[str, Path]) -> Load:
         try:
             return pictures.load_bytes(labels.locate(image, folders))
         except pictures.PictureError:
-            _refuse_gone(image, folders)
+            mounts.refuse_gone(image, folders)
             raise
 
     return load
-
-
-def _refuse_gone(image: str, folders: dict[str, Path]) -> None:
-    """Of an unmounted folder nothing is left, or an empty one; a folder that was deleted is just not there."""
-    root, *names, _ = image.split("/")
-    folder = folders[root]
-    for name in [None, *names]:
-        folder = folder if name is None else folder / name
-        try:
-            with os.scandir(folder) as entries:
-                gone = next(entries, None) is None
-        except (FileNotFoundError, PermissionError):
-            gone = name is None
-            names = []
-        except OSError:
-            gone = True
-        if gone:
-            raise ResumableError(
-                f"a folder of root '{root}' is gone or empty while its pictures are read",
-                where=folder,
-                mend="mount it and run the same command again; if it was emptied on purpose, run `dvc repro`",
-            )
 
 
 def predict(

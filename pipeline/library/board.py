@@ -58,6 +58,36 @@ def with_growth(board: pd.DataFrame, boards: pd.DataFrame) -> pd.DataFrame:
     return board.assign(grew=since.to_numpy())
 
 
+def fallen(labelled: pd.DataFrame, missing: pd.Series, board: pd.DataFrame, *, cutoffs: dict[str, int]) -> pd.DataFrame:
+    """The classes that are below their cutoff because files of theirs are missing.
+
+    Args:
+      labelled: columns `image`, `label`: what people labelled, by today's names.
+      missing: the images that have no file.
+      board: as `count` returns it; a class without an eligible image is not on it.
+      cutoffs: of each class in `labelled`.
+
+    Returns:
+      `label`, how many images it `had`, how many it `has` and how many files are `missing`, the largest loss first.
+    """
+    counts = labelled.assign(missing=labelled["image"].isin(missing)).groupby("label")["missing"].agg(["size", "sum"])
+    groups = board.set_index("label")["groups"].reindex(counts.index).fillna(0)
+    least = counts.index.to_series().map(cutoffs)
+    out = counts[(counts["sum"] > 0) & (groups < least) & (groups + counts["sum"] >= least)]
+    table = pd.DataFrame({"had": out["size"], "has": out["size"] - out["sum"], "missing": out["sum"]})
+    return table.rename_axis("label").reset_index().sort_values(["missing", "label"], ascending=[False, True])
+
+
+def fallen_sentences(rows: list[dict], *, limit: int = 5) -> list[str]:
+    """What `fallen` found, as records, a line for each class up to the limit."""
+    lines = [
+        f"{row['label']} had {row['had']} images, has {row['has']}: {row['missing']} files are missing, and the class"
+        " falls out"
+        for row in rows[:limit]
+    ]
+    return [*lines, f"{len(rows) - limit} more classes fall out for missing files"] if len(rows) > limit else lines
+
+
 def read(path: Path) -> pd.DataFrame:
     """Reads the board; a class may be called 007, or NA."""
     return pd.read_csv(path, dtype={"label": "str", "standing": "str"}, keep_default_na=False)

@@ -64,11 +64,14 @@ def rounds_since_growth(boards: pd.DataFrame, groups: pd.Series, *, round_: int)
 def changes(before: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     """What differs between two rounds' images (`IMAGE_COLUMNS`), labels by today's names in both.
 
+    An image that was moved is the same one: it has the content of one that is gone.
+
     Returns:
       `CHANGE_COLUMNS`; a row an image: removed, added, relabelled, excluded or returned; `detail` has the reason.
     """
     if before.empty:
         return pd.DataFrame(columns=CHANGE_COLUMNS, dtype=str)
+    before = _renamed(before, now)
     both = before[["image", "label", "set", "reason"]].merge(
         now[["image", "label", "set", "reason"]], on="image", how="outer", suffixes=("_was", ""), indicator=True
     )
@@ -90,3 +93,11 @@ def changes(before: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     both["detail"] = both["reason"].where(both["change"] != RETURNED, both["reason_was"])
     both["label"] = both["label"].where(~gone, both["label_was"])
     return both[CHANGE_COLUMNS].sort_values(["change", "label", "image"], ignore_index=True)
+
+
+def _renamed(before: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
+    gone = before[~before["image"].isin(now["image"]) & (before["sha256"] != "")].drop_duplicates("sha256")
+    new = now[~now["image"].isin(before["image"])].drop_duplicates("sha256").set_index("sha256")["image"]
+    gone = gone[gone["sha256"].isin(new.index)]
+    moved = pd.Series(new.loc[gone["sha256"]].to_numpy(), index=gone.index, dtype="str")
+    return before.assign(image=moved.reindex(before.index).fillna(before["image"]))

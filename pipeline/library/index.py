@@ -7,8 +7,9 @@ cache, so that the same pictures give the same tables on every machine.
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from pipeline.errors import DataError
-from pipeline.files import read_table, write_table
+from pipeline.files import digest, read_json, read_table, write_table
 from pipeline.library import labels, pictures, quality, screening
 from pipeline.progress import track
 
@@ -29,44 +30,128 @@ PICTURE_ENDINGS = {
     ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp",
 }  # fmt: skip
 IGNORED = "not a picture by name or content"
-MISSING = "missing"
+MISSING = labels.MISSING
 CHANGES = "changes while it is read"
 CACHE = "index.parquet"
+TABLES = ["library.parquet", "pool.parquet", "quarantined.parquet"]  # what the stage writes
+SUMMARY = "summary.json"
 FACTS = "grey-64-bilinear-1"  # names how pictures, quality and screening measure; the cache records it
-FACTS_KEY = "facts"  # of the cache's metadata
+FACTS_KEY, ACCEPTED_KEY = "facts", "accepted"  # of the cache's metadata
 SAVE_EVERY = 50_000  # pictures inspected: an interrupted scan loses at most as many
 BATCH = 16  # pictures inspected in one task: handing over each alone costs as much as hashing it
 _STAMP = ["bytes", "mtime_ns"]
 
 
-def scan(folders: dict[str, Path], cache_path: Path, *, max_megapixels: float) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Before:
+    """What an earlier scan found.
+
+    Attributes:
+      images: columns `image`, `sha256`; what had no file is not among them.
+      accepted: the rows of the table of meant losses that it has seen (`roots.keys`).
+    """
+
+    images: pd.DataFrame
+    accepted: frozenset[str]
+
+
+def scan(
+    folders: dict[str, Path],
+    cache_path: Path,
+    *,
+    max_megapixels: float,
+    check: Callable[[Before, pd.DataFrame], None] | None = None,
+    accepted: frozenset[str] = frozenset(),
+) -> pd.DataFrame:
     """Returns a row for each picture below `folders`, sorted by image, and keeps what it learnt in `cache_path`.
 
     A file that is named like a picture but is none has its reason in `failure`; any other file that is none is left
     out (`IGNORED` rows stay in the cache, so that it is not opened again).
 
+    Args:
+      check: is given what the cache had, and the scan; what it raises leaves the cache knowing of all that is gone.
+      accepted: kept with the cache, for the next scan's `Before`.
+
     Raises:
-      DataError: if a folder cannot be read, a name in it is not valid Unicode, two roots hold the same folder, or the
-        folder of a root that had pictures is not there.
+      DataError: if a folder cannot be read, a name in it is not valid Unicode, or two roots hold the same folder.
     """
-    cache = _read_cache(cache_path)
-    _refuse_absent(folders, cache)
+    cache, seen = _read_cache(cache_path)
     found = pd.DataFrame(_walk(folders), columns=["image", "path", *_STAMP])
+    gone = cache[~cache["image"].isin(found["image"])]
     valid = cache[_still_valid(cache, max_megapixels)]
     known = found.merge(valid, on=["image", *_STAMP], how="left", indicator=True)
     is_new = known.pop("_merge") == "left_only"
     rows, new = known[~is_new], known.loc[is_new, ["image", "path", *_STAMP]]
-    if len(new) or len(cache) != len(rows):
+
+    def keep(rows: pd.DataFrame, of: frozenset[str]) -> None:
+        cached = _typed(rows.sort_values("image")[[*COLUMNS, "mtime_ns"]])
+        write_table(cached, cache_path, **{FACTS_KEY: FACTS, ACCEPTED_KEY: "\n".join(sorted(of))})
+
+    if len(new):
         files = list(new[["path", *_STAMP]].itertuples(index=False, name=None))
         inspected = track("index", _inspect_all(files, max_megapixels), len(new))
-        for start in range(0, max(len(new), 1), SAVE_EVERY):
+        for start in range(0, len(new), SAVE_EVERY):
             some = new.iloc[start : start + SAVE_EVERY]
             facts = pd.DataFrame(list(islice(inspected, len(some))), index=some.index)
             rows = pd.concat([rows, some[["image"]].join(facts)])
-            cached = _typed(rows.sort_values("image")[[*COLUMNS, "mtime_ns"]])
-            write_table(cached, cache_path, **{FACTS_KEY: FACTS})
-    rows = rows.sort_values("image", ignore_index=True)
-    return _typed(rows.loc[rows["failure"] != IGNORED, COLUMNS].reset_index(drop=True))
+            keep(pd.concat([rows, gone]), seen)
+    scanned = rows.sort_values("image", ignore_index=True)
+    scanned = _typed(scanned.loc[scanned["failure"] != IGNORED, COLUMNS].reset_index(drop=True))
+    if check:
+        check(Before(_had_files(cache), seen), scanned)
+    if len(gone) or accepted != seen:
+        keep(rows, accepted)
+    return scanned
+
+
+def written(folder: Path) -> Before:
+    """What the last index wrote into `folder`; nothing if there is none, or it cannot be read."""
+    tables = [pd.DataFrame(columns=["image", "sha256", "failure"], dtype="str")]
+    try:
+        tables += [read_table(folder / name, ["image", "sha256", "failure"]) for name in TABLES]
+        seen = read_json(folder / SUMMARY)["accepted"] if (folder / SUMMARY).exists() else []
+    except DataError:
+        return Before(tables[0][["image", "sha256"]], frozenset())
+    return Before(_had_files(pd.concat(tables, ignore_index=True)), frozenset(seen))
+
+
+def cached(path: Path) -> Before:
+    """What the cache of the scan holds."""
+    cache, seen = _read_cache(path)
+    return Before(_had_files(cache), seen)
+
+
+def names(folders: dict[str, Path]) -> pd.Series:
+    """The names of all files below `folders`, pictures or not; none is opened.
+
+    Raises:
+      DataError: as `scan`.
+    """
+    return pd.Series([image for image, *_ in _walk(folders)], dtype="str")
+
+
+def contents(images: list[str], folders: dict[str, Path], cache_path: Path) -> dict[str, str]:
+    """The content hash of each image whose file is there; "" of one that cannot be read.
+
+    A file with the size and time that the cache knows is not read again.
+    """
+    cache, _ = _read_cache(cache_path)
+    cache = cache[cache["image"].isin(images)]
+    known = {(row.image, row.bytes, row.mtime_ns): row.sha256 for row in cache.itertuples()}
+
+    def of(image: str) -> str | None:
+        try:
+            path = labels.locate(image, folders)
+            status = path.stat()
+            return known.get((image, status.st_size, status.st_mtime_ns)) or digest(path)
+        except (FileNotFoundError, NotADirectoryError, KeyError):
+            return None
+        except OSError:
+            return ""
+
+    with ThreadPoolExecutor(os.cpu_count()) as workers:
+        read = zip(images, track("hash", workers.map(of, images), len(images)), strict=True)
+        return {image: sha256 for image, sha256 in read if sha256 is not None}
 
 
 def divide(
@@ -88,15 +173,8 @@ def divide(
     return _typed(library.sort_values("image", ignore_index=True)), scanned[~in_library].reset_index(drop=True)
 
 
-def _refuse_absent(folders: dict[str, Path], cache: pd.DataFrame) -> None:
-    for name, folder in folders.items():
-        before = int(cache["image"].str.startswith(f"{name}/").sum())
-        if before and not folder.is_dir():
-            raise DataError(
-                f"the folder of root '{name}' is not there; it had {before} files",
-                where=folder,
-                mend="mount it, or correct or remove the root in configs/params.yaml",
-            )
+def _had_files(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.loc[~rows["failure"].isin([MISSING, IGNORED]), ["image", "sha256"]].reset_index(drop=True)
 
 
 def _walk(folders: dict[str, Path]) -> Iterator[tuple[str, str, int, int]]:
@@ -208,13 +286,16 @@ def _read(path: Path, stamp: list[int]) -> tuple[bytes, int]:
     raise pictures.PictureError(CHANGES)
 
 
-def _read_cache(path: Path) -> pd.DataFrame:
+def _read_cache(path: Path) -> tuple[pd.DataFrame, frozenset[str]]:
+    """The cache, and the meant losses that it has seen."""
     try:
         cache = read_table(path)
     except DataError:  # none yet, cut short, or of an older version: scan everything
-        return _nothing()
-    measured = (pq.read_schema(path).metadata or {}).get(FACTS_KEY.encode(), b"").decode()
-    return cache if measured == FACTS else _nothing()
+        return _nothing(), frozenset()
+    metadata = pq.read_schema(path).metadata or {}
+    if metadata.get(FACTS_KEY.encode(), b"").decode() != FACTS:
+        return _nothing(), frozenset()
+    return cache, frozenset(filter(None, metadata.get(ACCEPTED_KEY.encode(), b"").decode().split("\n")))
 
 
 def _nothing() -> pd.DataFrame:

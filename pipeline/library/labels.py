@@ -16,6 +16,7 @@ REQUIRED = ["image", "label"]
 ORIGINS = ["real", "staged", "synthetic"]
 STATUSES = ["ok", "unknown", "bad"]
 UNKNOWN = "unknown"
+MISSING = "missing"  # what the index says of an image that has no file
 CONTROL = "[\x00-\x1f\x85\u2028\u2029]"  # the characters themselves: pyarrow's expressions know no \\u
 BROKEN = re.compile(CONTROL)
 OUTSIDE = re.compile(r"/\.{0,2}(?:/|$)")
@@ -163,8 +164,8 @@ def with_contents(table: pd.DataFrame, indexed: pd.DataFrame) -> pd.DataFrame:
     nameless = table["sha256"] == ""
     if not nameless.any():
         return table
-    contents = indexed.drop_duplicates("image").set_index("image")["sha256"]
-    known = table.loc[nameless, "image"].map(contents).fillna("").astype("str")
+    contents = indexed.drop_duplicates("image").set_index("image")["sha256"].astype("str")
+    known = pd.Series(contents.reindex(table.loc[nameless, "image"]).fillna("").to_numpy(), index=table.index[nameless])
     return table.assign(sha256=table["sha256"].mask(nameless, known))
 
 
@@ -181,6 +182,11 @@ def locate(image: str, folders: dict[str, Path]) -> Path:
     """The file of the image called ROOT/path."""
     root, _, path = image.partition("/")
     return folders[root] / PurePosixPath(path)
+
+
+def is_file(image: str, folders: dict[str, Path]) -> bool:
+    """Whether the image called ROOT/path has a file; one of an unknown root has none."""
+    return image.partition("/")[0] in folders and locate(image, folders).is_file()
 
 
 def _refuse(wrong: pd.Series, table: pd.DataFrame, source: object, what: str, mend: str) -> None:

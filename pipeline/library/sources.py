@@ -8,7 +8,7 @@ import pandas as pd
 from pipeline import config, paths, sections
 from pipeline.errors import DataError, UsageError
 from pipeline.files import digests, in_turn, write_csv
-from pipeline.library import exchange, importing, labels
+from pipeline.library import exchange, importing, index, labels, moves
 from pipeline.library.tables import tidy
 
 FIRST_ROOT = {"library": "library", "pool": "pool", "benchmark": "benchmark"}
@@ -37,8 +37,8 @@ def import_pictures(
 
     Returns:
       root, folder, and the numbers of images added and known, the known ones whose label differs, those that people
-      gave different labels in another tool (conflicts, left to them), and the number of unlabelled ones, which are left
-      to the pool.
+      gave different labels in another tool (conflicts, left to them), the number of unlabelled ones, which are left
+      to the pool, and how many of those added are copies of labelled images (again).
 
     Raises:
       UsageError, DataError: if anything does not fit; nothing is written then.
@@ -52,10 +52,10 @@ def import_pictures(
     listed = exchange.read(source, origin=origin) if source.is_file() else None
     base = (folder or (listed.folder if listed else source)).resolve()
     roots = config.load(sections.Roots)
-    name, new = importing.name_root(base, roots.folders, root or FIRST_ROOT[kind])
+    name, new = importing.name_root(base, roots.folders, root or _first_root(kind, base, roots.folders))
     if root and name != root:
         raise UsageError(f"the folder is known as '{name}' already", where=base, mend="leave --root out")
-    result = {"root": name, "folder": str(base), "differing": [], "conflicts": [], "unlabelled": 0}
+    result = {"root": name, "folder": str(base), "differing": [], "conflicts": [], "unlabelled": 0, "again": 0}
 
     if kind == "pool":
         found = importing.find_pictures(base)
@@ -83,23 +83,69 @@ def import_pictures(
     return result
 
 
+def _first_root(kind: str, base: Path, folders: dict[str, Path]) -> str:
+    """The kind's own root; but where that has labelled images, is not mounted and is not this folder, the folder's
+    name: the root must not lose its place."""
+    name = FIRST_ROOT[kind]
+    images = labels.read_csv(paths.LABELS, labels.REQUIRED)["image"]
+    ours = images[moves.below(images, name)]
+    taken = name in folders and not folders[name].is_dir() and len(ours)
+    if not taken or any(labels.is_file(image, {name: base}) for image in ours):
+        return name
+    return base.name.replace(" ", "-").lstrip(".") or name
+
+
 def _add_labels(rows: pd.DataFrame, root_names: list[str], source: Path, folders: dict[str, Path]):
     table = labels.read(paths.LABELS, root_names)
     incoming = labels.check(rows, root_names, source)
     new = ~incoming["image"].isin(table["image"])
     files = [labels.locate(image, folders) for image in incoming.loc[new, "image"]]
     incoming.loc[new, "sha256"] = pd.Series(digests(files), index=incoming.index[new], dtype="str")
+    again = _labelled_already(table, incoming[new], folders)
     merged = labels.merge(table, incoming)
     added = rows[~rows["image"].isin(table["image"]) & (rows["status"] == "ok")]
     used = table.loc[table["status"] == "ok", "label"]
     labels.check_spelling(added.assign(label=tidy(added["label"])), source, known=used)
-    result = {"added": merged.added, "known": merged.known, "differing": merged.differing}
+    result = {"added": merged.added, "known": merged.known, "differing": merged.differing, "again": again}
 
     def write() -> None:
         with in_turn(config.own("labels.lock"), str(paths.LABELS)):  # hashing takes long: it may have changed since
             labels.write(labels.merge(labels.read(paths.LABELS, root_names), incoming).table, paths.LABELS)
 
     return result, write
+
+
+def _labelled_already(table: pd.DataFrame, incoming: pd.DataFrame, folders: dict[str, Path]) -> int:
+    """How many of these images have a content that is labelled under another name.
+
+    Raises:
+      DataError: if such names have no file any more: it is the same image, which was moved.
+    """
+    indexed = index.written(paths.INDEX).images
+    known = labels.with_contents(table, indexed)
+    known = known[(known["sha256"] != "") & known["sha256"].isin(incoming["sha256"])]
+    if _there(known, folders).all():
+        return int(incoming["sha256"].isin(known["sha256"]).sum())
+    known = pd.concat([known, table[~table["image"].isin(known["image"])]])
+    moved = moves.suggested(known, pd.concat([known[_there(known, folders)], incoming])[["image", "sha256"]])
+    if len(moved):
+        old, new = (str(moved.loc[0, name]) for name in ("old", "new"))
+        root, _, below = new.partition("/")
+        place, new_root = new, ""
+        if root not in config.load(sections.Roots).folders:
+            place = str(folders[root] / below)
+            new_root = str(folders[root]) if below and "/" in old else ""
+        number, more = int(moved["images"].sum()), len(moved) - 1
+        raise DataError(
+            f"{number} of these images are labelled already, under names whose files are gone",
+            where=f"{old}, which is {place} now" + (f", and {more} more places" if more else ""),
+            mend=f"`{moves.command(old, place, root=new_root)}` moves the rows; then import what is new",
+        )
+    return int(incoming["sha256"].isin(known["sha256"]).sum())
+
+
+def _there(rows: pd.DataFrame, folders: dict[str, Path]) -> pd.Series:
+    return pd.Series([labels.is_file(image, folders) for image in rows["image"]], index=rows.index, dtype=bool)
 
 
 def _add_benchmark(rows: pd.DataFrame, name: str, root_names: list[str], source: Path, *, replace: bool):

@@ -12,7 +12,8 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -218,13 +219,12 @@ def append_all(said: list[dict[str, str]], folder: Path, session: str, root_name
     if len({label for _, label in named}) > 1:
         labels.check_spelling(pd.DataFrame(named, columns=["image", "label"], dtype="str"), path)
     rows = [row | {"blind": row["blind"] or NO} for row in rows]
-    rows = [row | {"id": row["id"] or _digest(row)} for row in rows]
+    rows = [row | {"id": row["id"] or digest(row)} for row in rows]
     if any(labels.BROKEN.search(text) for row in rows for text in row.values()):
         raise DataError("a decision with a line break or control character", where=path, mend="write it in one line")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with _locked(path) as file:
             before = file.read()
             data = _whole_lines(before, path)
             columns = _columns(data, rows, path)
@@ -250,6 +250,30 @@ def write(decisions: pd.DataFrame, folder: Path, name: str) -> Path:
     whole["id"] = whole["id"].mask(whole["id"] == "", _digests(whole))
     write_csv(whole, path)
     return path
+
+
+def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """Each review table as it stands, by its file's name; empty ones are left out."""
+    found = {file.name: _whole_lines(file.read_bytes(), file) for file in sorted(folder.glob("*.csv"))}
+    return {name: tables.parse_csv(data, folder / name, REQUIRED) for name, data in found.items() if data}
+
+
+def rewrite(path: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    """Replaces a review table as a whole by what `change` makes of it; nobody adds a row meanwhile."""
+    with _locked(path) as file:
+        table = tables.parse_csv(_whole_lines(file.read(), path), path, REQUIRED)
+        write_csv(change(table), path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[io.FileIO]:
+    """Yields the table, opened to be read and written by this process alone."""
+    while True:
+        with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):  # else it was replaced
+                yield file
+                return
 
 
 def settled(decisions: pd.DataFrame) -> frozenset[str]:
@@ -319,12 +343,12 @@ def _keep_entry(folder: Path) -> None:
 
 
 def _digests(table: pd.DataFrame) -> list[str]:
-    """`_digest` of each row; `to_dict` would take six times as long as all the rest of a table's check."""
+    """`digest` of each row; `to_dict` would take six times as long as all the rest of a table's check."""
     rows = zip(*(table[name].tolist() for name in COLUMNS), strict=True)
-    return [_digest(dict(zip(COLUMNS, cells, strict=True))) for cells in rows]
+    return [digest(dict(zip(COLUMNS, cells, strict=True))) for cells in rows]
 
 
-def _digest(row: dict[str, str]) -> str:
+def digest(row: dict[str, str]) -> str:
     """What a row is called: 16 digits of a digest of what it says, less what it leaves open of `SINCE_THEN`."""
     said = [row[name] for name in IDENTITY] + [row[name] for name in SINCE_THEN if row[name]]
     return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]

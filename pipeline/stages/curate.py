@@ -26,8 +26,9 @@ def main(
     classes.check_names(events, {*said["label"], *marked["label"]} - {""}, class_events)
     library = read_table(Path(library_table))
 
+    named = events.apply(said)
     curated = curation.curate(
-        events.apply(said),
+        named,
         library,
         marked,
         read_table(Path(base_lineage)),
@@ -39,6 +40,15 @@ def main(
     boards = read_table(Path(base_boards))
     standing = board.with_growth(curated.board, boards.assign(label=events.names(boards["label"])))
     kept = sorted(curated.images["label"].unique())
+    labelled = named[(named["status"] == "ok") & ~named["label"].isin(events.retired)]
+    fallen = board.fallen(
+        labelled,
+        library.loc[library["failure"] == labels.MISSING, "image"],
+        curated.board,
+        cutoffs=dict.fromkeys(labelled["label"], params.min_images) | events.cutoffs,
+    ).to_dict("records")
+    for line in board.fallen_sentences(fallen):
+        print(f"curate: {line}")
     if len(kept) < 2:
         raise errors.DataError(
             f"too few classes: {len(kept)} of {len(standing)} reach the lower cutoff of {params.min_images}",
@@ -58,12 +68,15 @@ def main(
             "kept": len(curated.images),
             "excluded": {reason: int(number) for reason, number in reasons.items()},
             "classes": len(kept),
+            "fallen": fallen,
             "near_classes": standing.loc[standing["standing"] == "near", "label"].tolist(),
         },
         folder / "summary.json",
     )
-    named = ", ".join(f"{number} {reason}" for reason, number in reasons.items())
-    print(f"curate: {len(library)} = {len(curated.images)} kept + {len(curated.excluded)} excluded ({named or 'none'})")
+    shares = ", ".join(f"{number} {reason}" for reason, number in reasons.items())
+    print(
+        f"curate: {len(library)} = {len(curated.images)} kept + {len(curated.excluded)} excluded ({shares or 'none'})"
+    )
     print(f"curate: {len(kept)} classes")
 
 

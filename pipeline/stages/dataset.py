@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline import config, errors, sections
 from pipeline.files import atomic_folder, read_json, read_table
-from pipeline.library import board, classes, history, labels, pictures, screening, splits
+from pipeline.library import board, classes, history, labels, mounts, pictures, screening, splits
 from pipeline.pages import dataset
 
 THUMBNAIL = 176  # pixels
@@ -59,6 +59,7 @@ def main(
             picture=lambda image: _thumbnail(labels.locate(image, folders)),
             pictures_per_class=params.pictures_per_class,
         )
+        mounts.refuse_empty(rows["image"], folders)  # else the page shows no image, and nobody knows why
     named = ", ".join(f"{number} {change}" for change, number in changes["change"].value_counts().items())
     print(f"dataset: since the last round: {named or 'nothing to compare with, or nothing changed'}")
 

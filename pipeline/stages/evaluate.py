@@ -10,7 +10,7 @@ from pipeline import bundle, config, errors, sections, tracking
 from pipeline.evaluation import assessment, audit, comparison, ensembling, mistakes, scores, versions
 from pipeline.files import read_table
 from pipeline.inference import ensemble, latency, outputs
-from pipeline.library import board, classes, labels, pictures
+from pipeline.library import board, classes, labels, mounts, pictures
 from pipeline.pages import report
 from pipeline.review import decisions
 
@@ -28,14 +28,15 @@ def main(
     rows = scores.with_open_sets(read_table(Path(splits_table)), read_table(Path(curated) / "excluded.parquet"))
     distance = config.load(sections.Curate).near_duplicate_distance
     ensemble.refuse_leakage(rows, further, near_duplicate_distance=distance, where="evaluate.ensemble")
-    stored = outputs.complete(
-        folder / "outputs",
-        config.own("evaluate"),
-        rows["sha256"],
-        [labels.locate(image, folders) for image in rows["image"]],
-        runtime=runtime,
-        batch_size=params.batch_size,
-    )
+    with mounts.watched(rows["image"], folders):
+        stored = outputs.complete(
+            folder / "outputs",
+            config.own("evaluate"),
+            rows["sha256"],
+            [labels.locate(image, folders) for image in rows["image"]],
+            runtime=runtime,
+            batch_size=params.batch_size,
+        )
     assessed = assessment.assess(
         rows,
         stored.log_probs,

@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.evaluation.versions import NOT_SHOWN
+from pipeline.library import board, moves
 from pipeline.terminal import console
 
 
@@ -131,11 +132,15 @@ def frame(title: str, rows: list[dict[str, Any]]) -> None:
 
 def summary(told: dict[str, Any]) -> None:
     """The last round in a few lines, and the commands that come next."""
+    moved = pd.DataFrame(told["index"]["moved"], columns=moves.COLUMNS)
     curated, training, predictions = told["curated"], told["training"], told["predictions"]
     excluded = ", ".join(f"{number} {reason}" for reason, number in curated["excluded"].items())
     lines = [
         ("data", f"{curated['kept']} of {curated['images']} images kept, {curated['classes']} classes ({excluded})"),
     ]
+    lost = moves.lost(told["index"]["missing"] - int(moved["images"].sum()))
+    warnings = [*moves.sentences(moved), *lost, *board.fallen_sentences(curated["fallen"])]
+    lines += [("warning", line) for line in warnings]
     if curated["near_classes"]:
         lines.append(("near the cutoff", ", ".join(curated["near_classes"])))
     lines.append(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.files import read_json, write_json
-from pipeline.library import labels
+from pipeline.library import labels, mounts
 from pipeline.training import hardware
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.batches import Batches, decode_all
@@ -94,6 +94,7 @@ def train(
       settings: those of `fit`.
 
     Raises:
+      ResumableError: if a root's folder is empty or not there.
       DataError: if a picture can no longer be read, the loss explodes, or not even one picture fits in memory.
     """
     image_size = model.input_shape[1]
@@ -101,7 +102,8 @@ def train(
     decoded, targets = {}, {}
     for name, some in rows.groupby("set"):
         paths = [labels.locate(image, folders) for image in some["image"]]
-        decoded[name] = decode_all(paths, image_size, work / f"{name}.npy")
+        with mounts.watched(some["image"], folders):
+            decoded[name] = decode_all(paths, image_size, work / f"{name}.npy")
         targets[name] = pd.Index(classes).get_indexer(some["label"])
     no_flip = pd.Index(classes).get_indexer(rows.loc[~rows["flip"], "label"].unique())
     weights = class_weights(targets["train"], len(classes), cap=max_class_weight) if imbalance == "weights" else None

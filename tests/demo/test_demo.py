@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipeline import config, demo, paths
+from pipeline import config, demo, paths, sections
 from pipeline.demo import library, reviewer, silhouettes
-from pipeline.errors import DataError, UsageError
-from pipeline.files import digest, write_csv, write_text
-from pipeline.library import labels, pictures
+from pipeline.errors import DataError, ResumableError, UsageError
+from pipeline.files import digest, write_csv, write_table, write_text
+from pipeline.library import index as scan
+from pipeline.library import labels, pictures, roots
 from pipeline.review import decisions
 
 ROOTS = ["library", "pool", "benchmark"]
@@ -167,7 +168,7 @@ def test_the_demo_is_taken_out_and_a_person_s_work_stays(clone):
     mine = labels.check(pd.DataFrame({"image": ["mine/a.jpg"], "label": ["cat"]}), ["mine"], "")
     labels.write(pd.concat([labels.read(paths.LABELS, [*ROOTS, "mine"]), mine]), paths.LABELS)
 
-    assert demo.remove(paths.DEMO) == written
+    assert demo.remove(paths.DEMO, at="2026-01-01") == written
     assert labels.read(paths.LABELS, [*ROOTS, "mine"])["image"].tolist() == ["mine/a.jpg"]
     assert [path.name for path in paths.REVIEWS.iterdir()] == ["demonstration.csv"]
     assert paths.REPLACED.read_text() == "image,decision\nmine/a.jpg,2\n"
@@ -175,10 +176,26 @@ def test_the_demo_is_taken_out_and_a_person_s_work_stays(clone):
     assert list(paths.BENCHMARKS.iterdir()) == []
 
 
+def test_the_next_round_does_not_wait_for_the_demo_that_was_taken_out(clone):
+    demo.write(paths.DEMO, size=0.02)
+    known = config.load(sections.Roots)
+    indexed = scan.scan(known.folders, config.cache(scan.CACHE), max_megapixels=100)
+    for name in scan.TABLES:
+        write_table(indexed if name == scan.TABLES[0] else indexed.head(0), paths.INDEX / name)
+    demo.remove(paths.DEMO, at="2026-01-01")
+    table = roots.read(paths.ROOTS)
+    assert set(table["name"]) == set(ROOTS)
+    nobody = labels.read(paths.LABELS, ROOTS)
+    limit = {"max_missing": 0.3, "labelled": nobody}
+    roots.refuse(scan.written(paths.INDEX), indexed.head(0), table, known.folders, **limit)
+    with pytest.raises(ResumableError):
+        roots.refuse(scan.written(paths.INDEX), indexed.head(0), table.head(0), known.folders, **limit)
+
+
 def test_the_demo_is_taken_out_when_nobody_has_a_label_left(clone):
     demo.write(paths.DEMO, size=0.02)
     write_text("image,label\n", paths.LABELS)
-    assert demo.remove(paths.DEMO) == 0
+    assert demo.remove(paths.DEMO, at="2026-01-01") == 0
     assert not paths.DEMO.exists()
 
 
@@ -193,7 +210,7 @@ def test_a_library_that_is_not_the_demo_s_is_left_alone(clone, there):
         demo.write(paths.DEMO, size=0.02)
     assert sorted(clone.rglob("*")) == before
     with pytest.raises(UsageError, match="there is no demo"):
-        demo.remove(paths.DEMO)
+        demo.remove(paths.DEMO, at="2026-01-01")
 
 
 def test_the_demo_needs_the_params_to_name_its_folders(clone):

@@ -79,7 +79,8 @@ def fresh(path: Path) -> Workspace:
     shutil.copy(ROOT / ".dvc" / ".gitignore", path / ".dvc" / ".gitignore")
     (path / "data").mkdir()
     (path / "data" / "labels.csv").write_text("image,label,subclass,origin,group,status,by,at,model,note,sha256\n")
-    (path / "data" / "quarantine.csv").write_text("image,sha256,score,by,at,model,note,sha256\n")
+    (path / "data" / "quarantine.csv").write_text("image,sha256,score,by,at,model,note\n")
+    (path / "data" / "roots.csv").write_text("name,images,left,by,at,note\n")
     (path / "data" / "classes.csv").write_text("event,class,to,min_images,flip,by,at,note\n")
     shutil.copy(ROOT / "data" / ".gitignore", path / "data" / ".gitignore")
     for folder in ("benchmarks", "reviews"):

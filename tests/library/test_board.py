@@ -42,3 +42,26 @@ def test_no_images_make_an_empty_board():
 def test_a_class_called_007_or_na_keeps_its_name(tmp_path):
     write_csv(board.count(eligible(**{"007": 3, "NA": 2}), min_images=40), tmp_path / "board.csv")
     assert list(board.read(tmp_path / "board.csv")["label"]) == ["007", "NA"]
+
+
+def test_a_class_that_falls_out_because_files_are_missing_is_named():
+    labelled = pd.DataFrame(
+        {
+            "image": [f"{label}{number}" for label in ("cow", "dog", "rare", "well") for number in range(4)],
+            "label": [label for label in ("cow", "dog", "rare", "well") for _ in range(4)],
+        }
+    )
+    missing = pd.Series(["cow0", "cow1", "cow2", "cow3", "dog0", "rare0", "well0", "another"])
+    left = labelled[~labelled["image"].isin(missing)].assign(origin="real")
+    left["group"] = left["image"]
+    standing = board.count(left, min_images=3, cutoffs={"dog": 4, "rare": 9})
+    cutoffs = {"cow": 3, "dog": 4, "rare": 9, "well": 3}
+    rows = board.fallen(labelled, missing, standing, cutoffs=cutoffs).to_dict("records")
+    assert rows == [
+        {"label": "cow", "had": 4, "has": 0, "missing": 4},
+        {"label": "dog", "had": 4, "has": 3, "missing": 1},
+    ]
+    assert board.fallen_sentences(rows, limit=1) == [
+        "cow had 4 images, has 0: 4 files are missing, and the class falls out",
+        "1 more classes fall out for missing files",
+    ]

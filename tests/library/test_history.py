@@ -41,6 +41,13 @@ def test_an_image_that_has_left_the_library_is_named_with_its_old_label():
     ]
 
 
+def test_an_image_that_was_moved_is_neither_added_nor_removed():
+    before = round_of(("cow/a", "cow", "train"), ("cow/b", "cow", "val"), ("cow/c", "cow", "test"))
+    now = before.assign(image=["cows/a", "cows/b", "cows/c"], reason=["", "blurred", ""])
+    now = pd.concat([now, now[:1].assign(image="copy/a")])
+    assert changes(before, now) == {"cows/b": ("excluded", "val", "blurred"), "copy/a": ("added", "", "")}
+
+
 def test_the_first_round_has_nothing_to_compare_with():
     images, boards = history.empty()
     assert history.changes(images, round_of(("a", "lion", "train"))).empty

@@ -10,7 +10,7 @@ import pytest
 from builders import encoded, noise, put
 from PIL import Image
 
-from pipeline.errors import DataError
+from pipeline.errors import DataError, ResumableError
 from pipeline.files import write_table
 from pipeline.library import index, pictures
 
@@ -19,9 +19,10 @@ from pipeline.library import index, pictures
 def scan(tmp_path):
     """Scans the folders `library` and `pool` of the test's own folder."""
 
-    def run(max_megapixels: float = 100, **folders: Path) -> pd.DataFrame:
+    def run(max_megapixels: float = 100, check=None, accepted=frozenset(), **folders: Path) -> pd.DataFrame:
         roots = folders or {"library": tmp_path / "library", "pool": tmp_path / "pool"}
-        return index.scan(roots, tmp_path / "cache" / "index.parquet", max_megapixels=max_megapixels)
+        cache = tmp_path / "cache" / "index.parquet"
+        return index.scan(roots, cache, max_megapixels=max_megapixels, check=check, accepted=accepted)
 
     return run
 
@@ -441,12 +442,50 @@ def test_a_root_is_told_by_its_whole_name(scan, tmp_path):
     assert (len(library), len(pool)) == (0, 1)
 
 
-def test_a_root_whose_disk_is_not_mounted_is_named_and_loses_nothing(scan, tmp_path):
+def test_what_is_gone_is_forgotten_only_once_that_is_allowed(scan, tmp_path, opened):
     put(tmp_path / "pool" / "a.png", noise(1))
     scan()
     (tmp_path / "pool").rename(tmp_path / "away")
-    with pytest.raises(DataError, match="root 'pool' is not there; it had 1 files"):
-        scan()
+    put(tmp_path / "library" / "b.png", noise(2))
+    seen = []
+
+    def refuse(before: index.Before, scanned: pd.DataFrame) -> None:
+        seen.append((before.images["image"].tolist(), scanned["image"].tolist()))
+        raise ResumableError("it is not mounted")
+
+    for _ in range(2):
+        with pytest.raises(ResumableError):
+            scan(check=refuse)
+    # What was new the first time is known the second time: nothing is read twice.
+    assert seen == [(["pool/a.png"], ["library/b.png"]), (["library/b.png", "pool/a.png"], ["library/b.png"])]
+    (tmp_path / "away").rename(tmp_path / "pool")
+    assert scan()["image"].tolist() == ["library/b.png", "pool/a.png"]
+    assert opened == ["a.png", "b.png"]
+
+
+def test_the_cache_remembers_which_meant_losses_it_has_seen(scan, tmp_path):
+    path = put(tmp_path / "pool" / "a.png", noise(1))
+    scan(accepted=frozenset({"pool 2026"}))
+    assert index.cached(tmp_path / "cache" / "index.parquet").accepted == {"pool 2026"}
+    path.unlink()
+    scan(accepted=frozenset({"pool 2026", "pool 2027"}))
+    before = index.cached(tmp_path / "cache" / "index.parquet")
+    assert (before.images.empty, before.accepted) == (True, {"pool 2026", "pool 2027"})
+
+
+def test_the_contents_of_files_are_read_again_only_where_the_cache_does_not_know_them(scan, tmp_path, monkeypatch):
+    put(tmp_path / "pool" / "a.png", noise(1))
+    known = scan().set_index("image")["sha256"]
+    put(tmp_path / "pool" / "b.png", noise(2))
+    read = []
+    monkeypatch.setattr(index, "digest", lambda path: (read.append(path.name), "of " + path.name)[1])
+    found = index.contents(
+        ["pool/a.png", "pool/b.png", "pool/none.png", "none/a.png"],
+        {"pool": tmp_path / "pool"},
+        tmp_path / "cache" / "index.parquet",
+    )
+    assert found == {"pool/a.png": known["pool/a.png"], "pool/b.png": "of b.png"}
+    assert read == ["b.png"]
 
 
 def test_a_root_that_never_had_pictures_may_be_absent(scan, tmp_path):

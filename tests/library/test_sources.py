@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,63 @@ def test_a_table_that_cannot_be_read_leaves_everything_as_it_was(workspace):
     with pytest.raises(DataError, match="a quote is never closed"):
         bring(workspace / "mine" / "table.csv")
     assert everything(workspace) == before
+
+
+def known_contents(workspace: Path) -> None:
+    """The user's lions are labelled, with their contents."""
+    for number in (1, 2):
+        write_text(f"lion {number}", workspace / f"mine/lion/{number}.jpg")
+    write_text("cat", workspace / "mine/Cat/3.jpg")
+    bring(workspace / "mine", root="mine")
+
+
+def test_images_that_were_moved_are_not_imported_a_second_time(workspace):
+    paths.LABELS.write_text("image,label\n")
+    known_contents(workspace)
+    (workspace / "mine").rename(workspace / "moved")
+    before = everything(workspace)
+    with pytest.raises(
+        DataError, match="3 of these images are labelled already, under names whose files are gone"
+    ) as no:
+        bring(workspace / "moved")
+    assert f"`wallaby moved mine {workspace / 'moved'}`" in no.value.mend
+    assert everything(workspace) == before
+    (workspace / "moved/lion").rename(workspace / "moved/big cats")
+    with pytest.raises(DataError) as no:
+        bring(workspace / "moved")
+    root = workspace / "moved"
+    assert f"`wallaby moved mine/lion '{root / 'big cats'}' --root {root}`" in no.value.mend
+
+
+def test_only_the_folder_that_moved_is_named(workspace):
+    paths.LABELS.write_text("image,label\n")
+    known_contents(workspace)
+    (workspace / "new").mkdir()
+    (workspace / "mine/lion").rename(workspace / "new/lion")
+    with pytest.raises(DataError, match="2 of these images are labelled already") as no:
+        bring(workspace / "new")
+    assert f"`wallaby moved mine/lion {workspace / 'new/lion'} --root {workspace / 'new'}`" in no.value.mend
+
+
+def test_a_root_that_is_not_mounted_keeps_its_place(workspace):
+    Path("library").rename("not mounted")
+    (workspace / "mine/Cat").rename(workspace / "mine/cat")
+    assert bring(workspace / "mine")["root"] == "mine"
+    assert config.load(sections.Roots).library["library"] == Path("library")
+
+
+def test_a_root_that_lies_elsewhere_now_keeps_its_name(workspace):
+    Path("library").rename(workspace / "elsewhere")
+    (workspace / "elsewhere/cat").mkdir()
+    write_text("another", workspace / "elsewhere/cat/b.jpg")
+    assert bring(workspace / "elsewhere")["root"] == "library"
+    assert labelled() == {"library/a.jpg": "cat", "library/cat/b.jpg": "cat"}
+
+
+def test_copies_of_labelled_images_are_imported_and_counted(workspace):
+    paths.LABELS.write_text("image,label\n")
+    known_contents(workspace)
+    shutil.copytree(workspace / "mine", workspace / "copies")
+    (workspace / "copies/lion/4.jpg").write_text("lion 4")
+    result = bring(workspace / "copies")
+    assert (result["added"], result["again"]) == (4, 3)

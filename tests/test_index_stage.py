@@ -1,0 +1,141 @@
+"""Stage index as a round runs it: what it stops before, what it says, and what it leaves as it was."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pipeline import config, paths
+from pipeline.errors import Exit, ResumableError
+from pipeline.files import read_json, read_table, write_text
+from pipeline.library import labels
+from pipeline.review import relocating, standing
+from pipeline.stages import index
+
+ROOT = Path(__file__).parent.parent
+SOURCES = [paths.LABELS, paths.BENCHMARKS, paths.QUARANTINE, paths.ROOTS]
+HEADS = {paths.QUARANTINE: "image,sha256\n", paths.ROOTS: "name,images,left,by,at,note\n"}
+BY = {"by": "Ada", "at": "2026-06-01"}
+
+
+@pytest.fixture(autouse=True)
+def workspace(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    text = (ROOT / config.PARAMS).read_text()
+    write_text(text.replace("data/demo/", ""), config.PARAMS)
+    for path, head in HEADS.items():
+        write_text(head, path)
+    rows = ["image,label"]
+    for number in range(10):
+        for name in (f"library/{'cow' if number < 6 else 'dog'}/{number}.png", f"pool/day/{number}.png"):
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (40, 30), (20 * number, 0, 255 if name[0] == "p" else 0)).save(name)
+            rows += [f"{name},{name.split('/')[1]}"] * name.startswith("library")
+    write_text("\n".join([*rows, ""]), paths.LABELS)
+    run()
+    return tmp_path
+
+
+def run() -> None:
+    index.main(*map(str, SOURCES), str(paths.INDEX))
+
+
+def written() -> dict[str, bytes]:
+    return {str(file): file.read_bytes() for file in Path("data").rglob("*") if file.is_file()}
+
+
+def unmounted(name: str) -> None:
+    Path(name).rename(f"{name}.real")
+    Path(name).mkdir()
+
+
+def mounted(name: str) -> None:
+    shutil.rmtree(name)
+    Path(f"{name}.real").rename(name)
+
+
+@pytest.mark.parametrize("name", ["library", "pool"])
+@pytest.mark.parametrize("cache", ["with its cache", "without its cache"])
+def test_an_unmounted_root_stops_the_round_before_anything_is_written(name, cache):
+    before = written()
+    unmounted(name)
+    if cache == "without its cache":
+        shutil.rmtree(".wallaby")
+    for _ in range(2):
+        with pytest.raises(ResumableError, match=f"root '{name}' is empty; it had 10 images") as stopped:
+            run()
+    assert stopped.value.code == Exit.RESUMABLE
+    assert written() == before
+    mounted(name)
+    run()
+    assert written() == before
+
+
+def test_a_deleted_product_does_not_make_an_unmounted_root_pass():
+    shutil.rmtree(paths.INDEX)
+    unmounted("pool")
+    with pytest.raises(ResumableError, match="root 'pool' is empty; it had 10 images"):
+        run()
+
+
+def test_what_a_person_means_passes_once(capsys):
+    unmounted("pool")
+    row = standing.accept("pool", **BY, note="sold", dry_run=True)
+    assert (row["images"], row["there"]) == (10, 0)
+    with pytest.raises(ResumableError):
+        run()
+    standing.accept("pool", **BY, note="sold", dry_run=False)
+    run()
+    assert "root 'pool' has lost 10 of the 10 images that it had" in capsys.readouterr().out
+    assert read_json(paths.INDEX / "summary.json")["roots"]["pool"] == 0
+    mounted("pool")
+    run()
+    unmounted("pool")
+    with pytest.raises(ResumableError):
+        run()
+    assert standing.listed()[1] | {"folder": ""} == {
+        "name": "pool", "kind": "pool", "folder": "", "exists": True, "images": 10, "missing": 10,
+    }  # fmt: skip
+
+
+def test_where_nothing_is_lost_nothing_is_recorded():
+    row = standing.accept("pool", **BY, note="", dry_run=False)
+    assert row["images"] == row["there"] == 10
+    assert paths.ROOTS.read_text() == HEADS[paths.ROOTS]
+
+
+def test_a_copy_of_the_workspace_does_not_use_up_what_is_meant_here(tmp_path):
+    """A throw-away run has its own products, and shares the cache of the scan."""
+    unmounted("pool")
+    standing.accept("pool", **BY, note="", dry_run=False)
+    index.main(*map(str, SOURCES), str(tmp_path / "copy"))
+    run()
+
+
+def test_a_renamed_folder_is_noticed_with_the_command_that_moves_its_labels(capsys):
+    Path("library/cow").rename("library/cows")
+    run()
+    said = capsys.readouterr().out
+    assert "6 labelled images are missing, and their contents lie at library/cows (was library/cow)" in said
+    assert "`wallaby moved library/cow library/cows` moves their rows" in said
+    moved = read_json(paths.INDEX / "summary.json")["moved"]
+    assert moved == [{"old": "library/cow", "new": "library/cows", "images": 6}]
+    relocating.relocate("library/cow", "library/cows", **BY, dry_run=False)
+    run()
+    assert read_json(paths.INDEX / "summary.json")["moved"] == []
+    library = read_table(paths.INDEX / "library.parquet")
+    assert len(library) == 10
+    assert set(library["failure"]) == {""}
+
+
+def test_a_root_that_was_moved_into_another_one_is_named_and_does_not_wait_for_its_old_folder():
+    Path("library").rename("pool/old library")
+    with pytest.raises(ResumableError, match="the folder of root 'library' is not there") as stopped:
+        run()
+    assert "`wallaby moved library 'pool/old library'` if it was moved" in stopped.value.mend
+    relocating.relocate("library", "pool/old library", **BY, dry_run=False)
+    run()
+    table = labels.read(paths.LABELS, ["library", "pool"])
+    assert table["image"].str.startswith("pool/old library/").all()
