@@ -79,7 +79,7 @@ def fresh(path: Path) -> Workspace:
     shutil.copy(ROOT / ".dvc" / ".gitignore", path / ".dvc" / ".gitignore")
     (path / "data").mkdir()
     (path / "data" / "labels.csv").write_text("image,label,subclass,origin,group,status,by,at,model,note,sha256\n")
-    (path / "data" / "quarantine.csv").write_text("image,sha256,score,by,at,model,note,sha256\n")
+    (path / "data" / "quarantine.csv").write_text("image,sha256,score,by,at,model,note\n")
     (path / "data" / "classes.csv").write_text("event,class,to,min_images,flip,by,at,note\n")
     shutil.copy(ROOT / "data" / ".gitignore", path / "data" / ".gitignore")
     for folder in ("benchmarks", "reviews"):
