@@ -15,7 +15,7 @@ import pyarrow.dataset
 from pipeline import bundle, config, paths, sections
 from pipeline.config import nearest
 from pipeline.errors import DataError
-from pipeline.library import board, classes, history, labels, pictures, splits
+from pipeline.library import board, classes, freshness, history, index, labels, pictures, splits
 from pipeline.library.index import MEASURES
 from pipeline.review import decisions
 
@@ -41,14 +41,16 @@ def of_image(asked: str) -> dict[str, Any]:
     roots = config.load(sections.Roots)
     told: dict[str, Any] = {"image": image, "file": str(labels.locate(image, roots.folders)), "from": row.pop("from")}
     told |= {name: row[name] for name in FACTS} | {"quality": {name: row[name] for name in MEASURES}}
-    told["label"] = _label(image)
-    told["history"] = _decisions(image)
-    told["today"], told["group"] = _today(image)
+    now = freshness.contents([image], roots.folders, config.cache(index.CACHE))[image]
+    told["changed_since"] = now not in ("", sha256)
+    told["label"] = _label(image, sha256)
+    told["history"] = _decisions(image, sha256)
+    told["today"], told["group"] = _today(image, sha256)
     told["same_content"] = (
         sorted({r["image"] for r in _indexed(pc.field("sha256") == sha256)} - {image}) if sha256 else []
     )
     told["lineage"] = _lineage(sha256)
-    last = _rows(paths.BASE / history.IMAGES, pc.field("image") == image)
+    last = _rows(paths.BASE / history.IMAGES, _this(image, sha256))
     told["last_round"] = {key: last[0][key] for key in ("label", "set", "reason")} if last else None
     told["predictions"] = _predictions(image, sha256)
     return told
@@ -73,6 +75,10 @@ def of_class(name: str) -> tuple[dict[str, Any], pd.DataFrame]:
     parts = []
     for path, state, detail in tables:
         rows = pd.DataFrame(_rows(path, pc.field("label") == name))
+        if detail:  # those whose file was replaced have no label; they had this one
+            then = pc.field("reason") == labels.OTHER_CONTENT
+            replaced = [row for row in _rows(path, then) if row["label_then"] == name]
+            rows = pd.concat([rows, pd.DataFrame(replaced)]) if replaced else rows
         if len(rows):
             states = rows[state] if state else splits.LEFT_OUT
             parts.append(rows.assign(state=states, detail=rows[detail] if detail else ""))
@@ -134,8 +140,14 @@ def _near(phash: str) -> list[dict[str, Any]]:
     return near[["image", "bits"]].to_dict("records")
 
 
-def _label(image: str) -> dict[str, str] | None:
-    """The row of the label table, and the class that it counts for today."""
+def _this(image: str, sha256: str) -> pa.compute.Expression:
+    """Rows about the image with this content: what was said of another one under its name is not about it."""
+    named = pc.field("image") == image
+    return named & ((pc.field("sha256") == sha256) | (pc.field("sha256") == "")) if sha256 else named
+
+
+def _label(image: str, sha256: str) -> dict[str, Any] | None:
+    """The row of the label table, the class that it counts for today, and whether it is about another content."""
     try:
         every = pa.csv.ConvertOptions(
             column_types=dict.fromkeys(labels.COLUMNS, pa.string()), include_columns=labels.COLUMNS,
@@ -150,18 +162,21 @@ def _label(image: str) -> dict[str, str] | None:
     if rows.empty:
         return None
     today = classes.read(paths.CLASSES).apply(rows).iloc[0]
-    return {**rows.iloc[0].to_dict(), "class": today["label"]}
+    row = rows.iloc[0].to_dict()
+    return {**row, "class": today["label"], "other_content": bool(sha256) and row["sha256"] not in ("", sha256)}
 
 
-def _decisions(image: str) -> list[dict[str, str]]:
+def _decisions(image: str, sha256: str) -> list[dict[str, Any]]:
+    """What people said under the image's name, and whether of another content."""
     said = decisions.read_all(paths.REVIEWS, list(config.load(sections.Roots).folders))
-    columns = ["at", "by", "decision", "label", "suggested", "model", "recipe", "id"]
+    said = said.assign(other_content=(sha256 != "") & ~said["sha256"].isin(["", sha256]))
+    columns = ["at", "by", "decision", "label", "suggested", "model", "recipe", "id", "other_content"]
     return said.loc[said["image"] == image, columns].to_dict("records")
 
 
-def _today(image: str) -> tuple[dict[str, str] | None, dict[str, Any] | None]:
+def _today(image: str, sha256: str) -> tuple[dict[str, str] | None, dict[str, Any] | None]:
     """What the image is today, and its near-duplicate group with all its members."""
-    where = pc.field("image") == image
+    where = _this(image, sha256)
     in_set = _rows(paths.SPLITS / "splits.parquet", where)
     excluded = _rows(paths.CURATED / "excluded.parquet", where)
     left_out = _rows(paths.SPLITS / "left_out.parquet", where)
@@ -169,6 +184,7 @@ def _today(image: str) -> tuple[dict[str, str] | None, dict[str, Any] | None]:
         today = {"set": in_set[0]["set"]}
     elif excluded:
         today = {"reason": excluded[0]["reason"], "detail": excluded[0]["detail"]}
+        today["label_then"] = excluded[0].get("label_then", "")
     elif left_out:
         today = {"reason": splits.LEFT_OUT, "detail": left_out[0]["reason"]}
     else:
@@ -197,8 +213,8 @@ def _lineage(sha256: str) -> dict[str, Any] | None:
 def _predictions(image: str, sha256: str) -> list[dict[str, Any]]:
     found = []
     for path, where in (
-        (paths.EVALUATION / "scores.parquet", pc.field("image") == image),
-        (paths.RELEASED / "scores.parquet", pc.field("image") == image),
+        (paths.EVALUATION / "scores.parquet", _this(image, sha256)),
+        (paths.RELEASED / "scores.parquet", _this(image, sha256)),
         (paths.PREDICTIONS, pc.field("sha256") == sha256),
     ):
         for row in _rows(path, where):

@@ -22,7 +22,7 @@ from pipeline.evaluation import assessment, trust
 from pipeline.files import atomic_folder, read_json, read_table, write_csv, write_json, write_table, write_text
 from pipeline.inference import store
 from pipeline.library import board, classes, labels
-from pipeline.review import near_cutoff
+from pipeline.review import landing, near_cutoff
 
 COUNTED, MODELLED = ["index", "curate"], ["split", "train", "evaluate", "identify"]
 COPIES = "throwaway-"  # begins the names of their experiments
@@ -106,8 +106,9 @@ def report(name: str) -> pd.DataFrame:
     of = find(name)
     seen = next(path for path in (paths.MODEL, paths.BASE) if path.exists())
     coming = upcoming.read(read_table(seen / bundle.LINEAGE))
-    since = coming.decisions[coming.decisions["at"] >= read_json(of / RUN)["at"]]
     told, queue = near_cutoff.read_classes(of / CLASSES), read_table(of / QUEUE / f"{near_cutoff.RECIPE}.parquet")
+    since = coming.decisions[coming.decisions["at"] >= read_json(of / RUN)["at"]]
+    since = landing.land(since, queue).rows
     return near_cutoff.report(told, queue, since, coming.events, coming.curated.board)
 
 

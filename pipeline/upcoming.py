@@ -9,7 +9,7 @@ from pipeline import config, paths, sections
 from pipeline.files import read_table
 from pipeline.library import benchmarks, classes, curation, index, labels, lineage, splits
 from pipeline.library.classes import Classes
-from pipeline.review import applying, decisions, labelling
+from pipeline.review import applying, contents, decisions, labelling, landing
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ def read(seen: pd.DataFrame, folder: Path = paths.INDEX) -> Upcoming:
     names = list(roots.folders)
     marked = benchmarks.read_all(paths.BENCHMARKS, names)
     log, replaced = decisions.read_log(paths.REVIEWS, names), applying.read_replaced(paths.REPLACED)
-    table = applying.apply(labels.read(paths.LABELS, names), log, replaced, labelling.guarded(names)).table
+    table = labels.read(paths.LABELS, names)
+    table = applying.apply(table, log, replaced, labelling.guarded(names), land=contents.land).table
     said, events = decisions.in_force(log), classes.read(paths.CLASSES)
     scanned = pd.concat([read_table(table) for table in sorted(folder.glob("*.parquet"))], ignore_index=True)
     listed = pd.concat([table["image"], marked["image"]])
@@ -58,7 +59,7 @@ def read(seen: pd.DataFrame, folder: Path = paths.INDEX) -> Upcoming:
         **params.model_dump(),
         cutoffs=events.cutoffs,
         retired=events.retired,
-        settled=decisions.settled(said),
+        settled=decisions.settled(landing.land(said, library).rows),
     )
     return Upcoming(said, events, curated, library, marked)
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import cli, passport
 from pipeline.errors import DataError
-from pipeline.files import write_csv, write_table, write_text
+from pipeline.files import write_csv, write_json, write_table, write_text
 from pipeline.library import board, history, labels, lineage
 from pipeline.library.curation import COLUMNS, EXCLUDED_COLUMNS
 from pipeline.review import decisions
@@ -46,10 +46,12 @@ def workspace(tmp_path, monkeypatch) -> Path:
     whole = index.assign(label=[row["label"] for row in rows], group="g", together="", subclass="", origin="real")
     kept, out = whole.iloc[[0]], whole.iloc[[1]].assign(reason="duplicate", detail="near-duplicates are kept already")
     below = whole.iloc[[2]].assign(reason="below the cutoff", detail="short by 39", group="h")
+    out, below = out.assign(label_then=""), below.assign(label_then="")
     write_table(kept[COLUMNS].assign(set="test"), Path("data/splits/splits.parquet"))
     write_table(kept[COLUMNS].iloc[:0].assign(reason=""), Path("data/splits/left_out.parquet"))
     write_table(pd.concat([out, below])[EXCLUDED_COLUMNS], Path("data/curated/excluded.parquet"))
     write_csv(board.count(whole, min_images=2), Path("data/curated/board.csv"))
+    write_json({"other_content": {"images": 2, "classes": {"emu": 2}}}, Path("data/curated/summary.json"))
     seen = lineage.extend(lineage.empty(), kept.assign(set="test"), round_=3)
     write_table(lineage.extend(seen, kept.assign(set="test"), round_=5), Path("data/base/lineage.parquet"))
     images = whole.assign(set="test", reason="")[history.IMAGE_COLUMNS]

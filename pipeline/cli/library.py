@@ -105,6 +105,9 @@ def import_(args: argparse.Namespace) -> int:
         text += f"\n  {result['again']} of them are copies of images that are labelled under other names"
     for image in result["differing"][:3]:
         text += f"\n  kept the older label of {image}"
+    if result["replaced"]:
+        text += f"\n  {len(result['replaced'])} known images have another content than was labelled, first"
+        text += f" {result['replaced'][0]}: their labels wait until a person confirms them"
     for image in result["conflicts"][:3]:
         text += f"\n  people differ, left alone: {image}"
     if result["unlabelled"]:
@@ -115,6 +118,7 @@ def import_(args: argparse.Namespace) -> int:
 
 def board(args: argparse.Namespace) -> int:
     from pipeline import config, sections
+    from pipeline.files import read_json
     from pipeline.library import board
     from pipeline.review import decisions, yields
     from pipeline.terminal import library as terminal
@@ -131,6 +135,7 @@ def board(args: argparse.Namespace) -> int:
         told = table.merge(gains.drop(columns="short_by"), on="label", how="left").astype(object)
         return answer(args, told.where(told.notna(), None).to_dict("records"), "")
     terminal.board(table if args.all else table.head(40), len(table))
+    terminal.replaced(read_json(paths.CURATED / "summary.json").get("other_content"))
     terminal.gains(gains if args.all else gains.head(40), len(gains))
     return Exit.DONE
 

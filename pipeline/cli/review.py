@@ -9,6 +9,7 @@ from pipeline.cli.common import Verb, answer, now, of_throwaway, queue_of
 from pipeline.errors import Exit, UsageError
 
 CONFIDENCE = 0.95
+SHOWN = 10  # images that are left out
 
 
 def add(verb: Verb) -> None:
@@ -35,7 +36,7 @@ def add(verb: Verb) -> None:
 
 
 def review(args: argparse.Namespace) -> int:
-    from pipeline.review import other_tools, sheets
+    from pipeline.review import sheets
 
     if args.stats:
         return stats(args)
@@ -43,13 +44,8 @@ def review(args: argparse.Namespace) -> int:
     of = f" --throwaway {queue.parent.name}" if args.throwaway is not None else ""
     if args.out:
         return write_out(args)
-    if args.take and (format_ := other_tools.recognise(args.take)):
-        return take_back(args, format_)
     if args.take:
-        path, number = sheets.take(args.take, queue, by=args.by, at=now())
-        return answer(
-            args, {"decisions": number, "file": str(path)}, f"{number} decisions in {path}; next: wallaby apply"
-        )
+        return take(args, queue)
     if args.sheet:
         number = sheets.write(args.sheet, queue)
         text = f"{number} images in {args.sheet}: fill `decision` with yes, a class, keep, unknown or bad; then\n"
@@ -83,13 +79,22 @@ def write_out(args: argparse.Namespace) -> int:
     return answer(args, {"images": number, "path": str(path)}, f"{number} images in {path}\n{todo}")
 
 
-def take_back(args: argparse.Namespace, format_: str) -> int:
-    from pipeline.review import other_tools
+def take(args: argparse.Namespace, queue: Path) -> int:
+    from pipeline.review import other_tools, sheets
 
-    taken = other_tools.take(args.take, format_, by=args.by, at=now())
+    format_ = other_tools.recognise(args.take)
+    if format_:
+        taken = other_tools.take(args.take, format_, by=args.by, at=now())
+    else:
+        taken = sheets.take(args.take, queue, by=args.by, at=now())
     lines = [f"{taken.number} decisions in {taken.file or 'no table'}; next: wallaby apply"]
-    lines += [f"  not there any more, or changed since: {image}" for image in taken.missing[:10]]
-    answer(args, {"decisions": taken.number, "file": taken.file, "missing": taken.missing}, "\n".join(lines))
+    if taken.missing:
+        more = f" and {len(taken.missing) - SHOWN} more" if len(taken.missing) > SHOWN else ""
+        lines.append(f"{len(taken.missing)} left out: no image has the content any more that was decided on")
+        lines.append(f"  {', '.join(taken.missing[:SHOWN])}{more}")
+        lines.append("an image that was moved since the index was made is found again after `dvc repro index`")
+    told = {"decisions": taken.number, "file": taken.file and str(taken.file), "missing": taken.missing}
+    answer(args, told, "\n".join(lines))
     return Exit.SOME_FAILED if taken.missing else Exit.DONE
 
 

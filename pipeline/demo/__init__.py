@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline import config, paths, sections
 from pipeline.errors import UsageError
-from pipeline.files import digests, write_csv
+from pipeline.files import digests, in_turn, write_csv
 from pipeline.library import index, labels, roots
 
 BENCHMARK = "field"
@@ -42,8 +42,10 @@ def write(folder: Path, *, size: float) -> int:
         if roots.folders.get(name) != (folder / name).absolute():
             raise UsageError(f"root '{name}' is not the demo's", where=config.PARAMS, mend=f"set it to {folder / name}")
     rows, benchmark = library.write(folder, silhouettes.load(), size=size)
-    rows["sha256"] = digests([labels.locate(image, roots.folders) for image in rows["image"]])
-    labels.write(labels.check(rows, list(roots.folders), "the demo"), paths.LABELS)
+    for table in (rows, benchmark):
+        table["sha256"] = digests([labels.locate(image, roots.folders) for image in table["image"]])
+    with in_turn(config.own("labels.lock"), str(paths.LABELS)):
+        labels.write(labels.check(rows, list(roots.folders), "the demo"), paths.LABELS)
     write_csv(benchmark, paths.BENCHMARKS / f"{BENCHMARK}.csv")
     return len(rows)
 
@@ -67,9 +69,10 @@ def remove(folder: Path, *, at: str) -> int:
     lost = roots.standing(states, pd.Series(dtype="str"), ours)
     if len(lost):
         roots.add(roots.read(paths.ROOTS), lost, paths.ROOTS, by="the demo", at=at, note="wallaby demo --remove")
-    table = labels.read(paths.LABELS, list(known.folders))
-    from_demo = labels.root_of(table["image"]).isin(ours)
-    labels.write(table[~from_demo], paths.LABELS)
+    with in_turn(config.own("labels.lock"), str(paths.LABELS)):
+        table = labels.read(paths.LABELS, list(known.folders))
+        from_demo = labels.root_of(table["image"]).isin(ours)
+        labels.write(table[~from_demo], paths.LABELS)
     (paths.BENCHMARKS / f"{BENCHMARK}.csv").unlink(missing_ok=True)
     for session in paths.REVIEWS.glob(f"{reviewer.SESSION}*.csv"):
         if set(labels.read_csv(session, ["by"])["by"]) == {reviewer.NAME}:  # a person's may be called so too

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from pipeline.files import atomic_folder, write_csv, write_json
+from pipeline.files import atomic_folder, digests, write_csv, write_json
 from pipeline.library import labels
 
 LIBRARY = {
@@ -86,7 +86,8 @@ def write(folder: Path, silhouettes: dict[str, np.ndarray], *, size: float = 1.0
         truth = _write_pool(new / "pool", painter, size)
         benchmark = _write_benchmark(new / "benchmark", painter, size)
         truth += [{"image": row["image"], "label": row.pop("truth")} for row in rows if row["status"] == "unknown"]
-        write_csv(pd.DataFrame(truth).sort_values("image"), new / TRUTH)
+        contents = digests([new / row["image"] for row in truth])
+        write_csv(pd.DataFrame(truth).assign(sha256=contents).sort_values("image"), new / TRUTH)
         write_json({"made by": "wallaby demo", "pictures": "animal-mnist, MIT"}, new / MARKER)
     return pd.DataFrame(rows).reindex(columns=labels.COLUMNS, fill_value=""), pd.DataFrame(benchmark)
 

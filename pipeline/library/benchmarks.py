@@ -1,6 +1,7 @@
 """Benchmark sets: hand-kept tables `data/benchmarks/NAME.csv`, frozen; changing one makes a new version.
 
-Columns `image` and `label`; an empty label means that the picture shows nothing the model should know.
+Columns `image` and `label`; an empty label means that the picture shows nothing the model should know. `sha256`, which
+older tables lack, is the content that the label was given to.
 """
 
 import hashlib
@@ -9,10 +10,11 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.errors import DataError
+from pipeline.files import write_csv
 from pipeline.library import labels
 
 PREFIX = "benchmark:"
-COLUMNS = ["benchmark", "image", "label"]
+COLUMNS = ["benchmark", "image", "label", "sha256"]
 
 
 def read_all(folder: Path, root_names: list[str]) -> pd.DataFrame:
@@ -28,6 +30,7 @@ def read_all(folder: Path, root_names: list[str]) -> pd.DataFrame:
         labels.check_labels(table, file)
         if table.empty:
             raise DataError("the benchmark set is empty", where=file, mend="name its images, or remove the file")
+        table = table.reindex(columns=[*table.columns, *({"sha256"} - set(table))], fill_value="")
         tables.append(table.assign(benchmark=file.stem)[COLUMNS])
     everything = pd.concat(tables, ignore_index=True).sort_values(["benchmark", "image"], ignore_index=True)
     shared = everything[everything["image"].duplicated(keep=False)]
@@ -36,6 +39,35 @@ def read_all(folder: Path, root_names: list[str]) -> pd.DataFrame:
         names = " and ".join(shared.loc[shared["image"] == first, "benchmark"])
         raise DataError(f"{first} is in two benchmark sets", where=f"{folder}: {names}", mend="keep it in one of them")
     return everything
+
+
+def replaced(listed: pd.DataFrame, library: pd.DataFrame) -> pd.Series:
+    """The images whose file has another content than their label was given to: no set is measured on them until a
+    person confirms or corrects the label.
+
+    Args:
+      listed: `COLUMNS`.
+      library: the index's library table.
+    """
+    now = listed["image"].map(library.drop_duplicates("image").set_index("image")["sha256"]).astype("str").fillna("")
+    return listed.loc[(listed["sha256"] != "") & (now != "") & (now != listed["sha256"]), "image"]
+
+
+def note_contents(folder: Path, indexed: pd.DataFrame) -> int:
+    """Writes into each set the content that an image has in the index where it names none; returns how many.
+
+    Args:
+      indexed: columns `image` and `sha256`.
+    """
+    noted = 0
+    for file in sorted(folder.glob("[!.]*.csv")):
+        table = labels.read_csv(file, ["image", "label"])
+        table = table.reindex(columns=[*table.columns, *({"sha256"} - set(table))], fill_value="")
+        filled = labels.with_contents(table, indexed)
+        if number := int((filled["sha256"] != table["sha256"]).sum()):
+            write_csv(filled, file)
+            noted += number
+    return noted
 
 
 def versions(rows: pd.DataFrame) -> dict[str, str]:
@@ -53,17 +85,18 @@ def versions(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def resolve(listed: pd.DataFrame, library: pd.DataFrame, source: object) -> pd.DataFrame:
-    """Finds each listed image in the index; returns it as rows of the splits table.
+    """Finds each listed image in the index; returns it as rows of the splits table, but for those that were `replaced`.
 
     Args:
-      listed: columns `benchmark`, `image`, `label`.
+      listed: `COLUMNS`.
       library: the index's library table.
 
     Raises:
       DataError: if an image is missing or unreadable: a set that shrinks in silence compares nothing; and for a
         picture that two sets share, under whatever names.
     """
-    rows = listed.merge(library, on="image", how="left")
+    listed = listed[~listed["image"].isin(replaced(listed, library))]
+    rows = listed.drop(columns="sha256").merge(library, on="image", how="left")
     rows["failure"] = rows["failure"].fillna("not indexed")
     broken = rows[rows["failure"] != ""]
     if len(broken):

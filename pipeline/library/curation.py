@@ -6,18 +6,22 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pipeline.library import board, duplicates, quality
+from pipeline.library import labels as labels_
 from pipeline.library.classes import RETIRED
 from pipeline.library.labels import ORIGINS
 
 COLUMNS = ["image", "sha256", "phash", "group", "together", "label", "subclass", "origin"]
-EXCLUDED_COLUMNS = [*COLUMNS, "reason", "detail"]
-CONFLICT = "label conflict"
+EXCLUDED_COLUMNS = [*COLUMNS, "reason", "detail", "label_then"]
+CONFLICT, OTHER_CONTENT = "label conflict", labels_.OTHER_CONTENT
 SEEN_FIRST = {"test": 0, "val": 1, "train": 2}
 
 
 @dataclass(frozen=True)
 class Curated:
-    """Kept and excluded images add up to all of them; the board counts the classes before the cutoffs."""
+    """Kept and excluded images add up to all of them; the board counts the classes before the cutoffs.
+
+    An image whose file has another content than was labelled has no `label`; `label_then` is what the other was called.
+    """
 
     images: pd.DataFrame
     excluded: pd.DataFrame
@@ -49,34 +53,41 @@ def curate(
     Rules, in this order; an image is excluded by the first that names it:
       1. benchmark          it belongs to a benchmark set, or is a near-duplicate of one of its images
       2. unreadable         its file is missing or no picture
-      3. unlabelled         nobody labelled it
-      4. unknown, bad       people gave it that status
-      5. retired class      people retired its class
-      6. quality            too small, near-blank, too dark, blurred or of an odd shape (`quality.verdicts`)
-      7. chain              it holds two groups of near-duplicates together (`duplicates.group`)
-      8. label conflict     a near-duplicate has another label: a person decides
-      9. duplicate          an image with the same content, or `max_per_group` near-duplicates, are kept already
-     10. below the cutoff   its class has fewer than `min_images` groups
-     11. above the cutoff   its class has `max_images` already
+      3. another content    its label, or status, was given to another content than its file has now: a person decides
+      4. unlabelled         nobody labelled it
+      5. unknown, bad       people gave it that status
+      6. retired class      people retired its class
+      7. quality            too small, near-blank, too dark, blurred or of an odd shape (`quality.verdicts`)
+      8. chain              it holds two groups of near-duplicates together (`duplicates.group`)
+      9. label conflict     a near-duplicate has another label: a person decides
+     10. duplicate          an image with the same content, or `max_per_group` near-duplicates, are kept already
+     11. below the cutoff   its class has fewer than `min_images` groups
+     12. above the cutoff   its class has `max_images` already
 
-    Rules 6 and 7 leave an image alone that an ancestor was tested on: test sets are never cleaned automatically.
+    Rules 7 and 8 leave an image alone that an ancestor was tested on: test sets are never cleaned automatically.
     Where a rule chooses, it keeps real before staged before synthetic images, and then what an ancestor was tested on,
     validated on and trained on before what is new, so that the choice stays the same from round to round.
 
     Args:
       labels: the label table, by today's class names.
       library: the index's library table.
-      benchmarks: columns `image`, at least.
+      benchmarks: columns `image` and `sha256` (the content that it was listed with, or "").
       lineage: of the base.
       cutoffs: lower cutoffs of a class's own, in groups.
       settled: images that people decided on beside their near-duplicates; among themselves, they are no conflict
         unless their content is equal.
     """
     rows = library.sort_values("image", ignore_index=True)
-    rows = rows.merge(labels.drop(columns=["by", "at", "model", "note", "sha256"]), on="image", how="left")
-    rows = rows.rename(columns={"group": "together"})
+    given = labels.rename(columns={"sha256": "labelled", "group": "together"}).drop(columns=["model", "note"])
+    rows = rows.merge(given, on="image", how="left")
     rows = rows.fillna({"label": "", "subclass": "", "origin": "real", "together": "", "status": "unlabelled"})
-    rows["reason"], rows["detail"] = "", ""
+    rows = rows.fillna({"labelled": "", "by": "", "at": ""})
+    rows["reason"], rows["detail"], rows["label_then"] = "", "", ""
+    replaced = (rows["failure"] == "") & (rows["labelled"] != "") & (rows["labelled"] != rows["sha256"])
+    was = _was(rows[replaced])
+    rows.loc[replaced, "label_then"] = rows["label"]
+    rows.loc[replaced, ["label", "subclass", "together"]] = ""  # what people know of another content
+    rows.loc[replaced, "origin"] = "real"
     role = rows["sha256"].map(lineage.set_index("sha256")["role"]).astype("str")
 
     readable = rows["failure"] == ""
@@ -85,6 +96,9 @@ def curate(
 
     in_benchmark = rows["image"].isin(benchmarks["image"])
     benchmark_groups = set(rows.loc[in_benchmark & readable, "group"])
+    listed = rows["image"].map(benchmarks.set_index("image")["sha256"]).astype("str").fillna("")
+    not_measured = readable & (listed != "") & (listed != rows["sha256"])
+    _exclude(rows, in_benchmark & not_measured, "benchmark", f"not measured: {OTHER_CONTENT}")
     _exclude(rows, in_benchmark, "benchmark")
     bridge = grouped.bridge.reindex(rows.index, fill_value=False)
     # A bridge bears the name of one of the groups that it holds together; what is near to it is in the others, too.
@@ -92,6 +106,7 @@ def curate(
     near_benchmark = rows["group"].isin(benchmark_groups) | beside
     _exclude(rows, near_benchmark, "benchmark", "a near-duplicate is in a benchmark set")
     _exclude(rows, ~readable, "unreadable", rows["failure"])
+    _exclude(rows, replaced, OTHER_CONTENT, was.reindex(rows.index, fill_value=""))
     _exclude(rows, rows["status"] == "unlabelled", "unlabelled")
     for status in ["unknown", "bad"]:
         _exclude(rows, rows["status"] == status, status)
@@ -128,6 +143,13 @@ def curate(
         rows.loc[~kept, EXCLUDED_COLUMNS].reset_index(drop=True),
         standing,
     )
+
+
+def _was(rows: pd.DataFrame) -> pd.Series:
+    """What the other content of each of these images was called, by whom and when, in words."""
+    status = rows["status"].mask(rows["status"] == "ok", rows["label"])
+    by = (" by " + rows["by"]).where(rows["by"] != "", "") + (" at " + rows["at"]).where(rows["at"] != "", "")
+    return ("the content " + rows["labelled"].str[:12] + " was called " + status + by).astype("str")
 
 
 def _exclude(rows: pd.DataFrame, which: pd.Series, reason: "str | pd.Series", detail: "str | pd.Series" = "") -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.files import write_table
+from pipeline.library.labels import OTHER_CONTENT
 
 IMAGES, BOARDS = "images.parquet", "boards.parquet"
 IMAGE_COLUMNS = ["image", "sha256", "label", "subclass", "origin", "set", "reason"]
@@ -77,12 +78,16 @@ def changes(before: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     )
     both = both.fillna({column: "" for column in both.columns if column != "_merge"})
     in_both = both["_merge"] == "both"
+    replaced, was_replaced = both["reason"] == OTHER_CONTENT, both["reason_was"] == OTHER_CONTENT
+    both["label"] = both["label"].mask(in_both & replaced, both["label_was"])  # it has none until a person names it
+    both["label_was"] = both["label_was"].mask(in_both & was_replaced, both["label"])
+    was_out, is_out = both["reason_was"] != "", both["reason"] != ""
     kinds = {
         REMOVED: both["_merge"] == "left_only",
         ADDED: both["_merge"] == "right_only",
         RELABELLED: in_both & (both["label_was"] != both["label"]),
-        EXCLUDED: in_both & (both["reason_was"] == "") & (both["reason"] != ""),
-        RETURNED: in_both & (both["reason_was"] != "") & (both["reason"] == ""),
+        EXCLUDED: in_both & is_out & (~was_out | (replaced & ~was_replaced)),
+        RETURNED: in_both & was_out & ~is_out,
     }
     both["change"] = ""
     for change, which in kinds.items():

@@ -7,8 +7,8 @@ import pandas as pd
 
 from pipeline import config, paths, sections
 from pipeline.errors import DataError, UsageError
-from pipeline.files import digests, in_turn, write_csv
-from pipeline.library import exchange, importing, index, labels, moves
+from pipeline.files import in_turn, write_csv
+from pipeline.library import exchange, freshness, importing, index, labels, moves
 from pipeline.library.tables import tidy
 
 FIRST_ROOT = {"library": "library", "pool": "pool", "benchmark": "benchmark"}
@@ -36,9 +36,10 @@ def import_pictures(
       replace: allow a new version of a benchmark set.
 
     Returns:
-      root, folder, and the numbers of images added and known, the known ones whose label differs, those that people
-      gave different labels in another tool (conflicts, left to them), the number of unlabelled ones, which are left
-      to the pool, and how many of those added are copies of labelled images (again).
+      root, folder, and the numbers of images added and known, the known ones whose label differs, those whose file has
+      another content than their row was given to (replaced), those that people gave different labels in another tool
+      (conflicts, left to them), the number of unlabelled ones, which are left to the pool, and how many of those added
+      are copies of labelled images (again).
 
     Raises:
       UsageError, DataError: if anything does not fit; nothing is written then.
@@ -55,7 +56,8 @@ def import_pictures(
     name, new = importing.name_root(base, roots.folders, root or _first_root(kind, base, roots.folders))
     if root and name != root:
         raise UsageError(f"the folder is known as '{name}' already", where=base, mend="leave --root out")
-    result = {"root": name, "folder": str(base), "differing": [], "conflicts": [], "unlabelled": 0, "again": 0}
+    result: dict[str, Any] = {"root": name, "folder": str(base), "unlabelled": 0, "again": 0}
+    result |= {"differing": [], "replaced": [], "conflicts": []}
 
     if kind == "pool":
         found = importing.find_pictures(base)
@@ -70,10 +72,11 @@ def import_pictures(
         else:
             rows = importing.from_folders(base, name, origin=origin)
         names = [*roots.folders, name.partition("/")[0]]
+        folders = roots.folders | ({name: base} if new else {})
         change, write = (
-            _add_benchmark(rows, benchmark, names, source, replace=replace)
+            _add_benchmark(rows, benchmark, names, source, folders, replace=replace)
             if kind == "benchmark"
-            else _add_labels(rows, names, source, roots.folders | ({name: base} if new else {}))
+            else _add_labels(rows, names, source, folders)
         )
         result |= change
     if not dry_run:
@@ -98,15 +101,17 @@ def _first_root(kind: str, base: Path, folders: dict[str, Path]) -> str:
 def _add_labels(rows: pd.DataFrame, root_names: list[str], source: Path, folders: dict[str, Path]):
     table = labels.read(paths.LABELS, root_names)
     incoming = labels.check(rows, root_names, source)
-    new = ~incoming["image"].isin(table["image"])
-    files = [labels.locate(image, folders) for image in incoming.loc[new, "image"]]
-    incoming.loc[new, "sha256"] = pd.Series(digests(files), index=incoming.index[new], dtype="str")
-    again = _labelled_already(table, incoming[new], folders)
+    now = freshness.contents(incoming["image"].tolist(), folders, config.cache(index.CACHE))
+    incoming["sha256"] = incoming["image"].map(now).astype("str")
+    labelled = incoming["image"].map(table.set_index("image")["sha256"]).astype("str").fillna("")
+    replaced = (labelled != "") & (incoming["sha256"] != "") & (labelled != incoming["sha256"])
+    again = _labelled_already(table, incoming[~incoming["image"].isin(table["image"])], folders)
     merged = labels.merge(table, incoming)
     added = rows[~rows["image"].isin(table["image"]) & (rows["status"] == "ok")]
     used = table.loc[table["status"] == "ok", "label"]
     labels.check_spelling(added.assign(label=tidy(added["label"])), source, known=used)
     result = {"added": merged.added, "known": merged.known, "differing": merged.differing, "again": again}
+    result |= {"replaced": incoming.loc[replaced, "image"].tolist()}
 
     def write() -> None:
         with in_turn(config.own("labels.lock"), str(paths.LABELS)):  # hashing takes long: it may have changed since
@@ -148,11 +153,15 @@ def _there(rows: pd.DataFrame, folders: dict[str, Path]) -> pd.Series:
     return pd.Series([labels.is_file(image, folders) for image in rows["image"]], index=rows.index, dtype=bool)
 
 
-def _add_benchmark(rows: pd.DataFrame, name: str, root_names: list[str], source: Path, *, replace: bool):
+def _add_benchmark(
+    rows: pd.DataFrame, name: str, root_names: list[str], source: Path, folders: dict[str, Path], *, replace: bool
+):
     path = paths.BENCHMARKS / f"{name}.csv"
     if path.exists() and not replace:
         raise UsageError(
             f"benchmark set '{name}' exists and is frozen", where=path, mend="--replace makes a new version of it"
         )
     table = labels.check(rows, root_names, source)[["image", "label"]]
+    now = freshness.contents(table["image"].tolist(), folders, config.cache(index.CACHE))
+    table["sha256"] = table["image"].map(now).astype("str")
     return {"added": len(table), "known": 0}, lambda: write_csv(table, path)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipeline.library.labels import OTHER_CONTENT
 from pipeline.pages import contact_sheets, dataset_tables, rendering
 from pipeline.pages.contact_sheets import Picture, Strip
 from pipeline.pages.dataset_tables import embedded
@@ -20,6 +21,7 @@ EXCLUDED_COLUMNS = ["image", "label", "subclass", "origin", "reason", "detail"]
 REASONS = {
     "benchmark": "They are in a benchmark set, or near-duplicates of a picture in one.",
     "unreadable": "The file is missing, or no picture.",
+    OTHER_CONTENT: "Their file was replaced since it was labelled: the label counts again once a person confirms it.",
     "unlabelled": "Nobody has labelled them.",
     "unknown": "Good pictures that nobody can name yet; they come back in the queue.",
     "bad": "A person called them bad.",

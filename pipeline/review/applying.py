@@ -10,9 +10,10 @@ import pandas as pd
 
 from pipeline.files import write_csv
 from pipeline.library import labels, tables
-from pipeline.review import corrections, decisions
+from pipeline.review import corrections, decisions, landing
 from pipeline.review.corrections import Guarded
-from pipeline.review.decisions import KEEP, LABEL, SETTLING_RECIPE
+from pipeline.review.decisions import CHANGED_RECIPE, KEEP, LABEL, SETTLING_RECIPE
+from pipeline.review.landing import Landing
 
 REPLACED_COLUMNS = ["decision", "benchmark", *labels.COLUMNS]  # without a status there was no row before
 ANSWER = ["decision", "label", "subclass"]
@@ -34,6 +35,7 @@ class Applied:
       conflicts: what reviewers who differ said, columns `SAYS`.
       refused: test and benchmark images that are left alone.
       stuck: images whose decision was taken back, but not the row: it was changed since, or what it was is not known.
+      other_content: images whose decision is left alone, because no image has the content that it was about.
     """
 
     table: pd.DataFrame
@@ -47,53 +49,70 @@ class Applied:
     conflicts: pd.DataFrame
     refused: list[str]
     stuck: list[str]
+    other_content: list[str]
 
 
 def apply(
-    table: pd.DataFrame, log: pd.DataFrame, replaced: pd.DataFrame, guarded: Guarded, *, correct: bool = False
+    table: pd.DataFrame,
+    log: pd.DataFrame,
+    replaced: pd.DataFrame,
+    guarded: Guarded,
+    *,
+    correct: bool = False,
+    land: Landing = landing.by_name,
 ) -> Applied:
     """Brings decisions into the label table; doing so twice changes nothing.
 
     Rules, in this order:
       1. A row that a decision wrote which was taken back becomes what it was before.
-      2. Each reviewer's latest decision on an image counts, in each tool. What settles a dispute makes all that was
+      2. A decision that is not applied yet lands on the image that has the content which the person saw; where no
+         image has it, it is left alone, and named unless a later decision was made on the image.
+      3. Each reviewer's latest decision on an image counts, in each tool. What settles a dispute makes all that was
          said before it count no more.
-      3. Where reviewers differ, nothing is changed.
-      4. A decision is applied if it is newer than the row it meets. To keep a label changes nothing.
-      5. Test and benchmark images are left alone, unless they are to be corrected.
+      4. Where reviewers differ, nothing is changed.
+      5. A decision is applied if it is newer than the row it meets. To keep a label changes nothing, but where the
+         label was given to another content than the person saw: then it is confirmed for this one.
+      6. Test and benchmark images are left alone, unless they are to be corrected.
 
     Args:
       table: the label table.
       log: as `decisions.read_log` returns it.
       replaced: as `read_replaced` returns it.
       correct: whether test and benchmark images are corrected.
+      land: lands decisions on the images that have their contents today.
 
     Raises:
       DataError: if a benchmark would be left without an image.
     """
     undone, holding = decisions.taken_back(log), decisions.in_force(log)
     restored, stuck = _restore(table, undone, holding, replaced)
-    ours, conflicts = _agreed(holding)
-    ours = ours[ours["decision"] != KEEP].set_index("image")
-
     rows = restored.set_index("image")
+    placed, other_content = _place(holding, rows, guarded.benchmarks, replaced, land)
+    ours, conflicts = _agreed(placed)
+    ours = ours.set_index("image")
+    ours = ours[(ours["decision"] != KEEP) | _confirms(ours, rows, guarded.benchmarks)]
+
     listed, listed_before = corrections.correct(guarded.benchmarks, ours, undone, replaced)
-    measured = {*guarded.benchmarks["image"], *replaced.loc[replaced["benchmark"] != "", "image"]}
     place = rows.index.get_indexer(ours.index)
-    ours["new"] = (place < 0) & ~ours.index.isin(measured)
+    ours["new"] = (place < 0) & ~ours.index.isin(_measured(guarded.benchmarks, replaced))
+    ours["new"] &= (ours["decision"] != KEEP) & ~_applied_before_it_moved(ours, rows)
     ours["newer"] = ours["at"] > rows["at"].reindex(ours.index).fillna("9")  # a row that is not there is newer than any
+    ours["newer"] &= (ours["decision"] != KEEP) | _confirms(ours, rows, guarded.benchmarks.head(0))
     taken_out = _differing(table, restored)
     touched = taken_out | set(ours.index[ours["new"] | ours["newer"]])
-    touched = touched & guarded.images(ours["sha256"]) | _differing(guarded.benchmarks, listed)
+    about = pd.concat([ours["sha256"], table.loc[table["image"].isin(taken_out)].set_index("image")["sha256"]])
+    touched = touched & guarded.images(about) | _differing(guarded.benchmarks, listed)
     if touched and not correct:
         listed, listed_before, taken_out = guarded.benchmarks, listed_before.head(0), taken_out - touched
         rows = pd.concat([rows[~rows.index.isin(touched)], table[table["image"].isin(touched)].set_index("image")])
         ours.loc[ours.index.isin(touched), ["new", "newer"]] = False
     corrections.refuse_empty(guarded.benchmarks, listed)
 
-    added = _as_rows(ours[ours["new"]]).assign(origin="real")
+    added = _moved_with(_as_rows(ours[ours["new"]]), ours, rows)
     changed = _as_rows(ours[ours["newer"]])
     before = rows.loc[changed.index]
+    confirmed = ours.loc[changed.index, "decision"] == KEEP
+    changed[["label", "status"]] = changed[["label", "status"]].mask(confirmed, before[["label", "status"]], axis=0)
     kept = before["subclass"].where(before["label"] == changed["label"], "")
     changed["subclass"] = changed["subclass"].mask(changed["subclass"] == "", kept)
     result = rows.copy()
@@ -113,6 +132,7 @@ def apply(
         conflicts,
         sorted([] if correct else touched),
         sorted(stuck),
+        other_content,
     )
 
 
@@ -125,6 +145,80 @@ def read_replaced(path: Path) -> pd.DataFrame:
 
 def write_replaced(before: pd.DataFrame, more: pd.DataFrame, path: Path) -> None:
     write_csv(pd.concat([before, more])[REPLACED_COLUMNS], path)
+
+
+def _place(
+    holding: pd.DataFrame, rows: pd.DataFrame, listed: pd.DataFrame, replaced: pd.DataFrame, land: Landing
+) -> tuple[pd.DataFrame, list[str]]:
+    """Lands what is not applied yet, and what was said of the same images and contents; and names what has no place.
+
+    Args:
+      rows: the label table, by image.
+      listed: the benchmark sets.
+
+    Returns:
+      The decisions with today's images and a column `named`, the image they were made on; the images of those that
+      are left alone.
+    """
+    holding = holding.assign(named=holding["image"])
+    open_ = _open(holding, rows, listed, replaced)
+    asked = holding["image"].isin(holding.loc[open_, "image"])
+    asked |= (holding["sha256"] != "") & holding["sha256"].isin(holding.loc[open_, "sha256"])
+    if not asked.any():
+        return holding, []
+    landed = land(holding[asked])
+    placed = pd.concat([holding[~asked], landed.rows]).sort_index(kind="stable").reset_index(drop=True)
+    last = ~holding["image"].duplicated(keep="last")
+    nowhere = holding["id"].isin(landed.gone["id"])
+    return placed, sorted(holding.loc[open_ & last & nowhere, "image"])
+
+
+def _open(holding: pd.DataFrame, rows: pd.DataFrame, listed: pd.DataFrame, replaced: pd.DataFrame) -> pd.Series:
+    """Which decisions would be written, if their images have their contents."""
+    image, keeps = holding["image"], holding["decision"] == KEEP
+    confirms = _confirms(holding.set_index("image"), rows, listed).to_numpy()
+    newer = holding["at"] > rows["at"].reindex(image).fillna("").to_numpy()
+    open_ = newer & (~keeps | confirms)
+    measured = image.isin(_measured(listed, replaced))
+    if measured.any():
+        made = holding["id"].isin(replaced.loc[replaced["benchmark"] != "", "decision"])
+        corrects = image.isin(listed["image"]) & ~made & (~keeps | confirms)
+        open_ = open_ & (~measured | image.isin(rows.index)) | corrects
+    return open_
+
+
+def _measured(listed: pd.DataFrame, replaced: pd.DataFrame) -> set[str]:
+    """The images that are, or were, in a benchmark."""
+    return {*listed["image"], *replaced.loc[replaced["benchmark"] != "", "image"]}
+
+
+def _confirms(decided: pd.DataFrame, rows: pd.DataFrame, listed: pd.DataFrame) -> pd.Series:
+    """Which decisions (by image) are about another content than the one that the image's label was given to."""
+    differs = pd.Series(False, index=decided.index)
+    for labelled in (rows["sha256"], listed.set_index("image")["sha256"]):
+        content = labelled.reindex(decided.index).fillna("")
+        differs |= (content != "") & (decided["sha256"] != "") & (content != decided["sha256"])
+    return differs
+
+
+def _applied_before_it_moved(ours: pd.DataFrame, rows: pd.DataFrame) -> pd.Series:
+    """Which decisions went with a content to another image, though a row that they made, or a later one, names it."""
+    moved = ours[ours["named"] != ours.index]
+    if moved.empty:
+        return pd.Series(False, index=ours.index)
+    latest = rows[rows["sha256"].isin(moved["sha256"]) & (rows["at"] != "")].groupby("sha256")["at"].max()
+    at = ours["sha256"].map(latest).astype("str").fillna("")
+    return (ours["named"] != ours.index) & (at >= ours["at"])
+
+
+def _moved_with(added: pd.DataFrame, ours: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """New rows with all columns; of an image that moved, what people said of its content goes with it."""
+    then = rows.reindex(ours.loc[added.index, "named"]).set_axis(added.index)
+    same = (then["sha256"] == added["sha256"]) & (added["sha256"] != "")
+    then = then.where(same, axis=0).fillna({"origin": "real"}).fillna("")
+    subclass = then["subclass"].where(then["label"] == added["label"], "")
+    subclass = added["subclass"].mask(added["subclass"] == "", subclass)
+    return added.assign(subclass=subclass, origin=then["origin"], group=then["group"], note=then["note"])
 
 
 def _agreed(said: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -148,23 +242,47 @@ def _restore(
     key = ["image", "by", "at"]
     again = pd.MultiIndex.from_frame(undone[key + ANSWER]).isin(pd.MultiIndex.from_frame(holding[key + ANSWER]))
     wrote = undone[~again].assign(status=undone["decision"].replace({LABEL: "ok"}))
-    wrote = wrote[["id", *key, "label", "subclass", "status"]]
+    wrote = wrote[["id", *key, "sha256", "label", "subclass", "status"]]
     if wrote.empty:
         return table, set()
-    known = replaced[replaced["benchmark"] == ""].drop_duplicates("decision", keep="last").set_index("decision")
+    known = replaced[(replaced["benchmark"] == "") & replaced["decision"].isin(wrote["id"])]
+    known = known.drop_duplicates(["decision", "image"], keep="last")
     rows = table.set_index("image")
     while True:
-        met = rows.loc[rows.index.isin(wrote["image"])].reset_index()
-        met = met.merge(wrote, on=key, suffixes=("", "_wrote"))
-        same = (met["subclass_wrote"] == "") | (met["subclass"] == met["subclass_wrote"])
-        same &= (met["label"] == met["label_wrote"]) & (met["status"] == met["status_wrote"])
-        ours = same & met["id"].isin(known.index)
-        stuck = set(met["image"]) - set(met.loc[ours, "image"])
-        met = met[ours].drop_duplicates("image", keep="last")
-        if met.empty:
+        met = _written_by(wrote, rows)
+        before = _before(met[met["same"]], known)
+        stuck = set(met["image"]) - set(before["image"])
+        before = before.drop_duplicates("image", keep="last").set_index("image")
+        if before.empty:
             return rows.reset_index(), stuck
-        before = known.loc[met["id"]].set_index("image")[labels.COLUMNS[1:]]
-        rows = pd.concat([rows.drop(index=met["image"]), before[before["status"] != ""]])
+        rows = pd.concat([rows.drop(index=before.index), before.loc[before["status"] != "", labels.COLUMNS[1:]]])
+
+
+def _written_by(wrote: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the label table that these decisions wrote, each with the `id` of its decision and whether it is the
+    `same` still: under the image's name then, or under another one, if it has moved since."""
+    some = rows[rows["by"].isin(wrote["by"]) & rows["at"].isin(wrote["at"])].reset_index()
+    found = some.merge(wrote, on=["image", "by", "at"], suffixes=("", "_wrote"))
+    seen = wrote[wrote["sha256"] != ""].rename(columns={"image": "image_wrote"})
+    moved = some.merge(seen, on=["sha256", "by", "at"], suffixes=("", "_wrote"))
+    moved = moved[moved["image"] != moved["image_wrote"]].assign(sha256_wrote=lambda table: table["sha256"])
+    met = pd.concat([found, moved]) if len(moved) else found
+    same = (met["subclass_wrote"] == "") | (met["subclass"] == met["subclass_wrote"])
+    same &= (met["label"] == met["label_wrote"]) & (met["status"] == met["status_wrote"])
+    return met.assign(same=same | (met["status_wrote"] == KEEP))
+
+
+def _before(met: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """What stood in the place of each of these rows before its decision, if it was kept: under the image's name then,
+    of which there is one, or under today's. A row of earlier years, which names no content, is given the decision's."""
+    here = met[["id", "image", "sha256_wrote"]].merge(
+        known.rename(columns={"decision": "id"}), on=["id", "image"], suffixes=("", "_then")
+    )
+    single = known[~known["decision"].duplicated(keep=False)].rename(columns={"decision": "id"}).drop(columns="image")
+    rest = met[~met["id"].isin(here["id"])]
+    before = pd.concat([here, rest[["id", "image", "sha256_wrote"]].merge(single, on="id")])
+    unnamed = (before["sha256"] == "") & (before["status"] != "")
+    return before.assign(sha256=before["sha256"].mask(unnamed, before["sha256_wrote"]))
 
 
 def _differing(before: pd.DataFrame, after: pd.DataFrame) -> set[str]:
@@ -189,6 +307,7 @@ def _not_yet(rows: pd.DataFrame, replaced: pd.DataFrame) -> pd.DataFrame:
 def _as_rows(said: pd.DataFrame) -> pd.DataFrame:
     """The columns of the label table that a decision sets."""
     accepted = (said["label"] == said["suggested"]) & (said["decision"] == LABEL)
+    accepted &= said["recipe"] != CHANGED_RECIPE  # whose suggestion is the label that another content had
     return pd.DataFrame(
         {
             "label": said["label"],

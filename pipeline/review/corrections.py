@@ -10,9 +10,10 @@ import pandas as pd
 
 from pipeline.errors import DataError
 from pipeline.library import benchmarks, labels
-from pipeline.review.decisions import BAD, LABEL
+from pipeline.review.decisions import BAD, KEEP, LABEL
 
 TEST = "test"
+BEFORE = ["benchmark", "label", "sha256"]  # what a set says of an image
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,14 @@ class Guarded:
     test: pd.DataFrame
 
     def images(self, contents: pd.Series) -> set[str]:
-        """The guarded images, and of those in `contents` (content hashes by image) the ones with a test image's."""
-        same = contents.index[contents.isin(set(self.test["sha256"]) - {""})]
-        return {*self.benchmarks["image"], *self.test["image"], *same}
+        """The guarded images, and of those in `contents` (content hashes by image) the ones with a test image's.
+
+        A test image in `contents` whose file was replaced is not guarded: what was tested is another content.
+        """
+        tested = set(self.test["sha256"]) - {""}
+        same = contents.index[contents.isin(tested)]
+        others = contents.index[(contents != "") & ~contents.isin(tested)]
+        return {*self.benchmarks["image"], *same, *(set(self.test["image"]) - set(others))}
 
 
 def correct(
@@ -39,7 +45,8 @@ def correct(
     """Corrects benchmark sets, and takes corrections back.
 
     A decision for a class gives the image that label; `unknown` says that it shows no known class; `bad` takes it out
-    of its set. A correction is made once: the label may be changed by hand after it.
+    of its set; `keep` leaves its label. Each is about a content, which the set names from then on: so a set takes an
+    image back whose file was replaced. A correction is made once: the label may be changed by hand after it.
 
     Args:
       listed: all sets, columns `benchmarks.COLUMNS`.
@@ -55,20 +62,22 @@ def correct(
     for row in kept[kept["decision"].isin(undone["id"])][::-1].itertuples():
         said = undone.loc[undone["id"] == row.decision].iloc[0]
         stands = now.loc[row.image, "label"] if row.image in now.index else None
-        if stands == _written(said["decision"], said["label"]):
-            now.loc[row.image] = [row.benchmark, row.label]
+        if stands == _written(said["decision"], said["label"], row.label):
+            now.loc[row.image, BEFORE] = [row.benchmark, row.label, row.sha256]
     made = set(kept["decision"])
     todo = ours[ours.index.isin(now.index) & ~ours["id"].isin(made)]
     before = []
     for image, said in todo.iterrows():
-        written, stands = _written(said["decision"], said["label"]), now.loc[image]
-        if written == stands["label"]:
+        stands = now.loc[image]
+        written = _written(said["decision"], said["label"], stands["label"])
+        same_content = said["sha256"] in ("", stands["sha256"]) or stands["sha256"] == ""
+        if written == stands["label"] and same_content:
             continue
-        before.append({"decision": said["id"], "image": image, "status": "ok", **stands})
+        before.append({"decision": said["id"], "image": image, "status": "ok", **stands[BEFORE]})
         if written is None:
             now = now.drop(index=image)
         else:
-            now.loc[image, "label"] = written
+            now.loc[image, ["label", "sha256"]] = [written, said["sha256"] or stands["sha256"]]
     result = now.reset_index()[benchmarks.COLUMNS].sort_values(["benchmark", "image"], ignore_index=True)
     return result, pd.DataFrame(before, columns=["decision", "benchmark", *labels.COLUMNS], dtype="str").fillna("")
 
@@ -84,6 +93,6 @@ def refuse_empty(before: pd.DataFrame, after: pd.DataFrame) -> None:
         raise DataError(f"no image would be left in the benchmark '{name}'", where="the decisions", mend=advice)
 
 
-def _written(decision: str, label: str) -> str | None:
-    """The label that a decision gives a benchmark image; None takes it out."""
-    return {LABEL: label, BAD: None}.get(decision, "")
+def _written(decision: str, label: str, before: str) -> str | None:
+    """The label that a decision gives a benchmark image, which had another one `before`; None takes it out."""
+    return {LABEL: label, BAD: None, KEEP: before}.get(decision, "")

@@ -15,13 +15,14 @@ from pipeline.review.corrections import TEST
 
 COUNTED = ["", "below the cutoff", "above the cutoff"]  # reasons of the images that the board counts
 DECIDABLE = ["unlabelled", "unknown", "bad", "retired class", curation.CONFLICT]  # another label lets such an image in
+KEYS = ["image", "label", "sha256", "origin"]
 COLUMNS = ["label", "gained", "lost", "images", "images_then", "groups", "groups_then", "cutoff", "crosses"]
 INTO, OUT_OF = "in", "out"
 
 
 def changed(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     """The rows of the label table that differ, as they are after; without a status where there is none any more."""
-    columns = ["image", "label", "subclass", "status", "origin"]
+    columns = ["image", "label", "subclass", "status", "origin", "sha256"]
     differing = pd.concat([before[columns], after[columns]]).drop_duplicates(keep=False)["image"].drop_duplicates()
     return after.set_index("image")[columns[1:]].reindex(differing).fillna("").reset_index()
 
@@ -40,7 +41,7 @@ def on_board(
 
     Args:
       before, after: the label tables.
-      kept, excluded: of the last curation; columns `image`, `group`, `label`, and `reason` of the excluded.
+      kept, excluded: of the last curation; columns `image`, `sha256`, `group`, `label`, and `reason` of the excluded.
       groups: the near-duplicate group by image, of what the queue shows.
       min_images: the lower cutoff, in groups.
 
@@ -51,7 +52,7 @@ def on_board(
     curated = pd.concat([kept.assign(reason=""), excluded]).drop_duplicates("image").set_index("image")
     count = partial(_count, curated=curated, groups=groups, classes=classes, min_images=min_images)
     rows = changed(before, after)["image"]
-    named = [classes.apply(table[table["image"].isin(rows) & (table["status"] == "ok")]) for table in (before, after)]
+    named = [classes.apply(_about_the_file(table[table["image"].isin(rows)], curated)) for table in (before, after)]
     both = named[0].merge(named[1], on="image", how="outer", suffixes=("_was", "")).fillna("")
     moved = both[both["label"] != both["label_was"]]
     gained, lost = (moved[name][moved[name] != ""].value_counts() for name in ("label", "label_was"))
@@ -81,14 +82,22 @@ def _count(
     table: pd.DataFrame, curated: pd.DataFrame, groups: pd.Series, classes: Classes, *, min_images: int
 ) -> pd.DataFrame:
     """The board of a label table, by label: as the last curation counted it, and what people have said since."""
-    named = classes.apply(table.loc[table["status"] == "ok", ["image", "label", "origin"]])
+    named = classes.apply(_about_the_file(table, curated)[KEYS])
     known = curated.reindex(named["image"]).set_axis(named.index)
     new = known["reason"].isna() | (known["reason"].isin(DECIDABLE) & (known["label"] != named["label"]))
+    new |= known["reason"] == curation.OTHER_CONTENT
     counts = (new | known["reason"].isin(COUNTED)) & ~named["label"].isin(classes.retired)
     shown = groups.reindex(named["image"]).set_axis(named.index)
     group = known["group"].replace("", None).fillna(shown).fillna(named["image"])
     board_ = board.count(named.assign(group=group)[counts], min_images=min_images, cutoffs=classes.cutoffs)
     return board_.set_index("label")
+
+
+def _about_the_file(table: pd.DataFrame, curated: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the label table that give a class to the content that their file has, as far as curation knows."""
+    known = curated.reindex(table["image"]).set_axis(table.index)
+    replaced = (known["reason"] == curation.OTHER_CONTENT) & (known["sha256"] != table["sha256"])
+    return table[(table["status"] == "ok") & ~replaced]
 
 
 def on_versions(
@@ -102,6 +111,8 @@ def on_versions(
       listed: the benchmark sets after the change.
     """
     splits = splits[splits["set"].str.startswith(benchmarks.PREFIX) | (splits["set"] == TEST)]
+    content = rows["image"].map(splits.drop_duplicates("image").set_index("image")["sha256"])
+    rows = rows[(rows["sha256"] == "") | content.isna() | (rows["sha256"] == content)]
     label = classes.apply(rows[rows["status"] == "ok"]).set_index("image")["label"]
     ours = splits["image"].isin(rows["image"]) & ~splits["set"].str.startswith(benchmarks.PREFIX)
     then = splits.assign(label=splits["label"].mask(ours, label.reindex(splits["image"]).to_numpy()))

@@ -42,7 +42,8 @@ class Report:
     def left(self) -> int:
         """How many images a person has to look at."""
         applied = self.applied
-        return applied.conflicts["image"].nunique() + sum(map(len, (applied.refused, applied.stuck, self.missing)))
+        lists = applied.refused, applied.stuck, applied.other_content, self.missing
+        return applied.conflicts["image"].nunique() + sum(map(len, lists))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -78,7 +79,7 @@ def _apply(said: list[dict[str, str]], *, correct: bool, dry_run: bool, copy_to:
         new = decisions.check(pd.DataFrame(said), names, "the command", session=SESSION)
         labels.check_spelling(new, "the command", known=table["label"])
         log = pd.concat([log, new]).sort_values(["at", "image", "id"], ignore_index=True)
-    applied = applying.apply(table, log, replaced, guarded(names), correct=correct)
+    applied = applying.apply(table, log, replaced, guarded(names), correct=correct, land=contents.land)
     report = _report(table, applied)
     if not dry_run:
         if said:
@@ -139,16 +140,20 @@ def take_back(*, names: list[str], session: str, by: str, at: str) -> list[dict[
 def settle(said: str, *, by: str, at: str) -> dict[str, str]:
     """The decision `IMAGE=CLASS` (or unknown, bad, keep) that ends a dispute, whatever was said before.
 
+    It is about the content that the image has now.
+
     Raises:
       UsageError: if it is not so written.
       DataError: if there is no such image.
     """
     image, _, answer = said.rpartition("=")
     if not image or not answer.strip():
-        raise UsageError(f"'{said}' does not say IMAGE=CLASS", where="--settle", mend="for one, library/a.jpg=zebra")
-    sha256 = contents.of_images([image]).get(image)
-    if sha256 is None:
-        raise DataError(f"no image '{image}' in the index", where=paths.INDEX, mend="name it as ROOT/path")
+        raise UsageError(
+            f"'{said}' does not say IMAGE=CLASS", where="--settle", mend="for example, library/a.jpg=zebra"
+        )
+    sha256 = contents.now([image]).get(image, "")
+    if not sha256:
+        raise DataError(f"there is no image '{image}'", where="--settle", mend="name it as ROOT/path")
     word = answer.strip().lower()
     plain = word in (UNKNOWN, BAD, KEEP)
     return {
@@ -169,7 +174,7 @@ def _report(table: pd.DataFrame, applied: Applied) -> Report:
     unlabelled = {str(word): int(n) for word, n in gone[gone != "ok"].value_counts().sort_index().items()}
     if not (paths.CURATED / "images.parquet").exists():
         return Report(applied, pd.DataFrame(columns=effect.COLUMNS), {}, unlabelled)
-    columns = ["image", "group", "label"]
+    columns = ["image", "sha256", "group", "label"]
     found = effect.on_board(
         table,
         applied.table,
@@ -206,12 +211,13 @@ def _write(table: pd.DataFrame, applied: Applied, replaced: pd.DataFrame) -> Non
 
 
 def _correct(file: Path, rows: pd.DataFrame) -> None:
-    """Gives a benchmark's table these images and labels; its other columns stay, and its order."""
+    """Gives a benchmark's table these images, labels and contents; its other columns stay, and its order."""
     listed = labels.read_csv(file, ["image", "label"])
-    label = rows.set_index("image")["label"]
-    then = listed[listed["image"].isin(label.index)]
-    then = then.assign(label=label.loc[then["image"]].to_numpy())
-    back = rows.loc[~rows["image"].isin(listed["image"]), ["image", "label"]]
+    columns = ["label", *({"sha256"} & set(listed))] if (rows["sha256"] == "").all() else ["label", "sha256"]
+    now = rows.set_index("image")[columns]
+    then = listed[listed["image"].isin(now.index)]
+    then = then.assign(**{name: now.loc[then["image"], name].to_numpy() for name in columns})
+    back = rows.loc[~rows["image"].isin(listed["image"]), ["image", *columns]]
     then = pd.concat([then, back]).fillna("").reset_index(drop=True)
     if not then.equals(listed.reset_index(drop=True)):
         write_csv(then, file)

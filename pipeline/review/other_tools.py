@@ -2,7 +2,6 @@
 
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -14,19 +13,11 @@ from pipeline.files import write_text
 from pipeline.library import label_studio, labels
 from pipeline.review import contents, decisions, fiftyone_table, link_folders, sheets
 from pipeline.review.decisions import BAD, KEEP, LABEL, UNKNOWN
+from pipeline.review.sheets import Taken
 
 LABEL_STUDIO, FIFTYONE, FOLDERS, SHEET = "label-studio", "fiftyone", "folders", ""
 FORMATS = [LABEL_STUDIO, FIFTYONE, FOLDERS]
 WORDS = [UNKNOWN, BAD, KEEP]
-
-
-@dataclass(frozen=True)
-class Taken:
-    """The review table that was written, its number of decisions, and pictures that are not there any more."""
-
-    file: Path | None
-    number: int
-    missing: list[str]
 
 
 def write(format_: str, path: Path, *, recipes: list[str]) -> tuple[int, str]:
@@ -102,8 +93,9 @@ def take(path: Path, format_: str, *, by: str, at: str) -> Taken:
     said = said.assign(by=said["by"].replace("", by), at=said["at"].replace("", at))
     if (said["by"] == "").any():
         raise UsageError("who decided?", mend="--by NAME")
-    landed, missing = _land(said)
-    found = sheets.as_decisions(landed).assign(tool=format_)
+    landed = contents.land(said)
+    missing = landed.gone["image"].drop_duplicates().tolist()
+    found = sheets.as_decisions(landed.rows.reset_index(drop=True)).assign(tool=format_)
     labels.check_labels(found[found["decision"] == LABEL], path)
     labels.check_spelling(found, path, known=known)
     file = decisions.write(found, paths.REVIEWS, path.stem) if len(found) else None
@@ -146,14 +138,3 @@ def _from_label_studio(path: Path) -> pd.DataFrame:
     columns = [*names.values(), "subclass", "recipe", "model", "by", "at", "answer"]
     said = said.assign(answer=answer).drop(columns="label").rename(columns=names)
     return said[columns].reset_index(drop=True)
-
-
-def _land(said: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Gives each answer the image that has its content today; and the names of those that no image has."""
-    now = said["image"].map(contents.of_images(said["image"].tolist()))
-    stays = (now == said["sha256"]) | ((said["sha256"] == "") & now.notna())
-    moved = (
-        said[~stays].drop(columns="image").merge(contents.images_of(said.loc[~stays, "sha256"].tolist()), on="sha256")
-    )
-    missing = said.loc[~stays & ~said["sha256"].isin(moved["sha256"]), "image"]
-    return pd.concat([said[stays], moved], ignore_index=True), missing.drop_duplicates().tolist()

@@ -11,7 +11,7 @@ from pipeline.errors import UsageError
 from pipeline.evaluation import intervals
 from pipeline.files import read_table
 from pipeline.library import quarantine
-from pipeline.review import decisions
+from pipeline.review import decisions, landing
 from pipeline.review.decisions import BAD, LABEL, PURGE_RECIPE, UNKNOWN
 
 CONFIDENCE = 0.95  # one-sided
@@ -64,7 +64,7 @@ def audit() -> Audit:
     whole = whole[~whole["sha256"].isin(away["sha256"])]
     sample = read_table(paths.QUEUE / f"{PURGE_RECIPE}.parquet", ["image"])["image"]
     sample = sample[sample.isin(whole["image"])]
-    said = _said()
+    said = _said(whole)
     judged = sample[sample.isin(said.index[said.isin([LABEL, UNKNOWN, BAD])])]
     good = int(said[judged].isin([LABEL, UNKNOWN]).sum())
     bound = float(intervals.wilson(good, len(judged), confidence=2 * CONFIDENCE - 1)[1]) if len(judged) else np.nan
@@ -96,7 +96,7 @@ def accept(*, lost: float | None, by: str, at: str, dry_run: bool) -> tuple[Audi
             where=f"{found.good} of {found.judged} judged are",
             mend=f"--lost {np.ceil(found.bound * 1000) / 1000:g}, or lower purge_far in section queue",
         )
-    said = _said()
+    said = _said(found.whole)
     kept = found.whole["image"].isin(said.index[said.isin([LABEL, UNKNOWN])])
     note = f"at most {found.bound:.1%} good, {found.good} of {found.judged} judged"
     new = found.whole[~kept].assign(by=by, at=at, note=note)
@@ -121,8 +121,7 @@ def undo(*, dry_run: bool) -> int:
     return int(last.sum())
 
 
-def _said() -> pd.Series:
-    """The last decision on each image."""
-    names = list(config.load(sections.Roots).folders)
-    said = decisions.read_all(paths.REVIEWS, names).drop_duplicates("image", keep="last")
-    return said.set_index("image")["decision"]
+def _said(images: pd.DataFrame) -> pd.Series:
+    """The last decision on each of these images (`image`, `sha256`), as they were when they were listed."""
+    said = decisions.read_all(paths.REVIEWS, list(config.load(sections.Roots).folders))
+    return landing.land(said, images).rows.drop_duplicates("image", keep="last").set_index("image")["decision"]

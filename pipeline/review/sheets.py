@@ -1,5 +1,6 @@
 """The queue as a spreadsheet and back."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -8,13 +9,23 @@ from pipeline import config, paths, sections
 from pipeline.errors import DataError, UsageError
 from pipeline.files import read_json, read_table, write_csv
 from pipeline.library import labels
-from pipeline.review import decisions
+from pipeline.review import contents, decisions
 from pipeline.review.decisions import BAD, COLUMNS, KEEP, LABEL, UNKNOWN
 from pipeline.review.near_cutoff import RECIPE as NEAR_CUTOFF
 from pipeline.review.recipes import RECIPES
 
 SHEET_COLUMNS = ["decision", "image", "recipe", "group", "rank", "label", "score", "reason", "sha256"]
 ACCEPT, SKIP = "yes", ""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The review table that was written, if any; its number of decisions; and the images of which no file has the
+    content any more that was decided on: these decisions are left out."""
+
+    file: Path | None
+    number: int
+    missing: list[str]
 
 
 def queues(folder: Path = paths.QUEUE) -> dict[str, pd.DataFrame]:
@@ -47,8 +58,9 @@ def write(path: Path, folder: Path = paths.QUEUE) -> int:
     return len(sheet)
 
 
-def take(path: Path, folder: Path = paths.QUEUE, *, by: str, at: str) -> tuple[Path, int]:
-    """Takes a filled sheet of the queue of `folder` as a review table; returns its file and its number of decisions.
+def take(path: Path, folder: Path = paths.QUEUE, *, by: str, at: str) -> Taken:
+    """Takes a filled sheet of the queue of `folder` as a review table; each decision lands on the image that has today
+    the content of its row.
 
     Raises:
       UsageError: without a reviewer's name, or if the sheet is another queue's, which another model has suggested.
@@ -71,7 +83,9 @@ def take(path: Path, folder: Path = paths.QUEUE, *, by: str, at: str) -> tuple[P
     names = list(config.load(sections.Roots).folders)
     labels.check_images(found["image"], names, path)
     labels.check_spelling(found, path, known=labels.read(paths.LABELS, names)["label"])
-    return decisions.write(found, paths.REVIEWS, path.stem), len(found)
+    landed = contents.land(found)
+    file = decisions.write(landed.rows, paths.REVIEWS, path.stem) if len(landed.rows) else None
+    return Taken(file, len(landed.rows), landed.gone["image"].tolist())
 
 
 def to_sheet(queues: dict[str, pd.DataFrame]) -> pd.DataFrame:

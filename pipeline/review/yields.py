@@ -8,7 +8,8 @@ import pandas as pd
 
 from pipeline.files import read_table
 from pipeline.library import duplicates
-from pipeline.review.decisions import CONFLICT_RECIPE, LABEL
+from pipeline.review import landing
+from pipeline.review.decisions import CHANGED_RECIPE, CONFLICT_RECIPE, LABEL
 from pipeline.review.recipes.material import Found, Material
 
 if TYPE_CHECKING:  # it brings scipy along, and the review page only reads
@@ -18,7 +19,7 @@ FILE = "yield.csv"
 COLUMNS = ["label", "short_by", "known", "candidates", "expected", "low", "high", "queued", "queued_expected", "model"]
 REVIEWED = ["label", "decided", "decided_expected", "right", "gained"]
 CONFIDENCE = 0.95
-NO_SUGGESTION = [CONFLICT_RECIPE, "suspect-label"]  # of pool images
+NO_SUGGESTION = [CHANGED_RECIPE, CONFLICT_RECIPE, "suspect-label"]  # of pool images
 
 
 def expected(
@@ -52,7 +53,7 @@ def expected(
     pool["group"] = duplicates.group(pool, near_duplicate_distance, duplicates.BITS).name if len(pool) else ""
     best = pool.groupby(["label", "group"])["score"].max().groupby("label").agg(list)
     shown = pd.concat([answer.rows for answer in found.values()])
-    shown = shown[~shown["image"].isin(material.suspects["image"])]
+    shown = shown[~shown["image"].isin([*material.suspects["image"], *material.changed["image"]])]
     counted = shown.groupby("label")["likely"].agg(["size", "sum"]).reindex(board["label"]).fillna(0)
     rows = []
     for label, short_by in zip(board["label"], board["short_by"], strict=True):
@@ -105,11 +106,11 @@ def reviewed(queue: Path, decisions: pd.DataFrame) -> pd.DataFrame:
       right, how many were; and how many images the class `gained` in all, whatever was suggested. A near-duplicate
       group counts once.
     """
-    columns = ["image", "group", "label", "score", "likely"]
+    columns = ["image", "sha256", "group", "label", "score", "likely"]
     files = sorted(path for path in queue.glob("*.parquet") if path.stem not in NO_SUGGESTION)
     tables = [read_table(path, columns) for path in files]
     rows = pd.concat(tables) if tables else pd.DataFrame(columns=columns)
-    last = decisions.drop_duplicates("image", keep="last").set_index("image")
+    last = landing.land(decisions, rows).rows.drop_duplicates("image", keep="last").set_index("image")
     rows = rows[rows["image"].isin(last.index)]
     said = last.loc[rows["image"], "label"].where(last.loc[rows["image"], "decision"] == LABEL, "").to_numpy()
     rows = rows.assign(said=said, right=said == rows["label"].to_numpy()).sort_values("score", ascending=False)

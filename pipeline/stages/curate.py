@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline import config, errors, sections
 from pipeline.files import read_table, write_csv, write_json, write_table, write_text
 from pipeline.library import benchmarks, board, classes, curation, labels
-from pipeline.review import decisions
+from pipeline.review import decisions, landing
 
 
 def main(
@@ -35,7 +35,7 @@ def main(
         **params.model_dump(),
         cutoffs=events.cutoffs,
         retired=events.retired,
-        settled=decisions.settled(decisions.read_all(Path(reviews), names)),
+        settled=decisions.settled(landing.land(decisions.read_all(Path(reviews), names), library).rows),
     )
     boards = read_table(Path(base_boards))
     standing = board.with_growth(curated.board, boards.assign(label=events.names(boards["label"])))
@@ -56,6 +56,8 @@ def main(
             mend="label more images (`wallaby import library DIR`), or lower curate.min_images in configs/params.yaml",
         )
 
+    replaced = curated.excluded[curated.excluded["reason"] == curation.OTHER_CONTENT]
+    classes_then = replaced["label_then"].value_counts().sort_index().drop("", errors="ignore")
     folder = Path(out)
     reasons = curated.excluded["reason"].value_counts().sort_index()
     write_table(curated.images, folder / "images.parquet")
@@ -70,6 +72,7 @@ def main(
             "classes": len(kept),
             "fallen": fallen,
             "near_classes": standing.loc[standing["standing"] == "near", "label"].tolist(),
+            "other_content": {"images": len(replaced), "classes": {str(k): int(n) for k, n in classes_then.items()}},
         },
         folder / "summary.json",
     )
@@ -78,6 +81,12 @@ def main(
         f"curate: {len(library)} = {len(curated.images)} kept + {len(curated.excluded)} excluded ({shares or 'none'})"
     )
     print(f"curate: {len(kept)} classes")
+    if len(replaced):
+        of = ", ".join(f"{number} {name}" for name, number in classes_then.items())
+        print(
+            f"curate: {len(replaced)} images have {curation.OTHER_CONTENT}{f': {of}' if of else ''},"
+            f" first {replaced['image'].iloc[0]}; recipe {decisions.CHANGED_RECIPE} asks what they show"
+        )
 
 
 if __name__ == "__main__":

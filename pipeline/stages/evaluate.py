@@ -12,7 +12,7 @@ from pipeline.files import read_table
 from pipeline.inference import ensemble, latency, outputs
 from pipeline.library import board, classes, labels, mounts, pictures
 from pipeline.pages import report
-from pipeline.review import decisions
+from pipeline.review import decisions, landing
 
 SUSPECTS = 48  # suspect labels of each kind on the page
 
@@ -44,7 +44,7 @@ def main(
         model.classes,
         model=runtime.model,
         temperature=1.0 if further else card.temperature,  # of an ensemble, each member has its own
-        verdicts=decisions.verdicts(decisions.read_all(Path(reviews), list(folders))),
+        verdicts=decisions.verdicts(landing.land(decisions.read_all(Path(reviews), list(folders)), rows).rows),
         audited_before=_table(Path(base) / audit.FILE, audit.nothing()),
         **params.model_dump(exclude={"batch_size", "worst_mistakes", "ensemble"}),
     )

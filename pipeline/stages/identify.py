@@ -1,4 +1,5 @@
-"""Stage identify: the model, or an ensemble with it, names the pool, and the library's unknown and bad images."""
+"""Stage identify: the model, or an ensemble with it, names the pool, and of the library's images those that people
+called unknown or bad, and those with another content than was labelled."""
 
 import itertools
 import sys
@@ -14,6 +15,7 @@ from pipeline.bundle import Stored
 from pipeline.evaluation import thresholds
 from pipeline.files import read_table, write_json
 from pipeline.inference import distributed, ensemble, local, prediction, selection, shipping, store
+from pipeline.library import labels
 
 
 def main(
@@ -24,7 +26,8 @@ def main(
     further = ensemble.load_further(params.ensemble, model, where="identify.ensemble")
     excluded = read_table(Path(excluded_table))
     # Of bad ones the features are wanted: their like in the pool is as bad.
-    unnamed = excluded.loc[excluded["reason"].isin(["unknown", "bad"]), ["image", "sha256"]].assign(failure="")
+    asked = excluded["reason"].isin(["unknown", "bad", labels.OTHER_CONTENT])
+    unnamed = excluded.loc[asked, ["image", "sha256"]].assign(failure="")
     total = pq.read_metadata(pool_table).num_rows + len(unnamed)
 
     def pool() -> Iterator[pd.DataFrame]:

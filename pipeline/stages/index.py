@@ -45,6 +45,8 @@ def main(label_table: str, benchmark_folder: str, quarantine_table: str, root_ta
         if noted := int((filled["sha256"] != table["sha256"]).sum()):
             labels.write(filled, Path(label_table))
             print(f"index: noted in {label_table} which content each of {noted} labels was given to")
+        if noted := benchmarks.note_contents(Path(benchmark_folder), scanned):
+            print(f"index: noted in {benchmark_folder} which content each of {noted} labels was given to")
     pool, away = quarantine.set_apart(pool, quarantine.read(Path(quarantine_table)))
 
     moved, missing = moves.suggested(filled, scanned), int((~filled["image"].isin(scanned["image"])).sum())

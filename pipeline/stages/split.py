@@ -20,7 +20,9 @@ def main(
 
     images = read_table(Path(images_table))
     assigned = splits.assign(images, seen, **params.model_dump(), near_duplicate_distance=distance)
-    marked = benchmarks.resolve(benchmarks.read_all(Path(benchmark_folder), names), library, benchmark_folder)
+    listed = benchmarks.read_all(Path(benchmark_folder), names)
+    marked = benchmarks.resolve(listed, library, benchmark_folder)
+    replaced = benchmarks.replaced(listed, library)
     versions = benchmarks.versions(marked)  # of the sets as people wrote them: a class that is renamed makes no new one
     events = classes.read(Path(class_events))
     marked = events.apply(marked)
@@ -39,6 +41,7 @@ def main(
             "left_out": {row.image: row.reason for row in assigned.left_out.itertuples()},
             "sets": {name: int(number) for name, number in counts.items()},
             "benchmark_versions": versions,
+            "benchmarks_other_content": sorted(replaced),
             "unmeasured": splits.unmeasured(assigned.images),
             "wholly_staged": sorted(real.index[~real]),
             "leakage": splits.leakage(rows, seen, assigned.left_out),
@@ -47,6 +50,11 @@ def main(
     )
     named = ", ".join(f"{name} {number}" for name, number in counts.items())
     print(f"split: {len(images)} curated = {len(assigned.images)} in sets + {len(assigned.left_out)} left out; {named}")
+    if len(replaced):
+        print(
+            f"split: {len(replaced)} benchmark images have another content than was labelled and are not measured,"
+            f" first {replaced.iloc[0]}; `wallaby apply --corrections --settle IMAGE=CLASS` takes one back"
+        )
 
 
 if __name__ == "__main__":

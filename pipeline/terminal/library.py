@@ -7,6 +7,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.evaluation.ensembling import short
+from pipeline.library.labels import OTHER_CONTENT
+from pipeline.review.decisions import CHANGED_RECIPE
 from pipeline.terminal import console
 
 
@@ -27,6 +29,18 @@ def board(table: pd.DataFrame, classes: int) -> None:
     console().print(shown)
     if len(table) < classes:
         console().print(f"{classes - len(table)} more with --all")
+
+
+def replaced(told: dict[str, Any] | None) -> None:
+    """How many images are on no class's account, because their file was replaced, and which classes they had."""
+    if told and told["images"]:
+        console().print(f"{replaced_text(told)}: they count for none; `wallaby queue {CHANGED_RECIPE}` shows them")
+
+
+def replaced_text(told: dict[str, Any]) -> str:
+    """How many images have another content than was labelled (section `other_content` of curation's summary)."""
+    of = ", ".join(f"{number} {name}" for name, number in told["classes"].items())
+    return f"{told['images']} images have {OTHER_CONTENT}{f' ({of})' if of else ''}"
 
 
 def gains(table: pd.DataFrame, classes: int) -> None:
@@ -108,8 +122,17 @@ def _passport(told: dict[str, Any]) -> list[tuple[str, str]]:
         ("content", f"{told['sha256'][:16] or 'unread'}, perceptual hash {told['phash'] or 'none'}"),
         ("picture", told["failure"] or f"{told['width']} x {told['height']} {told['format']}; {quality}"),
     ]
+    if told["changed_since"]:
+        lines.append(
+            ("file", "it was replaced since the index was made: all below is about what it held then; run `dvc repro`")
+        )
     label = told["label"]
-    if label:
+    if label and label["other_content"]:
+        named = label["label"] or label["status"]
+        by = (f" by {label['by']}" if label["by"] else "") + (f" at {label['at']}" if label["at"] else "")
+        text = f"none for what the file holds now; another content ({label['sha256'][:12]}) was called {named}{by}"
+        lines.append(("label", f"{text}. Until a person confirms it (`wallaby review`), the image is in no set"))
+    elif label:
         named = " / ".join(name for name in (label["label"], label["subclass"]) if name) or "none"
         said = f"{named}, {label['origin']}, {label['status']}"
         by = f"; by {label['by']}" if label["by"] else ""
@@ -122,7 +145,8 @@ def _passport(told: dict[str, Any]) -> list[tuple[str, str]]:
     for row in told["history"]:
         suggested = f", suggested {row['suggested']} by {short(row['model'])}" if row["suggested"] else ""
         said = f"{row['at']} {row['by']}: {row['decision']} {row['label']} ({row['recipe']}{suggested})"
-        lines.append(("decided", f"{said}, id {row['id']}"))
+        other = "; about another content" if row["other_content"] else ""
+        lines.append(("decided", f"{said}, id {row['id']}{other}"))
     today = told["today"]
     if today is None:
         lines.append(("today", f"in the {told['from']}, in no set"))

@@ -27,6 +27,11 @@ def applied(report: Report, *, dry_run: bool) -> None:
     _listed("test and benchmark images, corrected", done.corrected)
     _listed("test and benchmark images, left alone; `wallaby apply --corrections` corrects them", done.refused)
     _listed("changed by hand since, or applied before replaced rows were kept: left alone", done.stuck)
+    _listed(
+        "left alone, for no image has the content now that was decided on (one that was moved is found again after"
+        " `dvc repro index`)",
+        done.other_content,
+    )
     _listed("not there to be copied", report.missing)
     _conflicts(done.conflicts)
     screen.print("nothing is written" if dry_run else "next: wallaby promote, then dvc repro")

@@ -8,7 +8,9 @@ from rich.table import Table
 
 from pipeline.evaluation.versions import NOT_SHOWN
 from pipeline.library import board, moves
+from pipeline.review.decisions import CHANGED_RECIPE
 from pipeline.terminal import console
+from pipeline.terminal.library import replaced_text
 
 
 def runs(table: pd.DataFrame, sets: pd.DataFrame) -> None:
@@ -141,6 +143,14 @@ def summary(told: dict[str, Any]) -> None:
     lost = moves.lost(told["index"]["missing"] - int(moved["images"].sum()))
     warnings = [*moves.sentences(moved), *lost, *board.fallen_sentences(curated["fallen"])]
     lines += [("warning", line) for line in warnings]
+    replaced, measured = curated.get("other_content"), told["splits"].get("benchmarks_other_content")
+    if replaced and replaced["images"]:
+        lines.append(
+            ("replaced", f"{replaced_text(replaced)}: out of every set until confirmed, queue {CHANGED_RECIPE}")
+        )
+    if measured:
+        text = f"{len(measured)} benchmark images have another content than was labelled, first {measured[0]}"
+        lines.append(("replaced", f"{text}: not measured until `wallaby apply --corrections --settle IMAGE=CLASS`"))
     if curated["near_classes"]:
         lines.append(("near the cutoff", ", ".join(curated["near_classes"])))
     lines.append(

@@ -48,7 +48,7 @@ def library_table(*rows: dict) -> pd.DataFrame:
 
 
 def benchmark_table(*images: str) -> pd.DataFrame:
-    return pd.DataFrame({"benchmark": "field", "image": list(images), "label": ""}, dtype="str")
+    return pd.DataFrame({"benchmark": "field", "image": list(images), "label": "", "sha256": ""}, dtype="str")
 
 
 def noise(seed: int, side: int = 64) -> Image.Image:

@@ -28,9 +28,9 @@ def refusal(folder) -> str:
 def test_all_sets_are_read_into_one_sorted_table(folder):
     table = benchmarks.read_all(folder(hard="benchmark/b,lion\nbenchmark/a,\n", field="library/z,NA\n"), ROOTS)
     assert table.to_numpy().tolist() == [
-        ["field", "library/z", "NA"],
-        ["hard", "benchmark/a", ""],
-        ["hard", "benchmark/b", "lion"],
+        ["field", "library/z", "NA", ""],
+        ["hard", "benchmark/a", "", ""],
+        ["hard", "benchmark/b", "lion", ""],
     ]
 
 
@@ -72,7 +72,7 @@ def test_a_fault_is_named_with_file_and_row(folder, rows, said):
 
 
 def listed(**labels: str) -> pd.DataFrame:
-    rows = [("field", f"benchmark/{name}", label) for name, label in labels.items()]
+    rows = [("field", f"benchmark/{name}", label, "") for name, label in labels.items()]
     return pd.DataFrame(rows, columns=benchmarks.COLUMNS, dtype="str")
 
 
@@ -84,6 +84,31 @@ def test_each_image_is_found_in_the_index():
     assert rows["set"].tolist() == ["benchmark:field"] * 2
     assert rows["sha256"].tolist() == [sha("benchmark/a"), sha("benchmark/c")]
     assert set(splits.COLUMNS) <= set(rows)
+
+
+def test_an_image_with_another_content_than_was_labelled_leaves_the_figures_and_makes_another_version():
+    then = listed(a="lion", c="lion").assign(sha256=[sha("benchmark/a"), sha("what it was")])
+    assert benchmarks.replaced(then, LIBRARY).tolist() == ["benchmark/c"]
+    assert benchmarks.resolve(then, LIBRARY, "")["image"].tolist() == ["benchmark/a"]
+    whole = benchmarks.versions(benchmarks.resolve(listed(a="lion", c="lion"), LIBRARY, ""))
+    assert benchmarks.versions(benchmarks.resolve(then, LIBRARY, "")) != whole
+
+
+def test_a_file_that_is_gone_still_stops_the_round_though_its_content_is_known():
+    with pytest.raises(DataError, match="1 benchmark images cannot be read"):
+        benchmarks.resolve(listed(z="lion").assign(sha256=sha("z")), LIBRARY, "")
+
+
+def test_the_first_index_notes_the_contents_of_a_set_once(folder):
+    path = folder(field="benchmark/b,lion\nbenchmark/a,\nbenchmark/gone,\n", hard="library/z,emu\n")
+    assert benchmarks.note_contents(path, LIBRARY) == 2
+    noted = benchmarks.read_all(path, ROOTS).set_index("image")["sha256"]
+    assert noted.drop(["benchmark/gone", "library/z"]).to_dict() == {
+        "benchmark/a": sha("benchmark/a"), "benchmark/b": sha("benchmark/b"),
+    }  # fmt: skip
+    later = LIBRARY.assign(sha256=sha("another"))
+    assert benchmarks.note_contents(path, later) == 0
+    assert benchmarks.replaced(benchmarks.read_all(path, ROOTS), later).tolist() == ["benchmark/a", "benchmark/b"]
 
 
 def test_no_sets_are_no_rows():

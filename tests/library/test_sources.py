@@ -117,7 +117,10 @@ def test_a_table_makes_a_benchmark_set(workspace):
     result = bring(table, "benchmark")
     assert (result["added"], result["unlabelled"]) == (2, 1)
     written = (paths.BENCHMARKS / "field.csv").read_text(encoding="utf-8")
-    assert written == "image,label\nbenchmark/lion/1.jpg,\nbenchmark/lion/2.jpg,\u00f1andu\n"
+    content = hashlib.sha256(b"").hexdigest()
+    assert written == (
+        f"image,label,sha256\nbenchmark/lion/1.jpg,,{content}\nbenchmark/lion/2.jpg,\u00f1andu,{content}\n"
+    )
     with pytest.raises(UsageError, match="frozen"):
         bring(table, "benchmark")
 

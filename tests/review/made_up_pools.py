@@ -71,6 +71,13 @@ def conflicts(*rows: tuple[str, str, str]) -> pd.DataFrame:
     return table.assign(sha256=[sha(name) for name in table["image"]], detail="emu / owl").astype("str")
 
 
+def changed(*rows: tuple[str, str]) -> pd.DataFrame:
+    """Images with another content than was labelled: name, and what the other was called."""
+    table = pd.DataFrame(rows, columns=["image", "label_then"], dtype="str")
+    table = table.assign(sha256=table["image"].map(sha).astype("str"), image="pool/" + table["image"] + ".jpg")
+    return table.assign(detail="the content 123 was called " + table["label_then"]).astype("str")
+
+
 def suspects(*rows: tuple[str, int, bool]) -> pd.DataFrame:
     """Labelled images that the audit asks about: name, rank in its part, and whether the model was trained on it."""
     table = pd.DataFrame(rows, columns=["image", "rank", "trained"]).astype({"image": "str", "trained": bool})
@@ -97,6 +104,7 @@ def material(
         pool=found,
         board=board(**BOARD) if standing is None else standing,
         unknown={f"pool/{name}.jpg" for name in unknown},
+        changed=more.pop("changed", changed()),
         conflicts=more.pop("conflicts", conflicts()),
         suspects=more.pop("suspects", suspects()),
         known=pd.Series([sha(name) for name in known], dtype="str"),

@@ -14,7 +14,8 @@ from pipeline.review.corrections import Guarded
 
 
 def guarded(*benchmark: str, test: tuple[str, ...] = (), label: str = "cat") -> Guarded:
-    sets = pd.DataFrame({"benchmark": "field", "image": benchmark, "label": label}, columns=COLUMNS, dtype="str")
+    rows = {"benchmark": "field", "image": benchmark, "label": label, "sha256": ""}
+    sets = pd.DataFrame(rows, columns=COLUMNS, dtype="str")
     return Guarded(sets, pd.DataFrame({"image": test, "sha256": [sha(image) for image in test]}, dtype="str"))
 
 

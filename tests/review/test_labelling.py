@@ -48,6 +48,9 @@ def rows(root: str, *names: str) -> pd.DataFrame:
 
 
 def index(root: str, *names: str) -> None:
+    """Files that hold their names, and the index of them."""
+    for name in names:
+        write_text(name, Path(root, f"{name}.jpg"))
     write_table(rows(root, *names), paths.INDEX / f"{root}.parquet")
 
 
@@ -214,7 +217,7 @@ def test_a_correction_of_a_measured_image_makes_a_new_version_of_its_set_and_of_
     assert all(old != new for old, new in report.versions.values())
     assert label_of("library/d.jpg") == "cat"
     table = (paths.BENCHMARKS / "field.csv").read_text()
-    assert table == "image,label,site\npool/field1.jpg,owl,north\npool/field2.jpg,dog,\n"
+    assert table == f"image,label,site,sha256\npool/field1.jpg,owl,north,{sha('field1')}\npool/field2.jpg,dog,,\n"
     assert label_of("pool/field1.jpg") == "none"
     assert apply().left == 0
 
@@ -248,6 +251,7 @@ def test_a_picture_with_the_content_of_an_ancestor_s_test_image_is_guarded():
 def test_pictures_are_copied_only_where_that_is_asked_for_and_never_moved(tmp_path):
     for name in ("1", "2", "3"):
         write_text(f"picture {name}", Path(f"pool/{name}.jpg"))
+    Path("pool/4.jpg").unlink()
     decide(p1="night/owl", p2="night/owl", p3="bad", p4="cat")
     report = apply()
     assert report.copied == 0
@@ -279,3 +283,52 @@ def test_any_class_can_name_a_folder_and_is_read_back(label):
     assert unquote(name) == label
     assert Path("x", name).parent == Path("x")
     assert not name.startswith(".")
+
+
+def on_content(name: str, content: str, answer: str = "cat", day: int = 1) -> str:
+    """A decision on what a pool image held when a person saw it."""
+    row = {"image": f"pool/{name}.jpg", "sha256": sha(content), "by": "ann", "at": f"2026-03-0{day}T12:00:00"}
+    return decisions.append(row | {"decision": "label", "label": answer}, paths.REVIEWS, "monday", ROOTS)
+
+
+def test_a_file_that_was_replaced_since_it_was_decided_is_left_alone_though_the_index_is_older():
+    name = on_content("1", "1")
+    on_content("2", "2")
+    write_text("another picture", Path("pool/1.jpg"))
+    report = apply()
+    assert (report.applied.added, report.applied.other_content, report.left) == (1, ["pool/1.jpg"], 1)
+    assert report.as_dict()["other_content"] == ["pool/1.jpg"]
+    assert (label_of("pool/1.jpg"), label_of("pool/2.jpg")) == ("none", "cat")
+    apply(labelling.take_back(names=[name], session="", by="eve", at="2026-04-01"))
+    assert apply().left == 0
+
+
+def test_a_label_goes_where_its_file_was_moved_once_the_index_has_seen_it():
+    on_content("1", "1")
+    Path("pool/1.jpg").rename("pool/moved.jpg")
+    assert (apply().applied.other_content, label_of("pool/1.jpg")) == (["pool/1.jpg"], "none")
+    write_table(pd.DataFrame({"image": ["pool/moved.jpg"], "sha256": [sha("1")]}), paths.INDEX / "pool.parquet")
+    assert (apply().left, label_of("pool/moved.jpg"), label_of("pool/1.jpg")) == (0, "cat", "none")
+    assert labels.read(paths.LABELS, ROOTS).set_index("image").loc["pool/moved.jpg", "sha256"] == sha("1")
+
+
+def test_a_decision_that_names_no_content_is_given_that_of_the_file():
+    decide(p1="cat")
+    apply()
+    assert labels.read(paths.LABELS, ROOTS).set_index("image").loc["pool/1.jpg", "sha256"] == sha("1")
+
+
+def test_a_replaced_image_counts_for_its_class_again_once_its_label_is_confirmed():
+    table = labels.read(paths.LABELS, ROOTS)
+    labels.write(table.assign(sha256=[sha("what a was"), *table["sha256"][1:]]), paths.LABELS)
+    excluded = read_table(paths.CURATED / "excluded.parquet")
+    excluded.loc[0, ["label", "reason"]] = ["", "another content than was labelled"]
+    write_table(excluded, paths.CURATED / "excluded.parquet")
+    row = {"image": "library/a.jpg", "sha256": sha("a"), "by": "ann", "at": "2026-03-01T12:00:00"}
+    decisions.append(row | {"decision": "keep"}, paths.REVIEWS, "monday", ROOTS)
+    report = apply()
+    found = report.classes.set_index("label")
+    assert found.loc["cat", ["gained", "lost", "images", "images_then"]].tolist() == [1, 0, 1, 2]
+    assert labels.read(paths.LABELS, ROOTS).set_index("image").loc["library/a.jpg", ["label", "sha256"]].tolist() == [
+        "cat", sha("a"),
+    ]  # fmt: skip

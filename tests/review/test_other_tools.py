@@ -341,3 +341,16 @@ def test_the_choices_of_label_studio_come_back_from_its_small_export_too():
 def test_a_sheet_is_no_other_tool_s():
     write_csv(pd.DataFrame({"decision": [""], "image": ["a"]}), Path("sheet.csv"))
     assert other_tools.recognise(Path("sheet.csv")) == ""
+
+
+@pytest.mark.parametrize("format_", other_tools.FORMATS)
+def test_a_picture_that_was_replaced_under_its_name_is_refused_by_name_though_the_index_is_older(format_):
+    path = answer_all(format_, GIVEN)
+    write_text("another picture", Path("a pool", NAMES[0]))
+    taken = take(path)
+    assert (taken.number, taken.missing) == (4, [f"pool/{NAMES[0]}"])
+    write_text("yet another picture", Path("a pool", NAMES[1]))  # between the decision and `apply`
+    report = labelling.apply([], correct=False, dry_run=False)
+    assert report.applied.other_content == [f"pool/{NAMES[1]}"]
+    rows = labels.read(paths.LABELS, ["library", "pool"]).set_index("image")
+    assert not {f"pool/{NAMES[0]}", f"pool/{NAMES[1]}"} & set(rows.index)

@@ -1,7 +1,10 @@
 """The queue as a spreadsheet and back, in a workspace of its own."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
+from builders import library_table, sha
 
 from pipeline import paths
 from pipeline.errors import DataError, UsageError
@@ -19,7 +22,9 @@ def workspace(tmp_path, monkeypatch):
     monkeypatch.delenv("DVC_ROOT", raising=False)
     write_text(ROOTS, tmp_path / "configs/params.yaml")
     write_text("image,label\nlibrary/a.jpg,cat\n", tmp_path / paths.LABELS)
-    queued = {"image": ["pool/1.jpg", "pool/2.jpg"], "sha256": ["1", "2"], "label": "owl", "group": ["1", "2"]}
+    for name in "12":
+        write_text(name, tmp_path / f"pool/{name}.jpg")
+    queued = {"image": ["pool/1.jpg", "pool/2.jpg"], "sha256": [sha(1), sha(2)], "label": "owl", "group": ["1", "2"]}
     table = pd.DataFrame(queued | {"rank": [1, 2], "score": 0.5, "reason": "r"})
     for number, recipe in enumerate(recipes.RECIPES):
         write_table(table[: 0 if number else 2], paths.QUEUE / f"{recipe.name}.parquet")
@@ -34,7 +39,7 @@ def fill(*answers: str) -> None:
 
 
 def take() -> int:
-    return sheets.take(paths.QUEUE / "sheet.csv", by="ann", at="2026-03-01T12:00:00")[1]
+    return sheets.take(paths.QUEUE / "sheet.csv", by="ann", at="2026-03-01T12:00:00").number
 
 
 def test_a_filled_sheet_is_a_review_table():
@@ -85,7 +90,7 @@ def throw_away(workspace, recipe: str = near_cutoff.RECIPE):
     """The queue of a throw-away run of another model, one picture long."""
     folder = workspace / ".wallaby/throwaway/min-35"
     table = pd.DataFrame(
-        {"image": ["pool/1.jpg"], "sha256": "1", "label": "emu", "group": "1", "rank": 1, "score": 0.5}
+        {"image": ["pool/1.jpg"], "sha256": sha(1), "label": "emu", "group": "1", "rank": 1, "score": 0.5}
     )
     write_table(table.reindex(columns=recipes.COLUMNS).assign(reason="r"), folder / f"queue/{recipe}.parquet")
     write_json({"model": "m2"}, folder / "predictions/summary.json")
@@ -96,9 +101,9 @@ def test_a_throwaways_queue_is_reviewed_as_the_rounds_and_its_model_is_remembere
     queue, sheet = throw_away(workspace), workspace / "sheet.csv"
     assert sheets.write(sheet, queue) == 1
     write_csv(labels.read_csv(sheet, ["decision"]).assign(decision="yes"), sheet)
-    path, number = sheets.take(sheet, queue, by="ann", at="2026-03-01T12:00:00")
-    assert number == 1
-    assert labels.read_csv(path, ["image"])[["label", "model", "recipe"]].to_numpy().tolist() == [
+    taken = sheets.take(sheet, queue, by="ann", at="2026-03-01T12:00:00")
+    assert taken.number == 1
+    assert labels.read_csv(taken.file, ["image"])[["label", "model", "recipe"]].to_numpy().tolist() == [
         ["emu", "m2", near_cutoff.RECIPE]
     ]
 
@@ -169,3 +174,28 @@ def test_a_sheet_can_say_keep():
     )
     found = sheets.from_sheet(sheet, "sheet.csv", by="ann", at="2026-03-01T12:00:00", model="m1")
     assert found[["decision", "label", "suggested"]].to_numpy().tolist() == [["keep", "", "dog"]]
+
+
+def test_a_row_whose_file_was_replaced_since_the_sheet_was_written_is_refused_by_name_and_the_others_are_taken():
+    fill("yes", "bad")
+    write_text("another picture", Path("pool/1.jpg"))
+    taken = sheets.take(paths.QUEUE / "sheet.csv", by="ann", at="2026-03-01T12:00:00")
+    assert (taken.number, taken.missing) == (1, ["pool/1.jpg"])
+    assert decisions.read_all(paths.REVIEWS, ["library", "pool"])["image"].tolist() == ["pool/2.jpg"]
+
+
+def test_a_sheet_of_which_every_file_was_replaced_makes_no_review_table():
+    fill("yes", "")
+    write_text("another picture", Path("pool/1.jpg"))
+    taken = sheets.take(paths.QUEUE / "sheet.csv", by="ann", at="2026-03-01T12:00:00")
+    assert (taken.file, taken.number, taken.missing) == (None, 0, ["pool/1.jpg"])
+    assert not paths.REVIEWS.exists()
+
+
+def test_a_row_lands_on_the_file_that_was_moved_since_once_that_is_indexed():
+    fill("yes", "")
+    Path("pool/1.jpg").rename("pool/moved.jpg")
+    write_table(library_table({"image": "pool/moved.jpg", "sha256": sha(1)}), paths.INDEX / "pool.parquet")
+    assert take() == 1
+    found = decisions.read_all(paths.REVIEWS, ["library", "pool"])
+    assert found[["image", "sha256"]].to_numpy().tolist() == [["pool/moved.jpg", sha(1)]]

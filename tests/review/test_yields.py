@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from builders import flip, phash
+from builders import flip, phash, sha
 
 from pipeline.evaluation import trust
 from pipeline.files import write_csv, write_table
@@ -61,10 +61,10 @@ def test_a_class_with_images_enough_is_left_out(tmp_path):
 
 def said(**labels: str) -> pd.DataFrame:
     rows = [
-        {"image": f"pool/{name}.jpg", "decision": "label" if label else "bad", "label": label}
+        {"image": f"pool/{name}.jpg", "sha256": sha(name), "decision": "label" if label else "bad", "label": label}
         for name, label in labels.items()
     ]
-    return pd.DataFrame(rows, columns=["image", "decision", "label"])
+    return pd.DataFrame(rows, columns=["image", "sha256", "decision", "label"], dtype="str")
 
 
 def test_after_the_review_the_board_says_what_was_expected_and_what_was_right(tmp_path):

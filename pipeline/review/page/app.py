@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.errors import ResumableError, UsageError, WallabyError
 from pipeline.review.page.auditing import Auditing
-from pipeline.review.page.desk import Answer, StaleError, TakenError
+from pipeline.review.page.desk import Answer, ChangedError, StaleError, TakenError
 from pipeline.review.page.queues import Filter
 from pipeline.review.page.safety import Guard, Rules
 from pipeline.review.page.thumbnails import NoPictureError, Thumbnails
@@ -102,8 +102,9 @@ def create(workplace: Workplace, trial: Trial, audit: Auditing, rules: Rules, *,
 
     @app.exception_handler(WallabyError)
     def refused(request: Request, error: WallabyError) -> JSONResponse:
-        status = {StaleError: 409, TakenError: 409, ResumableError: 507, UsageError: 400}.get(type(error), 422)
-        kind = {StaleError: "stale", TakenError: "taken", ResumableError: "disk"}.get(type(error), "data")
+        statuses = {StaleError: 409, TakenError: 409, ChangedError: 409, ResumableError: 507, UsageError: 400}
+        kinds = {StaleError: "stale", TakenError: "taken", ChangedError: "changed", ResumableError: "disk"}
+        status, kind = statuses.get(type(error), 422), kinds.get(type(error), "data")
         told = {"error": error.what, "where": error.where, "mend": error.mend, "kind": kind}
         return JSONResponse(told, status)
 
@@ -159,10 +160,10 @@ def create(workplace: Workplace, trial: Trial, audit: Auditing, rules: Rules, *,
             Answer(said.row, said.decision, said.label.strip(), tuple(said.rows), said.subclass.strip())
             for said in body.answers
         ]
-        stroke, late = workplace.decide(
+        decided = workplace.decide(
             name, body.by, body.version, answers, seconds=body.seconds, blind=body.blind, bulk=body.bulk
         )
-        return {"decided": len(stroke.rows), "late": late}
+        return {"decided": len(decided.stroke.rows), "late": decided.late, "changed": decided.changed}
 
     @app.post("/api/queue/{name}/undo")
     def undo(name: str, body: Undoing) -> dict[str, Any]:

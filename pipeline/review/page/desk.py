@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from pipeline.errors import DataError
 from pipeline.review.decisions import BAD, CONFLICT_RECIPE, KEEP, LABEL, UNKNOWN
+from pipeline.review.page.files import Files
 from pipeline.review.page.journal import Journal, Stroke
 from pipeline.review.page.queues import Filter, Queue
 
@@ -32,6 +33,25 @@ class TakenError(DataError):
         what = said["label"] or said["decision"]
         super().__init__(f"{said['by']} has decided this one meanwhile: {what}", where=said["image"])
         self.said = said
+
+
+class ChangedError(DataError):
+    """The card shows another content than its file has now."""
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What became of answers.
+
+    Attributes:
+      stroke: what was written.
+      late: images left out, because somebody else has decided them meanwhile.
+      changed: images left out, because their file was replaced since the queue was made.
+    """
+
+    stroke: Stroke
+    late: list[str]
+    changed: list[str]
 
 
 @dataclass(frozen=True)
@@ -57,13 +77,21 @@ class Desk:
     """One queue, the people who work on it, and how far they are.
 
     Args:
+      files: what the images' files hold now.
       blind_share: of the cards that a reviewer has decided, how many are shown again, blind.
     """
 
     def __init__(
-        self, queue: Queue, journal: Journal, *, blind_share: float, clock: Callable[[], float] = time.monotonic
+        self,
+        queue: Queue,
+        journal: Journal,
+        files: Files,
+        *,
+        blind_share: float,
+        clock: Callable[[], float] = time.monotonic,
     ):
-        self.queue, self._journal, self._blind_share, self._clock = queue, journal, blind_share, clock
+        self.queue, self._journal, self._files = queue, journal, files
+        self._blind_share, self._clock = blind_share, clock
         self._held: dict[int, tuple[str, float]] = {}
         self._row_of: dict[str, int] = {}  # of what was decided: to look through millions of names takes too long
         self._lock = threading.RLock()
@@ -73,8 +101,11 @@ class Desk:
         """Takes over what the journal knows."""
         with self._lock:
             decided = np.zeros(len(self.queue), bool)
-            images = self.queue.column("image")
-            rows = self.queue.find(pa.array(self._journal.images(), images.type))
+            images, contents = self.queue.column("image"), self.queue.column("sha256")
+            found = self._journal.decided()
+            rows = self.queue.find(pa.array([image for image, _ in found], images.type))
+            pairs = zip(images.take(rows).to_pylist(), contents.take(rows).to_pylist(), strict=True)
+            rows = rows[np.fromiter((pair in found for pair in pairs), bool, len(rows))]
             decided[rows] = True
             self._decided = decided
             # what is taken back in this moment is not among them, and its row is asked for next
@@ -128,46 +159,50 @@ class Desk:
         for stroke in strokes if last else strokes[: -AGAIN_AFTER or None]:
             image = stroke.rows[0]["image"]
             chosen = not stroke.blind and stroke.recipe == self.queue.name and self._chosen(by, image)
-            if chosen and by not in self._journal.of(image).blind and image in self._row_of:
+            if chosen and by not in self._journal.of(stroke.rows[0]).blind and image in self._row_of:
                 return int(self.queue.leader[self._row_of[image]])
         return None
 
     def decide(
         self, by: str, version: str, answers: list[Answer], *, seconds: float, blind: bool = False, bulk: bool = False
-    ) -> tuple[Stroke, list[str]]:
+    ) -> Decided:
         """Writes what a reviewer says of some cards, in one stroke.
 
         Args:
-          bulk: cards that others have decided meanwhile are left out, and not an error.
-
-        Returns:
-          The stroke, and the images left out.
+          bulk: cards that others have decided meanwhile, and those whose files were replaced, are left out, and not an
+            error.
 
         Raises:
           StaleError: if the queue is another one by now.
           TakenError: if somebody else has decided the card.
+          ChangedError: if the file was replaced since the queue was made.
           DataError, ResumableError: as `Journal.record`.
         """
         if version != self.queue.version:
             raise StaleError("a new round has replaced this queue", where=self.queue.name, mend="reload the page")
+        meant = [(answer, row) for answer in answers for row in self._meant(answer, blind)]
+        changed = self._changed([row for _, row in meant])
+        if changed and not bulk:
+            what = "the file was replaced since the queue was made: the decision would be about what you do not see"
+            raise ChangedError(what, where=changed[0], mend="run `dvc repro`: the next queue shows it as it is")
+        meant = [(answer, row) for answer, row in meant if row["image"] not in set(changed)]
         with self._lock:
             rows, numbers, late = [], [], []
-            for answer in answers:
-                for row in self._meant(answer, blind):
-                    others = [said for who, said in self._journal.of(row["image"]).holds.items() if who != by]
-                    if others and not blind:
-                        if not bulk:
-                            raise TakenError(others[0])
-                        late.append(row["image"])
-                    else:
-                        rows.append(self._row(row, answer))
-                        numbers.append(row["row"])
+            for answer, row in meant:
+                others = [said for who, said in self._journal.of(row).holds.items() if who != by]
+                if others and not blind:
+                    if not bulk:
+                        raise TakenError(others[0])
+                    late.append(row["image"])
+                else:
+                    rows.append(self._row(row, answer))
+                    numbers.append(row["row"])
             if not rows:
-                return Stroke(by, "", self.queue.name, blind, ()), late
+                return Decided(Stroke(by, "", self.queue.name, blind, ()), late, changed)
             stroke = self._journal.record(by, self.queue.name, rows, seconds=seconds, blind=blind)
             self._row_of.update(zip((row["image"] for row in rows), numbers, strict=True))
             self._mark(numbers)
-            return stroke, late
+            return Decided(stroke, late, changed)
 
     def taken_back(self, stroke: Stroke) -> list[int]:
         """Opens the cards of a stroke again; returns them."""
@@ -178,11 +213,16 @@ class Desk:
         """Takes over what holds of these rows by now; returns their cards."""
         cards = np.unique(self.queue.leader[numbers]).tolist() if numbers else []
         for row in self.queue.rows(numbers):
-            self._decided[row["row"]] = bool(self._journal.of(row["image"]).holds)
+            self._decided[row["row"]] = bool(self._journal.of(row).holds)
         for card in cards:
             self._done[card] = bool(self._decided[self.queue.members(card)].all())
             self._held.pop(card, None)
         return cards
+
+    def _changed(self, rows: list[dict[str, Any]]) -> list[str]:
+        """The images of these rows whose file has another content; one that is gone may have been moved."""
+        contents = self._files.contents([row["image"] for row in rows])
+        return [row["image"] for row in rows if contents.get(row["image"], row["sha256"]) != row["sha256"]]
 
     def _meant(self, answer: Answer, blind: bool) -> list[dict[str, Any]]:
         if not 0 <= answer.row < len(self.queue) or answer.decision not in ANSWERS:

@@ -6,12 +6,14 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pipeline.review import decisions
 from pipeline.review.decisions import LABEL, NO, UNDO, YES
 
 TOOL = "page"
 UNNAMED = re.compile(r"[^\w .@+-]+")
+Shown = tuple[str, str]  # an image, and the content that a person saw
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Stroke:
 
 @dataclass
 class Said:
-    """Of one image, by reviewer: the decision that holds, and what was said of it blind."""
+    """Of one image with one content, by reviewer: the decision that holds, and what was said of it blind."""
 
     holds: dict[str, dict[str, str]] = field(default_factory=dict)
     blind: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -57,7 +59,7 @@ class Journal:
             log = decisions.read_log(self._folder, self._roots)
             named = set(log.loc[log["decision"] == LABEL, "label"])
             log = log[(log["model"] == self._model) & (log["decision"] != UNDO) & ~log["id"].isin(log["undoes"])]
-            said: dict[str, Said] = defaultdict(Said)
+            said: dict[Shown, Said] = defaultdict(Said)
             strokes: dict[str, list[Stroke]] = defaultdict(list)
             for (at, _, by), rows in log.groupby(["at", "session", "by"], sort=True):
                 whole = tuple({str(name): text for name, text in row.items()} for row in rows.to_dict("records"))
@@ -69,15 +71,15 @@ class Journal:
         with self._lock:
             return self._stamps() != self._stamp
 
-    def images(self) -> list[str]:
-        """Those that somebody has decided."""
+    def decided(self) -> set[Shown]:
+        """What somebody has decided."""
         with self._lock:
-            return [image for image, said in self._said.items() if said.holds]
+            return {shown for shown, said in self._said.items() if said.holds}
 
-    def of(self, image: str) -> Said:
-        """What was said of it up to now."""
+    def of(self, row: dict[str, Any]) -> Said:
+        """What was said up to now of an image with the content of `row` (`image`, `sha256`)."""
         with self._lock:
-            said = self._said.get(image, Said())
+            said = self._said.get(_shown(row), Said())
             return Said(dict(said.holds), dict(said.blind))
 
     def record(self, by: str, recipe: str, rows: list[dict[str, str]], *, seconds: float, blind: bool) -> Stroke:
@@ -110,7 +112,7 @@ class Journal:
             self._write(by, self._whole(by, stroke.recipe, taken_back, 0.0, stroke.blind))
             self.strokes[by].pop()
             for row in stroke.rows:
-                said = self._said[row["image"]]
+                said = self._said[_shown(row)]
                 (said.blind if stroke.blind else said.holds).pop(by, None)
             return stroke
 
@@ -141,10 +143,14 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _take(stroke: Stroke, said: dict[str, Said], strokes: dict[str, list[Stroke]]) -> None:
+def _shown(row: dict[str, Any]) -> Shown:
+    return row["image"], row["sha256"]
+
+
+def _take(stroke: Stroke, said: dict[Shown, Said], strokes: dict[str, list[Stroke]]) -> None:
     """Adds a stroke to what is known of the images and of its reviewer."""
     if all(row["tool"] == TOOL for row in stroke.rows):  # a filled sheet is not taken back by a key
         strokes[stroke.by].append(stroke)
     for row in stroke.rows:
-        one = said[row["image"]]
+        one = said[_shown(row)]
         (one.blind if stroke.blind else one.holds)[stroke.by] = row

@@ -12,9 +12,10 @@ from pipeline.errors import DataError, WallabyError
 from pipeline.files import read_json
 from pipeline.library import labels
 from pipeline.review import decisions, yields
-from pipeline.review.decisions import CONFLICT_RECIPE, PURGE_RECIPE
-from pipeline.review.page.desk import Answer, Desk
-from pipeline.review.page.journal import Journal, Stroke
+from pipeline.review.decisions import CHANGED_RECIPE, CONFLICT_RECIPE, PURGE_RECIPE
+from pipeline.review.page.desk import Answer, Decided, Desk
+from pipeline.review.page.files import Files
+from pipeline.review.page.journal import Journal
 from pipeline.review.page.queues import ORDERS, UNLABELLED, Filter, Queue
 from pipeline.review.page.surroundings import Surroundings
 from pipeline.review.page.thumbnails import Thumbnails
@@ -22,7 +23,12 @@ from pipeline.review.recipes import RECIPES
 
 AUDIT_RECIPE = "suspect-label"
 CONFIDENCE = 0.95
-NO_SUGGESTION = (CONFLICT_RECIPE, AUDIT_RECIPE, PURGE_RECIPE)  # whose scores are no probability of a suggestion
+NO_SUGGESTION = (
+    CHANGED_RECIPE,
+    CONFLICT_RECIPE,
+    AUDIT_RECIPE,
+    PURGE_RECIPE,
+)  # whose scores are no probability of a suggestion
 KINDS = {CONFLICT_RECIPE: "pair", AUDIT_RECIPE: "audit"}  # how a queue is shown, if not like the others
 FINDS = {recipe.name: recipe.finds for recipe in RECIPES}
 
@@ -54,6 +60,7 @@ class Workplace:
         self.surroundings = surroundings
         self._queue, self._summary, self._reviews = queue, predictions / "summary.json", reviews
         self._folders, self._cache, self._blind_share, self._now = folders, cache, blind_share, now
+        self._files = Files(folders)
         self._desks: dict[str, tuple[tuple[int, int], Desk]] = {}
         self._journal: tuple[str, Journal] | None = None
         self._lock = threading.RLock()
@@ -78,7 +85,7 @@ class Workplace:
             stamp = (status.st_size, status.st_mtime_ns)
             if name not in self._desks or self._desks[name][0] != stamp:
                 queue = Queue(name, path, self._cache / "queues", self.surroundings)
-                self._desks[name] = (stamp, Desk(queue, journal, blind_share=self._blind_share))
+                self._desks[name] = (stamp, Desk(queue, journal, self._files, blind_share=self._blind_share))
             return self._desks[name][1]
 
     def prepare(self, name: str) -> None:
@@ -179,7 +186,7 @@ class Workplace:
 
     def decide(
         self, name: str, by: str, version: str, answers: list[Answer], *, seconds: float, blind: bool, bulk: bool
-    ) -> tuple[Stroke, list[str]]:
+    ) -> Decided:
         """As `Desk.decide`; a class is spelt as it is known.
 
         Raises:
@@ -244,6 +251,8 @@ class Workplace:
 
     def _member(self, row: dict[str, Any], known: pd.DataFrame) -> dict[str, Any]:
         said = known.loc[row["image"]] if row["image"] in known.index else None
+        if said is not None and said["sha256"] not in ("", row["sha256"]):
+            said = None  # it is about another content, of which the reason tells
         current = None if said is None else {name: said[name] for name in ("label", "subclass", "status", "by", "at")}
         return {
             "row": row["row"],

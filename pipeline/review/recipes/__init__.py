@@ -8,8 +8,8 @@ from pipeline.config import nearest
 from pipeline.errors import UsageError
 from pipeline.inference.store import EMBEDDING, LISTS
 from pipeline.library import duplicates
-from pipeline.review.decisions import CONFLICT_RECIPE, PURGE_RECIPE
-from pipeline.review.recipes import doubt, novel, purge, short
+from pipeline.review.decisions import CHANGED_RECIPE, CONFLICT_RECIPE, PURGE_RECIPE
+from pipeline.review.recipes import changed, doubt, novel, purge, short
 from pipeline.review.recipes.material import Found, Material
 
 COLUMNS = ["image", "sha256", "group", "rank", "label", "score", "reason", "cluster", "top_labels", "top_scores"]
@@ -34,6 +34,11 @@ class Recipe:
 
 
 RECIPES = [
+    Recipe(
+        CHANGED_RECIPE,
+        "Files that were replaced since they were labelled. Say yes if the old label is right, or what they show now.",
+        changed.changed_content,
+    ),
     Recipe(
         CONFLICT_RECIPE,
         "The same picture under different labels. Say of each what it shows: yes, if the label it has is right.",

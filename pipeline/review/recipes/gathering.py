@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pipeline.evaluation import audit
 from pipeline.files import read_table
 from pipeline.inference import pool, stored, vectors
-from pipeline.library import benchmarks, board, classes, curation, quality
+from pipeline.library import benchmarks, board, classes, curation, labels, quality
 from pipeline.review.recipes.material import Library, Material
 
 DIGEST = 64  # digits: of an ensemble's name, those of the first member, whose features are kept
@@ -61,6 +61,7 @@ def gather(
         pool=found,
         board=board.read(curated / "board.csv"),
         unknown=set(excluded.loc[excluded["reason"] == "unknown", "image"]),
+        changed=excluded.loc[excluded["reason"] == labels.OTHER_CONTENT],
         conflicts=excluded[excluded["reason"] == curation.CONFLICT],
         suspects=suspects(read_table(evaluation / audit.FILE)),
         known=pd.concat([known, called_bad] if decided is None else [known, called_bad, decided]),

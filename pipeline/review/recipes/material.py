@@ -21,6 +21,10 @@ def no_texts() -> pd.Series:
     return pd.Series(dtype="str")
 
 
+def no_changes() -> pd.DataFrame:
+    return pd.DataFrame(columns=["image", "sha256", "label_then", "detail"], dtype="str")
+
+
 @dataclass(frozen=True)
 class Library:
     """Features of labelled images: `rows` (columns `label`, `set`), in the order of `embeddings` (N, F)."""
@@ -59,7 +63,7 @@ class Material:
     """What recipes query.
 
     Attributes:
-      pool: the predictions of every pool image and every unknown or bad one of the library.
+      pool: the predictions of every pool image, and of every library image that is unknown, bad or `changed`.
       board: the cutoff board.
       unknown: names of the library's images with status unknown.
       conflicts: images of groups whose labels differ; columns `image`, `sha256`, `group`, `label`, `detail` (the labels
@@ -73,6 +77,8 @@ class Material:
       phashes: reads the perceptual hashes of some images, "" where it is not known.
       poor: reads which pool images curation would exclude for their quality: by image, the reason in words.
       bad: contents that people called bad.
+      changed: images whose file has another content than was labelled; columns `image`, `sha256`, `label_then` (what
+        the other was called), `detail` (by whom, in words).
     """
 
     pool: Pool
@@ -87,12 +93,14 @@ class Material:
     champion: Callable[[], pd.DataFrame | str] = lambda: "there is no champion"
     poor: Callable[[], pd.Series] = no_texts
     bad: pd.Series = field(default_factory=no_texts)
+    changed: pd.DataFrame = field(default_factory=no_changes)
     rows: pd.DataFrame = field(init=False)
 
     def __post_init__(self) -> None:
         """Takes from the pool what is known already, and tells the library's unknown images apart (`is_unknown`)."""
         rows = self.pool.rows
         rows = rows[~rows["sha256"].isin(self.known)] if len(self.known) else rows
+        rows = rows[~rows["image"].isin(self.changed["image"])] if len(self.changed) else rows
         object.__setattr__(self, "rows", rows.assign(is_unknown=rows["image"].isin(self.unknown)))
 
     def candidates(self, mask: np.ndarray | pd.Series) -> pd.DataFrame:

@@ -94,8 +94,8 @@ def test_of_many_cards_those_that_another_has_decided_are_left_out(office):
     office.say(0, "okapi", by="ann")
     version = office.place.desk(NAME).queue.version
     answers = [Answer(row, "label", "zebra") for row in (0, 1, 2)]
-    stroke, late = office.place.decide(NAME, "bob", version, answers, seconds=3.0, blind=False, bulk=True)
-    assert (len(stroke.rows), late) == (2, ["pool/shot_000.png"])
+    decided = office.place.decide(NAME, "bob", version, answers, seconds=3.0, blind=False, bulk=True)
+    assert (len(decided.stroke.rows), decided.late) == (2, ["pool/shot_000.png"])
     assert office.said() == {"shot_000": "okapi", "shot_001": "zebra", "shot_002": "zebra"}
 
 
@@ -367,3 +367,39 @@ def test_the_sample_of_a_quarantine_promises_what_was_judged(workspace):
     told = office.place.about("purge-low")["purge"]
     assert (told["judged"], told["good"], told["listed"]) == (10, 1, 12)
     assert 0.1 < told["bound"] < 0.5
+
+
+def replace(office, row: int) -> None:
+    made_up_workspace.picture(office.folder, f"pool/shot_{row:03d}.png", 500 + row)
+
+
+def test_a_card_whose_file_was_replaced_since_it_was_dealt_is_refused_and_says_why(office):
+    office.deal()
+    replace(office, 0)
+    with pytest.raises(desk.ChangedError, match="the file was replaced since the queue was made") as refused:
+        office.say(0)
+    assert (refused.value.where, office.said()) == ("pool/shot_000.png", {})
+    office.say(1)
+    assert office.said() == {"shot_001": "zebra"}
+
+
+def test_of_many_cards_those_whose_files_were_replaced_are_left_out_and_named(office):
+    replace(office, 1)
+    version = office.place.desk(NAME).queue.version
+    answers = [Answer(row, "label", "zebra") for row in (0, 1, 2)]
+    decided = office.place.decide(NAME, "ann", version, answers, seconds=3.0, blind=False, bulk=True)
+    assert (len(decided.stroke.rows), decided.changed) == (2, ["pool/shot_001.png"])
+    assert office.said() == {"shot_000": "zebra", "shot_002": "zebra"}
+
+
+def test_what_was_decided_of_the_content_before_closes_no_card_of_the_new_one(office):
+    for row in (0, 1):
+        office.say(row)
+    replace(office, 0)
+    path = office.folder / f"data/queue/{NAME}.parquet"
+    table = pd.read_parquet(path)
+    table.loc[0, "sha256"] = made_up_workspace.picture(office.folder, "pool/shot_000.png", 500)
+    write_table(table, path)
+    assert office.deal(number=1) == [0]
+    office.say(0, "okapi")
+    assert decisions.read_all(paths.REVIEWS, ROOTS)["sha256"].tolist()[-1] == table.loc[0, "sha256"]

@@ -103,6 +103,7 @@ export class Deck {
       return told;
     } catch (error) {
       if (error.kind === "taken") await this.advance();
+      if (error.kind === "changed") await this.skip();
       throw error;
     } finally {
       this.deciding = null;

@@ -142,7 +142,9 @@ export class Grid {
       const told = await ask(queueAddress(this.about.name, "decide"), { by: this.by, version: this.version, answers, seconds, bulk: true });
       if (label) this.names.add(label);
       const late = told.late.length ? ` ${plural(told.late.length, "picture")} had been decided by somebody else.` : "";
-      toast(`${plural(told.decided, "picture")}: ${decision === "label" ? label : decision}.${late}`);
+      const changed = told.changed.length ? ` ${plural(told.changed.length, "file")} had been replaced since the queue was made: left out.` : "";
+      for (const card of cards) if (card.members.some((member) => told.changed.includes(member.image))) this.later.add(card.row);
+      toast(`${plural(told.decided, "picture")}: ${decision === "label" ? label : decision}.${late}${changed}`);
       this.hear(null, { said: label || decision });
     });
   }

@@ -29,7 +29,7 @@ export class Hand {
       this.hear(null, {});
       this.show();
     } catch (error) {
-      if (error.kind === "taken") { toast(error.message); this.show(); } else this.hear(error);
+      if (error.kind === "taken" || error.kind === "changed") { toast(error.message); this.show(); } else this.hear(error);
     } finally {
       this.busy = false;
     }
