@@ -115,8 +115,8 @@ class Batcher:
             except WallabyError as error:  # reported where it was raised: nothing can be recorded, say
                 _fail(some, error)
             except BaseException as error:  # of whatever kind: each client hears of it
-                _fail(some, error)
                 self._health.report(part, f"{problem}: {type(error).__name__}", details=traceback.format_exc().rstrip())
+                _fail(some, error)
             else:
                 self._health.withdraw(part)
 

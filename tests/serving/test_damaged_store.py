@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from made_up_records import requests, transaction
+from made_up_records import requests, soon, transaction
 
 from pipeline.errors import ResumableError
 from pipeline.serving.health import Health
@@ -191,7 +191,7 @@ def test_to_look_at_a_store_lets_go_of_none_of_its_locks(file, url):
     writer.close()
 
 
-def test_damage_that_the_first_page_does_not_show_is_found_when_the_store_is_opened(file, url):
+def test_damage_that_the_first_page_does_not_show_is_found_when_the_store_is_opened(file, url, spool):
     fill(url)
     with file.open("r+b") as opened:
         opened.seek(100 * 4096)
@@ -199,6 +199,10 @@ def test_damage_that_the_first_page_does_not_show_is_found_when_the_store_is_ope
     opening.identity(file)
     with pytest.raises(DamagedError):
         opening.refuse_damaged(opening.connect(url))
+    health = Health()
+    log = Log(url, spool, health=health)
+    assert soon(lambda: health.problems == [DAMAGED])
+    log.close(0.1)
 
 
 def test_tables_of_a_later_version_are_waited_for_and_named(url, spool):

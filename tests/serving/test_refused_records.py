@@ -211,12 +211,12 @@ def test_where_no_further_segment_can_be_begun_the_present_one_goes_on(folder, m
 
 
 def test_a_store_that_is_down_for_long_does_not_use_up_the_files_that_may_be_open(folder, monkeypatch):
-    monkeypatch.setattr(spool, "ROLL", 500)
+    monkeypatch.setattr(spool, "ROLL", 700)
     own = Spool(folder)
-    for number in range(3000):
+    for number in range(1000):
         own.append([transaction(f"r{number}")])
     assert len(os.listdir("/proc/self/fd")) < 500
-    assert sum(len(piece.records) for piece in own.pieces(100) if not own.done(piece)) == 3000
+    assert sum(len(piece.records) for piece in own.pieces(100) if not own.done(piece)) == 1000
     own.close()
 
 
