@@ -136,3 +136,13 @@ def test_a_table_that_cannot_be_read_leaves_everything_as_it_was(workspace):
     with pytest.raises(DataError, match="a quote is never closed"):
         bring(workspace / "mine" / "table.csv")
     assert everything(workspace) == before
+
+
+def test_known_images_whose_file_was_replaced_are_named_and_nothing_of_them_is_changed(workspace):
+    (workspace / "mine/Cat").rename(workspace / "mine/cat")
+    assert bring(workspace / "mine")["replaced"] == []
+    before = paths.LABELS.read_bytes()
+    (workspace / "mine/lion/1.jpg").write_bytes(b"another picture")
+    again = bring(workspace / "mine")
+    assert (again["added"], again["known"], again["replaced"]) == (0, 3, ["mine/lion/1.jpg"])
+    assert paths.LABELS.read_bytes() == before
