@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import cli, passport
 from pipeline.errors import DataError
-from pipeline.files import write_csv, write_json, write_table, write_text
+from pipeline.files import read_table, write_csv, write_json, write_table, write_text
 from pipeline.library import board, history, labels, lineage
 from pipeline.library.curation import COLUMNS, EXCLUDED_COLUMNS
 from pipeline.review import decisions
@@ -173,3 +173,55 @@ def test_a_class_event_says_what_it_changes_and_can_be_taken_back(capsys):
     assert classes("rename", "lino", "x").startswith("3")
     assert classes("merge", "lion").startswith("2")
     assert Path("data/labels.csv").read_bytes() == before
+
+
+def replace_a(content: str = "another") -> None:
+    """The index sees another content under a's name than was labelled, scored and decided; curation has seen it too."""
+    table = read_table(Path("data/index/library.parquet"))
+    old = table["sha256"].iloc[0]
+    write_table(table.assign(sha256=[sha(content), *table["sha256"][1:]]), Path("data/index/library.parquet"))
+    labelled = labels.read(Path("data/labels.csv"), ["library"])
+    labels.write(labelled.assign(sha256=[old, "", ""]), Path("data/labels.csv"))
+    log = pd.read_csv("data/reviews/session.csv", dtype=str, keep_default_na=False)
+    write_csv(log.assign(sha256=old), Path("data/reviews/session.csv"))
+    scored = {"image": "library/a.jpg", "sha256": old, "label": "lion", "predicted": "emu", "score": 0.9}
+    write_table(pd.DataFrame([scored | {"set": "test"}]), Path("data/evaluation/scores.parquet"))
+    excluded = read_table(Path("data/curated/excluded.parquet"))
+    row = excluded.iloc[[0]].assign(image="library/a.jpg", sha256=sha(content), label="", label_then="lion")
+    row = row.assign(reason=labels.OTHER_CONTENT, detail="the content 123 was called lion")
+    write_table(pd.concat([excluded, row]), Path("data/curated/excluded.parquet"))
+    in_sets = read_table(Path("data/splits/splits.parquet"))
+    write_table(in_sets.head(0), Path("data/splits/splits.parquet"))
+
+
+def test_what_was_said_of_the_content_before_is_not_told_of_a_replaced_file():
+    assert not passport.of_image("library/a.jpg")["label"]["other_content"]
+    replace_a()
+    told = passport.of_image("library/a.jpg")
+    assert told["label"]["other_content"]
+    assert [row["other_content"] for row in told["history"]] == [True]
+    assert told["predictions"] == []
+    assert told["last_round"] is None
+    assert told["today"]["reason"] == labels.OTHER_CONTENT
+    assert told["today"]["label_then"] == "lion"
+
+
+def test_the_old_prediction_is_told_while_the_file_has_its_content():
+    replace_a(content="library/a.jpg")
+    assert [row["label"] for row in passport.of_image("library/a.jpg")["predictions"]] == ["emu"]
+
+
+def test_why_says_in_a_sentence_that_the_label_was_given_to_another_content(capsys):
+    replace_a()
+    with pytest.raises(SystemExit):
+        cli.main(["why", "library/a.jpg"])
+    out = capsys.readouterr().out
+    assert "none for what the file holds now; another content" in out
+    assert "was called lion by ann" in out
+
+
+def test_a_class_lists_the_replaced_files_that_were_called_so():
+    replace_a()
+    _, images = passport.of_class("lion")
+    assert dict(zip(images["image"], images["state"], strict=True))["library/b.jpg"] == "duplicate"
+    assert labels.OTHER_CONTENT in set(images["state"])

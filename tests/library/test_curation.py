@@ -403,3 +403,48 @@ def test_a_bridge_that_a_model_was_tested_on_stays():
     bridges = [name for name, reason in reasons(curate(*rows, chain_distance=8)).items() if reason == "chain"]
     seen = lineage_of(**dict.fromkeys(bridges, "test"))
     assert set(bridges) <= kept(curate(*rows, chain_distance=8, seen=seen, max_per_group=9))
+
+
+def replaced(**more: str) -> tuple[list[dict], list[dict]]:
+    """Three lions, one of whose files (b) was replaced since it was labelled by ann."""
+    library = [{"image": f"library/{name}"} for name in "abc"]
+    told = {"label": "lion", "by": "ann", "at": "2026-03-01", "subclass": "cub", "group": "g", "origin": "staged"}
+    labelled = [{"image": f"library/{name}", "sha256": sha(f"library/{name}")} | told for name in "abc"]
+    labelled[1] |= {"sha256": "1234" + sha("then")[4:]} | more
+    return library, labelled
+
+
+def test_an_image_with_another_content_than_was_labelled_is_excluded_by_that_name_and_counts_for_no_class():
+    found = curate(*replaced())
+    assert reasons(found) == {"b": curation.OTHER_CONTENT}
+    assert found.board.set_index("label").loc["lion", "images"] == 2
+    row = found.excluded.iloc[0]
+    assert row[["label", "subclass", "together", "origin", "label_then"]].tolist() == ["", "", "", "real", "lion"]
+    assert row["detail"].startswith("the content 1234")
+    assert row["detail"].endswith("was called lion by ann at 2026-03-01")
+
+
+def test_a_status_too_was_given_to_a_content_and_one_without_a_content_counts_as_before():
+    found = curate(*replaced(status="bad", label=""))
+    assert reasons(found) == {"b": curation.OTHER_CONTENT}
+    assert found.excluded["detail"].iloc[0].endswith("was called bad by ann at 2026-03-01")
+    assert reasons(curate(*replaced(sha256=""))) == {}
+
+
+@pytest.mark.parametrize("look", ["same content", "near"])
+def test_a_replaced_image_is_in_conflict_with_nothing_and_takes_no_other_s_place(look):
+    library, labelled = replaced()
+    library[1] |= {"phash": phash("library/a")}
+    library[0] |= {"phash": phash("library/a")}
+    if look == "same content":
+        library[1]["sha256"] = sha("library/a")
+    labelled[1]["label"] = "emu"
+    assert reasons(curate(library, labelled, max_per_group=1)) == {"b": curation.OTHER_CONTENT}
+
+
+def test_a_benchmark_image_whose_file_was_replaced_says_that_it_is_not_measured():
+    library, _ = replaced()
+    listed = benchmark_table("library/a", "library/b").assign(sha256=[sha("library/a"), sha("then")])
+    found = curation.curate(label_table(), library_table(*library), listed, lineage.empty(), **LAX)
+    detail = found.excluded.set_index("image")["detail"]
+    assert detail[["library/a", "library/b"]].tolist() == ["", f"not measured: {curation.OTHER_CONTENT}"]

@@ -1,6 +1,7 @@
 import pandas as pd
 
 from pipeline.library import history
+from pipeline.library.labels import OTHER_CONTENT
 
 
 def round_of(*rows: tuple[str, ...]) -> pd.DataFrame:
@@ -73,3 +74,13 @@ def test_a_round_that_is_run_again_replaces_its_counts():
     board = pd.DataFrame({"label": ["lion"], "images": [7], "groups": [6]})
     twice = history.extend_boards(history.extend_boards(history.empty()[1], board, 1), board.assign(groups=5), 1)
     assert twice[["round", "label", "groups"]].to_numpy().tolist() == [[1, "lion", 5]]
+
+
+def test_a_replaced_file_is_excluded_not_relabelled_and_returns_when_its_label_is_confirmed():
+    before = round_of(("a", "lion", "train"), ("b", "lion", "", "duplicate"), ("c", "", "", OTHER_CONTENT))
+    now = round_of(("a", "", "", OTHER_CONTENT), ("b", "", "", OTHER_CONTENT), ("c", "emu", "val"))
+    table = history.changes(before, now).set_index("image")
+    assert table[["change", "label", "detail"]].to_numpy().tolist() == [
+        ["excluded", "lion", OTHER_CONTENT], ["excluded", "lion", OTHER_CONTENT], ["returned", "emu", OTHER_CONTENT],
+    ]  # fmt: skip
+    assert history.changes(now.head(2), now.head(2)).empty

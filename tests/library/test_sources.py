@@ -197,3 +197,13 @@ def test_copies_of_labelled_images_are_imported_and_counted(workspace):
     (workspace / "copies/lion/4.jpg").write_text("lion 4")
     result = bring(workspace / "copies")
     assert (result["added"], result["again"]) == (4, 3)
+
+
+def test_known_images_whose_file_was_replaced_are_named_and_nothing_of_them_is_changed(workspace):
+    (workspace / "mine/Cat").rename(workspace / "mine/cat")
+    assert bring(workspace / "mine")["replaced"] == []
+    before = paths.LABELS.read_bytes()
+    (workspace / "mine/lion/1.jpg").write_bytes(b"another picture")
+    again = bring(workspace / "mine")
+    assert (again["added"], again["known"], again["replaced"]) == (0, 3, ["mine/lion/1.jpg"])
+    assert paths.LABELS.read_bytes() == before

@@ -8,7 +8,7 @@ from pipeline.files import read_table, write_table
 from pipeline.review import recipes
 from pipeline.review.recipes import novel
 from pipeline.review.recipes.material import Library
-from tests.review.made_up_pools import MODEL, board, conflicts, material, names, predictions, suspects
+from tests.review.made_up_pools import MODEL, board, changed, conflicts, material, names, predictions, suspects
 
 PARAMS = {
     "low_count_below": 1.5,
@@ -445,3 +445,30 @@ def test_every_recipe_says_what_it_finds_and_its_options_are_params():
     keys = {key for recipe in recipes.RECIPES for key in recipe.options.values()}
     assert keys == set(Queue.model_fields) - {"max_rows"} | {"look_alike"}
     assert MODEL
+
+
+def test_replaced_files_are_asked_about_first_with_the_label_that_the_old_content_had_and_what_is_seen_now(run):
+    table = predictions(a=("dog", 0.9), b=("dog", 0.8), c=("emu", 0.9))
+    found = run(table, changed=changed(("b", "cat"), ("a", "cat"), ("gone", "")))
+    rows = found["changed-content"].set_index("image")
+    assert list(rows.index) == ["pool/gone.jpg", "pool/a.jpg", "pool/b.jpg"]
+    assert rows["label"].tolist() == ["", "cat", "cat"]
+    assert rows["score"].isna().all()
+    assert rows.loc["pool/a.jpg", "reason"] == (
+        "the file was replaced: the content 123 was called cat; the model sees dog (90%) or owl (7%)"
+    )
+    assert rows.loc["pool/gone.jpg", "reason"].endswith("the model has not seen this one")
+    others = pd.concat([rows for name, rows in found.items() if name != "changed-content"])
+    assert not set(others["image"]) & set(rows.index)
+
+
+def test_what_was_unknown_or_bad_before_its_file_was_replaced_is_suggested_as_the_model_sees_it(ask):
+    answer = ask("changed-content", predictions(a=("dog", 0.9)), changed=changed(("a", "")))
+    assert answer.rows[["label", "top_labels"]].to_numpy().tolist()[0][0] == "dog"
+
+
+def test_replaced_files_are_no_pool_images_of_other_recipes_and_can_be_asked_class_by_class(ask):
+    table, them = predictions(a=("emu", 0.9), b=("emu", 0.8)), changed(("a", "cat"))
+    assert names(ask("low-count", table, changed=them).rows) == "b"
+    assert names(ask("changed-content", table, changed=them, classes=["cat"]).rows) == "a"
+    assert names(ask("changed-content", table, changed=them, classes=["dog"]).rows) == ""

@@ -155,7 +155,7 @@ def test_what_another_program_writes_in_the_same_moment_is_seen_afterwards(offic
     monkeypatch.setattr(decisions, step, beside)
     journal.read()
     office.say(0)
-    assert "pool/shot_005.png" in office.place.journal().images()
+    assert "pool/shot_005.png" in dict(office.place.journal().decided())
 
 
 def test_tables_that_cannot_be_read_leave_what_is_known_as_it_was(office):
@@ -164,7 +164,7 @@ def test_tables_that_cannot_be_read_leave_what_is_known_as_it_was(office):
     write_text("image,decision\n", paths.REVIEWS / "broken.csv")
     with pytest.raises(DataError):
         journal.read()
-    assert journal.images() == ["pool/shot_000.png"]
+    assert list(dict(journal.decided())) == ["pool/shot_000.png"]
 
 
 def test_nobody_takes_back_what_another_has_decided(office):
