@@ -56,7 +56,7 @@ def moved(args: argparse.Namespace) -> int:
     show = (lambda plan: None) if args.json else terminal.relocation
     plan = relocating.relocate(args.old, args.new, by=by, at=now(), dry_run=args.dry_run, new_root=args.root, show=show)
     if not plan.rows:
-        text = f"nothing to move: no row names '{plan.old}' any more, {plan.before} images are called '{plan.new}'"
+        text = f"nothing to move: {plan.before} images are called '{plan.new}' already"
     else:
         text = "nothing is written" if args.dry_run else "moved; next: dvc repro"
     answer(args, plan.as_dict(), text)

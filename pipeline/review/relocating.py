@@ -135,7 +135,9 @@ def _folder_of(name: str, folder: Path, folders: dict[str, Path]) -> Relocation:
         raise DataError(what, where=folder, mend="name the folder in which they lie now")
     kind = next(kind for kind, named in config.load(sections.Roots).model_dump().items() if name in named)
     examples = [(image, str(labels.locate(image, {name: folder}))) for image in wanted if image not in left]
-    steps: list[Callable[[], None]] = [partial(config.set_root, kind, name, folder)]
+    inside = folder.is_relative_to(paths.workspace().resolve())
+    written = folder.relative_to(paths.workspace().resolve()) if inside else folder
+    steps: list[Callable[[], None]] = [partial(config.set_root, kind, name, written)]
     return Relocation(name, str(folder), {str(config.PARAMS): 1}, left, examples[:EXAMPLES], steps=steps)
 
 
@@ -150,8 +152,6 @@ def _rows(
         steps.append(partial(config.set_root, kind, name, folder))
         folders[name] = folder
         target = f"{name}/{place.relative_to(folder).as_posix()}".removesuffix("/.")
-    if target == source:
-        raise UsageError(f"'{source}' is the same place", where=WHERE, mend="name the place where they lie now")
     tables = _tables()
     images = pd.concat([table["image"] for table in tables.all().values()]).drop_duplicates()
     ours, before = images[moves.leaving(images, source, target)].tolist(), int(moves.below(images, target).sum())

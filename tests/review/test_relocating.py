@@ -176,6 +176,11 @@ def test_a_whole_root_that_lies_elsewhere_gets_its_folder_in_the_params_and_no_t
     assert config.load(sections.Roots).folders["archive"] == Path("archive").absolute()
     assert "# labelled" in config.PARAMS.read_text()
     assert {name: text for name, text in state().items() if name != str(config.PARAMS)} == before
+    again = moved("library", str(workspace / "disk"))
+    assert (again.rows, again.before) == ({}, 3)
+    (workspace / "disk").rename(workspace / "back")
+    moved("library", str(workspace / "back"))
+    assert "library: back," in config.PARAMS.read_text()
 
 
 def test_a_folder_that_does_not_have_the_roots_images_is_refused(workspace):
