@@ -258,8 +258,10 @@ def _upright(picture: Image.Image, orientation: int) -> Image.Image:
 
 def _top(values: np.ndarray) -> float:
     """What is white: 16 bits are always read as such, also where the image is so dark that all would fit into 8."""
+    if values.dtype.kind == "u":
+        return 65535.0
     highest = _finite(values).max()
-    return 65535.0 if values.dtype.kind == "u" or highest > 255 else 255.0 if highest > 1 else 1.0
+    return 65535.0 if highest > 255 else 255.0 if highest > 1 else 1.0
 
 
 def _to_8_bits(values: np.ndarray, top: float) -> np.ndarray:
@@ -267,4 +269,5 @@ def _to_8_bits(values: np.ndarray, top: float) -> np.ndarray:
 
 
 def _finite(values: np.ndarray) -> np.ndarray:
-    return np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+    wide = values.astype(np.float64)
+    return np.nan_to_num(wide, copy=False, posinf=0.0, neginf=0.0) if values.dtype.kind == "f" else wide
