@@ -71,8 +71,13 @@ def create(
     )
     most = int(max_megabytes * 1e6)
     count = partial(_count, service)
-    bounds = {"most": partial(_largest, most, max_pictures), "seconds": body_seconds}
-    app.add_middleware(Bodies, **bounds, at_once=int(max_megabytes_at_once * 1e6), refused=count)
+    app.add_middleware(
+        Bodies,
+        most=partial(_largest, most, max_pictures),
+        seconds=body_seconds,
+        at_once=int(max_megabytes_at_once * 1e6),
+        refused=count,
+    )
     app.add_middleware(Door, keys=keys, refused=count)
     if keys is None:  # a page of another site could else call this machine by a name of its own
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[loopback.in_url(name) for name in loopback.NAMES])

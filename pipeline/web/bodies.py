@@ -10,6 +10,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
+LARGE = 1_000_000  # bytes
 AGAIN = ((b"retry-after", b"1"),)
 
 
@@ -106,7 +107,8 @@ class _Body:
         async def replayed() -> Message:
             nonlocal given
             if not given:
-                await asyncio.sleep(0)  # others have their turn while a large form is parsed
+                if self.size > LARGE:  # others have their turn while a large form is parsed
+                    await asyncio.sleep(0)
                 piece = pieces.pop() if pieces else b""
                 given = not pieces
                 return {"type": "http.request", "body": piece, "more_body": not given}

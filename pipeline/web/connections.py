@@ -40,7 +40,7 @@ class Settings(uvicorn.Config):
     """
 
     def __init__(self, application: Any, limits: Limits, **options: Any):
-        quiet = {"log_level": "warning", "access_log": False, "server_header": False}
+        quiet: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
         super().__init__(application, http=Connection, ws="none", **(quiet | options))
         self.limits = limits
 
