@@ -266,7 +266,10 @@ class Serve(Section):
     max_megapixels: Annotated[float, Field(gt=0, le=2000)]
     max_pictures: Positive
     max_waiting: Positive
+    max_megabytes_at_once: Annotated[float, Field(gt=0)]
+    max_connections: Positive
     body_seconds: Annotated[float, Field(gt=0)]
+    answer_seconds: Annotated[float, Field(gt=0)]
     allowed_urls: list[Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+/")]]
     keys: Path
     per_minute: Annotated[float, Field(gt=0)]
@@ -276,7 +279,9 @@ class Serve(Section):
 
     def bounds(self) -> dict[str, Any]:
         """What the addresses take."""
-        return self.model_dump(include={"max_megabytes", "body_seconds", "max_pictures", "allowed_urls"})
+        return self.model_dump(
+            include={"max_megabytes", "max_megabytes_at_once", "body_seconds", "max_pictures", "allowed_urls"}
+        )
 
 
 class Throwaway(Section):

@@ -17,7 +17,7 @@ CANNOT_CHANGE_WHAT_A_STAGE_WRITES = {"config.py", "paths.py", "sections.py", "er
 # Each layer may import itself and those before it.
 LAYERS = [
     {"errors"},
-    {"files", "progress", "paths", "loopback"},
+    {"files", "progress", "paths", "loopback", "web"},
     {"sections"},
     {"config"},
     {"library"},

@@ -2,6 +2,7 @@
 
 import io
 import math
+import mmap
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
+
+from pipeline.library import bounds
 
 MAX_MEGAPIXELS = 100.0
 PREPROCESSING = "upright-rgb-stretch-bilinear-2"  # names what `read` does; a bundle records it
@@ -29,6 +32,7 @@ FORMATS = [
     "AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP",
 ]  # fmt: skip  # what cameras and people make; Pillow would also run programs, for PostScript
 BACKGROUND = (255, 255, 255)  # shown through transparent pixels
+STRIP = 4_000_000  # pixels that are converted at once: a whole image of 16 bits takes ten times its size
 
 cv2.setNumThreads(0)  # pictures are read side by side, one a thread
 warnings.filterwarnings("ignore", module=r"PIL\.")  # once: `catch_warnings` is not safe side by side
@@ -37,6 +41,10 @@ Image.MAX_IMAGE_PIXELS = None  # `decode` has its own bound, checked before any 
 
 class PictureError(Exception):
     """A file that cannot be used as a picture; the message is the reason kept in tables."""
+
+
+class ExcessError(PictureError):
+    """A file that is not decoded because that would cost more than any photograph does."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,8 @@ def dimensions(data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS) -> tuple[
     """Width and height in pixels as the file's header tells them, before it is turned; no pixel is decoded.
 
     Raises:
-      PictureError: for what is no picture, or larger than `max_megapixels`.
+      PictureError: for what is no picture.
+      ExcessError: for what is larger than `max_megapixels`, or out of bounds in another way.
     """
     return _open(data, max_megapixels).size
 
@@ -83,8 +92,11 @@ def to_pixels(data: bytes, image_size: int) -> np.ndarray:
 
 
 def looks_like_one(path: Path) -> bool:
-    """Whether the first bytes of the file are those of a picture; the rest is not read."""
+    """Whether the first bytes of the file are those of a picture that may be opened; the rest is not read."""
     try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            if bounds.excess(data):
+                return False
         with Image.open(path, formats=FORMATS):
             return True
     except Exception:
@@ -184,12 +196,17 @@ def to_thumbnail(data: bytes, side: int) -> bytes:
 def _open(data: bytes, max_megapixels: float) -> Image.Image:
     if not data:
         raise PictureError("empty file")
+    if reason := bounds.excess(data):
+        raise ExcessError(reason)
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
     except Exception:
         raise PictureError("not a picture") from None
     if picture.width * picture.height > max_megapixels * 1e6:
-        raise PictureError(f"too large: {picture.width} x {picture.height} pixels")
+        raise ExcessError(f"too large: {picture.width} x {picture.height} pixels")
+    if max(picture.size) > bounds.MAX_SIDE:
+        size = f"{picture.width} x {picture.height} pixels"
+        raise ExcessError(f"too long: {size}, and a side may have {bounds.MAX_SIDE}")
     return picture
 
 
@@ -205,26 +222,52 @@ def _flat(picture: Image.Image, mode: str) -> Image.Image:
     """Decodes to 8 bits a channel, over the background where it is transparent."""
     try:
         picture.load()
-        if picture.mode.startswith(("I", "F")):  # 16 and 32 bits a pixel
-            picture = Image.fromarray(_to_8_bits(np.asarray(picture)))
-        if picture.has_transparency_data:
-            picture = picture.convert("RGBA")
-            background = Image.new("RGBA", picture.size, (*BACKGROUND, 255))
-            picture = Image.alpha_composite(background, picture)
-        return picture.convert(mode)
+        deep = picture.mode.startswith(("I", "F"))  # 16 and 32 bits a pixel
+        if not deep and not picture.has_transparency_data:
+            return picture.convert(mode)
+        top = max(_top(np.asarray(picture.crop(box))) for box in _strips(picture)) if deep else 0.0
+        flat = Image.new(mode, picture.size)
+        for box in _strips(picture):
+            flat.paste(_flat_strip(picture.crop(box), top).convert(mode), box)
+        return flat
     except MemoryError:
         raise
     except Exception:  # Pillow's decoders raise many kinds of error for damaged bytes
         raise PictureError("damaged or cut short") from None
 
 
+def _strips(picture: Image.Image) -> list[tuple[int, int, int, int]]:
+    """Boxes of whole rows, from the top to the bottom."""
+    rows = max(1, STRIP // picture.width)
+    starts = range(0, picture.height, rows)
+    return [(0, start, picture.width, min(start + rows, picture.height)) for start in starts]
+
+
+def _flat_strip(strip: Image.Image, top: float) -> Image.Image:
+    if top:
+        strip = Image.fromarray(_to_8_bits(np.asarray(strip), top))
+    if strip.has_transparency_data:
+        strip = strip.convert("RGBA")
+        strip = Image.alpha_composite(Image.new("RGBA", strip.size, (*BACKGROUND, 255)), strip)
+    return strip
+
+
 def _upright(picture: Image.Image, orientation: int) -> Image.Image:
     return picture.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else picture
 
 
-def _to_8_bits(values: np.ndarray) -> np.ndarray:
-    sixteen_bits = values.dtype.kind == "u"  # also where the picture is so dark that all would fit into 8
-    values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
-    highest = values.max()
-    top = 65535.0 if sixteen_bits or highest > 255 else 255.0 if highest > 1 else 1.0
-    return np.clip(values * (255.0 / top), 0, 255).astype(np.uint8)
+def _top(values: np.ndarray) -> float:
+    """What is white: 16 bits are always read as such, also where the image is so dark that all would fit into 8."""
+    if values.dtype.kind == "u":
+        return 65535.0
+    highest = _finite(values).max()
+    return 65535.0 if highest > 255 else 255.0 if highest > 1 else 1.0
+
+
+def _to_8_bits(values: np.ndarray, top: float) -> np.ndarray:
+    return np.clip(_finite(values) * (255.0 / top), 0, 255).astype(np.uint8)
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    wide = values.astype(np.float64)
+    return np.nan_to_num(wide, copy=False, posinf=0.0, neginf=0.0) if values.dtype.kind == "f" else wide

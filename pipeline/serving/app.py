@@ -1,14 +1,14 @@
 """The service's addresses."""
 
 import asyncio
-import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ValidationError
@@ -21,13 +21,16 @@ from pipeline import loopback
 from pipeline.errors import ResumableError, UsageError
 from pipeline.evaluation import thresholds
 from pipeline.serving import contract, fetching
-from pipeline.serving.bounds import Bounds, OutOfBoundsError
 from pipeline.serving.contract import refusals
+from pipeline.serving.door import Door
+from pipeline.serving.fetching import EndingError, Fetcher
 from pipeline.serving.keys import Keys
 from pipeline.serving.service import BUSY, NO_PICTURE, OK, Asker, Service
+from pipeline.web.bodies import Bodies, Message
 
-LOCAL = "local"  # the client's name where nobody needs a key
 AGAIN = {"retry-after": "1"}
+MOST_FEEDBACK = 65_536  # bytes; the longest judgement, each letter escaped, takes half of it
+MOST_ADDRESS = 12_000  # bytes of an address, each letter escaped
 
 
 class RefusedError(Exception):
@@ -43,16 +46,21 @@ def create(
     keys: Keys | None,
     *,
     max_megabytes: float,
+    max_megabytes_at_once: float,
     body_seconds: float,
     max_pictures: int,
     allowed_urls: Sequence[str],
 ) -> FastAPI:
     """Args:
     keys: of those who may ask; None: whoever reaches this machine's loopback may.
-    max_megabytes: of a body, 10^6 bytes.
+    max_megabytes: of a body, 10^6 bytes, or of the pictures that are fetched for one.
+    max_megabytes_at_once: of all bodies that are under way.
     body_seconds: in which a body must have come.
     max_pictures: of a request.
     allowed_urls: beginnings of addresses that pictures are fetched from.
+
+    Returns:
+      The application; `state.fetcher` is to be closed when the service shall end.
     """
     app = FastAPIOffline(
         title="Wallaby",
@@ -62,11 +70,20 @@ def create(
         swagger_ui_parameters={"validatorUrl": None},  # else the page sends its address to a site that checks it
     )
     most = int(max_megabytes * 1e6)
-    app.add_middleware(Bounds, most=most, seconds=body_seconds)
+    count = partial(_count, service)
+    app.add_middleware(
+        Bodies,
+        most=partial(_largest, most, max_pictures),
+        seconds=body_seconds,
+        at_once=int(max_megabytes_at_once * 1e6),
+        refused=count,
+    )
+    app.add_middleware(Door, keys=keys, refused=count)
     if keys is None:  # a page of another site could else call this machine by a name of its own
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[loopback.in_url(name) for name in loopback.NAMES])
     _tell_refusals(app, service)
-    ask = _door(keys)
+    ask = _client_by_key if keys else _client
+    fetcher = app.state.fetcher = Fetcher(most=most)
     everywhere = (401, 429) if keys else (403,)
 
     @app.get("/health", response_model=contract.Health)
@@ -97,6 +114,9 @@ def create(
         by_url = {"application/json": {"schema": contract.Urls.model_json_schema()}}
         bodies = {**bodies, "content": {**bodies["content"], **by_url}}
 
+    async def named(asker: Asker, sent: list[bytes], urls: list[str]) -> dict[str, Any]:
+        return await service.identify(asker, await fetcher.fetch(urls) if urls else sent)
+
     @app.post(
         "/predict",
         responses={
@@ -110,15 +130,15 @@ def create(
         request: Request, client: Annotated[str, Depends(ask)], user: Annotated[contract.User, Query()] = ""
     ) -> JSONResponse:
         """Names the pictures of a request: one or several files, or the bytes of a picture."""
-        sent = await _pictures(request, max_pictures, allowed_urls, most)
+        sent, urls = await _sent(request, max_pictures, allowed_urls)
         if keys is not None:
-            keys.charge(request.state.key, len(sent) - 1)
-        said = await service.identify(Asker(client, user), sent)
+            keys.charge(request.state.key, max(len(sent), len(urls)) - 1)
+        said = await _while_there(request, named(Asker(client, user), sent, urls))
         statuses = {picture["status"] for picture in said["pictures"]}
         status = OK if OK in statuses else max(statuses)
         if status == OK:
             return JSONResponse(said)
-        if len(sent) > 1 and status == NO_PICTURE:
+        if len(said["pictures"]) > 1 and status == NO_PICTURE:
             return JSONResponse(said, status)
         [error, *_] = [picture["error"] for picture in said["pictures"] if picture["status"] == status]
         told = {"error": error, "where": "", "mend": "", "request_id": said["request_id"]}
@@ -140,33 +160,57 @@ def create(
     return app
 
 
-def _door(keys: Keys | None) -> Callable[..., Awaitable[str]]:
-    """The dependency that gives the client's name, or refuses it."""
+async def _client(request: Request) -> str:
+    return str(request.state.client)
 
-    async def open_to_all(request: Request) -> str:
-        origin = request.headers.get("origin")
-        if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
-            raise RefusedError(403, "the request comes from another site", mend="make a key, and send it")
-        return LOCAL
 
-    async def by_key(
-        request: Request,
-        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))],
-        header: Annotated[str | None, Depends(APIKeyHeader(name="x-api-key", auto_error=False))],
-    ) -> str:
-        assert keys is not None
-        key = keys.client(bearer.credentials if bearer else header or "")
-        if key is None:
-            mend = "send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
-            raise RefusedError(401, contract.REFUSALS[401], mend=mend, headers={"www-authenticate": "Bearer"})
-        wait = keys.take(key)
-        if wait:
-            told = {"retry-after": str(math.ceil(wait))}
-            raise RefusedError(429, f"more than {key.per_minute:g} requests a minute", headers=told)
-        request.state.key = key
-        return key.name
+async def _client_by_key(
+    request: Request,
+    bearer: Annotated[Any, Depends(HTTPBearer(auto_error=False))],
+    header: Annotated[Any, Depends(APIKeyHeader(name="x-api-key", auto_error=False))],
+) -> str:
+    """The door has looked at the key; its schemes stand here for the description."""
+    return str(request.state.client)
 
-    return open_to_all if keys is None else by_key
+
+def _largest(most: int, max_pictures: int, scope: Message) -> int:
+    """Bytes that the body of a request may have; of what is parsed as JSON, little."""
+    if scope["method"] != "POST" or scope["path"] not in ("/predict", "/feedback"):
+        return 0
+    if scope["path"] == "/feedback":
+        return MOST_FEEDBACK
+    kind = dict(scope["headers"]).get(b"content-type", b"").partition(b";")[0].strip().lower()
+    return min(most, max_pictures * MOST_ADDRESS) if kind == b"application/json" else most
+
+
+def _count(service: Service, status: int) -> None:
+    service.metrics.refused.labels(status).inc()
+
+
+async def _while_there(request: Request, work: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
+    """Drops what a client has asked for when it goes.
+
+    Args:
+      request: its body has been read.
+
+    Raises:
+      ClientDisconnect: if it has gone.
+    """
+    doing = asyncio.create_task(work)
+    gone = asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait({doing, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not doing.done():
+            raise ClientDisconnect
+        return doing.result()
+    finally:
+        gone.cancel()
+        doing.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _tell_refusals(app: FastAPI, service: Service) -> None:
@@ -175,16 +219,12 @@ def _tell_refusals(app: FastAPI, service: Service) -> None:
     def told(
         status: int, error: str, where: str = "", mend: str = "", headers: Mapping[str, str] | None = None
     ) -> JSONResponse:
-        service.metrics.refused.labels(status).inc()
+        _count(service, status)
         return JSONResponse({"error": error, "where": where, "mend": mend}, status, headers)
 
     @app.exception_handler(RefusedError)
     async def refused(request: Request, error: RefusedError) -> JSONResponse:
         return told(error.status, str(error), mend=error.mend, headers=error.headers)
-
-    @app.exception_handler(OutOfBoundsError)
-    async def out_of_bounds(request: Request, error: OutOfBoundsError) -> JSONResponse:
-        return told(error.status, str(error), headers={"connection": "close"})
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -196,6 +236,10 @@ def _tell_refusals(app: FastAPI, service: Service) -> None:
     async def by_http(request: Request, error: HTTPException) -> JSONResponse:
         return told(error.status_code, str(error.detail), headers=error.headers)
 
+    @app.exception_handler(fetching.FetchError)
+    async def not_fetched(request: Request, error: fetching.FetchError) -> JSONResponse:
+        return told(BUSY, str(error), headers=AGAIN) if isinstance(error, EndingError) else told(422, str(error))
+
     @app.exception_handler(UsageError)
     async def foreign(request: Request, error: UsageError) -> JSONResponse:
         return told(403, error.what, error.where, error.mend)
@@ -206,7 +250,7 @@ def _tell_refusals(app: FastAPI, service: Service) -> None:
 
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, error: ClientDisconnect) -> JSONResponse:
-        return told(400, "the client has gone before the body was whole")
+        return told(400, "the client has gone before it was answered")
 
 
 def or_none(threshold: float) -> float | None:
@@ -214,31 +258,27 @@ def or_none(threshold: float) -> float | None:
     return None if threshold == thresholds.NEVER else threshold
 
 
-async def _pictures(request: Request, max_pictures: int, allowed: Sequence[str], most: int) -> list[bytes]:
-    """What was sent to be named."""
+async def _sent(request: Request, max_pictures: int, allowed: Sequence[str]) -> tuple[list[bytes], list[str]]:
+    """The pictures that were sent to be named, or their addresses."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
-        found = await _files(request, max_pictures)
-    elif kind == "application/json":
-        found = await _fetched(await request.body(), max_pictures, allowed, most)
-    else:
-        found = [await request.body()]
-    if not found:
+    if kind == "application/json":
+        return [], _addresses(await request.body(), max_pictures, allowed)
+    sent = await _files(request, max_pictures) if kind == "multipart/form-data" else [await request.body()]
+    if not sent:
         raise RefusedError(422, "there is no picture in the request", mend="send files by the name `file`")
-    return found
+    return sent, []
 
 
 async def _files(request: Request, max_pictures: int) -> list[bytes]:
     try:
         async with request.form(max_files=max_pictures, max_fields=max_pictures) as form:
             return [await part.read() for _, part in form.multi_items() if isinstance(part, UploadFile)]
-    except HTTPException as error:  # what the parser could not read
-        raise RefusedError(
-            422, f"the form cannot be read: {error.detail}", mend=f"at most {max_pictures} files"
-        ) from None
+    except (HTTPException, LookupError, UnicodeError) as error:  # what the parser could not read
+        reason = error.detail if isinstance(error, HTTPException) else "in no character set that is known"
+        raise RefusedError(422, f"the form cannot be read: {reason}", mend=f"at most {max_pictures} files") from None
 
 
-async def _fetched(body: bytes, max_pictures: int, allowed: Sequence[str], most: int) -> list[bytes]:
+def _addresses(body: bytes, max_pictures: int, allowed: Sequence[str]) -> list[str]:
     try:
         urls = contract.Urls.model_validate_json(body).urls
     except ValidationError:
@@ -247,7 +287,4 @@ async def _fetched(body: bytes, max_pictures: int, allowed: Sequence[str], most:
         raise RefusedError(422, f"more than {max_pictures} addresses")
     for url in urls:
         fetching.refuse_foreign(url, allowed)
-    try:
-        return list(await asyncio.gather(*(asyncio.to_thread(fetching.fetch, url, most=most) for url in urls)))
-    except fetching.FetchError as reason:
-        raise RefusedError(422, str(reason)) from None
+    return urls

@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from pipeline import bundle, config, loopback, paths, sections
 from pipeline.errors import UsageError
 from pipeline.files import read_table
-from pipeline.inference.trials import Limits
+from pipeline.inference import trials
 from pipeline.library import classes, labels
 from pipeline.serving import app, keeping, keys, served
 from pipeline.serving.choosing import Chooser
@@ -29,6 +29,7 @@ from pipeline.serving.service import Service
 from pipeline.serving.store import opening, records, spool
 from pipeline.serving.store.log import Log
 from pipeline.serving.store.spool import Record
+from pipeline.web.connections import Limits, Settings
 
 PORT = 8800
 DAY = 86_400_000_000  # microseconds
@@ -58,12 +59,11 @@ def serve(*, host: str, port: int | None, say: Callable[[str], None]) -> None:
     listening = _bind(host, PORT if port is None else port)
     with service(params) as running:
         application = application_of(params, running)
-        settings = uvicorn.Config(
-            application, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=30
-        )
+        limits = Limits(connections=params.max_connections, body_seconds=params.body_seconds)
+        settings = Settings(application, limits, timeout_graceful_shutdown=30)
         signal.signal(signal.SIGTERM, _ended)
         address = loopback.url(host, listening.getsockname()[1])
-        _Server(settings, lambda: say(address)).run(sockets=[listening])
+        _Server(settings, lambda: say(address), application.state.fetcher.close).run(sockets=[listening])
 
 
 def application_of(params: sections.Serve, running: Service) -> FastAPI:
@@ -81,7 +81,7 @@ def service(params: sections.Serve) -> Iterator[Service]:
     log = Log(params.store, params.spool, health=health)
     choose = Chooser(
         runtime=params.runtime,
-        limits=Limits(**identify.limits()),
+        limits=trials.Limits(**identify.limits()),
         batch_size=params.batch_size,
         bulk_batch_size=identify.batch_size,
         splits=paths.SPLITS / "splits.parquet",
@@ -106,6 +106,7 @@ def service(params: sections.Serve) -> Iterator[Service]:
         health=health,
         max_megapixels=params.max_megapixels,
         max_waiting=params.max_waiting,
+        answer_seconds=params.answer_seconds,
     )
     releases.watch(params.look_seconds)
     pruner = Worker("pruning", lambda: prune(log, keeper, params), problem=NOT_DELETED, health=health)
@@ -207,15 +208,19 @@ def labelled_among(pictures: Path) -> set[str]:
 
 
 class _Server(uvicorn.Server):
-    """Says so once it can be asked."""
+    """Says so once it can be asked, and ends what would hold it up."""
 
-    def __init__(self, settings: uvicorn.Config, say: Callable[[], None]):
+    def __init__(self, settings: uvicorn.Config, say: Callable[[], None], end: Callable[[], None]):
         super().__init__(settings)
-        self._say = say
+        self._say, self._end = say, end
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._say()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._end()
+        await super().shutdown(sockets)
 
 
 def _ended(number: int, frame: FrameType | None) -> None:

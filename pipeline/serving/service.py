@@ -43,6 +43,7 @@ class Service:
     health: the problems of the parts, which share it.
     max_megapixels: a larger picture is refused.
     max_waiting: pictures that may be under way; when there are more, requests are refused.
+    answer_seconds: in which a picture must be answered, from when it has come; else it is refused.
     now: microseconds since 1970.
     """
 
@@ -56,11 +57,13 @@ class Service:
         health: Health,
         max_megapixels: float,
         max_waiting: int,
+        answer_seconds: float,
         now: Callable[[], int] = lambda: time.time_ns() // 1000,
     ):
         self.releases, self.log, self.metrics, self.health = releases, log, metrics, health
         self._keeper, self._max_megapixels, self._now = keeper, max_megapixels, now
         self._max_waiting, self._under_way = max_waiting, 0
+        self._answer_seconds = answer_seconds
         self._readers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="reader")
         self._batcher = Batcher(
             lambda: releases.served,
@@ -120,7 +123,7 @@ class Service:
         """Answers what waits, and has it recorded."""
         self.releases.close()
         self._batcher.close()
-        self._readers.shutdown()
+        self._readers.shutdown(cancel_futures=True)  # only what nobody waits for is left
         self.log.close()
 
     async def _one(self, asker: Asker, request_id: str, position: int, data: bytes, since: float) -> dict[str, Any]:
@@ -135,16 +138,21 @@ class Service:
             return await asyncio.to_thread(self._refuse, row, BUSY, "too many pictures wait; ask again later", since)
         self._under_way += 1
         try:
-            asked = await asyncio.get_running_loop().run_in_executor(
-                self._readers, self._read, data, row, served.image_size, since
-            )
-            self._batcher.submit(asked)
-            return await asyncio.wrap_future(asked.answer)
+            async with asyncio.timeout(self._answer_seconds):
+                asked = await asyncio.get_running_loop().run_in_executor(
+                    self._readers, self._read, data, row, served.image_size, since
+                )
+                self._batcher.submit(asked)
+                return await asyncio.wrap_future(asked.answer)
+        except pictures.ExcessError as reason:
+            return await asyncio.to_thread(self._refuse, row, TOO_LARGE, str(reason), since)
         except pictures.PictureError as reason:
-            status = TOO_LARGE if str(reason).startswith("too large") else NO_PICTURE
-            return await asyncio.to_thread(self._refuse, row, status, str(reason), since)
+            return await asyncio.to_thread(self._refuse, row, NO_PICTURE, str(reason), since)
         except MemoryError:
             return await asyncio.to_thread(self._refuse, row, TOO_LARGE, "too large for this machine's memory", since)
+        except TimeoutError:  # what reads it may still do so: it has the row, and this is another one
+            late = f"not answered within {self._answer_seconds:g} seconds; ask again later"
+            return await asyncio.to_thread(self._refuse, dict(row), BUSY, late, since)
         finally:
             self._under_way -= 1
 

@@ -26,7 +26,13 @@ from pipeline.serving.store.log import Log
 
 CLASSES = ["dark", "light"]
 SIZE = 8
-BOUNDS = {"max_megabytes": 2.0, "body_seconds": 5.0, "max_pictures": 8, "allowed_urls": []}
+BOUNDS = {
+    "max_megabytes": 2.0,
+    "max_megabytes_at_once": 400.0,
+    "body_seconds": 5.0,
+    "max_pictures": 8,
+    "allowed_urls": [],
+}
 
 
 class Shade:
@@ -86,6 +92,7 @@ def running(
     share: float = 0.0,
     known: keeping.Known | None = None,
     max_waiting: int = 64,
+    answer_seconds: float = 30.0,
     **bounds: Any,
 ) -> Iterator[Running]:
     """A service in a folder. Args:
@@ -107,7 +114,16 @@ def running(
     log = Log(url, folder / "spool", patience=0.2, health=health)
     releases = Releases(released, folder / "shadow" if shadow else None, load, tell, health=health)
     keeper = Keeper(folder / "kept", share=share, known=known or keeping.known([], [], distance=0), health=health)
-    service = Service(releases, log, keeper, metrics, health=health, max_megapixels=1.0, max_waiting=max_waiting)
+    service = Service(
+        releases,
+        log,
+        keeper,
+        metrics,
+        health=health,
+        max_megapixels=1.0,
+        max_waiting=max_waiting,
+        answer_seconds=answer_seconds,
+    )
     own = None if keys is None else Keys(keys)
     application = app.create(service, own, **(BOUNDS | bounds))
     with TestClient(application, base_url="http://localhost", raise_server_exceptions=False) as client:

@@ -1,9 +1,10 @@
-"""A site of this machine that pictures can be fetched from."""
+"""Sites of this machine that pictures can be fetched from."""
 
 import http.server
+import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 @contextmanager
@@ -29,3 +30,27 @@ def site(answer: Callable[[str], tuple[int, dict[str, str], bytes]]) -> Iterator
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def drip(beginning: bytes) -> Iterator[str]:
+    """The address of a host that answers with a beginning, and then with a byte ten times a second."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        ended = threading.Event()
+
+        def answer(connection: socket.socket) -> None:
+            with connection, suppress(OSError):
+                connection.sendall(beginning)
+                while not ended.wait(0.1):
+                    connection.sendall(b"x")
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    threading.Thread(target=answer, args=(listening.accept()[0],), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        finally:
+            ended.set()

@@ -1,7 +1,11 @@
 """What is fetched for a client, and what never is."""
 
+import asyncio
+import threading
+import time
+
 import pytest
-from made_up_site import site
+from made_up_site import drip, site
 
 from pipeline.errors import UsageError
 from pipeline.serving import fetching
@@ -29,15 +33,43 @@ def test_only_what_lies_below_an_address_that_is_allowed_is_fetched(url):
     )
 
 
+def fetch(*urls: str, **options) -> list[bytes]:
+    async def fetched() -> list[bytes]:
+        return await fetching.Fetcher(**({"most": 1000} | options)).fetch(urls)
+
+    return asyncio.run(fetched())
+
+
 def test_a_picture_is_fetched_but_no_redirect_is_followed_and_no_large_one_read():
     answers = {"/moved": (302, {"location": "/large"}, b""), "/gone": (404, {}, b""), "/large": (200, {}, b"x" * 2000)}
     with site(lambda path: answers.get(path, (200, {}, b"x" * 10))) as address:
-        assert fetching.fetch(f"{address}/picture", most=1000) == b"x" * 10
+        assert fetch(f"{address}/picture", f"{address}/another") == [b"x" * 10] * 2
         for path, why in (("moved", "answers 302"), ("gone", "answers 404"), ("large", "more than")):
             with pytest.raises(fetching.FetchError, match=why):
-                fetching.fetch(f"{address}/{path}", most=1000)
+                fetch(f"{address}/picture", f"{address}/{path}")
+
+
+def test_the_images_of_a_request_together_have_no_more_bytes_than_one_may_have():
+    with site(lambda path: (200, {}, b"x" * 400)) as address:
+        assert len(fetch(f"{address}/a", f"{address}/b")) == 2
+        with pytest.raises(fetching.FetchError, match="more than"):
+            fetch(f"{address}/a", f"{address}/b", f"{address}/c")
 
 
 def test_an_address_that_does_not_answer_says_so():
     with pytest.raises(fetching.FetchError, match="does not answer"):
-        fetching.fetch("http://127.0.0.1:1/a", most=10)
+        fetch("http://127.0.0.1:1/a")
+
+
+@pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n"])
+def test_one_deadline_holds_for_all_that_a_slow_host_sends(beginning):
+    """It sends a byte ten times a second: no single read waits long, and the whole would take a minute."""
+    with drip(beginning) as address:
+        began, before = time.monotonic(), threading.active_count()
+        with pytest.raises(fetching.FetchError, match="does not answer within"):
+            fetch(address, address, seconds=0.5)
+        assert time.monotonic() - began < 1.5
+        until = time.monotonic() + 3
+        while any(thread.name == "fetch" for thread in threading.enumerate()):
+            assert time.monotonic() < until, f"{threading.active_count()} threads, and {before} before"
+            time.sleep(0.02)

@@ -18,9 +18,14 @@ from pipeline.review.page.safety import Guard, Rules
 from pipeline.review.page.thumbnails import NoPictureError, Thumbnails
 from pipeline.review.page.trying import LARGEST, Trial
 from pipeline.review.page.workplace import Workplace
+from pipeline.web.bodies import Bodies
 
 STATIC = Path(__file__).parent / "static"
 MOST_CARDS = 200  # dealt at once
+MOST_FORM = 65_536  # bytes of a form around its picture
+MOST_JSON = 4_000_000  # bytes: the decisions of a large grid
+MOST_AT_ONCE = 8 * LARGEST  # bytes of all requests that are under way
+BODY_SECONDS = 60.0  # in which a request must have come as a whole
 FOREVER = "private, max-age=31536000, immutable"  # an address names the content
 
 Name = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f,;\"]+$")]
@@ -95,6 +100,7 @@ def create(workplace: Workplace, trial: Trial, audit: Auditing, rules: Rules, *,
     by: the reviewer's name where the page has not been told one.
     """
     app = FastAPI(title="Wallaby review", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Bodies, most=_largest, seconds=BODY_SECONDS, at_once=MOST_AT_ONCE)
     app.add_middleware(Guard, rules=rules)
 
     def pictured(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -222,6 +228,13 @@ def create(workplace: Workplace, trial: Trial, audit: Auditing, rules: Rules, *,
 
     app.mount("/static", StaticFiles(directory=STATIC), "static")
     return app
+
+
+def _largest(scope: dict[str, Any]) -> int:
+    """Bytes that the body of a request may have."""
+    if scope["method"] != "POST":
+        return 0
+    return LARGEST + MOST_FORM if scope["path"] == "/api/try" else MOST_JSON
 
 
 def page(title: str, script: str) -> Response:

@@ -10,17 +10,12 @@ Four faults are kept out, each by a rule of its own:
 import hmac
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
 from pipeline import loopback
-
-Message = dict
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
+from pipeline.web.bodies import App, Message, Receive, Send
 
 COOKIE = "wallaby"
 HEADERS = {
@@ -92,19 +87,19 @@ class Guard:
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
         visits = scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
         foreign = site not in ("same-origin", "none") and not visits
-        if foreign or (origin is not None and urlsplit(origin).netloc.lower() != host.lower()):
+        if foreign or (origin is not None and origin.partition("://")[2].lower() != host.lower()):
             return 403, "Refused", "The request comes from another site."
         if scope["method"] not in ("GET", "HEAD") and origin is None and "x-wallaby" not in headers:
             return 403, "Refused", "A change is only taken from the page itself."
         return None
 
     def _known(self, host: str) -> bool:
-        name = urlsplit(f"//{host}").hostname or ""
-        if name in self._rules.hosts:
-            return True
         try:
+            name = urlsplit(f"//{host}").hostname or ""
+            if name in self._rules.hosts:
+                return True
             ipaddress.ip_address(name)
-        except ValueError:
+        except ValueError:  # neither an address in digits nor, it may be, a name at all
             return False
         return bool(self._rules.token)
 

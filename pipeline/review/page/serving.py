@@ -18,6 +18,7 @@ from pipeline.review.page.safety import Rules
 from pipeline.review.page.surroundings import Surroundings
 from pipeline.review.page.trying import Places, Trial
 from pipeline.review.page.workplace import Workplace
+from pipeline.web.connections import Limits, Settings
 
 PORT = 8700
 
@@ -58,7 +59,7 @@ def serve(
     if browser:
         webbrowser.open(whole)
     application = app.create(place, trial(place), auditing(), Rules.of(host, token), by=by)
-    server = uvicorn.Server(uvicorn.Config(application, log_level="warning", access_log=False, server_header=False))
+    server = uvicorn.Server(Settings(application, Limits(body_seconds=app.BODY_SECONDS)))
     server.run(sockets=[listening])
 
 

@@ -1,5 +1,7 @@
 """Who may ask the server for anything, and for what."""
 
+import contextlib
+import socket
 import subprocess
 import sys
 
@@ -196,3 +198,35 @@ def test_the_server_starts_without_the_network_library(workspace):
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
+
+
+def test_a_body_is_taken_by_the_address_that_it_is_for_and_no_larger_than_that_takes(workspace):
+    served, headers = client(workspace), {"x-wallaby": "1", "content-type": "application/json"}
+    lists = b"[" + b"[]," * 2_000_000
+    for address in (DEAL, "/api/queue/low-count/decide", "/api/audit/say"):
+        answer = served.post(address, content=lists, headers=headers)
+        assert (answer.status_code, "a body may have 4 MB" in answer.json()["error"]) == (413, True)
+    assert first_card(served)
+
+
+@pytest.mark.parametrize("header", ["host", "origin"])
+def test_a_header_that_is_no_address_is_refused(workspace, header):
+    for value in ("[", "http://[", "//[::1", "\xff"):
+        headers = {header: value.encode("latin-1")}
+        assert client(workspace).get("/api/overview", headers=headers).status_code in (403, 421)
+
+
+def test_the_pages_server_closes_what_never_becomes_a_request_and_reads_no_body_without_the_token(workspace, serve):
+    server = serve(workspace)
+    host, port = server.address.removeprefix("http://").rstrip("/").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * 1_000_000)
+            assert connection.recv(100).startswith(b"HTTP/1.1 431")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(
+            b"POST /api/try HTTP/1.1\r\nHost: " + host.encode() + b"\r\nContent-Length: 40000000\r\n\r\n"
+        )
+        assert connection.recv(100).startswith(b"HTTP/1.1 403")
+        while connection.recv(10_000):
+            pass
