@@ -40,6 +40,15 @@ def test_a_report_before_the_first_audit_says_that_accuracy_is_not_known(store, 
     assert "nobody has judged a random sample yet" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.parametrize("command", [["report"], ["audit"], ["audit", "--draw", "5"], ["audit", "--sheet", "a.csv"]])
+def test_where_nothing_was_served_the_commands_say_so_and_make_no_store(tmp_path, monkeypatch, capsys, command):
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    monkeypatch.chdir(tmp_path)
+    assert run(*command) == 3
+    assert "nothing has been served yet" in capsys.readouterr().err
+    assert not (tmp_path / "data/serving").exists()
+
+
 def test_the_same_tables_come_as_csv_and_json(store, tmp_path, capsys):
     assert run("report", "--json", "--csv", "tables") == 0
     told = json.loads(capsys.readouterr().out)

@@ -89,6 +89,21 @@ def test_a_person_decides_a_queue_with_the_keyboard_alone(workspace, serve, visi
     assert pd.to_numeric(first["seconds"]) > 0
 
 
+def test_the_help_names_each_key_and_what_it_does(workspace, serve, visit):
+    page = visit(serve(workspace).address + "queue/low-count")
+    shown(page, 0)
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("heading", name="Keys").wait_for()
+    keys, meanings = dialog.locator("dt").all_inner_texts(), dialog.locator("dd").all_inner_texts()
+    assert dict(zip(keys, meanings, strict=True))["U"] == "unknown: a good picture, of what?"
+    assert len(keys) == 12
+    assert "[object" not in page.locator("body").inner_text()
+    page.keyboard.press("Escape")
+    page.keyboard.press("u")
+    shown(page, 1)
+
+
 def test_each_undo_brings_the_picture_before_back(workspace, serve, visit):
     page = visit(serve(workspace).address + "queue/low-count")
     for row in range(3):
