@@ -114,6 +114,21 @@ def test_what_is_no_date_is_refused(store, capsys):
     assert "'yesterday' is no date" in capsys.readouterr().err
 
 
+def test_a_table_that_judges_an_image_2000_times_is_refused_with_the_second_row(store, tmp_path, capsys):
+    assert run("audit", "--draw", "5") == 0
+    assert run("audit", "--sheet", "audit.csv") == 0
+    table = pd.read_csv(tmp_path / "audit.csv", dtype=str, keep_default_na=False).assign(verdict="right")
+    pd.concat([table.head(1)] * 2000).to_csv(tmp_path / "audit.csv", index=False)
+    assert run("audit", "--take", "audit.csv", "--by", "ada") == 3
+    told = capsys.readouterr().err
+    assert "2000 verdicts on one image" in told
+    assert "audit.csv, row 3" in told
+    table.head(1).assign(position="9" * 5000).to_csv(tmp_path / "audit.csv", index=False)
+    assert run("audit", "--take", "audit.csv", "--by", "ada") == 3
+    assert run("audit", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["waiting"] == len(table)
+
+
 def test_an_audit_is_drawn_filled_in_a_table_and_reported(store, tmp_path, capsys):
     assert run("audit", "--draw", "40") == 0
     assert run("audit", "--sheet", "audit.csv") == 0
