@@ -18,8 +18,10 @@ YES, NO = "yes", "no"
 WORDS = frozenset({*DECISIONS, YES, NO})  # of the decision vocabulary, in lower case
 
 CONTENT = re.compile("[0-9a-f]{64}")
-DAY, CLOCK, ZONE = r"\d{4}-\d\d-\d\d", r"\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?", r"Z|[+-]\d\d:\d\d"
-TIME = re.compile(f"{DAY}(?:T{CLOCK}(?:{ZONE})?)?", re.ASCII)
+HOUR, SIXTY = "(?:[01][0-9]|2[0-3])", "[0-5][0-9]"
+DAY, CLOCK = "[0-9]{4}-[0-9]{2}-[0-9]{2}", f"{HOUR}:{SIXTY}(?::{SIXTY}(?:[.][0-9]{{1,6}})?)?"
+TIME = re.compile(f"{DAY}(?:T{CLOCK}(?:Z|[+-]{HOUR}:{SIXTY})?)?")
+DAY_DIGITS = 10
 SKEW = timedelta(days=1)  # that a clock may be fast, or a place be ahead of UTC
 SHOWN = 80  # characters of a cell in a message
 Fault = tuple[str, str] | None  # what is wrong, and how to fix it
@@ -79,11 +81,16 @@ def check(table: pd.DataFrame, source: object) -> None:
     Raises:
       DataError: with file and row, for the first cell that is no content hash, or no time.
     """
-    now = datetime.now(UTC)
-    rules: dict[str, Callable[[str], Fault]] = {"sha256": content_fault, "at": lambda text: time_fault(text, now)}
-    for column, rule in rules.items():
-        if column in table:
-            _refuse(table, column, rule, source)
+    if "sha256" in table:
+        texts = table["sha256"]
+        odd = texts[~texts.str.fullmatch(CONTENT.pattern)]
+        _refuse(table, odd, content_fault, source)
+    if "at" in table:
+        texts, now = table["at"], datetime.now(UTC)
+        days = texts.str[:DAY_DIGITS]
+        past = {day for day in days.unique() if day < str(now.date()) and not time_fault(day, now)}
+        odd = texts[~(days.isin(past) & texts.str.fullmatch(TIME.pattern))]  # today's, and what is none: few
+        _refuse(table, odd, lambda text: time_fault(text, now), source)
 
 
 def refuse_words(table: pd.DataFrame, source: object) -> None:
@@ -92,15 +99,16 @@ def refuse_words(table: pd.DataFrame, source: object) -> None:
     Raises:
       DataError: with file and row, for the first class that is called like a word of the decision vocabulary.
     """
-    _refuse(table, "label", class_fault, source)
+    _refuse(table, table["label"], class_fault, source)
 
 
-def _refuse(table: pd.DataFrame, column: str, rule: Callable[[str], Fault], source: object) -> None:
-    faults = {text: fault for text in table[column].unique() if (fault := rule(text))}
+def _refuse(table: pd.DataFrame, texts: pd.Series, rule: Callable[[str], Fault], source: object) -> None:
+    """Refuses the first of some cells that breaks a rule; their index is that of their rows in `table`."""
+    faults = {text: fault for text in texts.unique() if (fault := rule(text))}
     if not faults:
         return
-    wrong = table.index[table[column].isin(faults)]
-    what, advice = faults[table.loc[wrong[0], column]]
+    wrong = texts.index[texts.isin(faults)]
+    what, advice = faults[texts.loc[wrong[0]]]
     image = f": {table.loc[wrong[0], 'image']}" if "image" in table else ""
     more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
     raise DataError(f"{what}{image}{more}", where=where(source, table.index, wrong[0]), mend=advice)
