@@ -48,6 +48,8 @@ def read(seen: pd.DataFrame, folder: Path = paths.INDEX) -> Upcoming:
     table = labels.read(paths.LABELS, names)
     table = applying.apply(table, log, replaced, labelling.guarded(names), land=contents.land).table
     said, events = decisions.in_force(log), classes.read(paths.CLASSES)
+    events.refuse_words(table.loc[table["status"] == "ok", "label"], paths.LABELS)
+    events.refuse_words(marked["label"], paths.BENCHMARKS)
     scanned = pd.concat([read_table(table) for table in sorted(folder.glob("*.parquet"))], ignore_index=True)
     listed = pd.concat([table["image"], marked["image"]])
     library, _ = index.divide(scanned, listed, [*roots.library, *roots.benchmark])

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline import paths
 from pipeline.cli.common import Verb, answer, user
-from pipeline.errors import UsageError
+from pipeline.errors import DataError, UsageError
 
 
 def add(verb: Verb) -> None:
@@ -39,9 +39,11 @@ def add(verb: Verb) -> None:
 
 def audit(args: argparse.Namespace) -> int:
     from pipeline.serving import audits, evaluations
-    from pipeline.serving.store.opening import open_store
+    from pipeline.serving.store.opening import open_existing
 
-    engine = open_store(store(args))
+    engine = open_existing(store(args))
+    if engine is None:
+        raise DataError("nothing has been served yet", where=store(args), mend="`wallaby serve`, and ask it something")
     if args.draw is not None:
         if args.draw < 1:
             raise UsageError(f"cannot draw {args.draw}", where="wallaby audit --draw", mend="name a number of pictures")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.errors import DataError
 from pipeline.files import write_csv
-from pipeline.library import labels
+from pipeline.library import cells, labels
 
 PREFIX = "benchmark:"
 COLUMNS = ["benchmark", "image", "label", "sha256"]
@@ -28,6 +28,7 @@ def read_all(folder: Path, root_names: list[str]) -> pd.DataFrame:
         table = labels.read_csv(file, ["image", "label"])
         labels.check_images(table["image"], root_names, file)
         labels.check_labels(table, file)
+        cells.check(table, file)
         if table.empty:
             raise DataError("the benchmark set is empty", where=file, mend="name its images, or remove the file")
         table = table.reindex(columns=[*table.columns, *({"sha256"} - set(table))], fill_value="")

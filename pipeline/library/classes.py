@@ -3,6 +3,7 @@
 The label table is never rewritten for them: take the row of an event out, and everything is as it was before.
 """
 
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pandas as pd
 from pipeline.config import nearest
 from pipeline.errors import DataError
 from pipeline.files import write_csv
-from pipeline.library import labels
+from pipeline.library import cells, labels
 
 COLUMNS = ["event", "class", "to", "min_images", "flip", "by", "at", "note"]
 RENAME, MERGE, SPLIT, RETIRE, SET = "rename", "merge", "split", "retire", "set"
@@ -59,6 +60,24 @@ class Classes:
         """Today's names of classes, for tables that know no sub-classes."""
         return self.apply(said.to_frame("label"))["label"].rename(said.name)
 
+    def refuse_words(self, said: pd.Series, source: object) -> None:
+        """Refuses a class that is called like a word of a decision, if no event gives it another name.
+
+        Args:
+          said: the names of classes, as people wrote them.
+          source: where they stand.
+
+        Raises:
+          DataError: with the line to type, which gives the class another name everywhere.
+        """
+        names = pd.Series(said.unique(), dtype="str")
+        faults = {name: fault[0] for name in self.names(names).unique() if (fault := cells.class_fault(name))}
+        if not faults:
+            return
+        name, what = next(iter(sorted(faults.items())))
+        other = cells.other_name(name, {*names, *self.events["class"], *self.events["to"]})
+        raise DataError(what, where=source, mend=f"wallaby classes rename {shlex.quote(name)} {shlex.quote(other)}")
+
     def _today(self, label: str, subclass: str) -> tuple[str, str]:
         for event, name, to in zip(self.events["event"], self.events["class"], self.events["to"], strict=True):
             if event == SPLIT:
@@ -82,7 +101,7 @@ def read(path: Path) -> Classes:
 
     Raises:
       DataError: with file and row, for an unknown event, a missing name, a class that an earlier event renamed, merged
-        or retired, or events that lead back to a name that was given up.
+        or retired, events that lead back to a name that was given up, or a time that is none.
     """
     if not path.exists():
         return none()
@@ -115,6 +134,8 @@ def check(table: pd.DataFrame, source: object) -> Classes:
             raise DataError("a split names CLASS/SUBCLASS", where=where, mend="say which sub-class becomes a class")
         if to.lower() == labels.UNKNOWN:
             raise DataError("'unknown' is never a class", where=where, mend="retire the class, or relabel its images")
+        if wrong := cells.time_fault(row["at"]):
+            raise DataError(wrong[0], where=where, mend=wrong[1])
         given_up_already = {parent: "it", to: f"'{to}'"}
         for given, word in given_up_already.items():
             if given in given_up:
@@ -173,8 +194,11 @@ def add(path: Path, event: dict[str, str], known: set[str]) -> Classes:
       known: as for `check_names`.
 
     Raises:
-      DataError: as `read` and `check_names`.
+      DataError: as `read` and `check_names`, and for a class that would be called like a word of a decision.
     """
+    wrong = cells.class_fault(event.get("to", ""))
+    if wrong:
+        raise DataError(wrong[0], where=f"{event['event']} '{event['class']}'", mend=wrong[1])
     before = read(path).events
     together = pd.concat([before, pd.DataFrame([event])], ignore_index=True).reindex(columns=COLUMNS).fillna("")
     classes = check(together, path)

@@ -9,13 +9,14 @@ import pandas as pd
 from pipeline.config import nearest
 from pipeline.errors import DataError
 from pipeline.files import write_csv
+from pipeline.library import cells
+from pipeline.library.cells import BAD, UNKNOWN
 from pipeline.library.tables import read_csv, tidy, where
 
 COLUMNS = ["image", "label", "subclass", "origin", "group", "status", "by", "at", "model", "note", "sha256"]
 REQUIRED = ["image", "label"]
 ORIGINS = ["real", "staged", "synthetic"]
-STATUSES = ["ok", "unknown", "bad"]
-UNKNOWN = "unknown"
+STATUSES = ["ok", UNKNOWN, BAD]
 MISSING = "missing"  # what the index says of an image that has no file
 OTHER_CONTENT = "another content than was labelled"  # why curation leaves an image out whose file was replaced
 CONTROL = "[\x00-\x1f\x85\u2028\u2029]"  # the characters themselves: pyarrow's expressions know no \\u
@@ -37,9 +38,12 @@ class Merged:
 def read(path: Path, root_names: list[str]) -> pd.DataFrame:
     """Reads and checks the label table; every column is text, an empty cell is "".
 
+    A class that is called like a word of a decision is read: class events may give it another name
+    (`classes.Classes.refuse_words`).
+
     Raises:
       DataError: with file and row, if a column is missing or unknown, an image is listed twice, a value is not known,
-        a path leaves its root, or class names differ by case only.
+        a path leaves its root, a time is none or in the future, or class names differ by case only.
     """
     table = read_csv(path, REQUIRED)
     for column in table.columns:
@@ -49,14 +53,15 @@ def read(path: Path, root_names: list[str]) -> pd.DataFrame:
 
 
 def check(table: pd.DataFrame, root_names: list[str], source: object) -> pd.DataFrame:
-    """Returns the table with all columns, in order, tidy but for the image names, sorted by image.
+    """Returns a table of new rows with all columns, in order, tidy but for the image names, sorted by image.
 
     Raises:
-      DataError: as `read`.
+      DataError: as `read`, and for a class that is called like a word of a decision.
     """
     table = table.reindex(columns=COLUMNS, fill_value="").fillna("").astype("str")
     for column in COLUMNS[1:]:
         table[column] = tidy(table[column])
+    cells.refuse_words(table[~table["status"].isin([UNKNOWN, BAD])], source)
     return _check(table, root_names, source)
 
 
@@ -64,6 +69,7 @@ def _check(table: pd.DataFrame, root_names: list[str], source: object) -> pd.Dat
     for column, default in {"origin": "real", "status": "ok"}.items():
         table[column] = table[column].replace("", default)
     check_images(table["image"], root_names, source)
+    cells.check(table, source)
     for column, known in {"origin": ORIGINS, "status": STATUSES}.items():
         wrong = ~table[column].isin(known)
         if wrong.any():

@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline.errors import DataError
 from pipeline.files import write_csv
+from pipeline.library import cells
 from pipeline.library.tables import read_csv, where
 
 COLUMNS = ["image", "sha256", "score", "by", "at", "model", "note"]
@@ -20,13 +21,14 @@ def read(path: Path) -> pd.DataFrame:
     """Reads the quarantine; every column is text.
 
     Raises:
-      DataError: with file and row, if a column or a content hash is missing.
+      DataError: with file and row, if a column or a content hash is missing, or a hash or a time is none.
     """
     table = read_csv(path, REQUIRED).reindex(columns=COLUMNS, fill_value="")
     unnamed = table.index[table["sha256"] == ""]
     if len(unnamed):
         what, mend = "a row without a content hash", "remove the row: `wallaby quarantine` writes whole ones"
         raise DataError(what, where=where(path, table.index, unnamed[0]), mend=mend)
+    cells.check(table, path)
     return table.reset_index(drop=True)
 
 

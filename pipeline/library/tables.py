@@ -22,14 +22,16 @@ UNNAMED = "unnamed column "
 def read_csv(path: Path, required: list[str]) -> pd.DataFrame:
     """Reads a table a person may have edited: any line ending, with or without a byte order mark.
 
-    Every cell is text, whatever it looks like, and tidy, but for `FILE_NAMES`; an empty or absent cell is "". Empty
-    columns without a name, as spreadsheets leave them, are dropped, and so are blank rows.
+    Every cell is text, whatever it looks like, and tidy, but for `FILE_NAMES`; an empty cell is "". Empty columns
+    without a name, as spreadsheets leave them, are dropped, and so are blank rows. A row without all its cells is
+    refused: a table that was cut short ends in one.
 
     Returns:
       A table whose index, plus 2, is the line in which a row begins: blank lines and line breaks in quoted cells count.
 
     Raises:
-      DataError: with file and row, if it is missing, not text, not a table, or lacks one of the `required` columns.
+      DataError: with file and row, if it is missing, not text, not a table, cut short, or lacks one of the `required`
+        columns.
     """
     try:
         data = path.read_bytes()
@@ -47,6 +49,7 @@ def parse_csv(data: bytes, path: Path, required: list[str]) -> pd.DataFrame:
     table = _read_plain(data, len(names))
     if table is None:
         table = _read_any(data, len(names), path)
+        _refuse_short_rows(data, names, path)
     table = table.set_axis(names, axis=1).set_axis(_lines(table, data) - 2, axis=0).iloc[1:]
     table = table[(table != "").any(axis=1)]
     empty = [name for name in names if name.startswith(UNNAMED) and (table[name] == "").all()]
@@ -130,6 +133,22 @@ def _read_any(data: bytes, width: int, path: Path) -> pd.DataFrame:
         raise _not_text(data, path) from None
     except pd.errors.ParserError as error:
         raise _not_a_table(data, path, width, str(error)) from None
+
+
+def _refuse_short_rows(data: bytes, names: list[str], path: Path) -> None:
+    """Refuses a row with fewer cells than there are columns with a name; pandas would fill it up in silence."""
+    width = max(number for number, name in enumerate(names, 1) if not name.startswith(UNNAMED))
+    rows = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), skipinitialspace=True)
+    line = 1
+    try:
+        for cells in rows:
+            if len(cells) < width and any(cell.strip() for cell in cells):
+                what = f"a row has {len(cells)} of {width} cells"
+                advice = "bring its last version back, if it was cut short; else write a comma for each empty cell"
+                raise DataError(what, where=f"{path}, row {line}", mend=advice)
+            line = rows.line_num + 1
+    except csv.Error:  # a cell of more than 128 KB is no sign of a cut
+        return
 
 
 def _lines(table: pd.DataFrame, data: bytes) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.files import write_csv
-from pipeline.library import labels, tables
+from pipeline.library import cells, labels, tables
 from pipeline.review import corrections, decisions, landing
 from pipeline.review.corrections import Guarded
 from pipeline.review.decisions import CHANGED_RECIPE, KEEP, LABEL, SETTLING_RECIPE
@@ -137,10 +137,16 @@ def apply(
 
 
 def read_replaced(path: Path) -> pd.DataFrame:
-    """The rows that decisions replaced, the latest of each last (`REPLACED_COLUMNS`); none if there is no file yet."""
+    """The rows that decisions replaced, the latest of each last (`REPLACED_COLUMNS`); none if there is no file yet.
+
+    Raises:
+      DataError: with file and row, as `tables.read_csv`, or for a time that is none.
+    """
     if not path.exists():
         return pd.DataFrame(columns=REPLACED_COLUMNS, dtype="str")
-    return tables.read_csv(path, ["decision", "image"]).reindex(columns=REPLACED_COLUMNS, fill_value="")
+    table = tables.read_csv(path, ["decision", "image"])
+    cells.check(table, path)
+    return table.reindex(columns=REPLACED_COLUMNS, fill_value="")
 
 
 def write_replaced(before: pd.DataFrame, more: pd.DataFrame, path: Path) -> None:

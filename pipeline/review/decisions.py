@@ -21,10 +21,10 @@ import pandas as pd
 from pipeline.config import nearest
 from pipeline.errors import DataError, UsageError, from_os_error
 from pipeline.files import write_csv
-from pipeline.library import labels, tables
+from pipeline.library import cells, labels, tables
+from pipeline.library.cells import DECISIONS, NO, YES, Fault
 
-LABEL, UNKNOWN, BAD, KEEP, UNDO = "label", "unknown", "bad", "keep", "undo"
-DECISIONS = [LABEL, UNKNOWN, BAD, KEEP, UNDO]
+LABEL, UNKNOWN, BAD, KEEP, UNDO = DECISIONS
 COLUMNS = [
     *("image", "sha256", "decision", "label", "subclass", "by", "at", "model", "suggested", "recipe"),
     *("id", "session", "tool", "seconds", "undoes", "blind"),
@@ -32,15 +32,12 @@ COLUMNS = [
 REQUIRED = ["image", "decision", "by", "at"]
 IDENTITY = ["image", "decision", "label", "by", "at", "recipe", "tool", "undoes", "blind"]
 SINCE_THEN = ["subclass"]  # columns that tables of earlier years lack
-YES, NO = "yes", "no"
 CHANGED_RECIPE, CONFLICT_RECIPE, PURGE_RECIPE = "changed-content", "label-conflict", "purge-low"
 SETTLING_RECIPE = "settle"
-WHEN = re.compile(r"\d{4}-\d\d-\d\d")  # ISO 8601: the later time is the greater text
 ID = re.compile(r"[\w.-]*")
 SECONDS = re.compile(r"(?:\d+(?:\.\d*)?)?")
 SESSION = re.compile(r"\w[\w .@+-]*")
 HEADER = (",".join(COLUMNS) + "\n").encode()
-Fault = tuple[str, str] | None  # what is wrong, and how to mend it
 EARLIER = [name for name in COLUMNS if name not in SINCE_THEN]
 
 
@@ -61,8 +58,8 @@ def read_log(folder: Path, root_names: list[str]) -> pd.DataFrame:
 
     Raises:
       DataError: with file and row, for a decision that is not known, a label without a name or with a line break, a
-        bad image name, a decision that does not say who made it and when, an id that two decisions share, or one that
-        takes back what is not there.
+        bad image name, a decision that does not say who made it and when, a time that is none or in the future, a
+        content hash that is none, an id that two decisions share, or one that takes back what is not there.
     """
     found = [pd.DataFrame(columns=[*REQUIRED, "file"], dtype="str")]
     for file in sorted(folder.glob("*.csv")):
@@ -118,9 +115,9 @@ def check(table: pd.DataFrame, root_names: list[str], source: object, *, session
     labels.check_images(table["image"].drop_duplicates(), root_names, source)
     for columns, rule in RULES.items():
         said = list(zip(*(table[name].tolist() for name in columns), strict=True))
-        wrong = {cells: rule(*cells) for cells in set(said)}  # a rule is asked once for what is said alike
+        wrong = {texts: rule(*texts) for texts in set(said)}  # a rule is asked once for what is said alike
         if any(wrong.values()):
-            first = next(number for number, cells in enumerate(said) if wrong[cells])
+            first = next(number for number, texts in enumerate(said) if wrong[texts])
             _refuse_fault(wrong[said[first]], table["image"].iloc[first], table.index[first], source)
     labels.check_spelling(table.loc[table["decision"] == LABEL, ["image", "label"]], source)
     table["blind"] = table["blind"].replace("", NO)
@@ -130,12 +127,24 @@ def check(table: pd.DataFrame, root_names: list[str], source: object, *, session
     return table
 
 
-def fault(row: dict[str, str], root_names: list[str]) -> Fault:
-    """What is wrong with a decision (`COLUMNS`), and how to mend it; None if nothing is.
+def check_new(table: pd.DataFrame, root_names: list[str], source: object, *, session: str) -> pd.DataFrame:
+    """As `check`, of decisions that come in: their classes are new, or ought to have another name.
 
-    As `check`, without a table: a page that waits for one decision has no time for it.
+    Raises:
+      DataError: also for a class that is called like a word of a decision.
     """
-    wrong = (rule(*(row[name] for name in columns)) for columns, rule in RULES.items())
+    table = check(table, root_names, source, session=session)
+    cells.refuse_words(table[table["decision"] == LABEL], source)
+    return table
+
+
+def fault(row: dict[str, str], root_names: list[str]) -> Fault:
+    """What is wrong with a new decision (`COLUMNS`), and how to mend it; None if nothing is.
+
+    As `check_new`, without a table: a page that waits for one decision has no time for it.
+    """
+    wrong = [rule(*(row[name] for name in columns)) for columns, rule in RULES.items()]
+    wrong.append(cells.class_fault(row["label"]) if row["decision"] == LABEL else None)
     return labels.image_fault(row["image"], root_names) or next(filter(None, wrong), None)
 
 
@@ -152,8 +161,8 @@ def _class_fault(decision: str, label: str, subclass: str) -> Fault:
 
 
 def _source_fault(by: str, at: str) -> Fault:
-    if by.strip() and WHEN.match(at):
-        return None
+    if by.strip() and at:
+        return cells.time_fault(at)  # ISO 8601: the later time is the greater text
     advice = "write a name into `by`, and a time such as 2026-03-01T12:00:00 into `at`"
     return "a decision does not say by whom and when", advice
 
@@ -180,6 +189,7 @@ def _id_fault(id_: str) -> Fault:
 RULES: dict[tuple[str, ...], Callable[..., Fault]] = {
     ("decision", "label", "subclass"): _class_fault,
     ("by", "at"): _source_fault,
+    ("sha256",): cells.content_fault,
     ("blind",): _blind_fault,
     ("seconds",): _seconds_fault,
     ("decision", "undoes"): _undo_fault,
@@ -292,7 +302,11 @@ def verdicts(decisions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _whole_lines(data: bytes, path: Path) -> bytes:
-    """`data` without a last line, or a head, that was cut short."""
+    """`data` without a last line, or a head, that was cut short while it was written here.
+
+    Raises:
+      DataError: if the line before was written by another program, so that the last one may have been confirmed.
+    """
     end = data.rfind(b"\n") + 1
     rest = data[end:]
     if not rest or (end == 0 and HEADER.startswith(rest)):
@@ -300,9 +314,13 @@ def _whole_lines(data: bytes, path: Path) -> bytes:
     head = data.partition(b"\n")[0].rstrip(b"\r")
     if end == 0 or not head.endswith(b",blind"):  # written whole, by a spreadsheet for one
         return data
-    cells = next(csv.reader([rest.decode("utf-8", "replace").rstrip("\r")], strict=False), [])
-    if len(cells) == head.count(b",") + 1 and cells[-1] in (YES, NO):
+    texts = next(csv.reader([rest.decode("utf-8", "replace").rstrip("\r")], strict=False), [])
+    if len(texts) == head.count(b",") + 1 and texts[-1] in (YES, NO):
         return data
+    if data[:end].endswith(b"\r\n"):
+        advice = "the table was cut short: bring its last version back, or remove that line"
+        what, row = f"a row has {len(texts)} of {head.count(b',') + 1} cells", data.count(b"\n") + 1
+        raise DataError(what, where=f"{path}, row {row}", mend=advice)
     print(f"note: the last line is cut short and left out: {path}", file=sys.stderr)
     return data[:end]
 

@@ -6,6 +6,7 @@ from pipeline import config, paths, sections
 from pipeline.errors import UsageError
 from pipeline.library import benchmarks, classes, labels
 from pipeline.library.classes import Classes
+from pipeline.review import decisions
 
 UNDO = "undo"
 
@@ -50,7 +51,7 @@ def change(event: str, names: list[str], given: dict[str, str], *, dry_run: bool
 def _known() -> set[str]:
     roots = list(config.load(sections.Roots).folders)
     said = labels.read(paths.LABELS, roots)["label"], benchmarks.read_all(paths.BENCHMARKS, roots)["label"]
-    return {*said[0], *said[1]} - {""}
+    return {*said[0], *said[1], *decisions.read_all(paths.REVIEWS, roots)["label"]} - {""}
 
 
 def _differing(before: Classes, after: Classes) -> list[tuple[str, str, int]]:

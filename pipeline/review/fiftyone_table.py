@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.files import atomic_folder, write_csv, write_text
-from pipeline.library import labels, tables
+from pipeline.library import cells, labels, tables
 
 SAMPLES, ANSWERS, LOADER = "samples.csv", "answers.csv", "load.py"
 GIVEN = ["decision", "subclass"]
@@ -50,9 +50,10 @@ def read(path: Path, known: set[str]) -> pd.DataFrame:
       known: the classes there are, besides those that the table suggests.
 
     Raises:
-      DataError: if a column is missing.
+      DataError: if a column is missing, or a content hash is none.
     """
     table = tables.read_csv(path, ["filepath", "image", "sha256", "label", "recipe", "model", "decision"])
+    cells.check(table, path)
     folded = {name.casefold() for name in known | set(table["label"])}
     table = table[table["decision"] != ""].rename(columns={"decision": "answer"})
     table = table.reindex(columns=[*table.columns, *({"subclass"} - set(table))], fill_value="")

@@ -74,9 +74,12 @@ def _apply(said: list[dict[str, str]], *, correct: bool, dry_run: bool, copy_to:
     folders = config.load(sections.Roots).folders
     names = list(folders)
     table, log = labels.read(paths.LABELS, names), decisions.read_log(paths.REVIEWS, names)
+    events, holding = classes.read(paths.CLASSES), decisions.in_force(log)
+    events.refuse_words(table.loc[table["status"] == "ok", "label"], paths.LABELS)
+    events.refuse_words(holding["label"], paths.REVIEWS)
     replaced = applying.read_replaced(paths.REPLACED)
     if said:
-        new = decisions.check(pd.DataFrame(said), names, "the command", session=SESSION)
+        new = decisions.check_new(pd.DataFrame(said), names, "the command", session=SESSION)
         labels.check_spelling(new, "the command", known=table["label"])
         log = pd.concat([log, new]).sort_values(["at", "image", "id"], ignore_index=True)
     applied = applying.apply(table, log, replaced, guarded(names), correct=correct, land=contents.land)

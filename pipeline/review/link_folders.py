@@ -13,7 +13,7 @@ import pandas as pd
 
 from pipeline.errors import DataError
 from pipeline.files import atomic_folder, digest, write_csv
-from pipeline.library import labels, tables
+from pipeline.library import cells, labels, tables
 from pipeline.library.index import PICTURE_ENDINGS
 from pipeline.review.copying import folder_name
 
@@ -56,6 +56,7 @@ def read(folder: Path) -> pd.DataFrame:
       DataError: if a picture was not in the queue, or lies in the folders of two answers.
     """
     listed = tables.read_csv(folder / LIST, ["image", "sha256", "label", "recipe", "model", "link"])
+    cells.check(listed, folder / LIST)
     by_name = {PurePosixPath(row.link).name: row for row in listed.itertuples()}
     by_content = {row.sha256: row for row in listed.itertuples()}
     known = {*listed["label"], *(unquote(path.name) for path in (folder / DECIDED).glob("*"))}

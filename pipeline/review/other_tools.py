@@ -10,7 +10,7 @@ from pipeline import config, paths, sections
 from pipeline.config import nearest
 from pipeline.errors import DataError, UsageError
 from pipeline.files import write_text
-from pipeline.library import label_studio, labels
+from pipeline.library import cells, label_studio, labels
 from pipeline.review import contents, decisions, fiftyone_table, link_folders, sheets
 from pipeline.review.decisions import BAD, KEEP, LABEL, UNKNOWN
 from pipeline.review.sheets import Taken
@@ -76,7 +76,8 @@ def take(path: Path, format_: str, *, by: str, at: str) -> Taken:
 
     Raises:
       UsageError: if nobody knows who decided.
-      DataError: if there is no answer, or a class is misspelt.
+      DataError: if there is no answer, an image has several answers of one person at one moment, a content hash or a
+        time is none, or a class is misspelt or called like a word of a decision.
     """
     known = labels.read(paths.LABELS, list(config.load(sections.Roots).folders))["label"]
     if format_ == FOLDERS:
@@ -93,10 +94,13 @@ def take(path: Path, format_: str, *, by: str, at: str) -> Taken:
     said = said.assign(by=said["by"].replace("", by), at=said["at"].replace("", at))
     if (said["by"] == "").any():
         raise UsageError("who decided?", mend="--by NAME")
+    _refuse_twice(said, path)
     landed = contents.land(said)
     missing = landed.gone["image"].drop_duplicates().tolist()
     found = sheets.as_decisions(landed.rows.reset_index(drop=True)).assign(tool=format_)
-    labels.check_labels(found[found["decision"] == LABEL], path)
+    named = found[found["decision"] == LABEL]
+    cells.refuse_words(named, path)
+    labels.check_labels(named, path)
     labels.check_spelling(found, path, known=known)
     file = decisions.write(found, paths.REVIEWS, path.stem) if len(found) else None
     return Taken(file, len(found), missing)
@@ -137,4 +141,21 @@ def _from_label_studio(path: Path) -> pd.DataFrame:
     names = {"name": "image", "image_id": "sha256", "suggested": "label"}
     columns = [*names.values(), "subclass", "recipe", "model", "by", "at", "answer"]
     said = said.assign(answer=answer).drop(columns="label").rename(columns=names)
-    return said[columns].reset_index(drop=True)
+    cells.check(said[columns], path)
+    said["where"] = [f"task {task}" for task in said.index]
+    return said[[*columns, "where"]].reset_index(drop=True)
+
+
+def _refuse_twice(said: pd.DataFrame, path: Path) -> None:
+    """Refuses several answers of one person for one image at one moment: nobody knows which was meant.
+
+    Raises:
+      DataError: with the row or task of the second.
+    """
+    key = ["image", "by", "at"]
+    again = said[said.duplicated(key)]
+    if len(again):
+        first = again.iloc[0]
+        number = int((said[key] == first[key]).all(axis=1).sum())
+        what = f"an image has {number} answers of {first['by']} at once: {first['image']}"
+        raise DataError(what, where=f"{path}, {first['where']}", mend="leave one of them")

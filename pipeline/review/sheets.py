@@ -64,7 +64,8 @@ def take(path: Path, folder: Path = paths.QUEUE, *, by: str, at: str) -> Taken:
 
     Raises:
       UsageError: without a reviewer's name, or if the sheet is another queue's, which another model has suggested.
-      DataError: if no decision is filled in, or an image has an unknown root.
+      DataError: with file and row, if no decision is filled in, an image has an unknown root, a content hash was
+        changed, or a class is called like another word of a decision (no, label, undo).
     """
     if not by:
         raise UsageError("who decided?", mend="--by NAME")
@@ -81,7 +82,7 @@ def take(path: Path, folder: Path = paths.QUEUE, *, by: str, at: str) -> Taken:
             mend="--throwaway NAME, if a throw-away made it; without, if the round did",
         )
     names = list(config.load(sections.Roots).folders)
-    labels.check_images(found["image"], names, path)
+    found = decisions.check_new(found, names, path, session=path.stem).assign(id="")  # it is named where it lands
     labels.check_spelling(found, path, known=labels.read(paths.LABELS, names)["label"])
     landed = contents.land(found)
     file = decisions.write(landed.rows, paths.REVIEWS, path.stem) if len(landed.rows) else None

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from pipeline.config import nearest
 from pipeline.errors import DataError
 from pipeline.files import write_csv
-from pipeline.library.tables import read_csv
+from pipeline.library.tables import read_csv, where
 from pipeline.serving import audits
 from pipeline.serving.store import records, schema
 from pipeline.serving.store.spool import Record
@@ -73,11 +73,18 @@ def take_sheet(path: Path, engine: sa.Engine, *, by: str, at: int) -> tuple[int,
 
 
 def _keys(table: pd.DataFrame, path: Path) -> list[tuple[str, int]]:
-    wrong = ~table["position"].str.fullmatch(r"\d+")
+    wrong = ~table["position"].str.fullmatch(r"[0-9]{1,9}")
     if wrong.any():
         row = table[wrong].iloc[0]
         raise DataError(f"position '{row['position']}' is no number", where=path, mend="as it stands in the sheet")
-    return list(zip(table["request_id"], table["position"].astype(int), strict=True))
+    keys = pd.DataFrame({"request_id": table["request_id"], "position": table["position"].astype(int)})
+    again = keys.index[keys.duplicated()]
+    if len(again):
+        key = keys.loc[again[0]]
+        number = int((keys == key).all(axis=1).sum())
+        what = f"{number} verdicts on one image: {key['request_id']}, position {key['position']}"
+        raise DataError(what, where=where(path, keys.index, again[0]), mend="leave one of them")
+    return list(keys.itertuples(index=False, name=None))
 
 
 def _row(connection: sa.Connection, one: dict[str, str], place: object) -> dict[str, object]:

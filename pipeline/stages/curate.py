@@ -23,7 +23,10 @@ def main(
     said = labels.read(Path(label_table), names)
     marked = benchmarks.read_all(Path(benchmark_folder), names)
     events = classes.read(Path(class_events))
-    classes.check_names(events, {*said["label"], *marked["label"]} - {""}, class_events)
+    events.refuse_words(said.loc[said["status"] == "ok", "label"], label_table)
+    events.refuse_words(marked["label"], benchmark_folder)
+    decided = decisions.read_all(Path(reviews), names)
+    classes.check_names(events, {*said["label"], *marked["label"], *decided["label"]} - {""}, class_events)
     library = read_table(Path(library_table))
 
     named = events.apply(said)
@@ -35,7 +38,7 @@ def main(
         **params.model_dump(),
         cutoffs=events.cutoffs,
         retired=events.retired,
-        settled=decisions.settled(landing.land(decisions.read_all(Path(reviews), names), library).rows),
+        settled=decisions.settled(landing.land(decided, library).rows),
     )
     boards = read_table(Path(base_boards))
     standing = board.with_growth(curated.board, boards.assign(label=events.names(boards["label"])))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from builders import sha
 from PIL import Image
 
 from pipeline import config, demo, paths, sections
@@ -256,7 +257,7 @@ def test_the_silhouettes_are_a_thousand_of_each_animal():
 def test_the_demo_s_reviews_are_reviews_like_any_other(planted, tmp_path):
     folder, _, _ = planted
     truth = labels.read_csv(folder / library.TRUTH, ["image", "label"]).head(2)
-    queue = truth[["image"]].assign(sha256="x", group="g", rank=[1, 2], label="cat", score=0.5, reason="r")
+    queue = truth[["image"]].assign(sha256=sha("x"), group="g", rank=[1, 2], label="cat", score=0.5, reason="r")
     found = reviewer.review({"unknown": queue}, folder, at="2026-03-01T12:00:00", model="m1")
     decisions.write(found, tmp_path, reviewer.SESSION)
     assert len(decisions.read_all(tmp_path, ROOTS)) == 2

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import DataError
-from pipeline.library import labels
+from pipeline.library import cells, labels
 
 ROOTS = ["library", "pool"]
 
@@ -56,7 +56,7 @@ GOOD = "image,label\nlibrary/a.jpg,lion\n"
         (GOOD + ",lion\n", 3, "a row without an image"),
         (GOOD + ",lion\n,tapir\n", 3, "a row without an image (and 1 more)"),
         (GOOD + "library/b.jpg,\n", 3, "status ok has no label: library/b.jpg"),
-        (GOOD + "library/b.jpg\n", 3, "status ok has no label: library/b.jpg"),
+        (GOOD + "library/b.jpg\n", 3, "a row has 1 of 2 cells"),
         (GOOD + "library/b.jpg,unknown\n", 3, "'unknown' is never a class"),
         (GOOD + "library/b.jpg, Unknown \n", 3, "'unknown' is never a class"),
         (GOOD + 'library/b.jpg,"li\non"\n', 3, "a line break"),
@@ -137,13 +137,14 @@ ENDINGS = st.lists(st.sampled_from(["\n", "\r\n", "\r"]), min_size=1, max_size=3
 @st.composite
 def tables(draw):
     """Label tables that hold any text; one class, as any two could differ by case only."""
-    free = st.fixed_dictionaries(dict.fromkeys(("subclass", "group", "by", "at", "model", "note"), TEXT))
+    free = st.fixed_dictionaries(dict.fromkeys(("subclass", "group", "by", "model", "note"), TEXT))
     known = st.fixed_dictionaries(
         {"origin": st.sampled_from(labels.ORIGINS), "status": st.sampled_from(labels.STATUSES)}
     )
     rows = draw(st.dictionaries(NAME, st.tuples(free, known), max_size=6))
-    label = draw(NAME.filter(lambda name: name.strip()))
-    return label_table(*({"image": f"pool/{n}.jpg", "label": label} | a | b for n, (a, b) in rows.items()))
+    label = draw(NAME.filter(lambda name: name.strip() and not cells.class_fault(name)))
+    at = draw(st.sampled_from(["", "2026-03-01", "2026-03-01T12:00:00.123+00:00"]))
+    return label_table(*({"image": f"pool/{n}.jpg", "label": label, "at": at} | a | b for n, (a, b) in rows.items()))
 
 
 @given(tables(), ENDINGS, st.booleans())

@@ -54,6 +54,10 @@ def refusal(path: Path, row: int | None) -> str:
         (GOOD + "b.jpg,lion,surplus\n", 3, "a row has 3 cells"),
         (GOOD + '\n"b.jpg","two\n\nlines"\nb.jpg,lion,surplus\n', 7, "a row has 3 cells"),
         (GOOD + '"b.jpg,lion\n', 3, "a quote is never closed"),
+        (GOOD + "b.jpg\n", 3, "a row has 1 of 2 cells"),
+        (GOOD + "b.jp", 3, "a row has 1 of 2 cells"),
+        ("image,label,,\na.jpg,lion\nb.jpg\nc.jpg,lion\n", 3, "a row has 1 of 2 cells"),
+        (GOOD + '"of two\nlines",lion\n\n"b.jpg"\n', 6, "a row has 1 of 2 cells"),
         (GOOD.replace("\n", "\r") + '\r"b\n.jpg",lion\r\nc.jpg,"lion\nd.jpg,lion\n', 6, "a quote is never closed"),
         (GOOD + '"b.jpg,lion\n' + GOOD * 20_000, 3, "a quote is never closed"),
         (GOOD.encode() + b"l\xf6we.jpg,lion\n", 3, "not UTF-8 text"),
@@ -107,8 +111,8 @@ def test_a_cell_stays_the_text_it_is(table, text):
     assert rows.iloc[0].tolist() == ["a.jpg", text, text]
 
 
-def test_an_absent_cell_is_empty(table):
-    assert read(table(GOOD + "b.jpg\n"))["label"].tolist() == ["lion", ""]
+def test_cells_of_columns_without_a_name_may_be_absent(table):
+    assert read(table("image,label,,\na.jpg,lion\nb.jpg,\n"))["label"].tolist() == ["lion", ""]
 
 
 def test_names_of_files_stay_as_they_are(table):

@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -24,11 +25,15 @@ GOOD = "pool/1.jpg,label,owl,ann,2026-03-01T12:00:00\n"
         ('pool/2.jpg,label,"ow\nl",ann,2026-03-01', "a line break", "one line"),
         ("pool/2.jpg,label,owl,,2026-03-01", "by whom and when: pool/2.jpg", "`by`"),
         ("pool/2.jpg,label,owl,ann,", "by whom and when: pool/2.jpg", "`at`"),
-        ("pool/2.jpg,label,owl,ann,1.3.2026", "by whom and when: pool/2.jpg", "2026-03-01"),
+        ("pool/2.jpg,label,owl,ann,1.3.2026", "'1.3.2026' is not a time: pool/2.jpg", "2026-03-01"),
         ("pond/2.jpg,label,owl,ann,2026-03-01", "unknown root 'pond'", "did you mean 'pool'?"),
         ("pool/../2.jpg,label,owl,ann,2026-03-01", "a path outside its root", "without '.' and '..'"),
         (",label,owl,ann,2026-03-01", "a row without an image", "name the image"),
         ("pool/2.jpg,undo,,ann,2026-03-01", "an undo takes back: pool/2.jpg", "fill it there"),
+        ("pool/2.jpg,label,owl,ann,2026-11-30Tx", "'2026-11-30Tx' is not a time: pool/2.jpg", "2026-03-01"),
+        ("pool/2.jpg,label,owl,ann,9999-11-30T12:00:00", "in the future: pool/2.jpg", "2026-03-01"),
+        ("pool/2.jpg,label,owl", "a row has 3 of 5 cells", "cut short"),
+        ("pool/2.j", "a row has 1 of 5 cells", "cut short"),
     ],
 )
 def test_a_bad_review_is_refused_with_its_file_and_row(tmp_path, row, what, mend):
@@ -229,6 +234,46 @@ def test_wherever_a_write_was_cut_no_decision_before_it_is_lost_and_none_is_doub
     add(folder, f"pool/{image}.jpg", label)  # nobody confirmed it: it is said again
     assert sorted(read(folder)) == sorted(whole + last)
     assert len(path.read_bytes().splitlines()) == len(said_of) + 1
+
+
+def reviewed(folder: Path) -> Path:
+    """A table of three decisions, as it is written here."""
+    for name in "abc":
+        add(folder, f"pool/{name}.jpg", "owl")
+    return folder / "ann.csv"
+
+
+def refusal(folder: Path) -> DataError:
+    with pytest.raises(DataError) as refused:
+        read(folder)
+    return refused.value
+
+
+def test_a_content_hash_that_a_spreadsheet_changed_is_refused_with_its_row(tmp_path):
+    path = reviewed(tmp_path)
+    path.write_text(path.read_text().replace("pool/b.jpg,,", "pool/b.jpg,1.23E+63,"))
+    assert refusal(tmp_path).where == f"{path}, row 3"
+    assert "'1.23E+63' is not a content hash" in refusal(tmp_path).what
+    with pytest.raises(DataError, match="not a content hash"):
+        add(tmp_path, "pool/d.jpg", "owl", sha256="1.23E+63")
+
+
+def test_a_row_that_was_cut_within_the_table_is_refused(tmp_path):
+    path = reviewed(tmp_path)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:2], lines[2][:20] + "\n", *lines[3:]]))
+    assert refusal(tmp_path).where == f"{path}, row 3"
+
+
+def test_a_last_line_that_another_program_left_cut_short_is_refused_and_nothing_is_added_to_it(tmp_path):
+    path = reviewed(tmp_path)
+    cut = path.read_bytes().replace(b"\n", b"\r\n")[:-20]
+    path.write_bytes(cut)
+    assert refusal(tmp_path).where == f"{path}, row 4"
+    assert "of 16 cells" in refusal(tmp_path).what
+    with pytest.raises(DataError, match="of 16 cells"):
+        add(tmp_path, "pool/d.jpg", "owl")
+    assert path.read_bytes() == cut
 
 
 @pytest.mark.parametrize("size", [0, 1, 40, len(decisions.HEADER) - 1, len(decisions.HEADER)])

@@ -221,6 +221,62 @@ def test_each_annotator_of_label_studio_is_a_reviewer():
     assert applied.conflicts[["by", "label"]].to_numpy().tolist() == [["1", "lion"], ["bob@x.org", "tiger"]]
 
 
+MANY = 2000
+
+
+def test_one_annotation_that_answers_an_image_2000_times_is_refused_with_its_task():
+    path = answer_all("label-studio", {"pool/lion cub (2).jpg": "lion"}, "tasks.json")
+    tasks = json.loads(path.read_text())
+    task = next(task for task in tasks if task["annotations"])
+    task["annotations"][0]["result"] *= MANY
+    path.write_text(json.dumps(tasks))
+    with pytest.raises(DataError) as refused:
+        take(path)
+    assert refused.value.what == "an image has 2000 answers of ann at once: pool/lion cub (2).jpg"
+    assert refused.value.where == f"{path}, task {task['id']}"
+    assert not paths.REVIEWS.exists()
+
+
+def test_two_thousand_rows_that_name_one_image_are_refused_with_the_second():
+    folder = answer_all("fiftyone", {"pool/100% [x] & 'y', \"z\".jpg": "lion"})
+    table = pd.read_csv(folder / "answers.csv", dtype=str, keep_default_na=False)
+    again = table[table["decision"] != ""]
+    write_csv(pd.concat([table, *[again] * (MANY - 1)]), folder / "answers.csv")
+    with pytest.raises(DataError) as refused:
+        take(folder)
+    assert refused.value.what.startswith("an image has 2000 answers of ann at once: pool/100%")
+    assert refused.value.where.endswith(f"row {len(table) + 2}")
+    assert not paths.REVIEWS.exists()
+
+
+@pytest.mark.parametrize(("format_", "table"), [("fiftyone", "answers.csv"), ("folders", "wallaby.csv")])
+def test_a_content_hash_that_a_spreadsheet_changed_is_refused_with_its_row(format_, table):
+    folder = answer_all(format_, GIVEN)
+    path = folder / table
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+    rows.loc[1, "sha256"] = "1.23E+63"
+    write_csv(rows, path)
+    with pytest.raises(DataError, match="not a content hash") as refused:
+        take(folder)
+    assert refused.value.where.endswith(f"{table}, row 3")
+
+
+def test_an_answer_from_the_future_is_refused_with_its_task():
+    path = answer_all("label-studio", GIVEN, "tasks.json")
+    path.write_text(path.read_text().replace(AT, "9999-03-01T12:00:00"))
+    with pytest.raises(DataError, match="in the future") as refused:
+        take(path)
+    assert refused.value.where == f"{path}, task 0"
+
+
+@pytest.mark.parametrize("format_", other_tools.FORMATS)
+@pytest.mark.parametrize("word", ["no", "Label", "undo"])
+def test_another_word_of_the_decisions_is_no_class(format_, word):
+    path = answer_all(format_, {"pool/lion cub (2).jpg": word}, "out.json" if format_ == "label-studio" else "out")
+    with pytest.raises(DataError, match=f"'{word}' is a word of the reviews"):
+        take(path)
+
+
 def test_an_export_taken_twice_is_taken_once():
     path = answer_all("label-studio", GIVEN, "tasks.json")
     take(path)

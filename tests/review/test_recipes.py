@@ -64,7 +64,7 @@ def ask(tmp_path):
     return ask
 
 
-def test_low_count_finds_sure_images_of_short_classes_the_shortest_class_first(run):
+def test_low_count_finds_sure_images_of_short_classes_those_nearest_to_the_cutoff_first(run):
     found = run(predictions(a=("cat", 0.9), b=("emu", 0.7), c=("emu", 0.8), d=("dog", 0.9), e=("emu", 0.49)))
     assert names(found["low-count"]) == "cba"
     assert found["low-count"]["rank"].tolist() == [1, 2, 3]
@@ -82,6 +82,66 @@ def test_low_count_says_how_many_images_the_class_has_and_what_the_model_sees(ru
 def test_where_there_is_room_for_few_each_short_class_has_its_best(run):
     table = predictions(a=("emu", 0.9), b=("emu", 0.8), c=("emu", 0.7), d=("cat", 0.6), e=("cat", 0.5))
     assert names(run(table, max_rows=3)["low-count"]) == "abd"
+
+
+def short_classes(short_by: dict[str, int], images: int = 30) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A board of classes that lack so many images of 40, and predictions with so many candidates of each."""
+    standing = board(**{label: 40 - lacking for label, lacking in short_by.items()}).assign(cutoff=40)
+    sure = {f"{label}{n:02d}": (label, 0.9 - n / 100) for label in short_by for n in range(images)}
+    return standing.assign(staged_share=1.0), predictions(**sure, hesitant=("dog", 0.2))
+
+
+def test_low_count_begins_with_the_class_nearest_below_the_cutoff_and_ends_with_those_above_it(ask):
+    standing, table = short_classes({"peach": 1, "fig": 9, "kiwi": 24, "lime": -1, "plum": 0}, images=1)
+    found = ask("low-count", table, standing=standing).rows
+    assert found["label"].tolist() == ["peach", "fig", "kiwi", "plum", "lime"]
+
+
+@pytest.mark.parametrize("recipe", ["low-count", "replace-staged"])
+def test_images_that_other_recipes_show_cost_no_class_its_share_of_the_rows(ask, recipe):
+    standing, table = short_classes({"peach": 1, "fig": 9, "kiwi": 24})
+    shown = {"peach": 2, "fig": 29, "kiwi": 20}
+    taken = {f"pool/{label}{n:02d}.jpg" for label, number in shown.items() for n in range(number)}
+    found = ask(recipe, table, standing=standing, taken=taken, max_rows=9).rows
+    assert found["label"].tolist() == ["peach"] * 4 + ["fig"] + ["kiwi"] * 4
+    assert found["image"].iloc[0] == "pool/peach02.jpg"
+    assert not taken.intersection(found["image"])
+
+
+def test_in_a_round_each_of_many_short_classes_has_its_share_whatever_the_recipes_before_show(run):
+    standing, table = short_classes({f"class{n:02d}": n + 1 for n in range(33)}, images=8)
+    shown = conflicts(*((f"library/{n}", f"g{n // 2}", "emu") for n in range(200)))
+    found = run(table, standing=standing, conflicts=shown, max_rows=200)["low-count"]
+    assert found["label"].value_counts().sort_index().tolist() == [7] * 2 + [6] * 31
+    assert found["label"].iloc[0] == "class00"
+
+
+def test_a_class_with_many_images_of_the_same_score_leaves_the_others_their_rows(ask):
+    standing, _ = short_classes({"peach": 1, "kiwi": 24})
+    table = predictions(**{f"p{n}": ("peach", 1.0) for n in range(9)}, k1=("kiwi", 1.0), k2=("kiwi", 0.7))
+    found = ask("low-count", table, standing=standing, max_rows=4).rows
+    assert found["image"].str.removesuffix(".jpg").tolist() == ["pool/p0", "pool/p1", "pool/k1", "pool/k2"]
+
+
+def test_with_fewer_rows_than_short_classes_those_nearest_to_the_cutoff_have_them(ask):
+    standing, table = short_classes({"kiwi": 24, "fig": 9, "peach": 1, "plum": 2}, images=3)
+    found = ask("low-count", table, standing=standing, max_rows=3).rows
+    assert found["label"].tolist() == ["peach", "plum", "fig"]
+
+
+def test_rows_that_some_classes_cannot_fill_go_to_the_others(ask):
+    standing, table = short_classes({"peach": 1, "kiwi": 24}, images=3)
+    more = predictions(**{f"k{n}": ("kiwi", 0.6) for n in range(9)})
+    found = ask("low-count", pd.concat([table, more], ignore_index=True), standing=standing, max_rows=10).rows
+    assert found["label"].value_counts().to_dict() == {"kiwi": 7, "peach": 3}
+
+
+def test_images_that_other_recipes_show_are_not_among_those_that_look_alike_looks_at(ask):
+    table = predictions(a=("dog", 0.3), b=("dog", 0.4), c=("dog", 0.5), d=("cat", 0.5))
+    features = np.eye(4) + 0.1
+    taken = {"pool/a.jpg", "pool/b.jpg"}
+    found = ask("look-alike", table, features=features, taken=taken, params={"look_alike_images": 2}).rows
+    assert sorted(names(found)) == ["c", "d"]
 
 
 def test_low_count_of_a_named_class_asks_not_whether_it_is_short(ask):

@@ -123,10 +123,11 @@ def test_a_sheet_of_another_queue_is_refused_since_another_model_suggested_it(wo
 def queue(**images: str) -> pd.DataFrame:
     """A recipe's table: images and their suggested labels."""
     rows = [
-        {"image": f"pool/{n}.jpg", "label": label, "sha256": n, "group": n, "rank": i + 1, "score": 0.5, "reason": "r"}
+        {"image": f"pool/{n}.jpg", "label": label, "sha256": sha(n), "group": n, "rank": i + 1, "score": 0.5}
         for i, (n, label) in enumerate(images.items())
     ]
-    return pd.DataFrame(rows, columns=["image", "sha256", "group", "rank", "label", "score", "reason"])
+    columns = ["image", "sha256", "group", "rank", "label", "score"]
+    return pd.DataFrame(rows, columns=columns).assign(reason="r")
 
 
 def answers(tmp_path, *given: str) -> pd.DataFrame:

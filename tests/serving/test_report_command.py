@@ -40,6 +40,15 @@ def test_a_report_before_the_first_audit_says_that_accuracy_is_not_known(store, 
     assert "nobody has judged a random sample yet" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.parametrize("command", [["report"], ["audit"], ["audit", "--draw", "5"], ["audit", "--sheet", "a.csv"]])
+def test_where_nothing_was_served_the_commands_say_so_and_make_no_store(tmp_path, monkeypatch, capsys, command):
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    monkeypatch.chdir(tmp_path)
+    assert run(*command) == 3
+    assert "nothing has been served yet" in capsys.readouterr().err
+    assert not (tmp_path / "data/serving").exists()
+
+
 def test_the_same_tables_come_as_csv_and_json(store, tmp_path, capsys):
     assert run("report", "--json", "--csv", "tables") == 0
     told = json.loads(capsys.readouterr().out)
@@ -103,6 +112,21 @@ def test_a_time_without_transactions_is_named(store, capsys):
 def test_what_is_no_date_is_refused(store, capsys):
     assert run("report", "--since", "yesterday") == 2
     assert "'yesterday' is no date" in capsys.readouterr().err
+
+
+def test_a_table_that_judges_an_image_2000_times_is_refused_with_the_second_row(store, tmp_path, capsys):
+    assert run("audit", "--draw", "5") == 0
+    assert run("audit", "--sheet", "audit.csv") == 0
+    table = pd.read_csv(tmp_path / "audit.csv", dtype=str, keep_default_na=False).assign(verdict="right")
+    pd.concat([table.head(1)] * 2000).to_csv(tmp_path / "audit.csv", index=False)
+    assert run("audit", "--take", "audit.csv", "--by", "ada") == 3
+    told = capsys.readouterr().err
+    assert "2000 verdicts on one image" in told
+    assert "audit.csv, row 3" in told
+    table.head(1).assign(position="9" * 5000).to_csv(tmp_path / "audit.csv", index=False)
+    assert run("audit", "--take", "audit.csv", "--by", "ada") == 3
+    assert run("audit", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["waiting"] == len(table)
 
 
 def test_an_audit_is_drawn_filled_in_a_table_and_reported(store, tmp_path, capsys):

@@ -34,6 +34,16 @@ def test_a_store_is_opened_again_with_what_is_in_it(url):
         assert connection.execute(sa.select(schema.forgotten)).mappings().all() == [row]
 
 
+def test_who_only_looks_makes_no_store_and_finds_one_that_is_there(url):
+    assert opening.open_existing(url) is None
+    bare = opening.connect(url)
+    assert names(bare) == set()
+    opening.open_store(url).dispose()
+    found = opening.open_existing(url)
+    assert found is not None
+    assert names(found) == set(schema.metadata.tables)
+
+
 def test_servers_that_start_at_the_same_moment_make_the_tables_once(url):
     with ThreadPoolExecutor(4) as threads:
         engines = list(threads.map(lambda _: opening.open_store(url), range(4)))

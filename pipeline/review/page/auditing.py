@@ -52,45 +52,52 @@ class Auditing:
 
     def waiting(self) -> int | None:
         """How many pictures nobody has judged; None where nothing has been served."""
-        if not self._is_there():
+        engine = self._engine()
+        if engine is None:
             return None
         from pipeline.serving import audits
 
-        return audits.waiting(self._engine())
+        return audits.waiting(engine)
 
     def cards(self, number: int, have: list[tuple[str, int]]) -> dict[str, Any]:
         """The next pictures that nobody has judged; `left` is how many there are.
 
         Args:
           have: request and position of those in hand.
+
+        Raises:
+          DataError: where nothing has been served.
         """
-        if not self._is_there():
-            raise DataError(
-                "nothing has been served yet", where=self._url, mend="`wallaby serve`, then `wallaby audit`"
-            )
+        engine = self._served()
+        import pandas as pd
+
         from pipeline.serving import audits
 
-        rows = audits.queue(self._engine())
-        keys = zip(rows["request_id"], rows["position"], strict=True)
-        some = rows[[key not in have for key in keys]].head(number)
+        rows = audits.queue(engine)
+        keys = pd.MultiIndex.from_frame(rows[["request_id", "position"]])
+        some = rows[~keys.isin(have)].head(number)
         return {"left": len(rows), "cards": self._pictured(some)}
 
     def say(self, by: str, *, request: str, position: int, verdict: str, truth: str) -> None:
         """Records a verdict; a later one of the same person takes its place.
 
         Raises:
-          DataError: as `evaluations.record`.
+          DataError: as `evaluations.record`, or where nothing has been served.
         """
+        engine = self._served()
         from pipeline.serving import evaluations
 
         one = {"request_id": request, "position": str(position), "verdict": verdict, "truth": truth, "source": AUDIT}
-        evaluations.record(self._engine(), [one], by=by, at=self._clock())
+        evaluations.record(engine, [one], by=by, at=self._clock())
 
     def classes(self) -> list[str]:
-        """Every class that a model which has served knows."""
+        """Every class that a model which has served knows; none where nothing has been served."""
+        engine = self._engine()
+        if engine is None:
+            return []
         from pipeline.serving.reports.log import Log
 
-        return sorted({label for labels in Log(self._engine()).releases()["classes"] for label in labels})
+        return sorted({label for labels in Log(engine).releases()["classes"] for label in labels})
 
     def _pictured(self, rows: "pd.DataFrame") -> list[dict[str, Any]]:
         elsewhere = self._indexed(rows.loc[rows["path"] == "", "sha256"].tolist())
@@ -113,14 +120,22 @@ class Auditing:
         found = ds.dataset(tables).to_table(columns=["sha256", "image"], filter=wanted).to_pylist()
         return {row["sha256"]: row["image"] for row in found}
 
-    def _is_there(self) -> bool:
-        """A store in a file is not made by looking at it."""
-        return not self._url.startswith(SQLITE) or Path(self._url.removeprefix(SQLITE)).exists()
+    def _served(self) -> "sa.Engine":
+        engine = self._engine()
+        if engine is None:
+            advice = "`wallaby serve`, then `wallaby audit --draw NUMBER`"
+            raise DataError("nothing has been served yet", where=self._url, mend=advice)
+        return engine
 
-    def _engine(self) -> "sa.Engine":
+    def _engine(self) -> "sa.Engine | None":
+        """The store; None where no service has made one: looking at it makes none."""
         with self._lock:
-            if self._opened is None:
-                from pipeline.serving.store.opening import open_store
+            if self._opened is None and not self._lacks_file():
+                from pipeline.serving.store.opening import open_existing
 
-                self._opened = open_store(self._url)
+                self._opened = open_existing(self._url)
             return self._opened
+
+    def _lacks_file(self) -> bool:
+        """Whether it is plain that there is no store, without importing what opens one."""
+        return self._url.startswith(SQLITE) and not Path(self._url.removeprefix(SQLITE)).exists()

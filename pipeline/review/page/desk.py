@@ -176,11 +176,18 @@ class Desk:
           StaleError: if the queue is another one by now.
           TakenError: if somebody else has decided the card.
           ChangedError: if the file was replaced since the queue was made.
-          DataError, ResumableError: as `Journal.record`.
+          DataError: for several answers for one image, and as `Journal.record`.
+          ResumableError: as `Journal.record`.
         """
         if version != self.queue.version:
             raise StaleError("a new round has replaced this queue", where=self.queue.name, mend="reload the page")
         meant = [(answer, row) for answer in answers for row in self._meant(answer, blind)]
+        answered: set[str] = set()
+        for _, row in meant:
+            if row["image"] in answered:
+                what = "an image has several answers at once"
+                raise DataError(what, where=row["image"], mend="send one answer for each")
+            answered.add(row["image"])
         changed = self._changed([row for _, row in meant])
         if changed and not bulk:
             what = "the file was replaced since the queue was made: the decision would be about what you do not see"

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.errors import DataError, WallabyError
 from pipeline.files import read_json
-from pipeline.library import labels
+from pipeline.library import cells, labels
 from pipeline.review import decisions, yields
 from pipeline.review.decisions import CHANGED_RECIPE, CONFLICT_RECIPE, PURGE_RECIPE
 from pipeline.review.page.desk import Answer, Decided, Desk
@@ -150,6 +150,7 @@ class Workplace:
             "clusters": queue.counts("cluster") if "cluster" in queue.columns else [],
             "orders": ORDERS,
             "origins": [*labels.ORIGINS, UNLABELLED],
+            "words": sorted(cells.WORDS),
         }
         return told | ({"purge": _promise()} if name == PURGE_RECIPE else {})
 
@@ -196,6 +197,7 @@ class Workplace:
         new = sorted({answer.label for answer in answers} - known - {""})
         if new:
             named = pd.DataFrame({"image": "", "label": new}, dtype="str")
+            cells.refuse_words(named, "the class")
             labels.check_labels(named, "the class")
             labels.check_spelling(named, "the class", known=pd.Series(sorted(known), dtype="str"))
         return self.desk(name).decide(by, version, answers, seconds=seconds, blind=blind, bulk=bulk)

@@ -139,15 +139,15 @@ def ask(
       Its rows as `COLUMNS`, ranked from 1; near-duplicates share their `group`.
     """
     found = recipe.query(
-        material,
-        number=max_rows + len(taken),
+        material.without(taken),  # first: taken out of the answer, some classes would be left without rows
+        number=max_rows,
         taken=taken,
         classes=classes or [],
         look_alike=look_alike or [],
         near_duplicate_distance=near_duplicate_distance,
         **params,
     )
-    rows = found.rows[~found.rows["image"].isin(taken)].head(max_rows).reset_index(drop=True)
+    rows = found.rows.reset_index(drop=True)
     hashed = rows.assign(phash=material.phashes(rows["image"]))
     group = duplicates.group(hashed, near_duplicate_distance, duplicates.BITS).name if len(rows) else ""
     rows = rows.assign(group=group, rank=range(1, len(rows) + 1)).reindex(columns=COLUMNS)

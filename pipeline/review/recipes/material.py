@@ -1,8 +1,9 @@
 """What recipes query: the pool's predictions, the board, and what curation, the audit and the champion say."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from copy import copy
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import pandas as pd
@@ -79,6 +80,8 @@ class Material:
       bad: contents that people called bad.
       changed: images whose file has another content than was labelled; columns `image`, `sha256`, `label_then` (what
         the other was called), `detail` (by whom, in words).
+      rows: those of the pool that are not known; the index: the place in the store.
+      free: which of `rows` (N,) no other recipe shows.
     """
 
     pool: Pool
@@ -95,6 +98,8 @@ class Material:
     bad: pd.Series = field(default_factory=no_texts)
     changed: pd.DataFrame = field(default_factory=no_changes)
     rows: pd.DataFrame = field(init=False)
+    free: np.ndarray = field(init=False)
+    _usable: Callable[[], np.ndarray] = field(init=False)
 
     def __post_init__(self) -> None:
         """Takes from the pool what is known already, and tells the library's unknown images apart (`is_unknown`)."""
@@ -102,21 +107,32 @@ class Material:
         rows = rows[~rows["sha256"].isin(self.known)] if len(self.known) else rows
         rows = rows[~rows["image"].isin(self.changed["image"])] if len(self.changed) else rows
         object.__setattr__(self, "rows", rows.assign(is_unknown=rows["image"].isin(self.unknown)))
+        object.__setattr__(self, "free", np.ones(len(rows), bool))
+        usable = cache(lambda: ~self.rows["image"].isin(self.poor().index).to_numpy())
+        object.__setattr__(self, "_usable", usable)
+
+    def without(self, taken: Set[str]) -> "Material":
+        """The same material, in which no recipe finds the images `taken`: their rows stay, but are not `free`."""
+        if not taken:
+            return self
+        rest = copy(self)  # and with it what has been read already
+        object.__setattr__(rest, "free", self.free & ~self.rows["image"].isin(taken).to_numpy())
+        for name in ("changed", "conflicts", "suspects"):
+            table = getattr(self, name)
+            object.__setattr__(rest, name, table[~table["image"].isin(taken)])
+        return rest
 
     def candidates(self, mask: np.ndarray | pd.Series) -> pd.DataFrame:
         """As `of_any_quality`, without the pictures that curation would exclude: a label would not bring them in."""
-        return self.of_any_quality(np.asarray(mask) & self._usable)
+        return self.of_any_quality(np.asarray(mask) & self._usable())
 
     def of_any_quality(self, mask: np.ndarray | pd.Series) -> pd.DataFrame:
-        """The pool's rows (without the library's unknown ones) where `mask`: `label` and `score`.
+        """The free rows of the pool (without the library's unknown ones) where `mask`: `label` and `score`.
 
         Numbers alone are quick to filter and rank by the million; names are for those that remain (`named`, `first`).
         """
-        return self.rows[["label", "score"]].iloc[np.flatnonzero(np.asarray(mask) & ~self.rows["is_unknown"])]
-
-    @cached_property
-    def _usable(self) -> np.ndarray:
-        return ~self.rows["image"].isin(self.poor().index).to_numpy()
+        wanted = np.asarray(mask) & self.free & ~self.rows["is_unknown"].to_numpy()
+        return self.rows[["label", "score"]].iloc[np.flatnonzero(wanted)]
 
     def named(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Adds `image` and `sha256` to candidates."""

@@ -66,8 +66,8 @@ def unknown(material: Material, *, number: int, look_alike: list[str], unknown_b
       look_alike: classes; only images that the model sees as one of these.
       unknown_beside: pool images for each.
     """
-    rows = material.rows[material.rows["is_unknown"].to_numpy()]
-    rows = rows[material.labelled(look_alike)[material.rows["is_unknown"]]] if look_alike else rows
+    wanted = material.rows["is_unknown"].to_numpy() & material.free
+    rows = material.rows[wanted & material.labelled(look_alike) if look_alike else wanted]
     rows = rows.sort_values(["score", "image"], ascending=[False, True]).head(number)
     rows = material.pool.with_details(rows.assign(label=rows["label"].astype("str")))
     rows["reason"] = ("unknown until now; the model sees " + two_best(rows)).astype("str")

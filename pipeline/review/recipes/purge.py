@@ -53,12 +53,12 @@ def purge_low(
     rest = pool.drop(poor.index)
     if vectors is None or library is None:
         low = rest[(rest["score"] <= purge_score).to_numpy()]
-        low = material.first(low, [low["score"].to_numpy()], listed + len(taken))
+        low = material.first(low, [low["score"].to_numpy()], listed)
         found = pd.concat([poor, low.assign(why="one of the lowest scores")])
     else:
         far = _unlike(material, rest, vectors, library, share=purge_far, compared=purge_images)
         found = pd.concat([poor, far])
-    whole = found[~found["image"].isin(taken)].head(listed)
+    whole = found.head(listed)
     shown = material.phashes(pd.Series(sorted(taken), dtype="str"))
     near = duplicates.near_any(material.phashes(whole["image"]), shown[shown != ""], near_duplicate_distance)
     whole = whole[~near.to_numpy()].astype({"label": "str"})

@@ -16,8 +16,8 @@ def low_count(
 
     Of a class that the model knows, those that it names at a score of `low_count_score` or more, the surest first. Of
     one that it does not know, the hesitant ones that are nearer to the class's images than to those of the class that
-    the model sees. Each class has as good a share of the rows as its number of images allows; the shortest class
-    comes first.
+    the model sees. The classes below their cutoff come first, those nearest to it before the others; each has as good
+    a share of the rows as its number of candidates allows. With fewer rows than classes, the first have one each.
     """
     board = material.board.set_index("label")
     groups = board["groups"]
@@ -27,7 +27,8 @@ def low_count(
     kin = kin[~kin.index.isin(seen.index)]
     both = pd.api.types.union_categoricals([seen["label"], kin["label"]])
     rows = pd.concat([seen.assign(near=np.nan), kin]).assign(label=both)
-    rows = _fair(material, rows, order=groups, good=rows["score"].fillna(rows["near"]).to_numpy(float), number=number)
+    order = _by_nearness(material.board)["label"].tolist()
+    rows = _fair(material, rows, order=order, good=rows["score"].fillna(rows["near"]).to_numpy(float), number=number)
     rows = material.pool.with_details(rows)
     many = rows["label"].map(groups).fillna(0).astype(int).astype("str")
     reason = rows["label"] + " has only " + many + " images; the model sees " + two_best(rows)
@@ -48,40 +49,64 @@ def replace_staged(
     replace_staged_score: float,
     **_,
 ) -> Found:
-    """Pool images of classes that live on staged or synthetic ones, those that have hardly a real one first."""
+    """Pool images of classes that live on staged or synthetic ones, those that have hardly a real one first.
+
+    Of equally staged classes, those nearest to their cutoff come first; each has its share of the rows, as in
+    `low_count`.
+    """
     board = material.board.set_index("label")
     share = board["staged_share"]
     living = classes or list(share.index[share >= replace_staged_share])
     rows = material.candidates(material.labelled(living) & (material.rows["score"] >= replace_staged_score).to_numpy())
-    rows = _fair(material, rows, order=-share, good=rows["score"].to_numpy(), number=number)
+    order = _by_nearness(material.board).sort_values("staged_share", ascending=False, kind="stable")["label"].tolist()
+    rows = _fair(material, rows, order=order, good=rows["score"].to_numpy(), number=number)
     rows = material.pool.with_details(rows)
     staged = (board["images"] - board["real"]).astype(str) + " of " + board["images"].astype(str)
     reason = rows["label"] + ": " + rows["label"].map(staged).fillna("0 of 0") + " images are staged; the model sees "
     return Found(rows.assign(reason=(reason + two_best(rows)).astype("str")))
 
 
-def _fair(material: Material, rows: pd.DataFrame, *, order: pd.Series, good: np.ndarray, number: int) -> pd.DataFrame:
-    """The first `number` candidates: each class's best in turn, then class by class.
+def _by_nearness(board: pd.DataFrame) -> pd.DataFrame:
+    """The board's classes, those below their cutoff first, and the nearest to it before the others."""
+    lacking = board["cutoff"] - board["groups"]
+    return board.assign(reached=lacking <= 0, distance=lacking.abs()).sort_values(["reached", "distance", "label"])
+
+
+def _fair(material: Material, rows: pd.DataFrame, *, order: list[str], good: np.ndarray, number: int) -> pd.DataFrame:
+    """At most `number` candidates, class by class, the best of each first; of equally good ones, the first by name.
 
     Args:
-      order: of the classes, by label, the lowest first.
+      order: of the classes; others follow by name.
       good: of the images (N,), the highest first.
     """
     names = rows["label"].cat.categories
-    alphabetical = np.empty(len(names), np.int32)
-    alphabetical[names.argsort()] = np.arange(len(names))
-    place = order.reindex(names).fillna(0).to_numpy(float)
-    codes = rows["label"].cat.codes.to_numpy()
-    ranked = np.lexsort([-good, codes])
-    of, value, at = codes[ranked], good[ranked], np.arange(len(rows))
-    begins = np.append(True, of[1:] != of[:-1])[: len(of)]
-    differs = begins | np.append(True, value[1:] != value[:-1])[: len(of)]  # equal ones have the same turn
-    turn = np.empty(len(rows), int)
-    turn[ranked] = np.maximum.accumulate(at * differs) - np.maximum.accumulate(at * begins)
-    chosen = material.first(rows.assign(good=good), [turn, place[codes], alphabetical[codes]], number)
-    codes = chosen["label"].cat.codes.to_numpy()
-    chosen = chosen.iloc[np.lexsort([-chosen["good"], alphabetical[codes], place[codes]])]
-    return chosen.drop(columns="good").astype({"label": "str"})
+    places = {name: place for place, name in enumerate(dict.fromkeys([*order, *sorted(names)]))}
+    place = names.map(places).to_numpy(int)[rows["label"].cat.codes.to_numpy()]
+    counts = np.bincount(place, minlength=len(places))
+    share = _shares(counts, number)
+    ranked = np.lexsort([-good, place])
+    of, value, at = place[ranked], good[ranked], np.arange(len(rows))
+    first = (np.cumsum(counts) - counts)[of]
+    differs = (at == first) | np.append(True, value[1:] != value[:-1])[: len(value)]
+    better = np.maximum.accumulate(at * differs) - first  # candidates of its class that are better than each
+    kept = ranked[better < share[of]]  # only the names of these are compared
+    chosen = material.named(rows.iloc[kept]).assign(place=place[kept], good=good[kept])
+    chosen = chosen.sort_values(["place", "good", "image"], ascending=[True, False, True])
+    chosen = chosen[(chosen.groupby("place").cumcount() < share[chosen["place"]]).to_numpy()]
+    return chosen.drop(columns=["place", "good"]).astype({"label": "str"})
+
+
+def _shares(counts: np.ndarray, number: int) -> np.ndarray:
+    """How many of `number` rows each class (C,) has, if they are dealt in turn, the first class first.
+
+    Args:
+      counts: candidates of each class (C,).
+    """
+    share = np.zeros_like(counts)
+    while left := min(number, int(counts.sum())) - int(share.sum()):
+        more = np.flatnonzero(share < counts)[:left]
+        share[more] = np.minimum(share[more] + left // len(more), counts[more])
+    return share
 
 
 def _kin(material: Material, labels: list[str]) -> pd.DataFrame:

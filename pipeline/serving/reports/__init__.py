@@ -15,7 +15,7 @@ import pandas as pd
 from pipeline.errors import DataError
 from pipeline.serving.reports import accuracy, capabilities, drift, effort, periods, use, versus
 from pipeline.serving.reports.log import Log
-from pipeline.serving.store.opening import open_store
+from pipeline.serving.store.opening import open_existing
 
 CONFIDENCE = 0.95
 REFERENCE_DAYS = 7.0
@@ -85,7 +85,9 @@ def load(
       DataError: if there is no transaction in that time.
       ResumableError: if the database does not answer.
     """
-    engine = open_store(url)
+    engine = open_existing(url)
+    if engine is None:
+        raise DataError("nothing has been served yet", where=url, mend="`wallaby serve`, and ask it something")
     log = Log(engine, since=periods.microseconds(since), until=periods.microseconds(until))
     try:
         return tell(log, url, confidence=confidence, reference_days=reference_days, workspace=workspace)

@@ -16,6 +16,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from pipeline.errors import ResumableError, UsageError
+from pipeline.serving.store import schema
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 WHERE = "serve.store"
@@ -50,8 +51,31 @@ def open_store(url: str, *, patience: float = PATIENCE) -> sa.Engine:
     return engine
 
 
-def connect(url: str, *, patience: float = PATIENCE) -> sa.Engine:
+def open_existing(url: str, *, patience: float = PATIENCE) -> sa.Engine | None:
+    """As `open_store`, for who only looks: None where no service has made a store yet, and none is made.
+
+    Raises:
+      UsageError, ResumableError: as `open_store`.
+    """
+    engine = connect(url, patience=patience, make_folder=False)
+    file = file_of(url)  # SQLite would make it by looking
+    try:
+        there = (file is None or file.exists()) and sa.inspect(reading(engine)).has_table(schema.transactions.name)
+        if there:
+            migrate(engine)
+    except sa.exc.SQLAlchemyError as error:
+        engine.dispose()
+        raise unreachable(error, url) from error
+    if not there:
+        engine.dispose()
+    return engine if there else None
+
+
+def connect(url: str, *, patience: float = PATIENCE, make_folder: bool = True) -> sa.Engine:
     """The engine of a store, which connects when it is first used.
+
+    Args:
+      make_folder: whether to make the folder of SQLite's file.
 
     Raises:
       UsageError: for what is no such URL, or a driver that is not installed.
@@ -71,7 +95,7 @@ def connect(url: str, *, patience: float = PATIENCE) -> sa.Engine:
             f"{error.name} is not installed", where=WHERE, mend="pip install -c constraints.txt -e '.[postgres]'"
         ) from None
     if parsed.get_backend_name() == "sqlite":
-        if parsed.database and parsed.database != ":memory:":
+        if make_folder and parsed.database and parsed.database != ":memory:":
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         sa.event.listen(engine, "connect", partial(_prepare_sqlite, patience))
         sa.event.listen(engine, "begin", _begin_immediately)

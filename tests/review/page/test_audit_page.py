@@ -12,8 +12,8 @@ from tests.review.page import made_up_workspace
 
 
 @pytest.fixture
-def engine(tmp_path):
-    """A workspace where pictures have been served and kept; eight are drawn."""
+def served(tmp_path):
+    """A workspace where pictures have been served and kept; none is drawn."""
     folder = made_up_workspace.build(tmp_path)
     made = open_store(f"sqlite:///{folder}/data/serving/transactions.sqlite")
     week = served_week.make(pictures=40)
@@ -22,9 +22,15 @@ def engine(tmp_path):
     kept = [made_up_workspace.picture(folder / "data/serving/pictures", path, n) for n, path in enumerate(rows["path"])]
     served_week.write(made, rows.assign(sha256=kept), "transactions")
     served_week.write(made, pd.DataFrame(served_week.releases(week.planted)), "releases")
-    audits.draw(made, 8, at=served_week.MONDAY)
     yield made
     made.dispose()
+
+
+@pytest.fixture
+def engine(served):
+    """Eight are drawn."""
+    audits.draw(served, 8, at=served_week.MONDAY)
+    return served
 
 
 def said(engine: sa.Engine) -> pd.DataFrame:
@@ -85,4 +91,39 @@ def test_where_nothing_was_served_the_first_page_says_nothing_of_it(tmp_path, se
     page.locator("ul.queues").wait_for()
     page.wait_for_load_state("networkidle")
     assert page.get_by_text("served").count() == 0
+    assert not (tmp_path / "data/serving").exists()
+
+
+def test_an_audit_in_which_nothing_waits_says_so(tmp_path, served, serve, visit):
+    page = visit(serve(tmp_path).address + "audit")
+    page.get_by_role("heading", name="Nothing waits for a verdict").wait_for()
+    assert page.locator("main").inner_text().splitlines()[-1] == (
+        "wallaby audit --draw NUMBER draws from what has been served since the last draw."
+    )
+    assert page.get_by_role("alert").count() == 0
+    for key in "wnu/1":  # there is nothing that they could be meant for
+        page.keyboard.press(key)
+    assert said(served).empty
+
+
+def test_after_the_last_verdict_the_audit_says_that_all_is_judged(tmp_path, served, serve, visit):
+    drawn = audits.draw(served, 2, at=served_week.MONDAY).drawn
+    page = visit(serve(tmp_path).address + "audit")
+    picture = ""
+    for _ in range(drawn):
+        picture = next_picture(page, picture)
+        page.keyboard.press("u")
+    page.get_by_role("heading", name="All judged").wait_for()
+    assert page.get_by_text("0 pictures left").is_visible()
+    assert page.get_by_role("alert").count() == 0
+    assert said(served)["verdict"].tolist() == ["unusable"] * drawn
+    page.reload()
+    page.get_by_role("heading", name="Nothing waits for a verdict").wait_for()
+
+
+def test_to_open_the_audit_where_nothing_was_served_makes_no_store(tmp_path, serve, visit):
+    page = visit(serve(made_up_workspace.build(tmp_path)).address + "audit")
+    text = page.get_by_role("alert").inner_text()
+    assert "nothing has been served yet" in text
+    assert "wallaby audit --draw NUMBER" in text
     assert not (tmp_path / "data/serving").exists()

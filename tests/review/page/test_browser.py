@@ -89,6 +89,36 @@ def test_a_person_decides_a_queue_with_the_keyboard_alone(workspace, serve, visi
     assert pd.to_numeric(first["seconds"]) > 0
 
 
+def test_the_help_names_each_key_and_what_it_does(workspace, serve, visit):
+    page = visit(serve(workspace).address + "queue/low-count")
+    shown(page, 0)
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("heading", name="Keys").wait_for()
+    keys, meanings = dialog.locator("dt").all_inner_texts(), dialog.locator("dd").all_inner_texts()
+    assert dict(zip(keys, meanings, strict=True))["U"] == "unknown: a good picture, of what?"
+    assert len(keys) == 12
+    assert "[object" not in page.locator("body").inner_text()
+    page.keyboard.press("Escape")
+    page.keyboard.press("u")
+    shown(page, 1)
+
+
+def test_a_word_of_the_decisions_is_not_offered_as_a_new_class(workspace, serve, visit):
+    page = visit(serve(workspace).address + "queue/low-count")
+    shown(page, 0)
+    page.keyboard.press("n")
+    page.keyboard.type("Bad")
+    page.get_by_text("“Bad” is a word of the reviews, never a class").wait_for()
+    assert page.get_by_text("New class").count() == 1  # the button
+    page.keyboard.press("Enter")
+    page.keyboard.type("ger")
+    page.get_by_text("New class “Badger”").wait_for()
+    page.keyboard.press("Enter")
+    shown(page, 1)
+    assert said(workspace) == {"pool/shot_000.png": "Badger"}
+
+
 def test_each_undo_brings_the_picture_before_back(workspace, serve, visit):
     page = visit(serve(workspace).address + "queue/low-count")
     for row in range(3):

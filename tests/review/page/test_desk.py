@@ -294,6 +294,22 @@ def test_an_answer_to_no_card_is_refused(office, answer):
         office.place.decide(NAME, "ann", version, [answer], seconds=1.0, blind=False, bulk=False)
 
 
+@pytest.mark.parametrize("word", ["bad", "Keep", "no", "label", "undo", "yes"])
+def test_a_word_of_the_decisions_is_no_new_class(office, word):
+    with pytest.raises(DataError, match=f"'{word}' is a word of the reviews"):
+        office.say(0, word)
+    assert office.said() == {}
+
+
+def test_two_thousand_answers_for_one_image_at_once_are_refused(office):
+    version = office.place.desk(NAME).queue.version
+    answers = [Answer(0, "label", "zebra")] * 2000
+    with pytest.raises(DataError, match="several answers at once") as refused:
+        office.place.decide(NAME, "ann", version, answers, seconds=1.0, blind=False, bulk=True)
+    assert refused.value.where == "pool/shot_000.png"
+    assert office.said() == {}
+
+
 def test_a_full_disk_is_said_and_nothing_is_half_written(office):
     office.say(0, "zebra")
     (table,) = paths.REVIEWS.glob("*.csv")

@@ -1,7 +1,7 @@
 // Served pictures that were drawn by chance: was the answer right?
 
 import { ask } from "./api.js";
-import { banner, el, percent, picture, plural } from "./dom.js";
+import { banner, el, percent, picture, plural, prose } from "./dom.js";
 import { Names, finder } from "./finder.js";
 import * as who from "./who.js";
 
@@ -79,7 +79,10 @@ function show() {
   left.textContent = `${plural(waiting, "picture")} left`;
   const card = hand[0];
   if (!card) {
-    stage.replaceChildren(el("section", { class: "answer" }, el("h2", {}, "All judged"), el("p", {}, "Next: wallaby report. `wallaby audit --draw NUMBER` draws from what has been served since."), past.length ? button("Back", "⌫", back) : ""));
+    delete stage.dataset.shown;
+    const [title, text] = past.length ? ["All judged", "Next: `wallaby report`. `wallaby audit --draw NUMBER` draws from what has been served since."]
+      : ["Nothing waits for a verdict", "`wallaby audit --draw NUMBER` draws from what has been served since the last draw."];
+    stage.replaceChildren(el("section", { class: "answer" }, el("h2", {}, title), el("p", {}, prose(text)), past.length ? button("Back", "⌫", back) : ""));
     return;
   }
   box = finder(names, (chosen) => say(known(chosen.label) ? "wrong" : "not-in-classes", chosen.label), { placeholder: "Type what it is" });
@@ -104,6 +107,7 @@ function show() {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.target.closest("input, dialog")) return;
   const others = hand[0] ? hand[0].top.filter((one) => one.label !== hand[0].label).slice(0, 4) : [];
+  if (!hand[0] && event.key !== "Backspace") return;
   const acts = { Enter: () => say("right"), r: () => say("right"), w: () => name("wrong"), n: () => name("not-in-classes"), u: () => say("unusable"), s: skip, Backspace: back, "/": () => box.querySelector("input").focus() };
   others.forEach((one, place) => { acts[place + 1] = () => say("wrong", one.label); });
   if (!acts[event.key] || (event.key === "Enter" && event.target.closest("button, a"))) return;

@@ -1,4 +1,4 @@
-// Elements without HTML in strings: a name or label is only ever text.
+// Elements without HTML in strings: a name or label is only ever text. Children may be lists, of lists too.
 
 export function el(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -8,7 +8,7 @@ export function el(tag, attributes = {}, ...children) {
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 

@@ -6,8 +6,10 @@ const MOST = 8;
 const fold = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
 
 export class Names {
-  constructor(classes) {
+  // `words` are those of a decision: none can name a class.
+  constructor(classes, words = []) {
     this.all = [];
+    this.words = new Set(words);
     for (const one of classes) {
       this.all.push({ label: one.name, shown: one.name, key: fold(one.name), standing: one });
       for (const below of one.subclasses) {
@@ -86,13 +88,15 @@ export function finder(names, chosen, { placeholder = "Type a class" } = {}) {
   const refresh = () => {
     const typed = input.value.trim().replace(/\s+/g, " ");
     options = names.find(typed);
-    const isNew = typed && typed.toLowerCase() !== "unknown" && !names.known.has(typed.toLowerCase());
+    const isWord = names.words.has(typed.toLowerCase());
+    const isNew = typed && !isWord && !names.known.has(typed.toLowerCase());
     if (isNew) options.push({ label: typed, shown: typed, isNew: true });
     list.replaceChildren(...options.map((option, place) => el("li", { role: "option", id: `${id}-${place}`, onmousedown: (event) => { event.preventDefault(); take(place); } },
       el("span", {}, option.isNew ? `New class “${option.shown}”` : option.shown),
       el("small", {}, option.isNew ? "" : standing(option.standing)))));
+    if (isWord) list.append(el("li", { class: "note" }, `“${typed}” is a word of the reviews, never a class`));
     at = 0;
-    list.hidden = !options.length;
+    list.hidden = !options.length && !isWord;
     input.setAttribute("aria-expanded", String(!list.hidden));
     mark();
   };

@@ -129,7 +129,7 @@ async function main() {
   try {
     const [told, classes] = await Promise.all([ask(queueAddress(name)), ask("/api/classes")]);
     about = told;
-    names = new Names(classes);
+    names = new Names(classes, about.words);
     document.title = `${name} – Wallaby`;
     const { by: proposed } = who.name() ? { by: "" } : await ask("/api/who");
     by = await who.known(proposed);
