@@ -302,7 +302,7 @@ def kills(name: str, before: Workspace, program: list[str], times: int, folder: 
 
 
 def stages(finished: Workspace, folder: Path, args: argparse.Namespace) -> Iterator[Fault]:
-    for name in STAGES:
+    for name in args.stages:
         before = finished.copy(folder / "before")
         if name in ("train", "identify"):  # else there would be nothing left to do
             shutil.rmtree(before.path / {"train": "data/model", "identify": "data/predictions"}[name])
@@ -720,6 +720,7 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=20, help="kills inside each stage and command")
     parser.add_argument("--uploads", type=int, default=3000)
     parser.add_argument("--only", nargs="+", choices=list(GROUPS), default=list(GROUPS))
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES, metavar="STAGE")
     parser.add_argument("--keep", type=Path, help="a folder for the finished round, used again if it is there")
     args = parser.parse_args()
     found = []
