@@ -219,10 +219,10 @@ def test_a_header_that_is_no_address_is_refused(workspace, header):
 def test_the_pages_server_closes_what_never_becomes_a_request_and_reads_no_body_without_the_token(workspace, serve):
     server = serve(workspace)
     host, port = server.address.removeprefix("http://").rstrip("/").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
-        with contextlib.suppress(ConnectionError):
-            connection.sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * 1_000_000)
-            assert connection.recv(100).startswith(b"HTTP/1.1 431")
+    line = socket.create_connection((host, int(port)), timeout=10)
+    with line as connection, contextlib.suppress(ConnectionError):
+        connection.sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * 1_000_000)
+        assert connection.recv(100).startswith(b"HTTP/1.1 431")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         connection.sendall(
             b"POST /api/try HTTP/1.1\r\nHost: " + host.encode() + b"\r\nContent-Length: 40000000\r\n\r\n"
