@@ -262,7 +262,7 @@ def test_slow_hosts_hold_up_neither_other_requests_nor_the_end(tmp_path):
 
 @pytest.mark.parametrize("opened", [b"", b"GET /hea", PREDICT + b"Content-Length: 1000\r\n\r\nx"])
 def test_no_client_holds_up_the_end(tmp_path, opened):
-    with served(tmp_path, Limits(head_seconds=30, body_seconds=30)) as own, own.connect(opened):
+    with served(tmp_path, Limits(head_seconds=30, body_seconds=30), body_seconds=30) as own, own.connect(opened):
         time.sleep(0.2)
         own.server.should_exit = True
         own.thread.join(5)
