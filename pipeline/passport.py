@@ -217,7 +217,9 @@ def _predictions(image: str, sha256: str) -> list[dict[str, Any]]:
         (paths.RELEASED / "scores.parquet", _this(image, sha256)),
         (paths.PREDICTIONS, pc.field("sha256") == sha256),
     ):
-        for row in _rows(path, where):
+        rows = _rows(path, where)
+        named = [row for row in rows if row.get("image") == image]  # else: of the same content under another name
+        for row in named or rows[:1]:
             told = {name: row[name] for name in PREDICTION if name in row}
             label = told.pop("predicted", None) or told["label"]
             found.append({**told, "label": label, "from": str(path)})
