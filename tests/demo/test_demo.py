@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from builders import sha
 from PIL import Image
 
 from pipeline import config, demo, paths, sections
@@ -134,7 +133,7 @@ def test_the_demo_is_always_the_same_byte_for_byte(planted, tmp_path):
 def test_the_reviewer_answers_with_the_truth(planted):
     folder, _, _ = planted
     truth = labels.read_csv(folder / library.TRUTH, ["image", "label"]).head(3)
-    queue = truth[["image"]].assign(sha256="x", group="g", rank=[1, 2, 3], label="cat", score=0.5, reason="r")
+    queue = truth[["image", "sha256"]].assign(group="g", rank=[1, 2, 3], label="cat", score=0.5, reason="r")
     queues = {"unknown": pd.concat([queue, queue[:1].assign(image="library/cat/other.jpg")])}
     found = reviewer.review(queues, folder, at="2026-03-01", model="m1")
     assert found.set_index("image")["label"].to_dict() == truth.set_index("image")["label"].to_dict()
@@ -257,7 +256,7 @@ def test_the_silhouettes_are_a_thousand_of_each_animal():
 def test_the_demo_s_reviews_are_reviews_like_any_other(planted, tmp_path):
     folder, _, _ = planted
     truth = labels.read_csv(folder / library.TRUTH, ["image", "label"]).head(2)
-    queue = truth[["image"]].assign(sha256=sha("x"), group="g", rank=[1, 2], label="cat", score=0.5, reason="r")
+    queue = truth[["image", "sha256"]].assign(group="g", rank=[1, 2], label="cat", score=0.5, reason="r")
     found = reviewer.review({"unknown": queue}, folder, at="2026-03-01T12:00:00", model="m1")
     decisions.write(found, tmp_path, reviewer.SESSION)
     assert len(decisions.read_all(tmp_path, ROOTS)) == 2

@@ -1,3 +1,5 @@
+import hashlib
+
 import pandas as pd
 import pytest
 
@@ -10,7 +12,7 @@ def labelled(*images: str) -> pd.DataFrame:
 
 
 def content(image: str) -> str:
-    return image.rpartition("/")[2]
+    return hashlib.sha256(image.rpartition("/")[2].encode()).hexdigest()
 
 
 def scanned(*images: str) -> pd.DataFrame:

@@ -1,5 +1,7 @@
 """What becomes of the rows of each table when images lie elsewhere."""
 
+import hashlib
+
 import pandas as pd
 import pytest
 
@@ -10,9 +12,14 @@ from pipeline.review.moving import ABSENT, LABELLED, LISTED, OTHER, STAYS, Facts
 OLD, NEW = "library/cow", "library/cows"
 
 
+def sha256_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest() if text else ""
+
+
 def facts(there: dict[str, str], indexed: dict[str, str] | None = None) -> Facts:
     """Files by their names below the library, and what they contain."""
-    return Facts(OLD, NEW, {f"library/{name}": text for name, text in there.items()}, indexed or {})
+    files = {f"library/{name}": sha256_of(text) for name, text in there.items()}
+    return Facts(OLD, NEW, files, {name: sha256_of(text) for name, text in (indexed or {}).items()})
 
 
 def labelled(*rows: dict[str, str]) -> pd.DataFrame:
@@ -20,7 +27,7 @@ def labelled(*rows: dict[str, str]) -> pd.DataFrame:
 
 
 def row(image: str, sha256: str = "a", **more: str) -> dict[str, str]:
-    return {"image": f"library/{image}", "sha256": sha256} | more
+    return {"image": f"library/{image}", "sha256": sha256_of(sha256)} | more
 
 
 def test_a_row_follows_its_content():
@@ -162,7 +169,8 @@ def test_what_a_decision_replaced_goes_where_the_decision_lies():
 
 
 def test_images_may_move_into_a_folder_of_their_own_folder():
-    inner = Facts("library/cow", "library/cow/young", {"library/cow/young/1": "a", "library/cow/young/2": "b"}, {})
+    there = {f"library/cow/young/{name}": sha256_of(text) for name, text in {"1": "a", "2": "b"}.items()}
+    inner = Facts("library/cow", "library/cow/young", there, {})
     table = labelled(row("cow/1"), row("cow/young/2", "b"))
     moved = moving.labels(table, inner)
     assert moved.table["image"].tolist() == ["library/cow/young/1", "library/cow/young/2"]
