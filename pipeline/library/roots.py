@@ -12,7 +12,7 @@ import pandas as pd
 
 from pipeline.errors import DataError, ResumableError
 from pipeline.files import write_csv
-from pipeline.library import index, labels, moves
+from pipeline.library import cells, index, labels, moves
 from pipeline.library.index import Before
 from pipeline.library.tables import read_csv, where
 
@@ -25,7 +25,7 @@ def read(path: Path) -> pd.DataFrame:
     """Reads the losses that people meant; every column is text. Without a file, there are none.
 
     Raises:
-      DataError: with file and row, for a row without a name or time, or whose `left` is no number.
+      DataError: with file and row, for a row without a name or time, or whose `left` is no number, or whose time is none.
     """
     if not path.exists():
         return pd.DataFrame(columns=COLUMNS, dtype="str")
@@ -34,6 +34,7 @@ def read(path: Path) -> pd.DataFrame:
     if len(wrong):
         what, mend = "a row without name, number or time", "remove the row: `wallaby roots empty` writes whole ones"
         raise DataError(what, where=where(path, table.index, wrong[0]), mend=mend)
+    cells.check(table, path)
     return table.reset_index(drop=True)
 
 

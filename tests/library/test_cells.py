@@ -7,7 +7,7 @@ import pytest
 from builders import sha
 
 from pipeline.errors import DataError
-from pipeline.library import benchmarks, cells, classes, labels, quarantine
+from pipeline.library import benchmarks, cells, classes, labels, quarantine, roots
 
 ROOTS = ["library", "pool"]
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -95,10 +95,21 @@ def event_rows(path, row: str):
     return classes.read(path)
 
 
+def lost(path, row: str):
+    path.write_text(f"name,images,left,by,at,note\npool,9,0,ann,2026-03-01,\n{row}\n")
+    return roots.read(path)
+
+
+def label_contents(path, row: str):
+    path.write_text(f"image,label,sha256\nlibrary/a.jpg,lion,\n{row}\n")
+    return labels.read(path, ROOTS)
+
+
 READERS = {
     "labels": (label_rows, "library/b.jpg,lion,{at}"),
     "quarantine": (quarantined, "pool/b.jpg," + sha("b") + ",,,{at},,"),
     "benchmark": (benchmark, "pool/b.jpg,lion,,{at}"),
+    "lost roots": (lost, "library,9,0,ann,{at},"),
     "class events": (event_rows, "retire,c,,{at}"),
 }
 
@@ -114,7 +125,14 @@ def test_a_time_that_is_none_is_refused_in_every_table_with_its_row(tmp_path, ki
     assert refused.value.where == f"{tmp_path}/table.csv, row 3"
 
 
-@pytest.mark.parametrize(("read", "row"), [(quarantined, "pool/b.jpg,{},,,,,"), (benchmark, "pool/b.jpg,lion,{},")])
+@pytest.mark.parametrize(
+    ("read", "row"),
+    [
+        (quarantined, "pool/b.jpg,{},,,,,"),
+        (benchmark, "pool/b.jpg,lion,{},"),
+        (label_contents, "library/b.jpg,lion,{}"),
+    ],
+)
 def test_a_content_hash_that_is_none_is_refused_with_its_row(tmp_path, read, row):
     read(tmp_path / "table.csv", row.format(sha("b")))
     with pytest.raises(DataError) as refused:

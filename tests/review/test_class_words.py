@@ -39,7 +39,8 @@ def workspace(tmp_path, monkeypatch):
     write_table(
         library_table(*({"image": f"pool/{n}.jpg", "sha256": sha(n)} for n in (1, 2))), paths.INDEX / "pool.parquet"
     )
-    (tmp_path / "pool").mkdir()
+    for n in (1, 2):
+        write_text(str(n), tmp_path / f"pool/{n}.jpg")
     return tmp_path
 
 
@@ -169,5 +170,6 @@ def test_the_name_that_is_proposed_is_one_that_no_class_has():
 
 def test_the_index_reads_such_a_table():
     label("lion", "bad")
-    index.main(str(paths.LABELS), str(paths.BENCHMARKS), str(paths.QUARANTINE), str(paths.INDEX))
+    sources = [paths.LABELS, paths.BENCHMARKS, paths.QUARANTINE, paths.ROOTS]
+    index.main(*map(str, sources), str(paths.INDEX))
     assert (paths.INDEX / "library.parquet").exists()
