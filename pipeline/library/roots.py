@@ -25,7 +25,7 @@ def read(path: Path) -> pd.DataFrame:
     """Reads the losses that people meant; every column is text. Without a file, there are none.
 
     Raises:
-      DataError: with file and row, for a row without a name or time, or whose `left` is no number, or whose time is none.
+      DataError: with file and row, for a row without a name, whose `left` is no number, or whose time is none.
     """
     if not path.exists():
         return pd.DataFrame(columns=COLUMNS, dtype="str")

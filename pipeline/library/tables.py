@@ -52,6 +52,7 @@ def parse_csv(data: bytes, path: Path, required: list[str]) -> pd.DataFrame:
         _refuse_short_rows(data, names, path)
     table = table.set_axis(names, axis=1).set_axis(_lines(table, data) - 2, axis=0).iloc[1:]
     table = table[(table != "").any(axis=1)]
+    _refuse_cut_cell(table, data, path)
     empty = [name for name in names if name.startswith(UNNAMED) and (table[name] == "").all()]
     table = table.drop(columns=empty)
     for name in table.columns.difference(FILE_NAMES):
@@ -149,6 +150,19 @@ def _refuse_short_rows(data: bytes, names: list[str], path: Path) -> None:
             line = rows.line_num + 1
     except csv.Error:  # a cell of more than 128 KB is no sign of a cut
         return
+
+
+def _refuse_cut_cell(table: pd.DataFrame, data: bytes, path: Path) -> None:
+    """Refuses a last line without an end whose last cell is empty, or begins another of its column: it may be cut."""
+    if data.endswith((b"\n", b"\r")) or table.empty:
+        return
+    *others, last = table.iloc[:, -1].str.strip()
+    longer = next((other for other in others if other.startswith(last) and other != last), "")
+    if last and (not longer or last in others):
+        return
+    what = f"the last line has no end, and '{last}' may be cut short" + (f" ('{longer}')" if last else "")
+    advice = "bring the table's last version back, or end that line"
+    raise DataError(what, where=where(path, table.index, table.index[-1]), mend=advice)
 
 
 def _lines(table: pd.DataFrame, data: bytes) -> np.ndarray:

@@ -56,6 +56,8 @@ def refusal(path: Path, row: int | None) -> str:
         (GOOD + '"b.jpg,lion\n', 3, "a quote is never closed"),
         (GOOD + "b.jpg\n", 3, "a row has 1 of 2 cells"),
         (GOOD + "b.jp", 3, "a row has 1 of 2 cells"),
+        (GOOD + "b.jpg,", 3, "the last line has no end, and '' may be cut short"),
+        (GOOD + "\nb.jpg,li", 4, "the last line has no end, and 'li' may be cut short ('lion')"),
         ("image,label,,\na.jpg,lion\nb.jpg\nc.jpg,lion\n", 3, "a row has 1 of 2 cells"),
         (GOOD + '"of two\nlines",lion\n\n"b.jpg"\n', 6, "a row has 1 of 2 cells"),
         (GOOD.replace("\n", "\r") + '\r"b\n.jpg",lion\r\nc.jpg,"lion\nd.jpg,lion\n', 6, "a quote is never closed"),
@@ -90,6 +92,7 @@ def test_a_folder_is_no_table(tmp_path):
         b"image, label\na.jpg, lion \n",
         b'image, "label"\na.jpg, "lion"\n',
         b"label,image\nlion,a.jpg",
+        b"image,label\na.jpg,lion",
         b"image,label,,\na.jpg,lion,,\n,,,\n",
         b",image,label, \n,a.jpg,lion,\n",
         b"image,label\n\na.jpg,lion\n,\n\n",
@@ -109,6 +112,11 @@ def test_a_column_without_a_name_is_kept_if_it_says_something(table):
 def test_a_cell_stays_the_text_it_is(table, text):
     rows = read(table(f'image,label,note\na.jpg,{text},"{text}"\n'))
     assert rows.iloc[0].tolist() == ["a.jpg", text, text]
+
+
+def test_a_last_line_without_an_end_is_whole_if_its_last_cell_is_known_or_begins_no_other(table):
+    assert read(table("image,label\na.jpg,lion\nb.jpg,lioness\nc.jpg,lion"))["label"].iloc[-1] == "lion"
+    assert read(table(GOOD + "b.jpg,tiger"))["label"].iloc[-1] == "tiger"
 
 
 def test_cells_of_columns_without_a_name_may_be_absent(table):
