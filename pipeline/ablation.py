@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import bundle, config, experiments, paths, sections
+from pipeline import behaviour, bundle, config, experiments, paths, sections
 from pipeline.errors import DataError, Exit, UsageError, WallabyError
 from pipeline.evaluation import paired
 from pipeline.files import digest, read_json, read_table, write_csv, write_json, write_table, write_text
@@ -63,7 +63,7 @@ def plan(settings: list[str], *, epochs: int | None, seeds: list[int]) -> list[T
     params = config.load(sections.Train)
     settings = settings or usual_settings(params, continued=bundle.has_learnt(paths.BASE))
     always: dict[str, Any] = {} if epochs is None else dict.fromkeys(EPOCHS, epochs)
-    inputs = digest_of(config.dependencies(STAGES))
+    inputs = f"{digest_of(config.dependencies(STAGES))} {[behaviour.key(stage) for stage in STAGES]}"
     trials: dict[str, Trial] = {}
     for setting in [BASELINE, *settings]:
         changes = always | ({} if setting == BASELINE else dict([parse(setting)]))

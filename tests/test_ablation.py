@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import ablation, bundle, config, experiments, paths
+from pipeline import ablation, behaviour, bundle, config, experiments, paths
 from pipeline.ablation import BASELINE, Trial
 from pipeline.errors import DataError, Exit, ResumableError, UsageError, WallabyError
 from pipeline.files import write_json, write_table
@@ -110,7 +110,8 @@ def test_a_batch_size_left_to_the_machine_is_no_obstacle(workspace):
         lambda: replace("configs/params.yaml", "  label_smoothing: 0.1", "  label_smoothing: 0.2"),
         lambda: (paths.SPLITS / "splits.parquet").write_bytes(b"another split"),
         lambda: (paths.BASE / "model.keras").write_bytes(b"another base"),
-        lambda: replace("pipeline/training/losses.py", "Losses", "Loss functions"),
+        lambda: replace("pipeline/training/schedules.py", "math.pi", "3.14"),
+        lambda: behaviour.raise_version(["train"]),
     ],
 )
 def test_another_input_makes_every_result_old(workspace, change):
@@ -125,6 +126,7 @@ def test_another_input_makes_every_result_old(workspace, change):
         lambda: replace("configs/params.yaml", "  cost_per_hour: 0 ", "  cost_per_hour: 3 "),
         lambda: replace("configs/params.yaml", "  min_images: 40", "  min_images: 50"),
         lambda: replace("pipeline/terminal/library.py", "terminal", "screen"),
+        lambda: replace("pipeline/training/losses.py", "Losses", "Loss functions"),  # in a docstring
     ],
 )
 def test_what_training_does_not_read_makes_no_result_old(workspace, change):

@@ -13,6 +13,9 @@ CODES = """exit codes:
   2 usage or params   5 leakage or lineage refused    75 interrupted; the same command continues
 """
 
+# They show or hand on what stages wrote, which may be older than the code.
+READ_RESULTS = {"board", "gate", "preview", "promote", "queue", "release", "review", "runs", "summary", "why"}
+
 
 class Parser(argparse.ArgumentParser):
     """Argparse, with an error of ours that offers the nearest command."""
@@ -39,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
 
     def verb(name: str, function: Any, help: str) -> argparse.ArgumentParser:
         command = verbs.add_parser(name, help=help, description=help)
-        command.set_defaults(function=function)
+        command.set_defaults(function=function, reads_results=name in READ_RESULTS)
         command.add_argument("--json", action="store_true", help="the result as JSON on stdout")
         return command
 
@@ -51,6 +54,10 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     def command() -> int:
         args = parser().parse_args(argv)
+        if args.reads_results:
+            from pipeline import behaviour
+
+            behaviour.warn()
         return args.function(args)
 
     errors.run(command)
