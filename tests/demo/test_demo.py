@@ -142,6 +142,15 @@ def test_the_reviewer_answers_with_the_truth(planted):
         reviewer.review({"unknown": queues["unknown"][3:]}, folder, at="2026-03-01", model="m1")
 
 
+def test_the_reviewer_says_nothing_of_a_file_that_was_replaced(planted):
+    folder, _, _ = planted
+    truth = labels.read_csv(folder / library.TRUTH, ["image", "label"]).head(2)
+    queue = truth[["image", "sha256"]].assign(group="g", rank=[1, 2], label="cat", score=0.5, reason="r")
+    queue["sha256"] = ["f" * 64, queue["sha256"].iloc[1]]
+    found = reviewer.review({"unknown": queue}, folder, at="2026-03-01", model="m1")
+    assert found["image"].tolist() == [truth["image"].iloc[1]]
+
+
 @pytest.fixture
 def clone(tmp_path, monkeypatch) -> Path:
     """A fresh clone: params, and a label table without a row."""

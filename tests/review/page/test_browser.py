@@ -327,6 +327,18 @@ def test_two_people_share_a_queue_without_losing_or_doubling_a_decision(workspac
     assert len(log) == 12
 
 
+def test_a_card_whose_file_was_replaced_is_refused_in_words_and_the_next_one_comes(workspace, serve, visit):
+    page = visit(serve(workspace).address + "queue/low-count")
+    shown(page, 0)
+    made_up_workspace.picture(workspace, "pool/shot_000.png", 500)
+    page.keyboard.press("Enter")
+    page.get_by_text("the file was replaced since the queue was made").wait_for()
+    shown(page, 1)
+    page.keyboard.press("Enter")
+    shown(page, 2)
+    assert list(said(workspace)) == ["pool/shot_001.png"]
+
+
 def test_a_disk_that_is_full_keeps_the_picture_and_says_so(workspace, serve, visit):
     server = serve(workspace)
     page = visit(server.address + "queue/low-count")
