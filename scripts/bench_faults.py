@@ -669,12 +669,14 @@ def garbage(trial: Workspace, server: Server, address: list[str], fault: Fault) 
     whole = trial.path / "whole.sqlite"
     with sqlite3.connect(store) as source, sqlite3.connect(whole) as target:
         source.backup(target)
-    store.write_bytes(os.urandom(100_000))
-    for name in ("-wal", "-shm"):
-        store.with_name(store.name + name).unlink(missing_ok=True)
+        source.execute("pragma wal_checkpoint(truncate)")  # SQLite heals a file whose pages are all in its log
+    with store.open("r+b") as file:
+        file.write(os.urandom(store.stat().st_size))
     time.sleep(4)
     fault.notes.append(f"health: {json.dumps(health(server))[:200]}")
-    server.kill()  # the operator brings the backup back, and starts the service again
+    server.kill()  # the operator brings the backup back, as docs/serving.md says, and starts the service again
+    for left in store.parent.glob(f"{store.name}*"):
+        left.unlink()
     shutil.copy(whole, store)
     again = Server(trial)
     address[0] = again.address
@@ -682,13 +684,16 @@ def garbage(trial: Workspace, server: Server, address: list[str], fault: Fault) 
 
 
 def read_only(trial: Workspace, server: Server, address: list[str], fault: Fault) -> Server:
-    folder = trial.path / "data/serving"
-    for file in folder.glob("transactions.sqlite*"):
-        subprocess.run(["chattr", "+i", str(file)], check=False, stderr=subprocess.DEVNULL)
+    server.kill()  # who has it open for writing may go on writing
+    files = list((trial.path / "data/serving").glob("transactions.sqlite*"))
+    for file in files:
         file.chmod(0o444)
+        subprocess.run(["chattr", "+i", str(file)], check=False, stderr=subprocess.DEVNULL)  # root writes all the same
+    server = Server(trial)
+    address[0] = server.address
     time.sleep(3)
     fault.notes.append(f"health: {json.dumps(health(server))[:200]}")
-    for file in folder.glob("transactions.sqlite*"):
+    for file in files:
         subprocess.run(["chattr", "-i", str(file)], check=False, stderr=subprocess.DEVNULL)
         file.chmod(0o644)
     return server

@@ -87,7 +87,7 @@ def test_a_benchmark_image_that_an_ancestor_learnt_from_is_refused(workspace):
     splits = workspace.table("data/splits/splits.parquet")
     learnt = splits.loc[splits["set"] == "train", "image"].iloc[0]
     with (workspace.path / "data/benchmarks/field.csv").open("a") as file:
-        file.write(f"{learnt},bird\n")
+        file.write(f"{learnt},bird,\n")
     workspace.stage("index")
     workspace.stage("curate")
     says(workspace.stage("split", code=5), learnt, "train -> benchmark:field")
@@ -100,7 +100,7 @@ def test_a_near_duplicate_in_a_benchmark_of_what_an_ancestor_learnt_is_refused(w
     picture = ImageOps.exif_transpose(Image.open(workspace.path / "data/demo" / learnt))
     picture.save(workspace.path / "data/demo/benchmark/again.jpg", quality=95)
     with (workspace.path / "data/benchmarks/field.csv").open("a") as file:
-        file.write("benchmark/again.jpg,bird\n")
+        file.write("benchmark/again.jpg,bird,\n")
     workspace.stage("index")
     workspace.stage("curate")
     says(workspace.stage("split", code=5), "benchmark/again.jpg")
