@@ -1,6 +1,11 @@
-"""Builders beside the tests of the library are importable from all tests."""
+"""What all tests share: builders beside the tests of the library are importable, and no example of a property is timed."""
 
 import sys
 from pathlib import Path
 
+import hypothesis
+
 sys.path.insert(0, str(Path(__file__).parent / "library"))
+
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
