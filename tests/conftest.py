@@ -1,4 +1,4 @@
-"""What all tests share: builders beside the tests of the library are importable, and no example of a property is timed."""
+"""What all tests share: builders are importable, and no example of a property is timed."""
 
 import sys
 from pathlib import Path
