@@ -636,7 +636,7 @@ def disturbed(
             except httpx.HTTPError:
                 time.sleep(0.05)
 
-    threads = [threading.Thread(target=ask) for _ in range(CLIENTS)]
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(CLIENTS)]
     for thread in threads:
         thread.start()
     time.sleep(3)
@@ -684,14 +684,11 @@ def garbage(trial: Workspace, server: Server, address: list[str], fault: Fault) 
 
 
 def read_only(trial: Workspace, server: Server, address: list[str], fault: Fault) -> Server:
-    server.kill()  # who has it open for writing may go on writing
     files = list((trial.path / "data/serving").glob("transactions.sqlite*"))
     for file in files:
         file.chmod(0o444)
         subprocess.run(["chattr", "+i", str(file)], check=False, stderr=subprocess.DEVNULL)  # root writes all the same
-    server = Server(trial)
-    address[0] = server.address
-    time.sleep(3)
+    time.sleep(4)
     fault.notes.append(f"health: {json.dumps(health(server))[:200]}")
     for file in files:
         subprocess.run(["chattr", "-i", str(file)], check=False, stderr=subprocess.DEVNULL)
