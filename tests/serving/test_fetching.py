@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from made_up_site import drip, site
@@ -37,7 +38,8 @@ def fetch(*urls: str, **options) -> list[bytes]:
     async def fetched() -> list[bytes]:
         return await fetching.Fetcher(**({"most": 1000} | options)).fetch(urls)
 
-    return asyncio.run(fetched())
+    with ThreadPoolExecutor(1) as threads:  # where browser tests ran before, this thread has a loop already
+        return threads.submit(asyncio.run, fetched()).result()
 
 
 def test_a_picture_is_fetched_but_no_redirect_is_followed_and_no_large_one_read():
