@@ -79,7 +79,7 @@ def dimensions(data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS) -> tuple[
     """Width and height in pixels as the file's header tells them, before it is turned; no pixel is decoded.
 
     Raises:
-      PictureError: for what is no picture.
+      PictureError: for what is not an image.
       ExcessError: for what is larger than `max_megapixels`, or out of bounds in another way.
     """
     return _open(data, max_megapixels).size

@@ -211,11 +211,7 @@ def reviews(tables: dict[str, pd.DataFrame], facts: Facts) -> dict[str, Moved]:
     for name, table in known.items():
         verdict = reasons[name].copy()
         for row in table.loc[verdict.index][table.loc[verdict.index, "decision"] == UNDO].itertuples():
-            target = lies.get(row.undoes)
-            if target == facts.renamed(row.image):
-                verdict[row.Index] = ""
-            elif target == row.image:
-                verdict[row.Index] = verdict[row.Index] or STAYS
+            verdict[row.Index] = _following(lies.get(row.undoes), row.image, verdict[row.Index], facts)
         going = verdict.index[verdict == ""]
         result = tables[name]
         if len(going):
@@ -234,15 +230,18 @@ def replaced(table: pd.DataFrame, places: dict[str, str], facts: Facts) -> Moved
     """
     reasons = judged(table, facts)
     for row in table.loc[reasons.index].itertuples():
-        place = places.get(row.decision)
-        if place == facts.renamed(row.image):
-            reasons[row.Index] = ""
-        elif place == row.image:
-            reasons[row.Index] = reasons[row.Index] or STAYS
+        reasons[row.Index] = _following(places.get(row.decision), row.image, reasons[row.Index], facts)
     going = reasons.index[reasons == ""]
     result = table.copy()
     result.loc[going, "image"] = table.loc[going, "image"].map(facts.renamed)
     return _moved(result, table, reasons, facts)
+
+
+def _following(place: str | None, image: str, reason: str, facts: Facts) -> str:
+    """Why a row about `image` stays, "" if it goes: it follows its decision, whose image is called `place` then."""
+    if place == facts.renamed(image):
+        return ""
+    return reason or STAYS if place == image else reason
 
 
 def _moved(result: pd.DataFrame, table: pd.DataFrame, reasons: pd.Series, facts: Facts, *, united: int = 0) -> Moved:

@@ -61,7 +61,7 @@ class Trial:
           nearest to the picture, empty where their features are not those of the last round's model.
 
         Raises:
-          DataError: for what is no picture, or too large.
+          DataError: for what is not an image, or is too large.
         """
         if len(data) > LARGEST:
             raise DataError(f"the file is larger than {LARGEST // 10**6} MB", mend="take a smaller picture")
