@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline import behaviour, bundle, config, experiments, paths, sections
-from pipeline.errors import DataError, Exit, UsageError, WallabyError
+from pipeline.errors import DataError, Exit, UsageError, WallabyError, closest
 from pipeline.evaluation import paired
 from pipeline.files import digest, read_json, read_table, write_csv, write_json, write_table, write_text
 
@@ -110,7 +110,7 @@ def parse(setting: str) -> tuple[str, Any]:
     name, equals, value = setting.partition("=")
     known = set(sections.Train.model_fields)
     if not equals or name not in known:
-        raise UsageError(f"unknown setting '{setting}'", where="section train", mend=config.nearest(name, known))
+        raise UsageError(f"unknown setting '{setting}'", where="section train", mend=closest(name, known))
     if name in ("seed", *EPOCHS):
         raise UsageError(f"{name} is the same for all", mend="use --seeds" if name == "seed" else "use --epochs")
     return name, config.read_value(value)

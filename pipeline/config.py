@@ -1,6 +1,5 @@
 """The only reader of YAML: one frozen schema a section of `configs/params.yaml`, one for the presets."""
 
-import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, closest
 from pipeline.paths import workspace
 from pipeline.sections import Preset, Roots, Section
 
@@ -41,7 +40,7 @@ def load(section: type[AnySection], path: Path = PARAMS) -> AnySection:
     known = {s.__name__.lower() for s in Section.__subclasses__() if s is not Preset}
     for key in values:
         if key not in known:
-            raise UsageError(f"unknown section '{key}'", where=path, mend=nearest(key, known))
+            raise UsageError(f"unknown section '{key}'", where=path, mend=closest(key, known))
     if name not in values:
         raise UsageError(f"section '{name}' is missing", where=path, mend="take it from the version in git")
     return _check(section, values[name], f"{path}, section {name}")
@@ -55,7 +54,7 @@ def load_preset(name: str) -> Preset:
     """
     path = PRESETS / f"{name}.yaml"
     if not path.is_file():
-        raise UsageError(f"unknown preset '{name}'", where=PRESETS, mend=nearest(name, presets()))
+        raise UsageError(f"unknown preset '{name}'", where=PRESETS, mend=closest(name, presets()))
     return _check(Preset, _read_yaml(path), str(path))
 
 
@@ -121,12 +120,6 @@ def dependencies(stages: list[str]) -> list[Path]:
     return sorted(read - set(written))
 
 
-def nearest(word: str, known: list[str] | set[str]) -> str:
-    """The advice for a mistyped name."""
-    close = difflib.get_close_matches(str(word), sorted(known), n=1, cutoff=0.5)
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(sorted(known)[:20])}"
-
-
 @contextmanager
 def _edited(path: Path) -> Iterator[Any]:
     """Yields the document in `path`, and writes what became of it, comments kept."""
@@ -179,7 +172,7 @@ def _check(schema: type[AnySection], values: Any, where: str) -> AnySection:
         first = (unknown or error.errors())[0]  # a mistyped key is missing too: name the slip
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            raise UsageError(f"unknown key '{key}'", where=where, mend=nearest(key, set(schema.model_fields))) from None
+            raise UsageError(f"unknown key '{key}'", where=where, mend=closest(key, set(schema.model_fields))) from None
         if first["type"] == "missing":
             raise UsageError(f"key '{key}' is missing", where=where, mend="take it from the version in git") from None
         reason = first["msg"].removeprefix("Value error, ")

@@ -1,12 +1,13 @@
 """Errors a user can mend, and the exit codes of every command and stage."""
 
+import difflib
 import errno
 import os
 import re
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 from types import FrameType
 
@@ -57,6 +58,12 @@ def said(output: str, code: int) -> WallabyError | None:
     error = WallabyError(what, where=where, mend=mend)
     error.code = Exit(code) if code in set(Exit) else Exit.UNEXPECTED
     return error
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """The advice for a mistyped name."""
+    close = difflib.get_close_matches(str(word), sorted(known), n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(sorted(known)[:20])}"
 
 
 class UsageError(WallabyError):

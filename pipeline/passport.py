@@ -13,8 +13,7 @@ import pyarrow.csv
 import pyarrow.dataset
 
 from pipeline import bundle, config, paths, sections
-from pipeline.config import nearest
-from pipeline.errors import DataError
+from pipeline.errors import DataError, closest
 from pipeline.library import board, classes, freshness, history, index, labels, pictures, splits
 from pipeline.library.index import MEASURES
 from pipeline.review import decisions
@@ -84,7 +83,7 @@ def of_class(name: str) -> tuple[dict[str, Any], pd.DataFrame]:
             parts.append(rows.assign(state=states, detail=rows[detail] if detail else ""))
     if not parts:
         known = set(standing["label"])
-        raise DataError(f"unknown class '{name}'", where=paths.CURATED / "board.csv", mend=nearest(name, known))
+        raise DataError(f"unknown class '{name}'", where=paths.CURATED / "board.csv", mend=closest(name, known))
     columns = ["image", "subclass", "origin", "group", "state", "detail"]
     images = pd.concat(parts)[columns].drop_duplicates("image")
     row = standing[standing["label"] == name].to_dict("records")

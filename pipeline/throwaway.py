@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline import bundle, config, experiments, pages, paths, sections, upcoming
-from pipeline.errors import DataError, UsageError
+from pipeline.errors import DataError, UsageError, closest
 from pipeline.evaluation import assessment, trust
 from pipeline.files import atomic_folder, read_json, read_table, write_csv, write_json, write_table, write_text
 from pipeline.inference import store
@@ -240,7 +240,7 @@ def _named(name: str, known: set[str]) -> str:
         raise UsageError("there is no throw-away", mend="`wallaby throwaway --min-images N` makes one")
     if not name:
         raise UsageError(f"which of them? {', '.join(sorted(known))}", where="wallaby throwaway", mend="name one")
-    raise UsageError(f"no throw-away is called '{name}'", where="wallaby throwaway", mend=config.nearest(name, known))
+    raise UsageError(f"no throw-away is called '{name}'", where="wallaby throwaway", mend=closest(name, known))
 
 
 def _labelled(curated: Path) -> pd.DataFrame:

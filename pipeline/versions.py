@@ -8,8 +8,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from pipeline.config import nearest
-from pipeline.errors import DataError, UsageError
+from pipeline.errors import DataError, UsageError, closest
 from pipeline.evaluation import versions
 from pipeline.library.classes import Classes
 
@@ -103,7 +102,7 @@ def find(named: pd.DataFrame, name: str) -> pd.Series:
         rows = named[named["model"].str.startswith(name[:12]) | named["run_id"].str.startswith(name)]
     if rows.empty:
         known = [text for column in ("round", "model", "run") for text in named[column] if text]
-        raise UsageError(f"no version is called '{name}'", where="wallaby runs", mend=nearest(name, known))
+        raise UsageError(f"no version is called '{name}'", where="wallaby runs", mend=closest(name, known))
     return rows.iloc[-1]
 
 

@@ -28,7 +28,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from pipeline import config, sections
-from pipeline.errors import UsageError, run
+from pipeline.errors import UsageError, closest, run
 from pipeline.files import write_text
 from pipeline.library import curation, importing, index, labels, lineage, pictures, splits
 from pipeline.library.benchmarks import PREFIX
@@ -389,7 +389,7 @@ def main() -> None:
     arms = given.arms.split(",")
     for arm in arms:
         if arm not in ARMS:
-            raise UsageError(f"unknown arm '{arm}'", mend=config.nearest(arm, set(ARMS)))
+            raise UsageError(f"unknown arm '{arm}'", mend=closest(arm, set(ARMS)))
     if given.report:
         rows = figures(results(given.out))
         rows = rows[rows["arm"].isin(arms)].sort_values(["round", "seed"])

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import config, sections
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, closest
 
 REAL = Path(__file__).parents[1] / "configs" / "params.yaml"
 
@@ -37,13 +37,13 @@ def test_each_section_of_the_projects_own_params_is_valid(section):
     config.load(section, REAL)
 
 
-def test_an_unknown_key_offers_the_nearest_name(params):
+def test_an_unknown_key_offers_the_closest(params):
     said = refusal(sections.Curate, params("min_images", "min_image: 40"))
     assert "unknown key 'min_image'" in said
     assert "did you mean 'min_images'?" in said
 
 
-def test_an_unknown_section_offers_the_nearest_name(params):
+def test_an_unknown_section_offers_the_closest(params):
     said = refusal(sections.Split, params("curate", "curat:"))
     assert "unknown section 'curat'" in said
     assert "did you mean 'curate'?" in said
@@ -237,8 +237,8 @@ def test_an_unknown_preset_offers_the_nearest(tmp_path, monkeypatch):
 
 
 def test_advice_for_a_word_like_no_other_lists_what_is_known():
-    assert config.nearest("zzz", ["test", "val"]) == "known: test, val"
-    assert config.nearest("tset", ["test", "val"]) == "did you mean 'test'?"
+    assert closest("zzz", ["test", "val"]) == "known: test, val"
+    assert closest("tset", ["test", "val"]) == "did you mean 'test'?"
 
 
 def test_a_section_cannot_be_changed_after_it_was_read():

@@ -52,7 +52,7 @@ def test_the_only_one_needs_no_name():
     assert throwaway.find("") == throwaway.find("min-35") == folder
 
 
-def test_of_several_one_must_be_named_and_the_nearest_name_is_offered():
+def test_of_several_one_must_be_named_and_the_closest_is_offered():
     finished("min-35")
     finished("min-30")
     with pytest.raises(UsageError, match="min-30, min-35"):

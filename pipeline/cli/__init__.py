@@ -21,12 +21,12 @@ class Parser(argparse.ArgumentParser):
     """Argparse, with an error of ours that offers the nearest command."""
 
     def error(self, message: str) -> Any:
-        from pipeline.config import nearest
+        from pipeline.errors import closest
 
         mend = f"`{self.prog} --help` shows what it takes"
         if "invalid choice: '" in message:
             word, known = message.split("invalid choice: '")[1].split("' (choose from ")
-            mend = nearest(word, {choice.strip(" '") for choice in known.rstrip(")").split(",")})
+            mend = closest(word, {choice.strip(" '") for choice in known.rstrip(")").split(",")})
             message = f"unknown command '{word}'"
         raise errors.UsageError(message, where=self.prog, mend=mend)
 

@@ -29,13 +29,15 @@ def add(verb: Verb) -> None:
 
 def throwaway(args: argparse.Namespace) -> int:
     from pipeline import throwaway
-    from pipeline.config import nearest
+    from pipeline.errors import closest
     from pipeline.terminal import forecasts as terminal
 
     action, *names = args.action or ["run"]
     if action not in ("run", *ACTIONS) or len(names) > (action in ("report", "remove")):
         raise UsageError(
-            f"wallaby throwaway {' '.join(args.action)}", where="wallaby throwaway", mend=nearest(action, set(ACTIONS))
+            f"wallaby throwaway {' '.join(args.action)}",
+            where="wallaby throwaway",
+            mend=closest(action, set(ACTIONS)),
         )
     name = names[0] if names else args.name
     if action == "list":

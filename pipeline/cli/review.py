@@ -68,12 +68,12 @@ def review(args: argparse.Namespace) -> int:
 
 
 def write_out(args: argparse.Namespace) -> int:
-    from pipeline.config import nearest
+    from pipeline.errors import closest
     from pipeline.review import other_tools
 
     format_, path = args.out[0], Path(args.out[1])
     if format_ not in other_tools.FORMATS:
-        mend = nearest(format_, other_tools.FORMATS)
+        mend = closest(format_, other_tools.FORMATS)
         raise UsageError(f"'{format_}' is no format that a queue is written in", where="--out", mend=mend)
     number, todo = other_tools.write(format_, path, recipes=args.recipe)
     return answer(args, {"images": number, "path": str(path)}, f"{number} images in {path}\n{todo}")

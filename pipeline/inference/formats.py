@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.config import nearest
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, closest
 
 if TYPE_CHECKING:
     import keras
@@ -53,7 +52,7 @@ def find(name: str, *, others: Iterable[str] = ()) -> Format:
       UsageError: for an unknown format (the nearest is offered), or if what it needs is not installed.
     """
     if name not in FORMATS:
-        raise UsageError(f"unknown format '{name}'", where="wallaby export", mend=nearest(name, {*FORMATS, *others}))
+        raise UsageError(f"unknown format '{name}'", where="wallaby export", mend=closest(name, {*FORMATS, *others}))
     missing = [module for module in FORMATS[name].needs if importlib.util.find_spec(module) is None]
     if missing:
         raise UsageError(

@@ -10,8 +10,7 @@ from typing import IO, Any
 import pandas as pd
 import pyarrow.compute as pc
 
-from pipeline.config import nearest
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, closest
 from pipeline.files import atomic, read_arrow
 from pipeline.inference import store
 from pipeline.library import label_studio, labels
@@ -113,7 +112,7 @@ def select(name: str, folder: Path, selection: Selection) -> Iterator[pd.DataFra
     format_ = FORMATS[name]
     if selection.label and selection.label not in (classes := _said(folder).classes):
         what = f"no image was predicted as '{selection.label}'"
-        raise UsageError(what, where=folder, mend=nearest(selection.label, set(classes)))
+        raise UsageError(what, where=folder, mend=closest(selection.label, set(classes)))
     pieces = _selected(folder, selection, failures=format_.failures)
     if format_.limit:
         return _least_certain(pieces, selection.limit or format_.limit)

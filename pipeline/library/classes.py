@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.config import nearest
-from pipeline.errors import DataError
+from pipeline.errors import DataError, closest
 from pipeline.files import write_csv
 from pipeline.library import cells, labels
 
@@ -108,7 +107,7 @@ def read(path: Path) -> Classes:
     table = labels.read_csv(path, COLUMNS[:2])
     for column in table.columns:
         if column not in COLUMNS:
-            raise DataError(f"unknown column '{column}'", where=path, mend=nearest(column, COLUMNS))
+            raise DataError(f"unknown column '{column}'", where=path, mend=closest(column, COLUMNS))
     return check(table, path)
 
 
@@ -125,7 +124,7 @@ def check(table: pd.DataFrame, source: object) -> Classes:
         event, name, to = row["event"], row["class"], row["to"]
         where = f"{source}, row {number + 2}"
         if event not in EVENTS:
-            raise DataError(f"unknown event '{event}'", where=where, mend=nearest(event, EVENTS))
+            raise DataError(f"unknown event '{event}'", where=where, mend=closest(event, EVENTS))
         if not name or (event in MOVES) != bool(to):
             needs = "a class and what it becomes" if event in MOVES else "a class and nothing that it becomes"
             raise DataError(f"a {event} names {needs}", where=where, mend="fill or empty the columns class and to")
@@ -181,7 +180,7 @@ def check_names(classes: Classes, known: set[str], source: object) -> None:
         parent = name.partition("/")[0] if event == SPLIT else name
         if parent not in known:
             raise DataError(
-                f"unknown class '{parent}'", where=f"{source}, row {number + 2}", mend=nearest(parent, known)
+                f"unknown class '{parent}'", where=f"{source}, row {number + 2}", mend=closest(parent, known)
             )
         known |= {to} if to else set()
 

@@ -6,8 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from pipeline.config import nearest
-from pipeline.errors import DataError
+from pipeline.errors import DataError, closest
 from pipeline.files import write_csv
 from pipeline.library import cells
 from pipeline.library.cells import BAD, UNKNOWN
@@ -48,7 +47,7 @@ def read(path: Path, root_names: list[str]) -> pd.DataFrame:
     table = read_csv(path, REQUIRED)
     for column in table.columns:
         if column not in COLUMNS:  # a slip ("orgin") would be taken for its default, and lost at the next write
-            raise DataError(f"unknown column '{column}'", where=path, mend=nearest(column, COLUMNS))
+            raise DataError(f"unknown column '{column}'", where=path, mend=closest(column, COLUMNS))
     return _check(table.reindex(columns=COLUMNS, fill_value=""), root_names, path)
 
 
@@ -74,7 +73,7 @@ def _check(table: pd.DataFrame, root_names: list[str], source: object) -> pd.Dat
         wrong = ~table[column].isin(known)
         if wrong.any():
             value = table.loc[wrong, column].iloc[0]
-            _refuse(wrong, table, source, f"unknown {column} '{value}'", nearest(value, known))
+            _refuse(wrong, table, source, f"unknown {column} '{value}'", closest(value, known))
     ok = table["status"] == "ok"
     unnamed = ok & (table["label"] == "")
     _refuse(unnamed, table, source, "an image with status ok has no label", "give one, or status unknown")
@@ -145,7 +144,7 @@ def image_fault(image: str, root_names: list[str]) -> tuple[str, str] | None:
         return "a line break or control character in a name", "rename the file"
     root, below, _ = image.partition("/")
     if root not in root_names:
-        return f"unknown root '{root}'", f"{nearest(root, root_names)} (roots in configs/params.yaml)"
+        return f"unknown root '{root}'", f"{closest(root, root_names)} (roots in configs/params.yaml)"
     if not below or OUTSIDE.search(image):
         return "a path outside its root", "write ROOT/path, without '.' and '..'"
     return None

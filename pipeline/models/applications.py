@@ -9,8 +9,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from pipeline.config import nearest
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, closest
 from pipeline.models.head import FEATURES, add_head
 
 NAMES = {name for name in dir(keras.applications) if name[0].isupper()}
@@ -35,7 +34,7 @@ def applications(
       UsageError: for an unknown name, the nearest is offered; or if the weights cannot be downloaded.
     """
     if name not in NAMES:
-        raise UsageError(f"keras.applications has no '{name}'", where="configs/models", mend=nearest(name, NAMES))
+        raise UsageError(f"keras.applications has no '{name}'", where="configs/models", mend=closest(name, NAMES))
     network = getattr(keras.applications, name)
     preprocess = sys.modules[network.__module__].preprocess_input
 

@@ -6,8 +6,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from pipeline.config import nearest
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, closest
 
 HEAD = "head"
 FEATURES = "features"
@@ -79,7 +78,7 @@ def freeze(model: keras.Model, prefixes: Sequence[str]) -> None:
     for prefix in prefixes:
         if not any(name.startswith(prefix) for name in names):
             raise UsageError(
-                f"no layer's name begins with '{prefix}'", where="train.freeze", mend=nearest(prefix, set(names))
+                f"no layer's name begins with '{prefix}'", where="train.freeze", mend=closest(prefix, set(names))
             )
         if HEAD.startswith(prefix):
             raise UsageError(f"'{prefix}' would freeze the head", where="train.freeze", mend="name more of the layer")

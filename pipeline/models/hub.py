@@ -16,8 +16,7 @@ import keras
 from keras import layers
 
 from pipeline import config
-from pipeline.config import nearest
-from pipeline.errors import DataError, UsageError
+from pipeline.errors import DataError, UsageError, closest
 from pipeline.files import atomic_folder, digest
 from pipeline.models.head import FEATURES, add_head
 from pipeline.models.hub_layer import GRAPH, HubLayer, SavedModel, register
@@ -125,7 +124,7 @@ def feature_vector(module: SavedModel, output_key: str, *, where: object) -> str
         raise UsageError(
             f"the module has no output '{output_key}'",
             where="options.output_key",
-            mend=nearest(output_key, set(outputs)),
+            mend=closest(output_key, set(outputs)),
         )
     vectors = [name for name, spec in outputs.items() if _is_vector(spec) and output_key in ("", name)]
     if not vectors:

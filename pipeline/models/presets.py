@@ -6,8 +6,7 @@ from pathlib import Path
 
 import keras
 
-from pipeline.config import nearest
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, closest
 from pipeline.models import timm_weights
 from pipeline.models.applications import applications
 from pipeline.models.bn_inception import bn_inception
@@ -47,7 +46,7 @@ def build(preset: Preset, num_classes: int, *, seed: int | None = None, weights:
     """
     if preset.architecture not in ARCHITECTURES:
         raise UsageError(
-            f"unknown architecture '{preset.architecture}'", mend=nearest(preset.architecture, set(ARCHITECTURES))
+            f"unknown architecture '{preset.architecture}'", mend=closest(preset.architecture, set(ARCHITECTURES))
         )
     if seed is not None:
         keras.utils.set_random_seed(seed)
@@ -55,7 +54,7 @@ def build(preset: Preset, num_classes: int, *, seed: int | None = None, weights:
     parameters = set(inspect.signature(builder).parameters)
     for key in preset.options:
         if key not in parameters - NOT_IN_A_PRESET:
-            mend = nearest(key, parameters - NOT_IN_A_PRESET)
+            mend = closest(key, parameters - NOT_IN_A_PRESET)
             raise UsageError(f"unknown option '{key}'", where="configs/models", mend=mend)
     _check(weights, preset.architecture)
     chosen: dict[str, str] = {}
@@ -111,5 +110,5 @@ def _check(weights: str, architecture: str) -> None:
             mend="take the preset inception_v4",
         )
     if weights not in (RANDOM, IMAGENET) and not weights.startswith(HUB) and not weights.endswith(TIMM):
-        mend = nearest(weights, {RANDOM, IMAGENET, f"FILE{TIMM}", "hub:HANDLE"})
+        mend = closest(weights, {RANDOM, IMAGENET, f"FILE{TIMM}", "hub:HANDLE"})
         raise UsageError(f"unknown weights '{weights}'", where="--weights", mend=mend)

@@ -8,8 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline import bundle, config, pages, paths, sections
-from pipeline.config import nearest
-from pipeline.errors import DataError, UsageError
+from pipeline.errors import DataError, UsageError, closest
 from pipeline.files import read_table, write_csv, write_table, write_text
 from pipeline.library import labels
 from pipeline.review import decisions, recipes, sheets
@@ -96,7 +95,7 @@ def write(answer: Answer, path: Path) -> None:
       UsageError: for another ending.
     """
     if path.suffix not in SUFFIXES:
-        raise UsageError(f"unknown ending '{path.suffix}'", where=path, mend=nearest(path.suffix, set(SUFFIXES)))
+        raise UsageError(f"unknown ending '{path.suffix}'", where=path, mend=closest(path.suffix, set(SUFFIXES)))
     rows, folders = answer.found.rows, config.load(sections.Roots).folders
     if path.suffix == ".csv":
         write_csv(sheets.to_sheet({answer.recipe.name: rows}), path)
@@ -133,7 +132,7 @@ def _refuse_another_model(material: Material) -> None:
 def _refuse_unknown(asked: list[str], known: set[str]) -> None:
     for name in asked:
         if name not in known:
-            raise UsageError(f"unknown class '{name}'", where=paths.CURATED / "board.csv", mend=nearest(name, known))
+            raise UsageError(f"unknown class '{name}'", where=paths.CURATED / "board.csv", mend=closest(name, known))
 
 
 def _shown_by_others() -> frozenset[str]:

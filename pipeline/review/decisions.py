@@ -18,8 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.config import nearest
-from pipeline.errors import DataError, UsageError, from_os_error
+from pipeline.errors import DataError, UsageError, closest, from_os_error
 from pipeline.files import write_csv
 from pipeline.library import cells, labels, tables
 from pipeline.library.cells import DECISIONS, NO, YES, Fault
@@ -150,7 +149,7 @@ def fault(row: dict[str, str], root_names: list[str]) -> Fault:
 
 def _class_fault(decision: str, label: str, subclass: str) -> Fault:
     if decision not in DECISIONS:
-        return f"unknown decision '{decision}'", nearest(decision, DECISIONS)
+        return f"unknown decision '{decision}'", closest(decision, DECISIONS)
     if decision == LABEL and label.lower() in ("", labels.UNKNOWN):
         return "a decision without a class", "name one, or decide unknown"
     if labels.BROKEN.search(label) or labels.BROKEN.search(subclass):

@@ -7,8 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline import bundle, config, paths, sections
-from pipeline.config import nearest
-from pipeline.errors import DataError, UsageError
+from pipeline.errors import DataError, UsageError, closest
 from pipeline.files import in_turn, read_table, write_csv
 from pipeline.library import benchmarks, classes, labels
 from pipeline.review import applying, contents, copying, decisions, effect
@@ -122,7 +121,9 @@ def take_back(*, names: list[str], session: str, by: str, at: str) -> list[dict[
     if session:
         if session not in set(log["session"]):
             raise UsageError(
-                f"no session is called '{session}'", where=paths.REVIEWS, mend=nearest(session, set(log["session"]))
+                f"no session is called '{session}'",
+                where=paths.REVIEWS,
+                mend=closest(session, set(log["session"])),
             )
         wanted = holding[holding["session"] == session]
         if wanted.empty:

@@ -7,8 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline import config, paths, sections
-from pipeline.config import nearest
-from pipeline.errors import DataError, UsageError
+from pipeline.errors import DataError, UsageError, closest
 from pipeline.files import write_text
 from pipeline.library import cells, label_studio, labels
 from pipeline.review import contents, decisions, fiftyone_table, link_folders, sheets
@@ -110,7 +109,7 @@ def _queue(recipes: list[str]) -> pd.DataFrame:
     queues = sheets.queues()
     for name in recipes:
         if name not in queues:
-            raise UsageError(f"no recipe is called '{name}'", where="--recipe", mend=nearest(name, set(queues)))
+            raise UsageError(f"no recipe is called '{name}'", where="--recipe", mend=closest(name, set(queues)))
     chosen = {name: queues[name] for name in recipes or queues}
     rows = sheets.to_sheet(chosen).assign(model=sheets.model_digest())
     return rows.sort_values(["score", "image"], na_position="first", ignore_index=True)

@@ -9,8 +9,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline import config, paths, sections
-from pipeline.config import nearest
-from pipeline.errors import DataError, UsageError
+from pipeline.errors import DataError, UsageError, closest
 from pipeline.files import in_turn, write_csv
 from pipeline.library import importing, index, labels, moves, roots
 from pipeline.library.tables import read_csv
@@ -78,7 +77,7 @@ def relocate(
     with in_turn(config.own("labels.lock"), str(paths.LABELS)):
         source, target = _named(old, known.folders) or old.rstrip("/"), _named(new, known.folders)
         if target is None and not Path(new).is_dir():
-            advice = f"{nearest(new.partition('/')[0], set(known.folders))} (roots in configs/params.yaml)"
+            advice = f"{closest(new.partition('/')[0], set(known.folders))} (roots in configs/params.yaml)"
             raise UsageError(f"'{new}' is no root, no place in one, and no folder", where=WHERE, mend=advice)
         if new_root and (target or not Path(new).resolve().is_relative_to(new_root.resolve())):
             advice = "leave --root out, or name a folder above NEW"
@@ -158,7 +157,7 @@ def _rows(
     if not ours:
         if before:
             return Relocation(source, target, {}, {}, [], before=before)
-        advice = nearest(source, moves.places(images))
+        advice = closest(source, moves.places(images))
         raise DataError(f"no row names an image below '{source}'", where="data", mend=advice)
     both = [*ours, *(moves.renamed(image, source, target) for image in ours)]
     there = index.contents(both, folders, config.cache(index.CACHE))

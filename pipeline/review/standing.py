@@ -3,8 +3,7 @@
 from typing import Any
 
 from pipeline import config, paths, sections
-from pipeline.config import nearest
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, closest
 from pipeline.library import index, roots
 
 
@@ -33,7 +32,7 @@ def accept(name: str, *, by: str, at: str, note: str, dry_run: bool) -> dict[str
     """
     folders = config.load(sections.Roots).folders
     if name not in folders:
-        raise UsageError(f"unknown root '{name}'", where="wallaby roots empty", mend=nearest(name, set(folders)))
+        raise UsageError(f"unknown root '{name}'", where="wallaby roots empty", mend=closest(name, set(folders)))
     states = roots.known(paths.INDEX, config.cache(index.CACHE))
     lost = roots.standing(states, index.names({name: folders[name]}), [name])
     if lost.empty:

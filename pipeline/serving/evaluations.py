@@ -5,8 +5,7 @@ from pathlib import Path
 import pandas as pd
 import sqlalchemy as sa
 
-from pipeline.config import nearest
-from pipeline.errors import DataError
+from pipeline.errors import DataError, closest
 from pipeline.files import write_csv
 from pipeline.library.tables import read_csv, where
 from pipeline.serving import audits
@@ -90,7 +89,7 @@ def _keys(table: pd.DataFrame, path: Path) -> list[tuple[str, int]]:
 def _row(connection: sa.Connection, one: dict[str, str], place: object) -> dict[str, object]:
     verdict, truth, source = one["verdict"], one.get("truth", "").strip(), one.get("source", CHOSEN)
     if verdict not in VERDICTS:
-        raise DataError(f"unknown verdict '{verdict}'", where=place, mend=nearest(verdict, VERDICTS))
+        raise DataError(f"unknown verdict '{verdict}'", where=place, mend=closest(verdict, VERDICTS))
     key = (one["request_id"], int(one["position"]))
     table = schema.transactions
     found = connection.execute(
@@ -119,7 +118,7 @@ def _refuse_contradiction(
     table = schema.releases
     known = connection.scalar(sa.select(table.c.classes).where(table.c.model == model))
     if known and verdict == WRONG and truth not in known:
-        close = nearest(truth, known)
+        close = closest(truth, known)
         raise DataError(f"the model has no class '{truth}'", where=place, mend=f"{close}; or say {NOT_IN_CLASSES}")
     if known and verdict == NOT_IN_CLASSES and truth in known:
         raise DataError(f"the model has the class '{truth}'", where=place, mend="say wrong")

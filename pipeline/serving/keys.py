@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.config import nearest
-from pipeline.errors import DataError, UsageError
+from pipeline.errors import DataError, UsageError, closest
 from pipeline.files import read_json, write_json
 
 LOOK_AGAIN = 1.0  # seconds after which the file is looked at again: a key that was revoked is refused from then on
@@ -72,7 +71,7 @@ def revoke(path: Path, name: str) -> None:
     """
     keys = read(path)
     if name not in {key.name for key in keys}:
-        raise UsageError(f"there is no key of '{name}'", where=path, mend=nearest(name, {key.name for key in keys}))
+        raise UsageError(f"there is no key of '{name}'", where=path, mend=closest(name, {key.name for key in keys}))
     _write([key for key in keys if key.name != name], path)
 
 

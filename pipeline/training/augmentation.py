@@ -17,8 +17,7 @@ import cv2
 import numpy as np
 from pydantic import ValidationError
 
-from pipeline.config import nearest
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, closest
 
 BORDER = cv2.BORDER_REFLECT_101  # a black wedge would be a feature of training pictures only
 WHERE = "configs/params.yaml, section train, key stronger"
@@ -124,14 +123,14 @@ def _check(name: str, arguments: Any) -> None:
     """Tries one named transform of Albumentations on a picture."""
     known = {key for key, value in vars(A).items() if inspect.isclass(value) and issubclass(value, A.BasicTransform)}
     if name not in known:
-        raise UsageError(f"Albumentations has no transform '{name}'", where=WHERE, mend=nearest(name, known))
+        raise UsageError(f"Albumentations has no transform '{name}'", where=WHERE, mend=closest(name, known))
     if not isinstance(arguments, dict):
         raise UsageError(f"{name} has no arguments by name", where=WHERE, mend=f"write {name}: {{p: 0.2}}")
     transform = getattr(A, name)
     taken = set(inspect.signature(transform).parameters)
     for argument in arguments:
         if argument not in taken:
-            raise UsageError(f"{name} takes no '{argument}'", where=WHERE, mend=nearest(argument, taken))
+            raise UsageError(f"{name} takes no '{argument}'", where=WHERE, mend=closest(argument, taken))
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     try:
         with warnings.catch_warnings():

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.config import nearest
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, closest
 from pipeline.inference.store import EMBEDDING, LISTS
 from pipeline.library import duplicates
 from pipeline.review.decisions import CHANGED_RECIPE, CONFLICT_RECIPE, PURGE_RECIPE
@@ -100,7 +99,7 @@ def named(name: str) -> Recipe:
     """
     known = {recipe.name: recipe for recipe in RECIPES}
     if name not in known:
-        raise UsageError(f"unknown recipe '{name}'", where="wallaby queue", mend=nearest(name, set(known)))
+        raise UsageError(f"unknown recipe '{name}'", where="wallaby queue", mend=closest(name, set(known)))
     return known[name]
 
 
