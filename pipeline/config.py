@@ -46,20 +46,20 @@ def load(section: type[AnySection], path: Path = PARAMS) -> AnySection:
     return _check(section, values[name], f"{path}, section {name}")
 
 
-def load_preset(name: str) -> Preset:
-    """Reads `configs/models/NAME.yaml`.
+def load_preset(name: str, folder: Path = PRESETS) -> Preset:
+    """Reads `NAME.yaml` of a folder of presets.
 
     Raises:
       UsageError: if there is no such preset; the nearest name is offered.
     """
-    path = PRESETS / f"{name}.yaml"
+    path = folder / f"{name}.yaml"
     if not path.is_file():
-        raise UsageError(f"unknown preset '{name}'", where=PRESETS, mend=closest(name, presets()))
+        raise UsageError(f"unknown preset '{name}'", where=folder, mend=closest(name, presets(folder)))
     return _check(Preset, _read_yaml(path), str(path))
 
 
-def presets() -> list[str]:
-    return sorted(file.stem for file in PRESETS.glob("*.yaml"))
+def presets(folder: Path = PRESETS) -> list[str]:
+    return sorted(file.stem for file in folder.glob("*.yaml"))
 
 
 def set_root(kind: str, name: str, folder: Path, path: Path = PARAMS) -> None:
@@ -112,9 +112,9 @@ def read_value(text: str) -> Any:
         raise UsageError(f"not readable as YAML: {text}", mend="write it as in configs/params.yaml") from None
 
 
-def dependencies(stages: list[str]) -> list[Path]:
-    """What the stages read, by `dvc.yaml`, and none of them writes."""
-    known = _read_yaml(PIPELINE)["stages"]
+def dependencies(stages: list[str], path: Path = PIPELINE) -> list[Path]:
+    """What the stages read, by `dvc.yaml`, and none of them writes; relative to its folder."""
+    known = _read_yaml(path)["stages"]
     written = [Path(out) for name in stages for out in known[name].get("outs", []) if isinstance(out, str)]
     read = {Path(dependency) for name in stages for dependency in known[name]["deps"]}
     return sorted(read - set(written))

@@ -41,10 +41,14 @@ class Roots(Section):
         return self
 
     @property
+    def named(self) -> dict[str, Path]:
+        """The folder of each root as it is written."""
+        return {**self.library, **self.pool, **self.benchmark}
+
+    @property
     def folders(self) -> dict[str, Path]:
         """Every root's absolute folder."""
-        named = {**self.library, **self.pool, **self.benchmark}
-        return {name: workspace() / folder.expanduser() for name, folder in named.items()}
+        return {name: workspace() / folder.expanduser() for name, folder in self.named.items()}
 
 
 class Index(Section):

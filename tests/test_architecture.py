@@ -27,7 +27,9 @@ LAYERS = [
         *("review", "serving", "demo", "terminal", "rounds", "champion", "versions", "chronicle", "passport"),
         *("experiments", "ablation", "comparing", "throwaway", "preview", "upcoming"),
     },
+    {"workspace"},
     {"stages"},
+    {"commands"},
     {"cli"},
 ]
 
