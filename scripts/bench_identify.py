@@ -51,6 +51,7 @@ CLASSES, SIDE, BATCH = 1000, 299, 32
 SMALL, SMALL_SIZE = "inception_v4_small", (160, 120)
 OBVIOUS = 4  # the obvious loop takes a picture in so many
 TABLES = ["pool.parquet", "excluded.parquet", "splits.parquet", "thresholds.json"]
+CACHE = Path(tempfile.gettempdir()) / "bench_identify-runtimes"
 SECONDS = 4.0  # of a measurement in this process
 
 MAKE_BUNDLE = """
@@ -383,10 +384,10 @@ def graph(work: Path, name: str) -> Path:
 
     stored = Stored(work / "model")
     if not kinds.KINDS[name].fitted:
-        return converted.float32(stored)
+        return converted.float32(stored, CACHE)
     rows = pd.read_parquet(work / TABLES[2])
     pool = next(iter(sorted(work.glob("pool-*.parquet")))).with_suffix("")
-    return converted.int8(stored, selection.calibration(rows, {"pool": pool}))
+    return converted.int8(stored, selection.calibration(rows, {"pool": pool}), CACHE)
 
 
 def synthetic(work: Path, name: str) -> float:
@@ -465,7 +466,7 @@ def scaled_decoding(photographs: Path, folder: Path, number: int) -> None:
 
     stored = Stored(folder)
     size = stored.card.image_size
-    runtime = kinds.load("openvino", [stored], Calibration([], []), batch_size=BATCH)
+    runtime = kinds.load("openvino", [stored], Calibration([], []), batch_size=BATCH, cache=CACHE)
     random, files = np.random.default_rng(0), sorted(photographs.rglob("*.jp*g"))
     read, full, enlarged = [], [], 0
     with tempfile.TemporaryDirectory() as scratch:

@@ -12,9 +12,9 @@ from pipeline.files import read_json, read_table, write_text
 from pipeline.library import labels
 from pipeline.review import relocating, standing
 from pipeline.stages import index
+from pipeline.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
-SOURCES = [paths.LABELS, paths.BENCHMARKS, paths.QUARANTINE, paths.ROOTS]
 HEADS = {paths.QUARANTINE: "image,sha256\n", paths.ROOTS: "name,images,left,by,at,note\n"}
 BY = {"by": "Ada", "at": "2026-06-01"}
 
@@ -39,7 +39,7 @@ def workspace(tmp_path, monkeypatch) -> Path:
 
 
 def run() -> None:
-    index.main(*map(str, SOURCES), str(paths.INDEX))
+    index.main(Workspace(Path()))
 
 
 def written() -> dict[str, bytes]:
@@ -110,7 +110,9 @@ def test_a_copy_of_the_workspace_does_not_use_up_what_is_meant_here(tmp_path):
     """A throw-away run has its own products, and shares the cache of the scan."""
     unmounted("pool")
     standing.accept("pool", **BY, note="", dry_run=False)
-    index.main(*map(str, SOURCES), str(tmp_path / "copy"))
+    for source in (config.PARAMS, *HEADS, paths.LABELS):
+        write_text(source.read_text(), tmp_path / "copy" / source)
+    index.main(Workspace(tmp_path / "copy", home=tmp_path))
     run()
 
 

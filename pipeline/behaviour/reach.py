@@ -17,10 +17,10 @@ if TYPE_CHECKING:  # a command that finds nothing changed does not wait for it
 PINS = Path("constraints.txt")
 EMPTY = "-"
 
-# The params reach DVC as values. Errors, progress and MLflow are for people; paths and the environment say where.
+# The params reach DVC as values. Errors, progress and MLflow are for people; the workspace says where.
 CANNOT_CHANGE_WHAT_A_STAGE_WRITES = {
     *("pipeline/__init__.py", "pipeline/config.py", "pipeline/errors.py", "pipeline/paths.py"),
-    *("pipeline/progress.py", "pipeline/sections.py", "pipeline/tracking.py"),
+    *("pipeline/progress.py", "pipeline/sections.py", "pipeline/tracking.py", "pipeline/workspace.py"),
 }
 READ_BY = {"pipeline/models/presets.py": "configs/models/*.yaml"}  # files that a module reads besides its templates
 TEMPLATE = re.compile(r"[\w-]+\.html")

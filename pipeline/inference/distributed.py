@@ -155,7 +155,6 @@ class _Worker:
         self._workspace = tempfile.TemporaryDirectory(prefix="worker-")  # for as long as the worker lives
         for name, files in self._sent.items():
             _unpack(ray.get(files), Path(self._workspace.name) / name)
-        os.environ["DVC_ROOT"] = self._workspace.name
         os.chdir(self._workspace.name)
         return self._build(), remote.from_roots(self._folders, self._urls)
 

@@ -12,7 +12,6 @@ from pipeline.errors import DataError, LeakageError, UsageError
 from pipeline.evaluation import ensembling
 from pipeline.inference.runtimes import Runtime
 from pipeline.library import lineage
-from pipeline.paths import workspace
 
 SHARED = 2  # classes that a further bundle must share with the model to have a say
 DIGITS = 12  # of a digest in an advice
@@ -54,12 +53,13 @@ def load(model: Bundle | Stored, further: Sequence[Bundle | Stored], batch_size:
     return Ensemble(members) if further else members[0]
 
 
-def load_further(named: Mapping[str, str], model: Bundle | Stored, *, where: str) -> list[Stored]:
-    """Reads the bundles that are to speak beside `model`.
+def load_further(named: Mapping[str, str], model: Bundle | Stored, *, home: Path, where: str) -> list[Stored]:
+    """Reads the bundles that are ensembled with `model`.
 
     Args:
       named: the digest of its model, or the beginning of it, by a bundle's folder. The digest is what DVC sees: a
         folder of another content would else pass for the old one.
+      home: where relative folders count from.
       where: the key of the params.
 
     Raises:
@@ -69,7 +69,7 @@ def load_further(named: Mapping[str, str], model: Bundle | Stored, *, where: str
     """
     found: list[Stored] = []
     for name, digest in sorted(named.items()):
-        folder = workspace() / Path(name).expanduser()
+        folder = home / Path(name).expanduser()
         card = bundle.check(folder)
         mend = f'write {where}: {{{name}: "{card.model_digest[:DIGITS]}"}}'
         if not digest:

@@ -22,7 +22,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import config
 from pipeline.bundle import Stored
 from pipeline.errors import DataError
 from pipeline.evaluation import ensembling
@@ -64,15 +63,17 @@ class Candidates:
       members: their bundles, the model's first.
       calibration: the pictures that int8 is fitted to.
       batch_size: of Keras.
+      cache: the folder that keeps converted networks, and what was tried.
     """
 
     members: list[Stored]
     calibration: Calibration
     batch_size: int
+    cache: Path
 
     def load(self, name: str) -> Runtime:
         """As `kinds.load`."""
-        return kinds.load(name, self.members, self.calibration, batch_size=self.batch_size)
+        return kinds.load(name, self.members, self.calibration, batch_size=self.batch_size, cache=self.cache)
 
     def key(self, name: str) -> str:
         """The key of the runtime, which is not loaded for it."""
@@ -107,7 +108,7 @@ def choose(
     spoken = ensembling.AND.join(member.card.model_digest for member in candidates.members)
     if thresholds is not None and thresholds.model != spoken:  # of other scores than these
         thresholds = None
-    kept = config.cache(converted.CACHE) / f"choice-{_digest(candidates, thresholds, limits)}.json"
+    kept = candidates.cache / f"choice-{_digest(candidates, thresholds, limits)}.json"
     choice = _begun(candidates, total, begun) or _on_gpu() or _kept(kept)
     if choice is None:
         choice = _try_all(candidates, sample, thresholds, limits, total)

@@ -30,6 +30,7 @@ class Chooser:
     bulk_batch_size: of bulk identification, whose choice is taken if there is one.
     splits, pool: tables with the pictures of a trial; where there are none, Keras serves.
     folders: of the roots.
+    cache: the folder that keeps converted networks.
     """
 
     runtime: str
@@ -39,6 +40,7 @@ class Chooser:
     splits: Path
     pool: Path
     folders: dict[str, Path]
+    cache: Path
 
     def __call__(self, stored: Stored, thresholds: Thresholds | None) -> tuple[str, Runtimes]:
         """The runtime's name, and what runs the model by the number of pictures at once.
@@ -51,7 +53,7 @@ class Chooser:
         if self.runtime == kinds.AUTO and val.empty:
             return kinds.KERAS, self._keras(stored)
         calibration = selection.calibration(val, self.folders)
-        candidates = Candidates([stored], calibration, self.bulk_batch_size)
+        candidates = Candidates([stored], calibration, self.bulk_batch_size, self.cache)
         try:
             choice, runtime = selection.choose(
                 self.runtime,
@@ -75,7 +77,10 @@ class Chooser:
         while sizes[-1] > 1:
             sizes.append(max(1, sizes[-1] // LADDER))
         calibration = selection.Calibration([], [])
-        return {size: kinds.load(kinds.KERAS, [stored], calibration, batch_size=size) for size in sizes[::-1]}
+        return {
+            size: kinds.load(kinds.KERAS, [stored], calibration, batch_size=size, cache=self.cache)
+            for size in sizes[::-1]
+        }
 
     def _val(self, known: list[str]) -> pd.DataFrame:
         if not self.splits.exists():

@@ -87,6 +87,7 @@ def service(params: sections.Serve) -> Iterator[Service]:
         splits=paths.SPLITS / "splits.parquet",
         pool=paths.INDEX / "pool.parquet",
         folders=folders,
+        cache=config.cache("runtimes"),
     )
 
     def load(folder: Path) -> Served:

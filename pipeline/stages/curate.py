@@ -1,96 +1,163 @@
 """Stage curate: duplicates, conflicts, status, lower and upper cutoff; every exclusion with its reason."""
 
-import sys
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any
 
-from pipeline import config, errors, sections
+import pandas as pd
+
+from pipeline import errors, sections
 from pipeline.files import read_table, write_csv, write_json, write_table, write_text
 from pipeline.library import benchmarks, board, classes, curation, labels
+from pipeline.library.classes import Classes
 from pipeline.review import decisions, landing
+from pipeline.workspace import Workspace
 
 
-def main(
-    label_table: str,
-    class_events: str,
-    benchmark_folder: str,
-    reviews: str,
-    library_table: str,
-    base_lineage: str,
-    base_boards: str,
-    out: str,
-) -> None:
-    params, names = config.load(sections.Curate), list(config.load(sections.Roots).folders)
-    said = labels.read(Path(label_table), names)
-    marked = benchmarks.read_all(Path(benchmark_folder), names)
-    events = classes.read(Path(class_events))
-    events.refuse_words(said.loc[said["status"] == "ok", "label"], label_table)
-    events.refuse_words(marked["label"], benchmark_folder)
-    decided = decisions.read_all(Path(reviews), names)
-    classes.check_names(events, {*said["label"], *marked["label"], *decided["label"]} - {""}, class_events)
-    library = read_table(Path(library_table))
+@dataclass(frozen=True)
+class Inputs:
+    """What the stage reads.
 
-    named = events.apply(said)
+    Attributes:
+      labels: the label table, by the names that people wrote.
+      library: the rows of the index (`index.COLUMNS`).
+      marked: the images of all benchmarks.
+      lineage: what the base and its ancestors have seen.
+      boards: the boards of the rounds before.
+      decisions: the review decisions in force.
+      events: the class events.
+    """
+
+    labels: pd.DataFrame
+    library: pd.DataFrame
+    marked: pd.DataFrame
+    lineage: pd.DataFrame
+    boards: pd.DataFrame
+    decisions: pd.DataFrame
+    events: Classes
+
+
+@dataclass(frozen=True)
+class Products:
+    """The curated images, the excluded ones with their reasons, the board, the classes, and what the summary says."""
+
+    images: pd.DataFrame
+    excluded: pd.DataFrame
+    board: pd.DataFrame
+    classes: list[str]
+    summary: dict[str, Any]
+
+
+def compute(inputs: Inputs, params: sections.Curate) -> Products:
+    """Curates the labelled images."""
+    events = inputs.events
+    named = events.apply(inputs.labels)
     curated = curation.curate(
         named,
-        library,
-        marked,
-        read_table(Path(base_lineage)),
+        inputs.library,
+        inputs.marked,
+        inputs.lineage,
         **params.model_dump(),
         cutoffs=events.cutoffs,
         retired=events.retired,
-        settled=decisions.settled(landing.land(decided, library).rows),
+        settled=decisions.settled(landing.land(inputs.decisions, inputs.library).rows),
     )
-    boards = read_table(Path(base_boards))
-    standing = board.with_growth(curated.board, boards.assign(label=events.names(boards["label"])))
+    boards = inputs.boards.assign(label=events.names(inputs.boards["label"]))
+    standing = board.with_growth(curated.board, boards)
     kept = sorted(curated.images["label"].unique())
     labelled = named[(named["status"] == "ok") & ~named["label"].isin(events.retired)]
     fallen = board.fallen(
         labelled,
-        library.loc[library["failure"] == labels.MISSING, "image"],
+        inputs.library.loc[inputs.library["failure"] == labels.MISSING, "image"],
         curated.board,
         cutoffs=dict.fromkeys(labelled["label"], params.min_images) | events.cutoffs,
-    ).to_dict("records")
-    for line in board.fallen_sentences(fallen):
+    )
+    replaced = curated.excluded.loc[curated.excluded["reason"] == curation.OTHER_CONTENT, "label_then"]
+    classes_then = replaced.value_counts().sort_index().drop("", errors="ignore")
+    summary = {
+        "images": len(inputs.library),
+        "kept": len(curated.images),
+        "excluded": {
+            reason: int(number) for reason, number in curated.excluded["reason"].value_counts().sort_index().items()
+        },
+        "classes": len(kept),
+        "fallen": fallen.to_dict("records"),
+        "near_classes": standing.loc[standing["standing"] == "near", "label"].tolist(),
+        "other_content": {
+            "images": len(replaced),
+            "classes": {str(name): int(number) for name, number in classes_then.items()},
+        },
+    }
+    return Products(curated.images, curated.excluded, standing, kept, summary)
+
+
+def read(workspace: Workspace) -> Inputs:
+    """Reads the inputs.
+
+    Raises:
+      DataError: for a table that cannot be read, or a class that is called like a word of a decision or misspelt.
+    """
+    names = workspace.root_names
+    inputs = Inputs(
+        labels=labels.read(workspace.labels, names),
+        library=read_table(workspace.library_table),
+        marked=benchmarks.read_all(workspace.benchmarks, names),
+        lineage=read_table(workspace.base / "lineage.parquet"),
+        boards=read_table(workspace.base / "boards.parquet"),
+        decisions=decisions.read_all(workspace.reviews, names),
+        events=classes.read(workspace.classes),
+    )
+    refuse_words(inputs, workspace)
+    known = {*inputs.labels["label"], *inputs.marked["label"], *inputs.decisions["label"]} - {""}
+    classes.check_names(inputs.events, known, workspace.classes)
+    return inputs
+
+
+def refuse_words(inputs: Inputs, workspace: Workspace) -> None:
+    """Refuses classes that are called like a word of a decision.
+
+    Raises:
+      DataError: with the file that calls a class so.
+    """
+    inputs.events.refuse_words(inputs.labels.loc[inputs.labels["status"] == "ok", "label"], workspace.labels)
+    inputs.events.refuse_words(inputs.marked["label"], workspace.benchmarks)
+
+
+def main(workspace: Workspace) -> None:
+    params = workspace.params(sections.Curate)
+    made = compute(read(workspace), params)
+    for line in board.fallen_sentences(made.summary["fallen"]):
         print(f"curate: {line}")
-    if len(kept) < 2:
+    if len(made.classes) < 2:
         raise errors.DataError(
-            f"too few classes: {len(kept)} of {len(standing)} reach the lower cutoff of {params.min_images}",
-            where=label_table,
+            f"too few classes: {len(made.classes)} of {len(made.board)} reach the lower cutoff of {params.min_images}",
+            where=workspace.labels,
             mend="label more images (`wallaby import library DIR`), or lower curate.min_images in configs/params.yaml",
         )
+    write_table(made.images, workspace.curated_images)
+    write_table(made.excluded, workspace.excluded)
+    write_csv(made.board, workspace.board)
+    write_text("".join(f"{name}\n" for name in made.classes), workspace.curated / "classes.txt")
+    write_json(made.summary, workspace.curated / "summary.json")
+    report(made)
 
-    replaced = curated.excluded[curated.excluded["reason"] == curation.OTHER_CONTENT]
-    classes_then = replaced["label_then"].value_counts().sort_index().drop("", errors="ignore")
-    folder = Path(out)
-    reasons = curated.excluded["reason"].value_counts().sort_index()
-    write_table(curated.images, folder / "images.parquet")
-    write_table(curated.excluded, folder / "excluded.parquet")
-    write_csv(standing, folder / "board.csv")
-    write_text("".join(f"{name}\n" for name in kept), folder / "classes.txt")
-    write_json(
-        {
-            "images": len(library),
-            "kept": len(curated.images),
-            "excluded": {reason: int(number) for reason, number in reasons.items()},
-            "classes": len(kept),
-            "fallen": fallen,
-            "near_classes": standing.loc[standing["standing"] == "near", "label"].tolist(),
-            "other_content": {"images": len(replaced), "classes": {str(k): int(n) for k, n in classes_then.items()}},
-        },
-        folder / "summary.json",
-    )
-    shares = ", ".join(f"{number} {reason}" for reason, number in reasons.items())
+
+def report(made: Products) -> None:
+    """Prints what became of the images."""
+    shares = ", ".join(f"{number} {reason}" for reason, number in made.summary["excluded"].items())
     print(
-        f"curate: {len(library)} = {len(curated.images)} kept + {len(curated.excluded)} excluded ({shares or 'none'})"
+        f"curate: {made.summary['images']} = {len(made.images)} kept + {len(made.excluded)} excluded"
+        f" ({shares or 'none'})"
     )
-    print(f"curate: {len(kept)} classes")
-    if len(replaced):
-        of = ", ".join(f"{number} {name}" for name, number in classes_then.items())
+    print(f"curate: {len(made.classes)} classes")
+    replaced = made.summary["other_content"]
+    if replaced["images"]:
+        of = ", ".join(f"{number} {name}" for name, number in replaced["classes"].items())
+        first = made.excluded.loc[made.excluded["reason"] == curation.OTHER_CONTENT, "image"].iloc[0]
         print(
-            f"curate: {len(replaced)} images have {curation.OTHER_CONTENT}{f': {of}' if of else ''},"
-            f" first {replaced['image'].iloc[0]}; recipe {decisions.CHANGED_RECIPE} asks what they show"
+            f"curate: {replaced['images']} images have {curation.OTHER_CONTENT}{f': {of}' if of else ''},"
+            f" first {first}; recipe {decisions.CHANGED_RECIPE} asks what they show"
         )
 
 
 if __name__ == "__main__":
-    errors.run(lambda: main(*sys.argv[1:]))
+    errors.run(lambda: main(Workspace.find()))

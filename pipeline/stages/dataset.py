@@ -1,66 +1,91 @@
 """Stage dataset: the page that shows today's data sets, what has changed since the last round, and what to look at."""
 
-import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from pipeline import config, errors, sections
+from pipeline import errors, sections
 from pipeline.files import atomic_folder, read_json, read_table
 from pipeline.library import board, classes, history, labels, mounts, pictures, screening, splits
+from pipeline.library.classes import Classes
 from pipeline.pages import dataset
+from pipeline.workspace import Workspace
 
 THUMBNAIL = 176  # pixels
 
 
-def main(
-    curated_folder: str,
-    splits_folder: str,
-    library_table: str,
-    class_events: str,
-    base_images: str,
-    base_boards: str,
-    out: str,
-) -> None:
-    params, folders = config.load(sections.Dataset), config.load(sections.Roots).folders
-    curated, split = Path(curated_folder), Path(splits_folder)
-    rows, left_out = read_table(split / "splits.parquet"), read_table(split / "left_out.parquet")
-    excluded = read_table(curated / "excluded.parquet")
-    library = read_table(Path(library_table))
-    events = classes.read(Path(class_events))
-    before = read_table(Path(base_images))
-    before = before.assign(label=events.names(before["label"]))
+@dataclass(frozen=True)
+class Inputs:
+    """What the stage reads: the rows of the sets, what is left out or excluded, the index, the last round's images and
+    boards, the board, the class events, and the summaries of curate and split."""
 
-    changes = history.changes(before, history.snapshot(rows, left_out, excluded))
-    kept = library[library["image"].isin(rows.loc[rows["set"].isin(["train", "val", "test"]), "image"])]
-    flagged = screening.screen(kept, min_subject=params.min_subject, min_sideways=params.min_sideways)
+    rows: pd.DataFrame
+    left_out: pd.DataFrame
+    excluded: pd.DataFrame
+    library: pd.DataFrame
+    images_before: pd.DataFrame
+    boards_before: pd.DataFrame
+    board: pd.DataFrame
+    events: Classes
+    curated: dict[str, Any]
+    split: dict[str, Any]
 
-    told, split_told = read_json(curated / "summary.json"), read_json(split / "summary.json")
-    leakage = split_told["leakage"]
+
+def compute(inputs: Inputs, params: sections.Dataset) -> dict[str, Any]:
+    """Everything that the page shows besides the images: the arguments of `pages.dataset.write`."""
+    rows, left_out = inputs.rows, inputs.left_out
+    before = inputs.images_before.assign(label=inputs.events.names(inputs.images_before["label"]))
+    changes = history.changes(before, history.snapshot(rows, left_out, inputs.excluded))
+    in_sets = rows.loc[rows["set"].isin(splits.SETS), "image"]
+    flagged = screening.screen(
+        inputs.library[inputs.library["image"].isin(in_sets)],
+        min_subject=params.min_subject,
+        min_sideways=params.min_sideways,
+    )
+    curated, leakage = inputs.curated, inputs.split["leakage"]
     facts = {
-        "images": f"{told['images']:,} = {told['kept']:,} kept + {sum(told['excluded'].values()):,} excluded",
-        "classes": f"{told['classes']:,}, near the cutoff: {', '.join(told['near_classes']) or 'none'}",
+        "images": f"{curated['images']:,} = {curated['kept']:,} kept + {sum(curated['excluded'].values()):,} excluded",
+        "classes": f"{curated['classes']:,}, near the cutoff: {', '.join(curated['near_classes']) or 'none'}",
         "leakage": f"{leakage['lineage_images']:,} images seen by earlier models,"
         f" {sum(leakage['kept_their_set'].values()):,} in their old set, 0 on another side,"
-        f" {len(split_told['left_out']):,} left out because they tie two sides",
-        "not measured": _named(split_told["unmeasured"]),
-        "wholly staged": ", ".join(split_told["wholly_staged"]) or "none",
+        f" {len(inputs.split['left_out']):,} left out because they tie two sides",
+        "not measured": _named(inputs.split["unmeasured"]),
+        "wholly staged": ", ".join(inputs.split["wholly_staged"]) or "none",
     }
-    with atomic_folder(Path(out)) as folder:
-        dataset.write(
-            folder,
-            title=f"Data sets of round {history.round_after(read_table(Path(base_boards)))}",
-            facts=facts,
-            board=board.read(curated / "board.csv"),
-            images=pd.concat([rows, left_out.assign(set="")]),
-            excluded=pd.concat([excluded, left_out.assign(detail=left_out["reason"], reason=splits.LEFT_OUT)]),
-            changes=changes,
-            flagged=flagged,
-            picture=lambda image: _thumbnail(labels.locate(image, folders)),
-            pictures_per_class=params.pictures_per_class,
-        )
-        mounts.refuse_empty(rows["image"], folders)  # else the page shows no image, and nobody knows why
-    named = ", ".join(f"{number} {change}" for change, number in changes["change"].value_counts().items())
+    return {
+        "title": f"Data sets of round {history.round_after(inputs.boards_before)}",
+        "facts": facts,
+        "board": inputs.board,
+        "images": pd.concat([rows, left_out.assign(set="")]),
+        "excluded": pd.concat([inputs.excluded, left_out.assign(detail=left_out["reason"], reason=splits.LEFT_OUT)]),
+        "changes": changes,
+        "flagged": flagged,
+        "pictures_per_class": params.pictures_per_class,
+    }
+
+
+def main(workspace: Workspace) -> None:
+    folders = workspace.folders
+    inputs = Inputs(
+        rows=read_table(workspace.splits_table),
+        left_out=read_table(workspace.left_out),
+        excluded=read_table(workspace.excluded),
+        library=read_table(workspace.library_table),
+        images_before=read_table(workspace.base / history.IMAGES),
+        boards_before=read_table(workspace.base / history.BOARDS),
+        board=board.read(workspace.board),
+        events=classes.read(workspace.classes),
+        curated=read_json(workspace.curated / "summary.json"),
+        split=read_json(workspace.splits / "summary.json"),
+    )
+    shown = compute(inputs, workspace.params(sections.Dataset))
+    with atomic_folder(workspace.dataset) as folder:
+        dataset.write(folder, picture=lambda image: _thumbnail(labels.locate(image, folders)), **shown)
+        mounts.refuse_empty(inputs.rows["image"], folders)  # else the page shows no image, and nobody knows why
+    counts = shown["changes"]["change"].value_counts().items()
+    named = ", ".join(f"{number} {change}" for change, number in counts)
     print(f"dataset: since the last round: {named or 'nothing to compare with, or nothing changed'}")
 
 
@@ -76,4 +101,4 @@ def _named(unmeasured: dict[str, list[str]]) -> str:
 
 
 if __name__ == "__main__":
-    errors.run(lambda: main(*sys.argv[1:]))
+    errors.run(lambda: main(Workspace.find()))

@@ -1,93 +1,169 @@
 """Stage evaluate: the saved bundle scores every image of every set; no metric comes from a model in memory."""
 
-import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from pipeline import bundle, config, errors, sections, tracking
+from pipeline import bundle, errors, sections, tracking
 from pipeline.evaluation import assessment, audit, comparison, ensembling, mistakes, scores, versions
+from pipeline.evaluation.assessment import Assessment
 from pipeline.files import read_table
 from pipeline.inference import ensemble, latency, outputs
 from pipeline.library import board, classes, labels, mounts, pictures
+from pipeline.library.classes import Classes
 from pipeline.pages import report
 from pipeline.review import decisions, landing
+from pipeline.workspace import Workspace
 
 SUSPECTS = 48  # suspect labels of each kind on the page
 
 
-def main(
-    splits_table: str, curated: str, model_folder: str, base: str, released: str, events: str, reviews: str, out: str
-) -> None:
-    params, folders, folder = config.load(sections.Evaluate), config.load(sections.Roots).folders, Path(out)
-    model = bundle.load(Path(model_folder))
-    card = model.card
-    further = ensemble.load_further(params.ensemble, model, where="evaluate.ensemble")
+@dataclass(frozen=True)
+class Inputs:
+    """What the stage reads.
+
+    Attributes:
+      rows: every image of every set, and the benchmarks' images of no class (`scores.with_open_sets`).
+      decisions: the review decisions in force.
+      audited_before: the label audit of the round before.
+      champion: the champion's stored scores, with names as they were then.
+      events: the class events.
+      board: the board.
+      history: the training's curves.
+    """
+
+    rows: pd.DataFrame
+    decisions: pd.DataFrame
+    audited_before: pd.DataFrame
+    champion: pd.DataFrame | None
+    events: Classes
+    board: pd.DataFrame
+    history: pd.DataFrame
+
+
+def compute(
+    inputs: Inputs,
+    log_probs: np.ndarray,
+    features: np.ndarray,
+    model: bundle.Bundle,
+    params: sections.Evaluate,
+    *,
+    scored_by: str,
+    ensemble: bool,
+) -> tuple[Assessment, dict[str, Any]]:
+    """Measures a model.
+
+    Args:
+      log_probs: log probabilities (N, C) of `inputs.rows`.
+      features: features (N, F) of them.
+      scored_by: the digest of the model, or of the ensemble, that gave them.
+
+    Returns:
+      The measurements, and what the page shows of them.
+    """
+    verdicts = decisions.verdicts(landing.land(inputs.decisions, inputs.rows).rows)
+    assessed = assessment.assess(
+        inputs.rows,
+        log_probs,
+        features,
+        model.classes,
+        model=scored_by,
+        temperature=1.0 if ensemble else model.card.temperature,  # of an ensemble, each member has its own
+        verdicts=verdicts,
+        audited_before=inputs.audited_before,
+        **params.model_dump(exclude={"batch_size", "worst_mistakes", "ensemble"}),
+    )
+    champion = assessed.scores.head(0) if inputs.champion is None else inputs.champion
+    names, standing = inputs.events.names, inputs.board
+    shown = {
+        "title": f"Round {model.card.round}",
+        "facts": facts(model) | ({"Ensemble": ensembling.short(scored_by)} if ensemble else {}),
+        "sets": pd.DataFrame([{"set": name} | values for name, values in assessed.metrics.items()]),
+        "threshold": asdict(assessed.thresholds) | assessed.overall,
+        **assessed.tables,
+        **mistakes.gather(assessed.scores, features, worst_mistakes=params.worst_mistakes),
+        **comparison.against(
+            assessed.scores, champion.assign(**{name: names(champion[name]) for name in ("label", "predicted")})
+        ),
+        "audit": audit.first(assessed.audit, number=SUSPECTS),
+        "wholly_staged": list(standing.loc[standing["wholly_staged"] & standing["label"].isin(model.classes), "label"]),
+        "history": inputs.history,
+        "best_epoch": model.card.training["best_epoch"],
+    }
+    return assessed, shown
+
+
+def main(workspace: Workspace) -> None:
+    params, folders, folder = workspace.params(sections.Evaluate), workspace.folders, workspace.evaluation
+    model = bundle.load(workspace.model)
+    further = ensemble.load_further(params.ensemble, model, home=workspace.home, where="evaluate.ensemble")
     runtime = ensemble.load(model, further, params.batch_size)
-    rows = scores.with_open_sets(read_table(Path(splits_table)), read_table(Path(curated) / "excluded.parquet"))
-    distance = config.load(sections.Curate).near_duplicate_distance
+    inputs = read(workspace)
+    rows = inputs.rows
+    distance = workspace.near_duplicate_distance
     ensemble.refuse_leakage(rows, further, near_duplicate_distance=distance, where="evaluate.ensemble")
     with mounts.watched(rows["image"], folders):
         stored = outputs.complete(
             folder / "outputs",
-            config.own("evaluate"),
+            workspace.own("evaluate"),
             rows["sha256"],
             [labels.locate(image, folders) for image in rows["image"]],
             runtime=runtime,
             batch_size=params.batch_size,
         )
-    assessed = assessment.assess(
-        rows,
+    assessed, shown = compute(
+        inputs,
         stored.log_probs,
         stored.embeddings,
-        model.classes,
-        model=runtime.model,
-        temperature=1.0 if further else card.temperature,  # of an ensemble, each member has its own
-        verdicts=decisions.verdicts(landing.land(decisions.read_all(Path(reviews), list(folders)), rows).rows),
-        audited_before=_table(Path(base) / audit.FILE, audit.nothing()),
-        **params.model_dump(exclude={"batch_size", "worst_mistakes", "ensemble"}),
+        model,
+        params,
+        scored_by=runtime.model,
+        ensemble=bool(further),
     )
-    champion = _table(Path(released) / assessment.SCORES, assessed.scores.head(0))
-    named = classes.read(Path(events)).names
-    standing = board.read(Path(curated) / "board.csv")
     files = assessment.write(assessed, folder)
-    latency.keep(model, folder / "latency.json")
-    report.write(
-        folder,
-        title=f"Round {card.round}",
-        facts=facts(model) | ({"Ensemble": ensembling.short(runtime.model)} if further else {}),
-        sets=pd.DataFrame([{"set": name} | values for name, values in assessed.metrics.items()]),
-        threshold=asdict(assessed.thresholds) | assessed.overall,
-        **assessed.tables,
-        **mistakes.gather(assessed.scores, stored.embeddings, worst_mistakes=params.worst_mistakes),
-        **comparison.against(
-            assessed.scores, champion.assign(**{name: named(champion[name]) for name in ("label", "predicted")})
-        ),
-        audit=audit.first(assessed.audit, number=SUSPECTS),
-        wholly_staged=list(standing.loc[standing["wholly_staged"] & standing["label"].isin(model.classes), "label"]),
-        history=pd.read_csv(Path(model_folder) / "history.csv"),
-        best_epoch=card.training["best_epoch"],
-        picture=lambda image: _thumbnail(labels.locate(image, folders)),
-    )
-    tracking.log_evaluation(
-        card.run_id,
-        f"round-{card.round}",
-        {
-            f"{name.replace(':', '/')}/{key}": x
-            for name, figures in assessed.metrics.items()
-            for key, x in figures.items()
-        },
-        [*files, folder / report.PAGE, folder / report.PICTURES],
-        tables={"scores": versions.compact(assessed.scores), "bands": versions.by_band(assessed.scores)},
-        tags={"model_digest": card.model_digest}
-        | {f"version.{name.replace(':', '/')}": x for name, x in versions.set_versions(assessed.scores).items()},
-    )
+    latency.keep(model, workspace.latency)
+    report.write(folder, picture=lambda image: _thumbnail(labels.locate(image, folders)), **shown)
+    log(model.card, assessed, [*files, folder / report.PAGE, folder / report.PICTURES])
     for name, figures in assessed.metrics.items():
         if figures["n"]:
             interval = f"{figures['top1_low']:.1%} to {figures['top1_high']:.1%}"
             print(f"evaluate: {name}: {figures['top1']:.1%} of {figures['n']} right ({interval})")
     print(f"evaluate: {assessed.thresholds}; {assessed.audit['asked'].sum()} labels to look at again")
+
+
+def read(workspace: Workspace) -> Inputs:
+    champion, audited = workspace.released / assessment.SCORES, workspace.base / audit.FILE
+    return Inputs(
+        rows=scores.with_open_sets(read_table(workspace.splits_table), read_table(workspace.excluded)),
+        decisions=decisions.read_all(workspace.reviews, workspace.root_names),
+        audited_before=read_table(audited) if audited.exists() else audit.nothing(),
+        champion=read_table(champion) if champion.exists() else None,
+        events=classes.read(workspace.classes),
+        board=board.read(workspace.board),
+        history=pd.read_csv(workspace.model / "history.csv"),
+    )
+
+
+def log(card: bundle.Card, assessed: Assessment, files: list[Path]) -> None:
+    """Adds the measurements to the round's MLflow run."""
+    tracking.log_evaluation(
+        card.run_id,
+        f"round-{card.round}",
+        {
+            f"{name.replace(':', '/')}/{key}": value
+            for name, figures in assessed.metrics.items()
+            for key, value in figures.items()
+        },
+        files,
+        tables={"scores": versions.compact(assessed.scores), "bands": versions.by_band(assessed.scores)},
+        tags={"model_digest": card.model_digest}
+        | {
+            f"version.{name.replace(':', '/')}": value for name, value in versions.set_versions(assessed.scores).items()
+        },
+    )
 
 
 def facts(model: bundle.Bundle) -> dict[str, str]:
@@ -103,10 +179,6 @@ def facts(model: bundle.Bundle) -> dict[str, str]:
     }
 
 
-def _table(path: Path, otherwise: pd.DataFrame) -> pd.DataFrame:
-    return read_table(path) if path.exists() else otherwise
-
-
 def _thumbnail(path: Path) -> bytes:
     try:
         return pictures.thumbnail(path, report.SIDE)
@@ -115,4 +187,4 @@ def _thumbnail(path: Path) -> bytes:
 
 
 if __name__ == "__main__":
-    errors.run(lambda: main(*sys.argv[1:]))
+    errors.run(lambda: main(Workspace.find()))

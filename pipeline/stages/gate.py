@@ -1,55 +1,72 @@
 """Stage gate: candidate against champion on the benchmarks. Records its verdict and ends with 0, whatever it is."""
 
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from pipeline import bundle, config, errors, sections
+from pipeline import bundle, errors, sections
 from pipeline.evaluation import gate, pairing
 from pipeline.evaluation.ensembling import is_ensemble
-from pipeline.evaluation.gate import Comparison
+from pipeline.evaluation.gate import Comparison, Verdict
 from pipeline.files import read_json, read_table, write_csv, write_json, write_text
 from pipeline.library import classes, labels, lineage
 from pipeline.library.classes import Classes
 from pipeline.pages import gate as gate_page
 from pipeline.pages import picture_uri
+from pipeline.workspace import Workspace
 
-SCORES, LATENCY = "scores.parquet", "latency.json"
+SCORES = "scores.parquet"
 AGAIN = "run `dvc repro --force evaluate`"
-RESCORE = "`wallaby gate --rescore` scores the champion anew"
+RESCORE = "`wallaby gate --rescore` scores the champion again"
 COMPARED = [*pairing.KEY, "image", "phash", "predicted", "score", "label_score", "label_rank", "model"]
 BEST = ["top_labels", "top_scores"]
 
 
-def main(evaluation_folder: str, model_folder: str, class_events: str, released_folder: str, out: str) -> None:
-    params, distance = config.load(sections.Gate), config.load(sections.Curate).near_duplicate_distance
-    evaluation, model, released = Path(evaluation_folder), Path(model_folder), Path(released_folder)
-    champion = bundle.check(released).model_digest if (released / bundle.CARD).exists() else ""
-    scores = evaluation / SCORES
-    candidate = pairing.check(read_table(scores, COMPARED), scores, mend=AGAIN)
-    digest = bundle.check(model).model_digest
-    ensemble = candidate["model"].map(is_ensemble).any()
-    if not ensemble and set(candidate["model"]) - {digest}:
-        raise errors.DataError("the scores are those of another model", where=scores, mend=AGAIN)
+@dataclass(frozen=True)
+class Model:
+    """A model: its digest, what it or an ancestor has seen, and its scores of the benchmarks.
 
-    events = classes.read(Path(class_events))
-    comparison, scores_missing = None, bool(champion) and not (released / SCORES).exists()
-    lineage.refuse_overlaps(candidate, read_table(model / bundle.LINEAGE), near_duplicate_distance=distance)
-    if champion and not scores_missing:
-        lineage.refuse_overlaps(candidate, read_table(released / bundle.LINEAGE), near_duplicate_distance=distance)
+    The champion's scores are under today's names and labels; without scores it cannot be compared.
+    """
+
+    digest: str
+    lineage: pd.DataFrame
+    scores: pd.DataFrame | None
+
+
+def compute(
+    candidate: Model,
+    champion: Model | None,
+    needs: gate.Needs,
+    params: sections.Gate,
+    *,
+    near_duplicate_distance: int,
+    ensemble: bool,
+    retired: frozenset[str],
+) -> tuple[Verdict, Comparison | None]:
+    """Compares the candidate with the champion, if there is one, and decides.
+
+    Args:
+      needs: what the candidate needs of the machine.
+      ensemble: whether the candidate's scores are those of an ensemble.
+      retired: classes that were retired.
+
+    Raises:
+      LeakageError: if either model has seen an image of a benchmark.
+    """
+    assert candidate.scores is not None
+    comparison = None
+    lineage.refuse_overlaps(candidate.scores, candidate.lineage, near_duplicate_distance=near_duplicate_distance)
+    if champion and champion.scores is not None:
+        lineage.refuse_overlaps(candidate.scores, champion.lineage, near_duplicate_distance=near_duplicate_distance)
         comparison = gate.compare(
-            candidate,
-            champions_scores(released, candidate, events),
+            candidate.scores,
+            champion.scores,
             confidence=params.confidence,
             min_images=params.min_images,
             min_class_images=params.min_class_images,
         )
-    latency = evaluation / LATENCY
-    needs = gate.Needs(
-        size_mb=(model / bundle.MODEL).stat().st_size / 1e6,
-        latency_ms=read_json(latency)["ms"] if latency.exists() else None,
-    )
     verdict = gate.decide(
         comparison,
         needs,
@@ -57,40 +74,72 @@ def main(evaluation_folder: str, model_folder: str, class_events: str, released_
         tolerance=params.tolerance,
         confidence=params.confidence,
         min_images=params.min_images,
-        same_model=digest == champion,
-        scores_missing=scores_missing,
-        ensemble=bool(ensemble),
+        same_model=champion is not None and candidate.digest == champion.digest,
+        scores_missing=champion is not None and champion.scores is None,
+        ensemble=ensemble,
+        retired=retired,
+    )
+    return verdict, comparison
+
+
+def main(workspace: Workspace) -> None:
+    params, events = workspace.params(sections.Gate), classes.read(workspace.classes)
+    scores = pairing.check(read_table(workspace.scores, COMPARED), workspace.scores, mend=AGAIN)
+    digest = bundle.check(workspace.model).model_digest
+    ensemble = bool(scores["model"].map(is_ensemble).any())
+    if not ensemble and set(scores["model"]) - {digest}:
+        raise errors.DataError("the scores are those of another model", where=workspace.scores, mend=AGAIN)
+    candidate = Model(digest, read_table(workspace.model / bundle.LINEAGE), scores)
+    champion = read_champion(workspace.released, scores, events)
+    needs = gate.Needs(
+        size_mb=(workspace.model / bundle.MODEL).stat().st_size / 1e6,
+        latency_ms=read_json(workspace.latency)["ms"] if workspace.latency.exists() else None,
+    )
+    verdict, comparison = compute(
+        candidate,
+        champion,
+        needs,
+        params,
+        near_duplicate_distance=workspace.near_duplicate_distance,
+        ensemble=ensemble,
         retired=events.retired,
     )
-    said = {"verdict": verdict.verdict, "reason": verdict.reason, "model": digest, "champion": champion}
-    write(Path(out), said | verdict.figures, comparison, params)
+    summary = {"verdict": verdict.verdict, "reason": verdict.reason, "model": digest}
+    summary |= {"champion": champion.digest if champion else ""} | verdict.figures
+    write(workspace, summary, comparison, params)
     print(f"gate: {verdict.verdict}: {verdict.reason}")
 
 
-def champions_scores(released: Path, candidate: pd.DataFrame, events: Classes) -> pd.DataFrame:
-    """The champion's stored scores of the benchmarks, under today's names and labels."""
-    stored = released / SCORES
+def read_champion(released: Path, candidate: pd.DataFrame, events: Classes) -> Model | None:
+    """The champion with its stored scores of the benchmarks; None if there is no champion."""
+    if not (released / bundle.CARD).exists():
+        return None
+    digest = bundle.check(released).model_digest
+    stored, lineage_table = released / SCORES, read_table(released / bundle.LINEAGE)
+    if not stored.exists():
+        return Model(digest, lineage_table, None)
     rows = pairing.check(read_table(stored, COMPARED + BEST), stored, mend=RESCORE)
     known = set(events.names(pd.Series(bundle.read_classes(released), dtype=str)))
-    return pairing.relabel(pairing.by_todays_names(rows, events), candidate, known, events).drop_duplicates(pairing.KEY)
+    rows = pairing.relabel(pairing.by_todays_names(rows, events), candidate, known, events)
+    return Model(digest, lineage_table, rows.drop_duplicates(pairing.KEY))
 
 
-def write(out: Path, said: dict, comparison: Comparison | None, params: sections.Gate) -> None:
-    folders = config.load(sections.Roots).folders
+def write(workspace: Workspace, summary: dict, comparison: Comparison | None, params: sections.Gate) -> None:
+    folders = workspace.folders
     flips, by_class = gate.flips(comparison), gate.class_table(comparison)
     page = gate_page.page(
-        said=said,
+        said=summary,
         classes=by_class,
         flips=flips,
         pictures=params.flips_shown,
         tolerance=params.tolerance,
         picture=lambda image: picture_uri(labels.locate(image, folders)),
     )
-    write_json(said, out / "gate.json")
-    write_csv(by_class, out / "classes.csv")
-    write_csv(flips, out / "flips.csv")
-    write_text(page, out / "index.html")
+    write_json(summary, workspace.verdict)
+    write_csv(by_class, workspace.gate / "classes.csv")
+    write_csv(flips, workspace.gate / "flips.csv")
+    write_text(page, workspace.gate / "index.html")
 
 
 if __name__ == "__main__":
-    errors.run(lambda: main(*sys.argv[1:]))
+    errors.run(lambda: main(Workspace.find()))

@@ -2,110 +2,160 @@
 called unknown or bad, and those with another content than was labelled."""
 
 import itertools
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
 
-from pipeline import config, errors, files, sections
+from pipeline import errors, files, sections
 from pipeline.bundle import Stored
 from pipeline.evaluation import thresholds
 from pipeline.files import read_table, write_json
 from pipeline.inference import distributed, ensemble, local, prediction, selection, shipping, store
+from pipeline.inference.runtimes import Runtime
 from pipeline.library import labels
+from pipeline.workspace import Workspace
 
 
-def main(
-    model_folder: str, pool_table: str, excluded_table: str, splits_table: str, thresholds_file: str, out: str
-) -> None:
-    params, roots = config.load(sections.Identify), config.load(sections.Roots)
-    model = Stored(Path(model_folder))
-    further = ensemble.load_further(params.ensemble, model, where="identify.ensemble")
-    excluded = read_table(Path(excluded_table))
-    # Of bad ones the features are wanted: their like in the pool is as bad.
-    asked = excluded["reason"].isin(["unknown", "bad", labels.OTHER_CONTENT])
-    unnamed = excluded.loc[asked, ["image", "sha256"]].assign(failure="")
-    total = pq.read_metadata(pool_table).num_rows + len(unnamed)
+@dataclass(frozen=True)
+class Inputs:
+    """What the stage reads.
 
-    def pool() -> Iterator[pd.DataFrame]:
-        return store.stream(Path(pool_table), prediction.ASKED, params.shard_rows)
+    Attributes:
+      pool: gives the pool's rows (`prediction.ASKED`), a table at a time; read again for each call.
+      total: rows of the pool.
+      unnamed: images of the library that the model names too: unknown, bad, or with another content than was labelled.
+      val: the validation images whose class the model knows.
+    """
 
-    def pieces() -> Iterator[pd.DataFrame]:
-        return itertools.chain([unnamed], pool())
+    pool: Callable[[], Iterator[pd.DataFrame]]
+    total: int
+    unnamed: pd.DataFrame
+    val: pd.DataFrame
 
-    splits = read_table(Path(splits_table), ["image", "sha256", "label", "set"])
-    val = splits[(splits["set"] == "val") & splits["label"].isin(model.classes)]
-    calibration = selection.calibration(val, roots.folders)
-    candidates = selection.Candidates([model, *further], calibration, params.batch_size)
-    choice, runtime = selection.choose(
-        params.runtime,
-        candidates,
-        sample=lambda: selection.sampled(val, pool(), roots.folders, number=params.trial_images),
-        thresholds=thresholds.read(Path(thresholds_file)),
-        limits=selection.Limits(**params.limits()),
-        total=total,
-        begun=selection.begun(Path(out)),
-    )
-    print(f"identify: {choice}")
+    def pieces(self) -> Iterator[pd.DataFrame]:
+        """All images to identify."""
+        return itertools.chain([self.unnamed], self.pool())
+
+    def __len__(self) -> int:
+        return self.total + len(self.unnamed)
+
+
+def compute(
+    inputs: Inputs,
+    choice: selection.Choice,
+    runtime: Runtime,
+    candidates: selection.Candidates,
+    params: sections.Identify,
+    *,
+    folders: dict[str, Path],
+    out: Path,
+) -> dict[str, Any]:
+    """Identifies what is not identified yet, by the engine of the params; returns the summary."""
     predictions = store.Store(
-        Path(out),
+        out,
         runtime.key,
         embeddings=params.embeddings,
         digest=runtime.model,
         runtime=choice.runtime,
         top_k=str(params.top_k),
     )
-    summary = Path(out) / "summary.json"
-    summary.unlink(missing_ok=True)  # that of an earlier run, until this one has finished
-
     started = time.perf_counter()
     if params.engine == "ray":
-        told = distributed.identify(
-            pieces,
-            total,
+        done = distributed.identify(
+            inputs.pieces,
+            len(inputs),
             sent=shipping.folders(choice.runtime, candidates),
             build=shipping.loading(choice.runtime, candidates),
-            folders=roots.folders,
+            folders=folders,
             out=predictions,
             **params.ray(),
             **params.predicting(),
         )
     else:
-        load = prediction.from_folders(roots.folders)
-        told = local.identify(pieces, total, runtime=runtime, load=load, out=predictions, **params.predicting())
+        load = prediction.from_folders(folders)
+        done = local.identify(
+            inputs.pieces, len(inputs), runtime=runtime, load=load, out=predictions, **params.predicting()
+        )
     seconds = time.perf_counter() - started
+    return {
+        "model": runtime.model,
+        "runtime": choice.runtime,
+        "pool": len(inputs),
+        **predictions.count(),
+        "identified_before": done.before,
+        "copied": done.copied,
+        "seconds": round(seconds, 2),
+        "seconds_by_step": {step: round(value, 2) for step, value in vars(done.seconds).items()},
+        "images_per_second": round(done.predicted / seconds, 1),
+        "predicted": done.predicted,
+    }
 
-    counts = predictions.count()
-    rate = round(told.predicted / seconds, 1)
-    steps = {step: round(value, 2) for step, value in vars(told.seconds).items()}
-    write_json(
-        {
-            "model": runtime.model,
-            "runtime": choice.runtime,
-            "pool": total,
-            **counts,
-            "identified_before": told.before,
-            "copied": told.copied,
-            "seconds": round(seconds, 2),
-            "seconds_by_step": steps,
-            "images_per_second": rate,
-        },
-        summary,
+
+def main(workspace: Workspace) -> None:
+    params, folders, out = workspace.params(sections.Identify), workspace.folders, workspace.predictions
+    model = Stored(workspace.model)
+    further = ensemble.load_further(params.ensemble, model, home=workspace.home, where="identify.ensemble")
+    inputs = read(workspace, params, known=model.classes)
+    calibration = selection.calibration(inputs.val, folders)
+    candidates = selection.Candidates([model, *further], calibration, params.batch_size, workspace.cache("runtimes"))
+    choice, runtime = selection.choose(
+        params.runtime,
+        candidates,
+        sample=lambda: selection.sampled(inputs.val, inputs.pool(), folders, number=params.trial_images),
+        thresholds=thresholds.read(workspace.thresholds),
+        limits=selection.Limits(**params.limits()),
+        total=len(inputs),
+        begun=selection.begun(out),
     )
-    print(f"identify: {total} = " + " + ".join(f"{number} {what}" for what, number in counts.items()), end="")
-    print(f"; {told.predicted} in this run, {told.copied} of them exact copies, {rate:.0f} images a second")
-    if told.predicted:
-        print("identify: seconds, " + ", ".join(f"{step} {value:.1f}" for step, value in steps.items()))
+    print(f"identify: {choice}")
+    summary = out / "summary.json"
+    summary.unlink(missing_ok=True)  # that of an earlier run, until this one has finished
+    done = compute(inputs, choice, runtime, candidates, params, folders=folders, out=out)
+    predicted = done.pop("predicted")
+    write_json(done, summary)
+    report(done, predicted)
+
+
+def read(workspace: Workspace, params: sections.Identify, *, known: list[str]) -> Inputs:
+    """Reads what is to be identified.
+
+    Args:
+      known: the model's classes.
+    """
+    excluded = read_table(workspace.excluded)
+    # Of bad ones the features are wanted: what is like them in the pool is as bad.
+    asked = excluded["reason"].isin(["unknown", "bad", labels.OTHER_CONTENT])
+    rows = read_table(workspace.splits_table, ["image", "sha256", "label", "set"])
+    return Inputs(
+        pool=lambda: store.stream(workspace.pool_table, prediction.ASKED, params.shard_rows),
+        total=pq.read_metadata(workspace.pool_table).num_rows,
+        unnamed=excluded.loc[asked, ["image", "sha256"]].assign(failure=""),
+        val=rows[(rows["set"] == "val") & rows["label"].isin(known)],
+    )
+
+
+def report(done: dict[str, Any], predicted: int) -> None:
+    """Prints what was identified, and what that took."""
+    counts = {name: done[name] for name in ("identified", "failed", "skipped")}
+    print(f"identify: {done['pool']} = " + " + ".join(f"{number} {what}" for what, number in counts.items()), end="")
+    rate = done["images_per_second"]
+    print(f"; {predicted} in this run, {done['copied']} of them exact copies, {rate:.0f} images a second")
+    if predicted:
+        steps = done["seconds_by_step"].items()
+        print("identify: seconds, " + ", ".join(f"{step} {seconds:.1f}" for step, seconds in steps))
     if counts["skipped"]:
         print("identify: what was skipped is not there, not readable or not what was indexed; the next run asks again")
 
 
 def alone() -> None:
-    with files.alone(config.own("identify.lock"), "identification"):
-        main(*sys.argv[1:])
+    workspace = Workspace.find()
+    with files.alone(workspace.own("identify.lock"), "identification"):
+        main(workspace)
 
 
 if __name__ == "__main__":

@@ -1,53 +1,87 @@
-"""Stage queue: the recipes, as tables and as a page with pictures; what goes into quarantine; what classes may gain."""
+"""Stage queue: the recipes, as tables and as a page with images; what goes into quarantine; what classes may gain."""
 
-import sys
-from pathlib import Path
+from dataclasses import dataclass
 
 import pandas as pd
 
-from pipeline import config, errors, pages, sections
+from pipeline import errors, pages, sections
 from pipeline.evaluation import trust
 from pipeline.files import read_table, write_csv, write_table, write_text
 from pipeline.library import labels, mounts
 from pipeline.review import recipes, yields
 from pipeline.review.recipes import gathering
+from pipeline.review.recipes.material import Found, Material
+from pipeline.workspace import Workspace
 
 
-def main(predictions: str, curated: str, index: str, evaluation: str, released: str, events: str, out: str) -> None:
-    params, folders = config.load(sections.Queue), config.load(sections.Roots).folders
-    curate = config.load(sections.Curate)
+@dataclass(frozen=True)
+class Products:
+    """What each recipe finds, by name, and what classes may gain from it (`yields.expected`)."""
+
+    answers: dict[str, Found]
+    expected: pd.DataFrame
+
+
+def compute(
+    material: Material, scores: pd.DataFrame, params: sections.Queue, *, near_duplicate_distance: int
+) -> Products:
+    """Runs every recipe.
+
+    Args:
+      material: what the recipes work with.
+      scores: of the evaluated sets (`trust.COLUMNS`), which say how far a score is to be trusted.
+    """
+    held = trust.held(scores, places=1)
+    answers = recipes.run(material, near_duplicate_distance=near_duplicate_distance, **params.model_dump())
+    answers = yields.likely(answers, held)
+    expected = yields.expected(
+        material,
+        answers,
+        held,
+        near_duplicate_distance=near_duplicate_distance,
+        low_count_below=params.low_count_below,
+    )
+    return Products(answers, expected)
+
+
+def main(workspace: Workspace) -> None:
+    folders, curate = workspace.folders, workspace.params(sections.Curate)
     material = gathering.gather(
-        *(Path(folder) for folder in (predictions, curated, index, evaluation, released, events)),
-        cache_folder=config.own("vectors"),
+        workspace.predictions,
+        workspace.curated,
+        workspace.index,
+        workspace.evaluation,
+        workspace.released,
+        workspace.classes,
+        cache_folder=workspace.own("vectors"),
         limits=curate.limits(),
     )
-    distance = curate.near_duplicate_distance
-    held = trust.held(read_table(Path(evaluation) / "scores.parquet", trust.COLUMNS), places=1)
-    found = yields.likely(recipes.run(material, near_duplicate_distance=distance, **params.model_dump()), held)
-
+    made = compute(
+        material,
+        read_table(workspace.scores, trust.COLUMNS),
+        workspace.params(sections.Queue),
+        near_duplicate_distance=curate.near_duplicate_distance,
+    )
+    answers = made.answers
     page = pages.queue(
         title="Worth a person's time",
         recipes=[
-            pages.Recipe(recipe.name, recipe.finds, found[recipe.name].rows, found[recipe.name].note)
+            pages.Recipe(recipe.name, recipe.finds, answers[recipe.name].rows, answers[recipe.name].note)
             for recipe in recipes.RECIPES
         ],
         picture=lambda image: pages.picture_uri(labels.locate(image, folders)),
     )
     # Else the page shows no image, and nobody knows why.
-    mounts.refuse_empty(pd.concat([answer.rows["image"] for answer in found.values()]), folders)
+    mounts.refuse_empty(pd.concat([answer.rows["image"] for answer in answers.values()]), folders)
 
-    folder = Path(out)
-    for name, answer in found.items():
-        write_table(answer.rows, folder / f"{name}.parquet")
+    for name, answer in answers.items():
+        write_table(answer.rows, workspace.queue / f"{name}.parquet")
         if answer.whole is not None:
-            write_table(answer.whole, folder / "whole" / f"{name}.parquet")
-    expected = yields.expected(
-        material, found, held, near_duplicate_distance=distance, low_count_below=params.low_count_below
-    )
-    write_csv(expected, folder / yields.FILE)
-    write_text(page, folder / "index.html")
-    print("queue: " + ", ".join(f"{name} {len(answer.rows)}" for name, answer in found.items()))
+            write_table(answer.whole, workspace.queue / "whole" / f"{name}.parquet")
+    write_csv(made.expected, workspace.queue / yields.FILE)
+    write_text(page, workspace.queue / "index.html")
+    print("queue: " + ", ".join(f"{name} {len(answer.rows)}" for name, answer in answers.items()))
 
 
 if __name__ == "__main__":
-    errors.run(lambda: main(*sys.argv[1:]))
+    errors.run(lambda: main(Workspace.find()))

@@ -1,61 +1,106 @@
 """Stage split: sticky, grouped, stratified train, val and test sets; benchmarks apart; refuses leakage."""
 
-import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from pipeline import config, errors, sections
+from pipeline import errors, sections
 from pipeline.files import read_table, write_json, write_table
 from pipeline.library import benchmarks, classes, lineage, splits
+from pipeline.library.classes import Classes
+from pipeline.workspace import Workspace
 
 
-def main(
-    images_table: str, class_events: str, benchmark_folder: str, library_table: str, base_lineage: str, out: str
-) -> None:
-    params, names = config.load(sections.Split), list(config.load(sections.Roots).folders)
-    distance = config.load(sections.Curate).near_duplicate_distance
-    seen = read_table(Path(base_lineage))
-    library = read_table(Path(library_table))
+@dataclass(frozen=True)
+class Inputs:
+    """What the stage reads.
 
-    images = read_table(Path(images_table))
-    assigned = splits.assign(images, seen, **params.model_dump(), near_duplicate_distance=distance)
-    listed = benchmarks.read_all(Path(benchmark_folder), names)
-    marked = benchmarks.resolve(listed, library, benchmark_folder)
-    replaced = benchmarks.replaced(listed, library)
+    Attributes:
+      images: the curated images.
+      library: the rows of the index (`index.COLUMNS`).
+      marked: the images of all benchmarks, as people wrote them.
+      lineage: what the base and its ancestors have seen.
+      events: the class events.
+    """
+
+    images: pd.DataFrame
+    library: pd.DataFrame
+    marked: pd.DataFrame
+    lineage: pd.DataFrame
+    events: Classes
+
+
+@dataclass(frozen=True)
+class Products:
+    """The rows of all sets (`splits.COLUMNS` and `flip`), the images that are left out, and what the summary says."""
+
+    rows: pd.DataFrame
+    left_out: pd.DataFrame
+    summary: dict[str, Any]
+
+
+def compute(inputs: Inputs, params: sections.Split, *, near_duplicate_distance: int, where: Path) -> Products:
+    """Assigns every curated image to a set.
+
+    Args:
+      where: the folder of the benchmarks, for errors.
+
+    Raises:
+      LeakageError: if an image would change sides.
+      DataError: for a benchmark that cannot be used.
+    """
+    seen, distance = inputs.lineage, near_duplicate_distance
+    assigned = splits.assign(inputs.images, seen, **params.model_dump(), near_duplicate_distance=distance)
+    marked = benchmarks.resolve(inputs.marked, inputs.library, where)
     versions = benchmarks.versions(marked)  # of the sets as people wrote them: a class that is renamed makes no new one
-    events = classes.read(Path(class_events))
-    marked = events.apply(marked)
+    marked = inputs.events.apply(marked)
     rows = pd.concat([assigned.images, marked[splits.COLUMNS]], ignore_index=True)
-    rows["flip"] = ~rows["label"].isin(events.no_flip)  # here: train need not run again for any other event
+    rows["flip"] = ~rows["label"].isin(inputs.events.no_flip)  # here: train need not run again for any other event
     lineage.refuse_overlaps(rows, seen, near_duplicate_distance=distance)
 
-    folder = Path(out)
     real = (assigned.images["origin"] == "real").groupby(assigned.images["label"]).any()
-    counts = rows["set"].value_counts().sort_index()
-    write_table(rows.sort_values(["set", "image"], ignore_index=True), folder / "splits.parquet")
-    write_table(assigned.left_out, folder / "left_out.parquet")
-    write_json(
-        {
-            "images": len(images),
-            "left_out": {row.image: row.reason for row in assigned.left_out.itertuples()},
-            "sets": {name: int(number) for name, number in counts.items()},
-            "benchmark_versions": versions,
-            "benchmarks_other_content": sorted(replaced),
-            "unmeasured": splits.unmeasured(assigned.images),
-            "wholly_staged": sorted(real.index[~real]),
-            "leakage": splits.leakage(rows, seen, assigned.left_out),
-        },
-        folder / "summary.json",
+    summary = {
+        "images": len(inputs.images),
+        "left_out": {row.image: row.reason for row in assigned.left_out.itertuples()},
+        "sets": {name: int(number) for name, number in rows["set"].value_counts().sort_index().items()},
+        "benchmark_versions": versions,
+        "benchmarks_other_content": sorted(benchmarks.replaced(inputs.marked, inputs.library)),
+        "unmeasured": splits.unmeasured(assigned.images),
+        "wholly_staged": sorted(real.index[~real]),
+        "leakage": splits.leakage(rows, seen, assigned.left_out),
+    }
+    return Products(rows.sort_values(["set", "image"], ignore_index=True), assigned.left_out, summary)
+
+
+def main(workspace: Workspace) -> None:
+    inputs = Inputs(
+        images=read_table(workspace.curated_images),
+        library=read_table(workspace.library_table),
+        marked=benchmarks.read_all(workspace.benchmarks, workspace.root_names),
+        lineage=read_table(workspace.base / "lineage.parquet"),
+        events=classes.read(workspace.classes),
     )
-    named = ", ".join(f"{name} {number}" for name, number in counts.items())
-    print(f"split: {len(images)} curated = {len(assigned.images)} in sets + {len(assigned.left_out)} left out; {named}")
-    if len(replaced):
+    made = compute(
+        inputs,
+        workspace.params(sections.Split),
+        near_duplicate_distance=workspace.near_duplicate_distance,
+        where=workspace.benchmarks,
+    )
+    write_table(made.rows, workspace.splits_table)
+    write_table(made.left_out, workspace.left_out)
+    write_json(made.summary, workspace.splits / "summary.json")
+    named = ", ".join(f"{name} {number}" for name, number in made.summary["sets"].items())
+    total, left_out = made.summary["images"], len(made.left_out)
+    print(f"split: {total} curated = {total - left_out} in sets + {left_out} left out; {named}")
+    replaced = made.summary["benchmarks_other_content"]
+    if replaced:
         print(
             f"split: {len(replaced)} benchmark images have another content than was labelled and are not measured,"
-            f" first {replaced.iloc[0]}; `wallaby apply --corrections --settle IMAGE=CLASS` takes one back"
+            f" first {replaced[0]}; `wallaby apply --corrections --settle IMAGE=CLASS` takes one back"
         )
 
 
 if __name__ == "__main__":
-    errors.run(lambda: main(*sys.argv[1:]))
+    errors.run(lambda: main(Workspace.find()))

@@ -1,14 +1,12 @@
 """Stage train: pop the base's head, put a random one for today's classes, train every weight to the plateau."""
 
 import hashlib
-import os
 import shutil
-import sys
 from pathlib import Path
 
 import pandas as pd
 
-from pipeline import bundle, config, errors, files, sections, tracking
+from pipeline import bundle, errors, files, sections, tracking
 from pipeline.evaluation import calibration
 from pipeline.files import digest, read_json, read_table, write_csv, write_json
 from pipeline.library import lineage
@@ -17,29 +15,30 @@ from pipeline.training import checks, reporting
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.fitting import set_seed
 from pipeline.training.trainer import TRAINING_PARAMS, choose_machine, train
+from pipeline.workspace import Workspace
 
 
-def main(splits_table: str, base_folder: str, out: str) -> None:
-    params = config.load(sections.Train)
-    distance = config.load(sections.Curate).near_duplicate_distance
-    rows = read_table(Path(splits_table))
+def main(workspace: Workspace) -> None:
+    params, distance = workspace.params(sections.Train), workspace.near_duplicate_distance
+    rows = read_table(workspace.splits_table)
     set_seed(params.seed)  # before the base is loaded: its dropout draws a seed when it is built
-    base = bundle.load(Path(base_folder))
-    checks.refuse_another_image_size(base.model, base.card, where=base_folder)
+    base = bundle.load(workspace.base)
+    checks.refuse_another_image_size(base.model, base.card, where=workspace.base)
     lineage.refuse_overlaps(rows, base.lineage, near_duplicate_distance=distance)
     classes = sorted(rows.loc[rows["set"] == "train", "label"].unique())
     measurable = rows[rows["label"].isin(classes)]  # of some classes, only val images may be left
-    checks.name_classes_without_validation(measurable, where=splits_table)
+    checks.name_classes_without_validation(measurable, where=workspace.splits_table)
 
     model = renew_head(base.model, classes, old_classes=base.classes, mode=params.head, seed=params.seed)
     freeze(model, params.freeze)
-    data_digest = digest(Path(splits_table))
-    work = work_folder(data_digest, base.card.model_digest, params.model_dump(exclude=sections.FOR_PEOPLE))
+    data_digest = digest(workspace.splits_table)
+    settings = params.model_dump(exclude=sections.FOR_PEOPLE)
+    work = work_folder(workspace.own("train"), data_digest, base.card.model_digest, settings)
     card = bundle.Card(
         preset=base.card.preset,
         image_size=base.card.image_size,
         round=base.card.round + 1,
-        throwaway="DVC_EXP_NAME" in os.environ,
+        throwaway=workspace.throwaway,
         parent_digest=base.card.model_digest,
         data_digest=data_digest,
         pretrained=base.card.pretrained,
@@ -53,7 +52,8 @@ def main(splits_table: str, base_folder: str, out: str) -> None:
         images=images,
         note=work / "machine.json",
     )
-    run_id = start_run(work, card, base, rows, params.model_dump() | vars(machine) | {"classes": len(classes)})
+    logged = params.model_dump() | vars(machine) | {"classes": len(classes)}
+    run_id = start_run(work, card, base, rows, logged, experiment=workspace.experiment)
     print(
         f"train: round {card.round}, {len(classes)} classes, {images} images, {machine.batch_size} a step,"
         f" {machine.precision}, {len(machine.gpus)} GPUs",
@@ -67,11 +67,11 @@ def main(splits_table: str, base_folder: str, out: str) -> None:
         model,
         measurable,
         classes,
-        folders=config.load(sections.Roots).folders,
+        folders=workspace.folders,
         work=work,
         machine=machine,
         augmentation=Augmentation(**params.augmentation()),
-        tensorboard=config.cache("tensorboard") / run_id if params.tensorboard else None,
+        tensorboard=workspace.cache("tensorboard") / run_id if params.tensorboard else None,
         told=lambda history: tracking.log_training(run_id, with_cost(history).tail(1), {}),
         **params.model_dump(include=TRAINING_PARAMS),
         **params.start(learnt=base.has_learnt),
@@ -84,15 +84,15 @@ def main(splits_table: str, base_folder: str, out: str) -> None:
 
     temperature = round(calibration.fit_temperature(trained.val_probs, trained.val_targets), 4)
     card = bundle.replace(card, temperature=temperature, run_id=run_id, training=training)
-    bundle.save(bundle.Bundle(model, classes, card, lineage.extend(base.lineage, rows, round_=card.round)), Path(out))
-    write_csv(history, Path(out) / "history.csv")
+    seen = lineage.extend(base.lineage, rows, round_=card.round)
+    bundle.save(bundle.Bundle(model, classes, card, seen), workspace.model)
+    write_csv(history, workspace.model / "history.csv")
     shutil.rmtree(work)
     print(f"train: plateau at epoch {fitted.best_epoch}, {len(history)} epochs in {seconds / 60:.1f} min")
 
 
-def work_folder(*inputs: object) -> Path:
+def work_folder(parent: Path, *inputs: object) -> Path:
     """The state of an interrupted training with the very same inputs; those of any other are removed."""
-    parent = config.own("train")
     work = parent / hashlib.sha256(repr(inputs).encode()).hexdigest()[:16]
     for other in parent.glob("*"):
         if other != work:
@@ -101,7 +101,9 @@ def work_folder(*inputs: object) -> Path:
     return work
 
 
-def start_run(work: Path, card: bundle.Card, base: bundle.Bundle, rows: pd.DataFrame, settings: dict) -> str:
+def start_run(
+    work: Path, card: bundle.Card, base: bundle.Bundle, rows: pd.DataFrame, settings: dict, *, experiment: str
+) -> str:
     """Starts the round's MLflow run, or finds that of the interrupted training."""
     note = work / "run.json"
     counts = {f"images_{name}": int(number) for name, number in rows["set"].value_counts().items()}
@@ -115,7 +117,7 @@ def start_run(work: Path, card: bundle.Card, base: bundle.Bundle, rows: pd.DataF
             "base_run_id": base.card.run_id,
             "base_digest": card.parent_digest,
             "throwaway": str(card.throwaway).lower(),
-            "experiment": os.environ.get("DVC_EXP_NAME", ""),
+            "experiment": experiment,
         },
     )
     write_json({"run_id": run_id}, note)
@@ -123,8 +125,9 @@ def start_run(work: Path, card: bundle.Card, base: bundle.Bundle, rows: pd.DataF
 
 
 def alone() -> None:
-    with files.alone(config.cache("train.lock"), "training"):
-        main(*sys.argv[1:])
+    workspace = Workspace.find()
+    with files.alone(workspace.cache("train.lock"), "training"):
+        main(workspace)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pipeline.evaluation.assessment import Assessment
 from pipeline.files import read_json, read_table, write_csv, write_json, write_table
 from pipeline.library import board
 from pipeline.library.splits import COLUMNS
+from pipeline.workspace import Workspace
 
 PARAMS = {
     "confidence": 0.95,
@@ -113,7 +114,6 @@ def round_(tmp_path, monkeypatch) -> Path:
     from pipeline import tracking
     from tests.networks import save_bundle
 
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tracking, "log_evaluation", lambda *_, **__: None)
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     names = [f"library/{n}.png" for n in range(24)]
@@ -122,25 +122,25 @@ def round_(tmp_path, monkeypatch) -> Path:
     labels = [["cat", "dog", "owl"][n % 3] for n in range(24)]
     rows = images(labels).assign(image=names, sha256=names, phash="", together="")
     rows["set"] = [SETS[n % len(SETS)] for n in range(24)]
-    write_table(rows.iloc[:21][COLUMNS], tmp_path / "splits.parquet")
+    write_table(rows.iloc[:21][COLUMNS], tmp_path / "data/splits/splits.parquet")
     excluded = rows.iloc[21:].drop(columns="set").assign(label="emu", detail="")
     excluded["reason"] = ["below the cutoff", "below the cutoff", "unknown"]
-    write_table(excluded, tmp_path / "curated/excluded.parquet")
-    write_csv(board.count(rows, min_images=3), tmp_path / "curated/board.csv")
-    write_csv(pd.DataFrame(columns=["event", "class", "to"]), tmp_path / "classes.csv")
-    save_bundle(tmp_path / "model", round=2, training={"best_epoch": 1, "epochs": 1, "seconds": 3})
+    write_table(excluded, tmp_path / "data/curated/excluded.parquet")
+    write_csv(board.count(rows, min_images=3), tmp_path / "data/curated/board.csv")
+    write_csv(pd.DataFrame(columns=["event", "class", "to"]), tmp_path / "data/classes.csv")
+    save_bundle(tmp_path / "data/model", round=2, training={"best_epoch": 1, "epochs": 1, "seconds": 3})
     columns = ["epoch", "loss", "val_loss", "accuracy", "val_accuracy", "learning_rate"]
-    write_csv(pd.DataFrame([[1, 1.0, 1.0, 0.5, 0.5, 0.001]], columns=columns), tmp_path / "model/history.csv")
+    write_csv(pd.DataFrame([[1, 1.0, 1.0, 0.5, 0.5, 0.001]], columns=columns), tmp_path / "data/model/history.csv")
     for name in ("base", "released", "reviews"):
-        (tmp_path / name).mkdir()
+        (tmp_path / "data" / name).mkdir()
     return tmp_path
 
 
 def evaluate(folder: Path) -> Path:
     from pipeline.stages import evaluate as stage
 
-    stage.main("splits.parquet", "curated", "model", "base", "released", "classes.csv", "reviews", "evaluation")
-    return folder / "evaluation"
+    stage.main(Workspace(folder))
+    return folder / "data/evaluation"
 
 
 def test_the_stage_scores_every_image_of_every_set_and_the_open_ones(round_):
@@ -150,7 +150,7 @@ def test_the_stage_scores_every_image_of_every_set_and_the_open_ones(round_):
     assert metrics["open:below-cutoff"]["out_of_class"] == 2
     assert metrics["open:unknown"]["out_of_class"] == 1
     assert np.load(folder / "outputs/embeddings.npy").shape == (24, 4)
-    chosen = thresholds.read(folder / thresholds.FILE, read_json(round_ / "model/card.json")["model_digest"])
+    chosen = thresholds.read(folder / thresholds.FILE, read_json(round_ / "data/model/card.json")["model_digest"])
     assert (chosen.shown(scored["predicted"], scored["score"]) == scored["shown"]).all()
     assert "Round 2" in (folder / "report.html").read_text()
 
@@ -158,8 +158,8 @@ def test_the_stage_scores_every_image_of_every_set_and_the_open_ones(round_):
 def test_the_stage_run_again_gives_the_same_bytes_also_without_the_pictures_that_it_knows(round_):
     folder = evaluate(round_)
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-    shutil.copyfile(folder / audit.FILE, round_ / "base" / audit.FILE)
-    shutil.copyfile(folder / "scores.parquet", round_ / "released/scores.parquet")
+    shutil.copyfile(folder / audit.FILE, round_ / "data/base" / audit.FILE)
+    shutil.copyfile(folder / "scores.parquet", round_ / "data/released/scores.parquet")
     params = round_ / "configs/params.yaml"
     params.write_text(params.read_text().replace("batch_size: 64  # images at once\n  conf", "batch_size: 7\n  conf"))
     evaluate(round_)
@@ -172,9 +172,9 @@ def test_a_corrected_label_needs_nothing_inferred_anew(round_, monkeypatch):
     from pipeline.inference.runtimes.keras import KerasRuntime
 
     evaluate(round_)
-    rows = read_table(round_ / "splits.parquet")
+    rows = read_table(round_ / "data/splits/splits.parquet")
     rows.loc[0, "label"] = "owl"
-    write_table(rows, round_ / "splits.parquet")
+    write_table(rows, round_ / "data/splits/splits.parquet")
     monkeypatch.setattr(KerasRuntime, "predict_with_features", None)
     assert read_table(evaluate(round_) / "scores.parquet")["label"].iloc[0] == "owl"
 

@@ -14,6 +14,7 @@ from pipeline.errors import DataError, Exit, LeakageError
 from pipeline.files import digest, read_json, write_json, write_table, write_text
 from pipeline.library import lineage
 from pipeline.stages import gate
+from pipeline.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent.parent
 EVENTS = "event,class,to,min_images,flip,by,at,note\n"
@@ -25,7 +26,7 @@ def workspace(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").mkdir()
     shutil.copy(ROOT / "configs/params.yaml", "configs/params.yaml")
-    write_text(EVENTS, Path("classes.csv"))
+    write_text(EVENTS, Path("data/classes.csv"))
     return tmp_path
 
 
@@ -65,28 +66,28 @@ def scores(right: int, of: int, *, label: str = "cat", said: str = "dog", model:
 
 def run(candidate: pd.DataFrame, champion: pd.DataFrame | None, **bundles) -> dict:
     """Lays out a round, runs the stage and returns `gate.json`."""
-    made = save_bundle(Path("model"), "new", **bundles)
-    write_table(candidate.assign(model=made), Path("evaluation/scores.parquet"))
-    Path("released").mkdir(exist_ok=True)
+    made = save_bundle(Path("data/model"), "new", **bundles)
+    write_table(candidate.assign(model=made), Path("data/evaluation/scores.parquet"))
+    Path("data/released").mkdir(exist_ok=True)
     if champion is not None:
-        save_bundle(Path("released"), "old")
-        write_table(champion, Path("released/scores.parquet"))
+        save_bundle(Path("data/released"), "old")
+        write_table(champion, Path("data/released/scores.parquet"))
     return again()
 
 
 def again() -> dict:
-    gate.main("evaluation", "model", "classes.csv", "released", "gate")
-    return read_json(Path("gate/gate.json"))
+    gate.main(Workspace(Path()))
+    return read_json(Path("data/gate/gate.json"))
 
 
 def test_the_first_model_passes_and_leaves_all_its_files():
     said = run(scores(90, 100), None)
     assert (said["verdict"], said["champion"]) == ("pass", "")
-    assert said["model"] == bundle.check(Path("model")).model_digest
-    assert sorted(path.name for path in Path("gate").iterdir()) == [
+    assert said["model"] == bundle.check(Path("data/model")).model_digest
+    assert sorted(path.name for path in Path("data/gate").iterdir()) == [
         "classes.csv", "flips.csv", "gate.json", "index.html",
     ]  # fmt: skip
-    assert pd.read_csv("gate/flips.csv").empty
+    assert pd.read_csv("data/gate/flips.csv").empty
 
 
 def test_a_worse_model_fails_and_its_flips_are_pictured():
@@ -95,9 +96,9 @@ def test_a_worse_model_fails_and_its_flips_are_pictured():
     write_text(params.read_text().replace("benchmark: data/demo/benchmark", "benchmark: ."), params)
     said = run(scores(5, 100), scores(90, 100))
     assert said["verdict"] == "fail"
-    assert said["champion"] == bundle.check(Path("released")).model_digest
-    assert len(pd.read_csv("gate/flips.csv")) == 85
-    page = Path("gate/index.html").read_text()
+    assert said["champion"] == bundle.check(Path("data/released")).model_digest
+    assert len(pd.read_csv("data/gate/flips.csv")) == 85
+    page = Path("data/gate/index.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 1  # the one picture that is there
     assert page.count("The picture cannot be read</span>") == 59
     assert "25 more are in <code>flips.csv</code>" in page
@@ -105,7 +106,7 @@ def test_a_worse_model_fails_and_its_flips_are_pictured():
 
 def test_a_champion_without_scores_is_named():
     run(scores(90, 100), scores(90, 100))
-    Path("released/scores.parquet").unlink()
+    Path("data/released/scores.parquet").unlink()
     said = again()
     assert said["verdict"] == "investigate"
     assert "`wallaby gate --rescore`" in said["reason"]
@@ -113,14 +114,14 @@ def test_a_champion_without_scores_is_named():
 
 def test_the_champion_itself_passes():
     run(scores(90, 100), scores(90, 100))
-    same = save_bundle(Path("model"), "old")
-    write_table(scores(20, 100, model=same), Path("evaluation/scores.parquet"))
+    same = save_bundle(Path("data/model"), "old")
+    write_table(scores(20, 100, model=same), Path("data/evaluation/scores.parquet"))
     assert again()["verdict"] == "pass"
 
 
 def test_scores_of_another_model_are_refused():
     run(scores(90, 100), None)
-    save_bundle(Path("model"), "newer")
+    save_bundle(Path("data/model"), "newer")
     with pytest.raises(DataError, match="the scores are those of another model"):
         again()
 
@@ -136,7 +137,7 @@ def test_a_corrected_label_is_held_against_the_champions_stored_prediction():
 
 
 def test_classes_that_were_merged_since_are_one_class_for_the_champion_too():
-    write_text(EVENTS + "merge,dog,cat,,,,,\n", Path("classes.csv"))
+    write_text(EVENTS + "merge,dog,cat,,,,,\n", Path("data/classes.csv"))
     said = run(scores(100, 100), scores(60, 100))
     assert said["overall"]["champion"] == 1.0
 
@@ -146,7 +147,7 @@ def test_a_benchmark_that_a_model_was_trained_on_is_refused(whose):
     trained = scores(1, 1).assign(set="train")
     run(scores(90, 100), scores(90, 100))
     name = {"model": "new", "released": "old"}[whose]
-    save_bundle(Path(whose), name, trained_on=trained)
+    save_bundle(Path("data") / whose, name, trained_on=trained)
     with pytest.raises(LeakageError, match="1 images would change sides") as refused:
         again()
     assert refused.value.code == Exit.LEAKAGE
@@ -170,16 +171,16 @@ def test_a_latency_that_was_measured_is_held_against_its_limit():
     params = Path("configs/params.yaml")
     write_text(params.read_text().replace("max_latency_ms: 0", "max_latency_ms: 20"), params)
     assert run(scores(90, 100), None)["verdict"] == "investigate"
-    write_json({"ms": 31.5}, Path("evaluation/latency.json"))
+    write_json({"ms": 31.5}, Path("data/evaluation/latency.json"))
     said = again()
     assert (said["verdict"], said["latency_ms"]) == ("fail", 31.5)
-    write_json({"ms": 3.5}, Path("evaluation/latency.json"))
+    write_json({"ms": 3.5}, Path("data/evaluation/latency.json"))
     assert again()["verdict"] == "pass"
 
 
 def test_equal_inputs_give_equal_bytes():
     def files() -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in Path("gate").iterdir()}
+        return {path.name: path.read_bytes() for path in Path("data/gate").iterdir()}
 
     run(scores(80, 100), scores(90, 100))
     before = files()

@@ -16,6 +16,7 @@ from pipeline.inference.reading import predict_all
 from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import lineage, pictures
 from pipeline.stages import identify
+from pipeline.workspace import Workspace
 from tests.networks import SIDE, tiny
 
 CLASSES = ["cat", "dog", "owl"]
@@ -56,7 +57,9 @@ def older(folder) -> bundle.Bundle:
 def test_an_ensemble_is_the_mean_of_calibrated_probabilities_each_at_its_own_image_size(model, tmp_path):
     larger = made(tmp_path / "larger", side=24, seed=5, temperature=0.5)
     paths = [put(tmp_path / f"{n}.png", noise(n)) for n in range(5)]
-    runtime = ensemble.load(model, ensemble.load_further(named(tmp_path / "larger"), model, where="x"), batch_size=2)
+    runtime = ensemble.load(
+        model, ensemble.load_further(named(tmp_path / "larger"), model, home=tmp_path, where="x"), batch_size=2
+    )
     found = np.concatenate([probs for probs, _ in predict_all(runtime, paths, batch_size=2)])
     alone = []
     for member in (model, larger):
@@ -95,31 +98,31 @@ def test_predictions_of_a_model_and_of_an_ensemble_with_it_are_never_mixed(model
 def test_a_bundle_is_named_with_its_digest_which_dvc_can_see(model, older, folder):
     for given, says in (("", "digest of the bundle's model is missing"), ("0" * 12, "holds another model than 0000")):
         with pytest.raises(UsageError, match=says) as refused:
-            ensemble.load_further({str(folder / "older"): given}, model, where="evaluate.ensemble")
+            ensemble.load_further({str(folder / "older"): given}, model, home=folder, where="evaluate.ensemble")
         assert f'evaluate.ensemble: {{{folder / "older"}: "{older.card.model_digest[:12]}"}}' in refused.value.mend
 
 
 def test_the_model_itself_is_not_averaged_in_twice(model, folder):
     with pytest.raises(UsageError, match="in the ensemble already"):
-        ensemble.load_further(named(folder / "model"), model, where="evaluate.ensemble")
+        ensemble.load_further(named(folder / "model"), model, home=folder, where="evaluate.ensemble")
 
 
 def test_a_throw_away_model_is_in_no_ensemble(model, tmp_path):
     made(tmp_path / "trial", seed=7, throwaway=True)
     with pytest.raises(LeakageError, match="throw-away model is in no ensemble"):
-        ensemble.load_further(named(tmp_path / "trial"), model, where="evaluate.ensemble")
+        ensemble.load_further(named(tmp_path / "trial"), model, home=tmp_path, where="evaluate.ensemble")
 
 
 @pytest.mark.parametrize("classes", [["cat", "emu"], ["bee", "emu"]])
 def test_a_bundle_that_shares_no_choice_with_the_model_is_refused(model, tmp_path, classes):
     made(tmp_path / "other", seed=7, classes=classes)
     with pytest.raises(DataError, match="of its 2 classes with the model: it has no say"):
-        ensemble.load_further(named(tmp_path / "other"), model, where="evaluate.ensemble")
+        ensemble.load_further(named(tmp_path / "other"), model, home=tmp_path, where="evaluate.ensemble")
 
 
 def test_a_folder_that_holds_no_bundle_is_named(model, tmp_path):
     with pytest.raises(DataError, match="there is no bundle"):
-        ensemble.load_further({str(tmp_path / "none"): "0" * 12}, model, where="evaluate.ensemble")
+        ensemble.load_further({str(tmp_path / "none"): "0" * 12}, model, home=tmp_path, where="evaluate.ensemble")
 
 
 def test_a_bundle_that_learnt_from_a_test_image_is_not_measured_on_it(model, tmp_path):
@@ -134,29 +137,35 @@ def test_a_bundle_that_learnt_from_a_test_image_is_not_measured_on_it(model, tmp
     assert "library/b.png (train -> test)" in refused.value.where
 
 
-def test_the_stage_identify_asks_the_ensemble_and_starts_anew_when_it_changes(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
+def test_the_stage_identify_asks_the_ensemble_and_starts_anew_when_it_changes(tmp_path):
     names = [f"pool/{n}.png" for n in range(3)]
     contents = [files.digest(put(tmp_path / name, noise(number))) for number, name in enumerate(names)]
-    write_table(pd.DataFrame({"image": names, "sha256": contents, "failure": ""}), tmp_path / "pool.pq")
-    write_table(pd.DataFrame({"image": [], "sha256": [], "reason": []}, dtype="str"), tmp_path / "excluded.pq")
-    write_table(pd.DataFrame({"image": [], "sha256": [], "label": [], "set": []}, dtype="str"), tmp_path / "splits.pq")
-    one, two = made(tmp_path / "one"), made(tmp_path / "two", side=24, seed=5)
-    thresholds.write(thresholds.Thresholds("", 1.0, 0.95, [], 0, 0.5, "assured", {}, []), tmp_path / "thresholds.json")
+    write_table(pd.DataFrame({"image": names, "sha256": contents, "failure": ""}), tmp_path / "data/index/pool.parquet")
+    write_table(
+        pd.DataFrame({"image": [], "sha256": [], "reason": []}, dtype="str"), tmp_path / "data/curated/excluded.parquet"
+    )
+    write_table(
+        pd.DataFrame({"image": [], "sha256": [], "label": [], "set": []}, dtype="str"),
+        tmp_path / "data/splits/splits.parquet",
+    )
+    one, two = made(tmp_path / "data/model"), made(tmp_path / "two", side=24, seed=5)
+    thresholds.write(
+        thresholds.Thresholds("", 1.0, 0.95, [], 0, 0.5, "assured", {}, []),
+        tmp_path / "data/evaluation/thresholds.json",
+    )
     params = PARAMS.read_text(encoding="utf-8").replace("    pool: data/demo/pool", "    pool: pool")
 
     def identified(ensemble: str) -> pd.DataFrame:
         text = params.replace("ensemble: {}  # as in", f"ensemble: {ensemble}  # as in")
         put(tmp_path / "configs" / "params.yaml", text.encode())
-        identify.main("one", "pool.pq", "excluded.pq", "splits.pq", "thresholds.json", "out")
-        return store.read(tmp_path / "out")
+        identify.main(Workspace(tmp_path))
+        return store.read(tmp_path / "data/predictions")
 
     alone = identified("{}")
     together = identified(f'{{two: "{two.card.model_digest[:12]}"}}')
     assert set(alone["model"]) == {one.card.model_digest}
     assert set(together["model"]) == {f"{one.card.model_digest}+{two.card.model_digest}"}
-    assert read_json(tmp_path / "out" / "summary.json")["model"] == together["model"][0]
-    assert read_json(tmp_path / "out" / "summary.json")["identified_before"] == 0
+    assert read_json(tmp_path / "data/predictions" / "summary.json")["model"] == together["model"][0]
+    assert read_json(tmp_path / "data/predictions" / "summary.json")["identified_before"] == 0
     assert not np.allclose(alone["score"], together["score"], atol=1e-3)
     pd.testing.assert_frame_equal(identified("{}"), alone)

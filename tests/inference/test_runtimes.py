@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,11 +29,9 @@ FLOAT = ["openvino", "onnx"]
 NONE = Calibration([], [])
 
 
-@pytest.fixture(autouse=True)
-def workspace(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    return tmp_path
+@pytest.fixture
+def cache(tmp_path) -> Path:
+    return tmp_path / "runtimes"
 
 
 @pytest.fixture
@@ -48,15 +47,15 @@ def calibration(tmp_path) -> Calibration:
 
 
 def graphs(tmp_path) -> dict[str, bytes]:
-    return {str(file): file.read_bytes() for file in sorted((tmp_path / ".wallaby/runtimes").rglob("model.*"))}
+    return {str(file): file.read_bytes() for file in sorted((tmp_path / "runtimes").rglob("model.*"))}
 
 
 @pytest.mark.parametrize("name", FLOAT)
 @pytest.mark.parametrize("number", [1, 4, 11])
-def test_in_float32_probabilities_and_features_are_those_of_keras(stored, name, number):
+def test_in_float32_probabilities_and_features_are_those_of_keras(stored, name, number, cache):
     pixels, _ = coloured(number)
     expected, features = KerasRuntime(stored, 16).predict_with_features(pixels)
-    runtime = kinds.load(name, [stored], NONE, batch_size=16)
+    runtime = kinds.load(name, [stored], NONE, batch_size=16, cache=cache)
     np.testing.assert_allclose(runtime.predict(pixels), expected, atol=1e-5)
     probs, found = runtime.predict_with_features(pixels)
     np.testing.assert_allclose(probs, expected, atol=1e-5)
@@ -65,24 +64,24 @@ def test_in_float32_probabilities_and_features_are_those_of_keras(stored, name, 
 
 
 @pytest.mark.parametrize("name", FLOAT)
-def test_an_image_s_neighbours_do_not_matter(stored, name):
+def test_an_image_s_neighbours_do_not_matter(stored, name, cache):
     pixels, _ = coloured(9)
-    runtime = kinds.load(name, [stored], NONE, batch_size=4)
+    runtime = kinds.load(name, [stored], NONE, batch_size=4, cache=cache)
     whole = runtime.predict(pixels)
     assert np.array_equal(np.concatenate([runtime.predict(pixels[:8]), runtime.predict(pixels[8:])]), whole)
 
 
-def test_int8_is_near_keras_and_no_more_than_near(stored, calibration):
+def test_int8_is_near_keras_and_no_more_than_near(stored, calibration, cache):
     pixels, _ = coloured(16)
     expected = KerasRuntime(stored, 16).predict(pixels)
-    found = kinds.load("openvino-int8", [stored], calibration, batch_size=16).predict(pixels)
+    found = kinds.load("openvino-int8", [stored], calibration, batch_size=16, cache=cache).predict(pixels)
     assert 0 < np.abs(found - expected).max() < 0.1
 
 
 @pytest.mark.parametrize("name", [*FLOAT, "openvino-int8"])
-def test_the_key_is_known_before_a_runtime_is_loaded_and_tells_it_from_the_others(stored, calibration, name):
+def test_the_key_is_known_before_a_runtime_is_loaded_and_tells_it_from_the_others(stored, calibration, name, cache):
     known = kinds.key(name, stored, calibration)
-    assert kinds.load(name, [stored], calibration, batch_size=4).key == known
+    assert kinds.load(name, [stored], calibration, batch_size=4, cache=cache).key == known
     assert known not in {kinds.key(other, stored, calibration) for other in kinds.KINDS if other != name}
 
 
@@ -91,54 +90,55 @@ def test_int8_fitted_to_other_pictures_is_another_runtime(stored, calibration):
     assert kinds.key("openvino-int8", stored, fewer) != kinds.key("openvino-int8", stored, calibration)
 
 
-def test_int8_with_weights_of_7_bits_is_another_runtime(stored, calibration):
+def test_int8_with_weights_of_7_bits_is_another_runtime(stored, calibration, cache):
     pixels, _ = coloured(16)
     eight, seven = (
-        kinds.load("openvino-int8", [stored], replace(calibration, bits=bits), batch_size=16) for bits in (8, 7)
+        kinds.load("openvino-int8", [stored], replace(calibration, bits=bits), batch_size=16, cache=cache)
+        for bits in (8, 7)
     )
     assert eight.key != seven.key
     assert not np.array_equal(eight.predict(pixels), seven.predict(pixels))
 
 
-def test_a_network_is_converted_once_and_keras_is_not_asked_again(stored, calibration, tmp_path, monkeypatch):
+def test_a_network_is_converted_once_and_keras_is_not_asked_again(stored, calibration, tmp_path, monkeypatch, cache):
     pixels, _ = coloured(4)
-    before = kinds.load("openvino-int8", [stored], calibration, batch_size=4).predict(pixels)
+    before = kinds.load("openvino-int8", [stored], calibration, batch_size=4, cache=cache).predict(pixels)
     monkeypatch.setattr(Stored, "model", property(lambda self: pytest.fail("the model was read")))
-    again = kinds.load("openvino-int8", [Stored(tmp_path / "model")], calibration, batch_size=4)
+    again = kinds.load("openvino-int8", [Stored(tmp_path / "model")], calibration, batch_size=4, cache=cache)
     assert np.array_equal(again.predict(pixels), before)
 
 
 @pytest.mark.parametrize("damage", ["cut short", "gone", "no settings"])
-def test_a_damaged_graph_in_the_cache_is_made_again(stored, tmp_path, damage):
+def test_a_damaged_graph_in_the_cache_is_made_again(stored, tmp_path, damage, cache):
     pixels, _ = coloured(4)
-    before = kinds.load("openvino", [stored], NONE, batch_size=4).predict(pixels)
-    graph = converted.float32(stored)
+    before = kinds.load("openvino", [stored], NONE, batch_size=4, cache=cache).predict(pixels)
+    graph = converted.float32(stored, cache)
     if damage == "cut short":
         graph.write_bytes(graph.read_bytes()[:-100])
     elif damage == "gone":
         graph.unlink()
     else:
         (graph.parent / converted.MADE).write_text("{")
-    assert np.array_equal(kinds.load("openvino", [stored], NONE, batch_size=4).predict(pixels), before)
+    assert np.array_equal(kinds.load("openvino", [stored], NONE, batch_size=4, cache=cache).predict(pixels), before)
     assert read_json(graph.parent / converted.MADE)["files"].keys() == {converted.FLOAT}
 
 
-def test_another_model_has_a_graph_of_its_own(stored, tmp_path):
+def test_another_model_has_a_graph_of_its_own(stored, tmp_path, cache):
     save_bundle(tmp_path / "next", seed=5)
-    assert converted.float32(stored) != converted.float32(Stored(tmp_path / "next"))
+    assert converted.float32(stored, cache) != converted.float32(Stored(tmp_path / "next"), cache)
     assert len(graphs(tmp_path)) == 2
 
 
-def test_the_cache_forgets_the_graph_that_was_used_longest_ago(tmp_path, monkeypatch):
+def test_the_cache_forgets_the_graph_that_was_used_longest_ago(tmp_path, monkeypatch, cache):
     monkeypatch.setattr(converted, "KEPT", 2)
     made = []
     for seed in range(3):
         save_bundle(tmp_path / str(seed), seed=seed)
-        made.append(converted.float32(Stored(tmp_path / str(seed))))
+        made.append(converted.float32(Stored(tmp_path / str(seed)), cache))
     assert [graph.exists() for graph in made] == [False, True, True]
 
 
-def test_a_conversion_that_was_killed_leaves_nothing_that_counts(stored, tmp_path, monkeypatch):
+def test_a_conversion_that_was_killed_leaves_nothing_that_counts(stored, tmp_path, monkeypatch, cache):
     def killed(model, path):
         path.write_bytes(b"half")
         raise KeyboardInterrupt
@@ -146,60 +146,60 @@ def test_a_conversion_that_was_killed_leaves_nothing_that_counts(stored, tmp_pat
     with monkeypatch.context() as patch:
         patch.setattr("pipeline.inference.formats.write_onnx", killed)
         with pytest.raises(KeyboardInterrupt):
-            converted.float32(stored)
+            converted.float32(stored, cache)
     assert graphs(tmp_path) == {}
-    assert converted.float32(stored).stat().st_size > 1000
+    assert converted.float32(stored, cache).stat().st_size > 1000
 
 
-def test_a_network_that_cannot_be_converted_is_refused_by_its_name(stored, monkeypatch):
+def test_a_network_that_cannot_be_converted_is_refused_by_its_name(stored, monkeypatch, cache):
     def fails(model, path):
         raise ValueError("no such operation: Wobble\nand more")
 
     monkeypatch.setattr("pipeline.inference.formats.write_onnx", fails)
     with pytest.raises(DataError, match="cannot be converted: no such operation: Wobble") as refused:
-        kinds.load("onnx", [stored], NONE, batch_size=4)
+        kinds.load("onnx", [stored], NONE, batch_size=4, cache=cache)
     assert refused.value.where == "tiny"
 
 
-def test_int8_needs_pictures(stored, calibration):
+def test_int8_needs_pictures(stored, calibration, cache):
     few = Calibration(calibration.sha256[:2], [*calibration.paths[:2], calibration.paths[0].with_name("gone.png")])
     with pytest.raises(DataError, match="2 pictures of the validation set can be read, int8 is fitted to at least 8"):
-        kinds.load("openvino-int8", [stored], few, batch_size=4)
+        kinds.load("openvino-int8", [stored], few, batch_size=4, cache=cache)
 
 
 @pytest.mark.parametrize(("name", "module"), [("openvino", "openvino"), ("openvino-int8", "nncf"), ("onnx", "tf2onnx")])
-def test_a_runtime_whose_package_is_missing_says_which_one(stored, monkeypatch, name, module):
+def test_a_runtime_whose_package_is_missing_says_which_one(stored, monkeypatch, name, module, cache):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda asked: None if asked == module else find(asked))
     assert kinds.missing(name) == f"{module} not installed"
     with pytest.raises(UsageError, match=f"cannot run here: {module} not installed") as refused:
-        kinds.load(name, [stored], NONE, batch_size=4)
+        kinds.load(name, [stored], NONE, batch_size=4, cache=cache)
     assert "'.[runtimes]'" in refused.value.mend
     assert not kinds.missing("keras")
 
 
-def test_bfloat16_is_offered_only_where_the_cpu_has_it(stored, monkeypatch):
+def test_bfloat16_is_offered_only_where_the_cpu_has_it(stored, monkeypatch, cache):
     monkeypatch.setattr(openvino, "computes_bfloat16", lambda: False)
     assert kinds.missing("openvino-bf16") == "this CPU has no bfloat16"
     with pytest.raises(UsageError, match="this CPU has no bfloat16"):
-        kinds.load("openvino-bf16", [stored], NONE, batch_size=4)
+        kinds.load("openvino-bf16", [stored], NONE, batch_size=4, cache=cache)
     monkeypatch.setattr(openvino, "computes_bfloat16", lambda: True)
     assert not kinds.missing("openvino-bf16")
 
 
 @pytest.mark.parametrize("name", FLOAT)
-def test_classes_that_do_not_fit_a_converted_network_are_refused(stored, tmp_path, name):
-    converted.float32(stored)
+def test_classes_that_do_not_fit_a_converted_network_are_refused(stored, tmp_path, name, cache):
+    converted.float32(stored, cache)
     (tmp_path / "model" / "classes.txt").write_text("cat\ndog\n")
     with pytest.raises(DataError, match="2 classes for 3 outputs"):
-        kinds.load(name, [Stored(tmp_path / "model")], NONE, batch_size=4)
+        kinds.load(name, [Stored(tmp_path / "model")], NONE, batch_size=4, cache=cache)
 
 
-def test_several_models_speak_together_in_every_runtime(stored, tmp_path):
+def test_several_models_speak_together_in_every_runtime(stored, tmp_path, cache):
     save_bundle(tmp_path / "other", seed=5)
     members = [stored, Stored(tmp_path / "other")]
     pixels, _ = coloured(5)
-    together, keras = (kinds.load(name, members, NONE, batch_size=8) for name in ("openvino", "keras"))
+    together, keras = (kinds.load(name, members, NONE, batch_size=8, cache=cache) for name in ("openvino", "keras"))
     assert isinstance(together, Ensemble)
     assert together.model == keras.model
     np.testing.assert_allclose(together.predict(pixels), keras.predict(pixels), atol=1e-5)
@@ -218,12 +218,12 @@ def grouped(tmp_path) -> Model:
 
 @pytest.mark.parametrize("network", [hub_module, grouped])
 @pytest.mark.parametrize("name", [*FLOAT, "openvino-int8"])
-def test_hub_modules_and_grouped_convolutions_run_everywhere(calibration, tmp_path, network, name):
+def test_hub_modules_and_grouped_convolutions_run_everywhere(calibration, tmp_path, network, name, cache):
     made = bundle.Bundle(network(tmp_path), ["cat", "dog", "owl"], bundle.Card("odd", SIDE), lineage.empty())
     bundle.save(made, tmp_path / "odd")
     pixels, _ = coloured(6)
     expected, found = (
-        kinds.load(kind, [Stored(tmp_path / "odd")], calibration, batch_size=8).predict(pixels)
+        kinds.load(kind, [Stored(tmp_path / "odd")], calibration, batch_size=8, cache=cache).predict(pixels)
         for kind in ("keras", name)
     )
     np.testing.assert_allclose(found, expected, atol=0.05 if name == "openvino-int8" else 1e-5)

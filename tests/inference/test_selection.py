@@ -41,7 +41,7 @@ class Machine:
         monkeypatch.setattr(trials, "measure", self.measure)
         monkeypatch.setattr(machine, "has_gpu", lambda: False)
 
-    def load(self, name, members, calibration, *, batch_size):
+    def load(self, name, members, calibration, *, batch_size, cache):
         self.loaded.append(name)
         return Made(name)
 
@@ -53,17 +53,12 @@ class Machine:
         return probs, self.rates[runtime.name][0]
 
 
-@pytest.fixture(autouse=True)
-def workspace(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    return tmp_path
-
-
 @pytest.fixture
 def candidates(tmp_path) -> selection.Candidates:
     save_bundle(tmp_path / "model")
-    return selection.Candidates([Stored(tmp_path / "model")], Calibration(["a"], []), batch_size=64)
+    return selection.Candidates(
+        [Stored(tmp_path / "model")], Calibration(["a"], []), batch_size=64, cache=tmp_path / "runtimes"
+    )
 
 
 @pytest.fixture
@@ -92,7 +87,7 @@ def test_the_fastest_that_agrees_is_chosen_and_what_was_tried_is_told(choose, mo
     assert choice.why == "the fastest that agrees, 5.0 times Keras"
     assert str(choice).splitlines()[3] == "  openvino-bf16: not installed"
     assert "openvino-int8: 50.0 images a second, 100.00% of 100 answers alike" in str(choice)
-    (kept,) = (tmp_path / ".wallaby/runtimes").glob("choice-*.json")
+    (kept,) = (tmp_path / "runtimes").glob("choice-*.json")
     assert read_json(kept)["runtime"] == "openvino-int8"
     assert read_json(kept)["machine"] == machine.describe()
 
@@ -127,7 +122,9 @@ def test_what_a_choice_depends_on_is_measured_anew_when_it_changes(choose, candi
     changed = {}
     if change == "model":
         save_bundle(tmp_path / "next", seed=5)
-        changed["among"] = selection.Candidates([Stored(tmp_path / "next")], candidates.calibration, 64)
+        changed["among"] = selection.Candidates(
+            [Stored(tmp_path / "next")], candidates.calibration, 64, candidates.cache
+        )
     elif change == "limits":
         changed["limits"] = Limits(min_agreement=0.98, confidence=0.95, images=100)
     elif change == "thresholds":
@@ -138,7 +135,7 @@ def test_what_a_choice_depends_on_is_measured_anew_when_it_changes(choose, candi
     elif change == "package":
         monkeypatch.setattr(selection, "version", lambda package: "2")
     else:
-        changed["among"] = selection.Candidates(candidates.members, Calibration(["b"], []), 64)
+        changed["among"] = selection.Candidates(candidates.members, Calibration(["b"], []), 64, candidates.cache)
     choose(**changed)
     assert "openvino" in there.tried
 
@@ -149,7 +146,7 @@ def test_what_a_choice_depends_on_is_measured_anew_when_it_changes(choose, candi
 def test_a_kept_choice_that_is_cut_short_is_measured_anew(choose, monkeypatch, tmp_path, content):
     there = Machine(monkeypatch, keras=(10, 0), openvino=(20, 0))
     first, _ = choose()
-    (kept,) = (tmp_path / ".wallaby/runtimes").glob("choice-*.json")
+    (kept,) = (tmp_path / "runtimes").glob("choice-*.json")
     kept.write_text(content)
     there.tried.clear()
     assert choose()[0] == first
@@ -196,7 +193,7 @@ def test_where_keras_is_done_sooner_than_a_trial_the_others_are_not_tried(choose
     choice, _ = choose(total=10_000)
     assert (choice.runtime, there.tried) == ("keras", ["keras"])
     assert choice.why == "it takes about 20 seconds for 10000 images, and trying others about 30"
-    assert not list((tmp_path / ".wallaby").rglob("choice-*"))
+    assert not list((tmp_path).rglob("choice-*"))
     assert choose(total=MANY)[0].runtime == "openvino"  # the pool has grown
 
 

@@ -15,6 +15,7 @@ from pipeline.files import write_csv, write_json, write_table, write_text
 from pipeline.library import history, lineage
 from pipeline.review import decisions, recipes, sheets
 from pipeline.stages import curate, index
+from pipeline.workspace import Workspace
 
 ROOTS = ["library", "pool"]
 AT = "2026-03-01T12:00:00"
@@ -58,10 +59,9 @@ def run(*arguments: str) -> int:
 
 def curated() -> list[str]:
     """The classes of the next round, as the stage makes them."""
-    write_table(lineage.empty(), Path("lineage.parquet"))
-    write_table(history.empty()[1], Path("boards.parquet"))
-    sources = [paths.LABELS, paths.CLASSES, paths.BENCHMARKS, paths.REVIEWS, paths.INDEX / "library.parquet"]
-    curate.main(*map(str, sources), "lineage.parquet", "boards.parquet", str(paths.CURATED))
+    write_table(lineage.empty(), paths.BASE / "lineage.parquet")
+    write_table(history.empty()[1], paths.BASE / "boards.parquet")
+    curate.main(Workspace(Path()))
     return (paths.CURATED / "classes.txt").read_text().split()
 
 
@@ -170,6 +170,5 @@ def test_the_name_that_is_proposed_is_one_that_no_class_has():
 
 def test_the_index_reads_such_a_table():
     label("lion", "bad")
-    sources = [paths.LABELS, paths.BENCHMARKS, paths.QUARANTINE, paths.ROOTS]
-    index.main(*map(str, sources), str(paths.INDEX))
+    index.main(Workspace(Path()))
     assert (paths.INDEX / "library.parquet").exists()

@@ -33,6 +33,7 @@ def chooser(tmp_path, **values) -> Chooser:
     own = {
         "runtime": "auto", "limits": Limits(0.995, 0.95, 8), "batch_size": 16, "bulk_batch_size": 64,
         "splits": tmp_path / "splits.parquet", "pool": tmp_path / "pool.parquet", "folders": {},
+        "cache": tmp_path / "runtimes",
     }  # fmt: skip
     return Chooser(**(own | values))
 

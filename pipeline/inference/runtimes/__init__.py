@@ -1,12 +1,17 @@
 """What turns pixels into probabilities. Importing this package imports none of the programs that do."""
 
+import sys
 from typing import Protocol
 
 import numpy as np
 
+PIXELS, PROBS, FEATURES = "pixels", "probs", "features"  # the input and the outputs of a converted network
+
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it would tell Google of each use
+
 
 class Runtime(Protocol):
-    """One model, or several that speak with one voice.
+    """One model, or several that are ensembled.
 
     Attributes:
       classes: in the order of the probabilities.

@@ -20,17 +20,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from filelock import FileLock
 
-from pipeline import config
 from pipeline.bundle import Stored
 from pipeline.errors import DataError
 from pipeline.files import atomic_folder, digest, read_json, write_json
 from pipeline.inference import reading
+from pipeline.inference.runtimes import FEATURES, PIXELS, PROBS
 
 if TYPE_CHECKING:
     import keras
 
-PIXELS, PROBS, FEATURES = "pixels", "probs", "features"
-CACHE = "runtimes"
 MADE = "made.json"
 KEPT = 8  # graphs in the cache; the one that was used longest ago goes first
 FLOAT, INT8 = "model.onnx", "model.xml"
@@ -56,17 +54,20 @@ class Calibration:
         return hashlib.sha256("".join(self.sha256).encode()).hexdigest()[:12]
 
 
-def float32(stored: Stored) -> Path:
+def float32(stored: Stored, cache: Path) -> Path:
     """The network as ONNX in float32.
+
+    Args:
+      cache: the folder that keeps converted networks.
 
     Raises:
       DataError: if it cannot be converted.
     """
     settings = {"graph": FLOAT, "tf2onnx": version("tf2onnx")}
-    return _kept(stored, settings, lambda folder: _write_onnx(stored, folder / FLOAT)) / FLOAT
+    return _kept(cache, stored, settings, lambda folder: _write_onnx(stored, folder / FLOAT)) / FLOAT
 
 
-def int8(stored: Stored, calibration: Calibration) -> Path:
+def int8(stored: Stored, calibration: Calibration, cache: Path) -> Path:
     """The network as OpenVINO's own format, quantised to 8 bits after training by what its layers give for pictures.
 
     Weights have a scale for each channel, activations one for each layer (Nagel et al. 2021, "A White Paper on Neural
@@ -77,13 +78,16 @@ def int8(stored: Stored, calibration: Calibration) -> Path:
     """
     settings = {"graph": INT8, "nncf": version("nncf"), "openvino": version("openvino")}
     settings |= {"calibration": calibration.digest, "bits": str(calibration.bits)}
-    return _kept(stored, settings, lambda folder: _write_int8(stored, calibration, folder / INT8)) / INT8
+
+    def write(folder: Path) -> None:
+        _write_int8(stored, calibration, float32(stored, cache), folder / INT8)
+
+    return _kept(cache, stored, settings, write) / INT8
 
 
-def _kept(stored: Stored, settings: dict[str, str], write: Callable[[Path], None]) -> Path:
-    """The folder in the cache that `write` has filled for these settings; filled anew where it is damaged."""
+def _kept(cache: Path, stored: Stored, settings: dict[str, str], write: Callable[[Path], None]) -> Path:
+    """The folder in the cache that `write` has filled for these settings; filled again where it is damaged."""
     name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
-    cache = config.cache(CACHE)
     folder = cache / f"{stored.card.model_digest[:16]}-{name}"
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / f".{folder.name}.lock"):  # several processes may ask at once
@@ -130,10 +134,9 @@ def _graph(model: "keras.Model") -> "keras.Model":
     return keras.Model(pixels, named, name="graph")
 
 
-def _write_int8(stored: Stored, calibration: Calibration, path: Path) -> None:
-    from pipeline.inference.runtimes.openvino import openvino  # first, since it keeps telemetry off
-
-    import nncf  # isort: skip
+def _write_int8(stored: Stored, calibration: Calibration, graph: Path, path: Path) -> None:
+    import nncf
+    import openvino
 
     nncf.set_log_level(logging.ERROR)
     size = stored.card.image_size
@@ -144,7 +147,7 @@ def _write_int8(stored: Stored, calibration: Calibration, path: Path) -> None:
             where="identify.runtime",
             mend="take another runtime",
         )
-    network = openvino.Core().read_model(float32(stored))
+    network = openvino.Core().read_model(graph)
     network.reshape({PIXELS: [1, size, size, 3]})  # it runs faster so, and nothing else is asked of it
     fix = nncf.OverflowFix.FIRST_LAYER if calibration.bits == 8 else nncf.OverflowFix.ENABLE
     with _converting(stored), contextlib.redirect_stdout(sys.stderr):  # it shows its progress

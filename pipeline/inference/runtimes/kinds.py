@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.bundle import Stored
 from pipeline.errors import UsageError
@@ -21,13 +22,14 @@ class Kind:
     Attributes:
       title: its name for people.
       needs: modules of the extra `runtimes`.
-      make: makes a runtime of a bundle; gets the pictures that int8 is fitted to, and the batch size of Keras.
+      make: makes a runtime of a bundle; gets the pictures that int8 is fitted to, the batch size of Keras, and
+        the cache of converted networks.
       fitted: whether what it says depends on these pictures.
     """
 
     title: str
     needs: tuple[str, ...]
-    make: Callable[[Stored, Calibration, int], Runtime]
+    make: Callable[[Stored, Calibration, int, Path], Runtime]
     fitted: bool = False
 
 
@@ -43,8 +45,11 @@ def missing(name: str) -> str:
     return ""
 
 
-def load(name: str, members: list[Stored], calibration: Calibration, *, batch_size: int) -> Runtime:
-    """Makes the runtime of a bundle, or of several that speak together.
+def load(name: str, members: list[Stored], calibration: Calibration, *, batch_size: int, cache: Path) -> Runtime:
+    """Makes the runtime of a bundle, or of several that are ensembled.
+
+    Args:
+      cache: the folder that keeps converted networks.
 
     Raises:
       UsageError: if this machine cannot run it.
@@ -54,7 +59,7 @@ def load(name: str, members: list[Stored], calibration: Calibration, *, batch_si
     if reason:
         mend = "pip install -c constraints.txt -e '.[runtimes]', or take another" if "install" in reason else "auto"
         raise UsageError(f"{KINDS[name].title} cannot run here: {reason}", where=WHERE, mend=mend)
-    made = [KINDS[name].make(member, calibration, batch_size) for member in members]
+    made = [KINDS[name].make(member, calibration, batch_size, cache) for member in members]
     return Ensemble(made) if len(made) > 1 else made[0]
 
 
@@ -67,27 +72,27 @@ def key(name: str, stored: Stored, calibration: Calibration) -> str:
     return f"{own} by {name}{fitted}"
 
 
-def _keras(stored: Stored, calibration: Calibration, batch_size: int) -> Runtime:
+def _keras(stored: Stored, calibration: Calibration, batch_size: int, cache: Path) -> Runtime:
     from pipeline.inference.runtimes.keras import KerasRuntime
 
     return KerasRuntime(stored, batch_size)
 
 
-def _openvino(name: str, precision: str) -> Callable[[Stored, Calibration, int], Runtime]:
-    def make(stored: Stored, calibration: Calibration, batch_size: int) -> Runtime:
+def _openvino(name: str, precision: str) -> Callable[[Stored, Calibration, int, Path], Runtime]:
+    def make(stored: Stored, calibration: Calibration, batch_size: int, cache: Path) -> Runtime:
         from pipeline.inference.runtimes.openvino import OpenVinoRuntime
 
         fitted = KINDS[name].fitted
-        graph = converted.int8(stored, calibration) if fitted else converted.float32(stored)
+        graph = converted.int8(stored, calibration, cache) if fitted else converted.float32(stored, cache)
         return OpenVinoRuntime(stored, graph, precision=precision, key=key(name, stored, calibration))
 
     return make
 
 
-def _onnx(stored: Stored, calibration: Calibration, batch_size: int) -> Runtime:
+def _onnx(stored: Stored, calibration: Calibration, batch_size: int, cache: Path) -> Runtime:
     from pipeline.inference.runtimes.onnx import OnnxRuntime
 
-    return OnnxRuntime(stored, converted.float32(stored), key=key("onnx", stored, calibration))
+    return OnnxRuntime(stored, converted.float32(stored, cache), key=key("onnx", stored, calibration))
 
 
 CONVERT = ("tf2onnx", "onnx")

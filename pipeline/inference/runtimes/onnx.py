@@ -7,7 +7,7 @@ import onnxruntime
 
 from pipeline.bundle import Stored
 from pipeline.evaluation import calibration
-from pipeline.inference.runtimes.converted import FEATURES, PIXELS, PROBS
+from pipeline.inference.runtimes import FEATURES, PIXELS, PROBS
 
 CHUNK = 8  # pictures at once: more are no faster, and take memory
 

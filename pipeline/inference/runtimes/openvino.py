@@ -1,17 +1,13 @@
 """OpenVINO, on CPUs: float32, bfloat16 where the CPU computes with it, and int8."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
+import openvino
 
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it would tell Google of each use
-
-import openvino  # noqa: E402
-
-from pipeline.bundle import Stored  # noqa: E402
-from pipeline.evaluation import calibration  # noqa: E402
-from pipeline.inference.runtimes.converted import FEATURES, PIXELS, PROBS  # noqa: E402
+from pipeline.bundle import Stored
+from pipeline.evaluation import calibration
+from pipeline.inference.runtimes import FEATURES, PIXELS, PROBS
 
 CHUNK = 4  # pictures in a request
 
