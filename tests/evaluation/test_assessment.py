@@ -183,10 +183,10 @@ def test_the_scores_do_not_move_when_the_model_does_not(round_):
     """A label decided by a person silences the audit, and nothing else changes."""
     first = evaluate(round_)
     scores_before = (first / "scores.parquet").read_bytes()
-    write_json({"not": "read"}, round_ / "reviews/notes.json")
+    write_json({"not": "read"}, round_ / "data/reviews/notes.json")
     decided = pd.DataFrame(
         [["library/2.png", "keep", "", "ann", "2026-03-01T12:00:00"]],
         columns=["image", "decision", "label", "by", "at"],
     )
-    write_csv(decided, round_ / "reviews/ann.csv")
+    write_csv(decided, round_ / "data/reviews/ann.csv")
     assert (evaluate(round_) / "scores.parquet").read_bytes() == scores_before
