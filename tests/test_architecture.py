@@ -21,6 +21,7 @@ LAYERS = [
     {"library"},
     {"models", "evaluation", "pages"},
     {"bundle"},
+    {"dvc"},
     {"training", "inference"},
     {"tracking"},
     {
