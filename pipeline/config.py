@@ -149,19 +149,37 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read_yaml(path: Path) -> dict:
+def parse(text: str, where: object) -> dict:
+    """The mapping in a text of YAML.
+
+    Raises:
+      UsageError: if it is not readable, a key stands twice, or it holds no mapping.
+    """
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
-    except FileNotFoundError:
-        raise UsageError("the params file is missing", where=path, mend="run from the top of the repository") from None
+        values = yaml.load(text, _UniqueKeys)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UsageError(f"not readable as YAML: {error.problem}", where=f"{path}{line}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"not readable as YAML: {error}", where=path) from None
+        raise UsageError(f"not readable as YAML: {error.problem}", where=f"{where}{line}") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"not readable as YAML: {error}", where=where) from None
     if not isinstance(values, dict):
-        raise UsageError("the file holds no sections", where=path, mend="take it from the version in git")
+        raise UsageError("the file holds no sections", where=where, mend="take it from the version in git")
     return values
+
+
+def to_text(values: dict) -> str:
+    """The mapping as YAML, its keys in their order."""
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def _read_yaml(path: Path) -> dict:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError("the params file is missing", where=path, mend="run from the top of the repository") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"not readable as YAML: {error}", where=path) from None
+    return parse(text, path)
 
 
 def _check(schema: type[AnySection], values: Any, where: str) -> AnySection:

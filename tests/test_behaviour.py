@@ -288,6 +288,7 @@ def test_commands_that_show_results_warn_and_others_do_not(workspace, capsys):
     from pipeline import cli
 
     edit(FITTING, "0.1", "0.2")
+    write(workspace / "configs/params.yaml", "")
     for line, warned in ((["summary"], True), (["runs", "--help"], False), (["validate"], False)):
         with pytest.raises(SystemExit):
             cli.main(line)

@@ -116,7 +116,7 @@ def warning(folder: Path = Path()) -> str:
 
     Files whose time and size are known are not read, and none is parsed that has not changed.
     """
-    record, code, known = recorded(folder), code_folder(), _known(folder)
+    record, code, known = recorded(folder), code_folder(folder), _known(folder)
     rules = Path(reach.__file__).stat().st_mtime_ns  # by which digests are made
     now: dict[str, str] = {}
     seen: dict[str, str] = {}
@@ -143,6 +143,12 @@ def warning(folder: Path = Path()) -> str:
         return ""
     names = sorted({name for stage in stages for name in differing[stage]})
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    if code != folder:
+        return (
+            f"warning: the program is another than the one that this repository was made for: {', '.join(stages)}\n"
+            "   so: `dvc repro` does not notice, and keeps what the other one wrote\n"
+            " mend: `wallaby upgrade --dry-run` says what would re-run, and why"
+        )
     return (
         f"warning: the code of {', '.join(stages)} is not what {RECORD} records: {', '.join(names[:3])}{more}\n"
         "   so: `dvc repro` does not notice, and keeps what the code wrote before\n"
@@ -150,10 +156,10 @@ def warning(folder: Path = Path()) -> str:
     )
 
 
-def warn() -> None:
+def warn(folder: Path = Path()) -> None:
     """Prints the warning, if there is one. A check that fails hinders nobody."""
     with suppress(OSError, DataError):
-        if text := warning():
+        if text := warning(folder):
             print(text, file=sys.stderr)
 
 

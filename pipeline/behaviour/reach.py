@@ -57,9 +57,9 @@ PACKAGES_WITHOUT_VALUES = {
 Digests = dict[str, str]  # by file, or by `constraints.txt:PACKAGE`
 
 
-def code_folder() -> Path:
+def code_folder(folder: Path = Path()) -> Path:
     """The folder whose `pipeline` the stages run: the workspace's own, else the installed one."""
-    return Path() if Path("pipeline/stages").is_dir() else Path(__file__).parent.parent
+    return folder if (folder / "pipeline/stages").is_dir() else Path(__file__).parents[2]
 
 
 def reached(stage: str, code: Path | None = None) -> Digests:

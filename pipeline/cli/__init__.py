@@ -5,7 +5,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline import errors
-from pipeline.cli import applying, export, forecasts, library, recipes, review, roots, rounds, served, serving, training
+from pipeline.cli import (
+    applying,
+    export,
+    forecasts,
+    library,
+    recipes,
+    repository,
+    review,
+    roots,
+    rounds,
+    served,
+    serving,
+    training,
+)
 from pipeline.cli.parser import Program
 
 EPILOG = """exit codes:
@@ -16,7 +29,7 @@ EPILOG = """exit codes:
 
 # They show or hand on what stages wrote, which may be older than the code.
 READ_RESULTS = {"board", "gate", "preview", "promote", "queue", "release", "review", "runs", "summary", "why"}
-NEED_NO_WORKSPACE: set[str] = set()
+NEED_NO_WORKSPACE = {"new"}
 
 
 def program() -> Program:
@@ -25,6 +38,7 @@ def program() -> Program:
         epilog=EPILOG,
     )
     made.group("commands")
+    repository.add(made)
 
     def verb(name: str, function: Any, help: str) -> argparse.ArgumentParser:
         command = made.verb(name, function, help).parser
@@ -39,16 +53,17 @@ def program() -> Program:
 def main(argv: Sequence[str] | None = None) -> None:
     def command() -> int:
         args = program().parse(argv)
-        if args.verb in READ_RESULTS:
-            from pipeline import behaviour
-
-            behaviour.warn()
-        if hasattr(args, "function"):
-            return args.function(args)
         from pipeline.cli import answers
         from pipeline.workspace import Workspace
 
-        answer = args.run(None if args.verb in NEED_NO_WORKSPACE else Workspace.find(), args)
+        workspace = None if args.verb in NEED_NO_WORKSPACE else Workspace.find()
+        if workspace and args.verb in READ_RESULTS:
+            from pipeline import behaviour
+
+            behaviour.warn(workspace.root)
+        if hasattr(args, "function"):
+            return args.function(args)
+        answer = args.run(workspace, args)
         return answers.print_answer(answer, as_json=args.json)
 
     errors.run(command)

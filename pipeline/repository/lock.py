@@ -1,7 +1,7 @@
 """Brings `dvc.lock` up to a newer `dvc.yaml`, so that DVC re-runs a stage only where it would write something else.
 
-DVC compares a stage's command, dependencies and params with those of its last run (`dvc.lock`), by their text: a command
-that is spelt differently, or a module that is no dependency any more, would make it train again.
+DVC compares a stage's command, dependencies and params with those of its last run (`dvc.lock`), by their text: it
+would train again because of a command that is spelt differently, or a module that is no dependency any more.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,9 @@ class Reconciled:
     reruns: dict[str, str]
 
 
-def reconcile(lock: Mapping[str, Any], pipeline: Mapping[str, Any], params: Mapping[str, Mapping[str, Any]]) -> Reconciled:
+def reconcile(
+    lock: Mapping[str, Any], pipeline: Mapping[str, Any], params: Mapping[str, Mapping[str, Any]]
+) -> Reconciled:
     """Rewrites the entries of stages that have run.
 
     Args:

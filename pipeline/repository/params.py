@@ -1,4 +1,4 @@
-"""Brings the params of a repository up to a newer program: new keys with their defaults, every value of the user's kept."""
+"""Brings the params of a repository up to a newer program: new keys get their defaults, the user's values stay."""
 
 import re
 from dataclasses import dataclass

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from pipeline.library import classes, labels, quarantine, roots
+
 PACKAGE = Path(__file__).parents[1]
 WHEEL, CHECKOUT = PACKAGE / "template", PACKAGE.parent
 
@@ -9,7 +11,12 @@ PARAMS = Path("configs/params.yaml")
 PIPELINE = Path("dvc.yaml")
 BEHAVIOUR = (Path("configs/behaviour.yaml"), Path("configs/behaviour.lock"))
 REPLACED = (*BEHAVIOUR, PIPELINE, Path("scripts/round"), Path(".dvcignore"))  # by an upgrade, as a whole
-TABLES = tuple(Path("data") / name for name in ("labels.csv", "classes.csv", "quarantine.csv", "roots.csv"))
+TABLES = {
+    Path("data/labels.csv"): labels.COLUMNS,
+    Path("data/classes.csv"): classes.COLUMNS,
+    Path("data/quarantine.csv"): quarantine.COLUMNS,
+    Path("data/roots.csv"): roots.COLUMNS,
+}
 NOTES = (Path("data/benchmarks/README.md"), Path("data/reviews/README.md"))
 IGNORING = Path(".gitignore")
 
@@ -26,8 +33,9 @@ def presets() -> list[Path]:
 
 def read(name: Path) -> str:
     """The text of one file; of a table, its head alone."""
-    text = (folder() / name).read_text(encoding="utf-8")
-    return text.partition("\n")[0] + "\n" if name in TABLES else text
+    if name in TABLES:
+        return ",".join(TABLES[name]) + "\n"
+    return (folder() / name).read_text(encoding="utf-8")
 
 
 def files() -> list[Path]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import errors, sections
+from pipeline import errors, sections, stages
 from pipeline.files import read_table, write_csv, write_json, write_table, write_text
 from pipeline.library import benchmarks, board, classes, curation, labels
 from pipeline.library.classes import Classes
@@ -160,4 +160,4 @@ def report(made: Products) -> None:
 
 
 if __name__ == "__main__":
-    errors.run(lambda: main(Workspace.find()))
+    stages.run("curate", main)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import errors, sections
+from pipeline import sections, stages
 from pipeline.files import atomic_folder, read_json, read_table
 from pipeline.library import board, classes, history, labels, mounts, pictures, screening, splits
 from pipeline.library.classes import Classes
@@ -101,4 +101,4 @@ def _named(unmeasured: dict[str, list[str]]) -> str:
 
 
 if __name__ == "__main__":
-    errors.run(lambda: main(Workspace.find()))
+    stages.run("dataset", main)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import bundle, errors, sections, tracking
+from pipeline import bundle, sections, stages, tracking
 from pipeline.evaluation import assessment, audit, comparison, ensembling, mistakes, scores, versions
 from pipeline.evaluation.assessment import Assessment
 from pipeline.files import read_table
@@ -187,4 +187,4 @@ def _thumbnail(path: Path) -> bytes:
 
 
 if __name__ == "__main__":
-    errors.run(lambda: main(Workspace.find()))
+    stages.run("evaluate", main)

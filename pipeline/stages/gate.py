@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import bundle, errors, sections
+from pipeline import bundle, errors, sections, stages
 from pipeline.evaluation import gate, pairing
 from pipeline.evaluation.ensembling import is_ensemble
 from pipeline.evaluation.gate import Comparison, Verdict
@@ -142,4 +142,4 @@ def write(workspace: Workspace, summary: dict, comparison: Comparison | None, pa
 
 
 if __name__ == "__main__":
-    errors.run(lambda: main(Workspace.find()))
+    stages.run("gate", main)

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from pipeline import errors, files, sections
+from pipeline import files, sections, stages
 from pipeline.bundle import Stored
 from pipeline.evaluation import thresholds
 from pipeline.files import read_table, write_json
@@ -152,11 +152,10 @@ def report(done: dict[str, Any], predicted: int) -> None:
         print("identify: what was skipped is not there, not readable or not what was indexed; the next run asks again")
 
 
-def alone() -> None:
-    workspace = Workspace.find()
+def alone(workspace: Workspace) -> None:
     with files.alone(workspace.own("identify.lock"), "identification"):
         main(workspace)
 
 
 if __name__ == "__main__":
-    errors.run(alone)
+    stages.run("identify", alone)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import errors, files, sections
+from pipeline import files, sections, stages
 from pipeline.files import write_json, write_table
 from pipeline.library import benchmarks, index, labels, moves, quarantine, roots
 from pipeline.workspace import Workspace
@@ -115,4 +115,4 @@ def note_contents(workspace: Workspace, scanned: pd.DataFrame) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    errors.run(lambda: main(Workspace.find()))
+    stages.run("index", main)

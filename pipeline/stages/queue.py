@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pipeline import errors, pages, sections
+from pipeline import pages, sections, stages
 from pipeline.evaluation import trust
 from pipeline.files import read_table, write_csv, write_table, write_text
 from pipeline.library import labels, mounts
@@ -84,4 +84,4 @@ def main(workspace: Workspace) -> None:
 
 
 if __name__ == "__main__":
-    errors.run(lambda: main(Workspace.find()))
+    stages.run("queue", main)

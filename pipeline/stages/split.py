@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import errors, sections
+from pipeline import sections, stages
 from pipeline.files import read_table, write_json, write_table
 from pipeline.library import benchmarks, classes, lineage, splits
 from pipeline.library.classes import Classes
@@ -103,4 +103,4 @@ def main(workspace: Workspace) -> None:
 
 
 if __name__ == "__main__":
-    errors.run(lambda: main(Workspace.find()))
+    stages.run("split", main)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import bundle, errors, files, sections, tracking
+from pipeline import bundle, files, sections, stages, tracking
 from pipeline.evaluation import calibration
 from pipeline.files import digest, read_json, read_table, write_csv, write_json
 from pipeline.library import lineage
@@ -124,11 +124,10 @@ def start_run(
     return run_id
 
 
-def alone() -> None:
-    workspace = Workspace.find()
+def alone(workspace: Workspace) -> None:
     with files.alone(workspace.cache("train.lock"), "training"):
         main(workspace)
 
 
 if __name__ == "__main__":
-    errors.run(alone)
+    stages.run("train", alone)
