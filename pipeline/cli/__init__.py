@@ -34,7 +34,9 @@ NEED_NO_WORKSPACE = {"new"}
 
 def program() -> Program:
     made = Program(
-        description="Trains, cleans, evaluates and re-trains one image classifier. `dvc repro` runs a round.",
+        repository.wheel,
+        description="Trains, cleans, evaluates and re-trains one image classifier. `dvc repro` runs a round.\n"
+        "Without a command, wallaby shows where the round stands and what to do next.",
         epilog=EPILOG,
     )
     made.group("commands")

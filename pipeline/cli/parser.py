@@ -79,7 +79,7 @@ def with_json(parser: argparse.ArgumentParser, *, default: Any = False) -> None:
 class Program:
     """The program: its verbs in groups, in the order in which they are declared."""
 
-    def __init__(self, *, description: str, epilog: str):
+    def __init__(self, alone: Run, *, description: str, epilog: str):
         self._groups: dict[str, list[tuple[str, str]]] = {}
         self._group = ""
         self._epilog = epilog
@@ -87,10 +87,12 @@ class Program:
             prog="wallaby",
             description=description,
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            usage="wallaby [-h] COMMAND ...",
+            usage="wallaby [-h] [--json] [COMMAND ...]",
         )
+        with_json(self.parser)
+        self.parser.set_defaults(run=alone, verb="")
         self._verbs = self.parser.add_subparsers(
-            metavar="COMMAND", dest="verb", required=True, help=argparse.SUPPRESS, parser_class=Parser, prog="wallaby"
+            metavar="COMMAND", dest="verb", required=False, help=argparse.SUPPRESS, parser_class=Parser, prog="wallaby"
         )
 
     def group(self, title: str) -> None:
@@ -100,7 +102,7 @@ class Program:
 
     def verb(self, name: str, run: Run, help: str) -> Verb:
         parser = self._verbs.add_parser(name, description=f"{help[0].upper()}{help[1:]}.")
-        with_json(parser)
+        with_json(parser, default=argparse.SUPPRESS)
         self._groups[self._group].append((name, help))
         return Verb(parser, run)
 

@@ -20,6 +20,12 @@ def add(program: Program) -> None:
     verb.add("--dry-run", action="store_true", help="say what would change")
 
 
+def wheel(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.commands import wheel
+
+    return wheel.wheel(workspace)
+
+
 def new(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
     from pipeline.commands import new
 
