@@ -19,7 +19,7 @@ LAYERS = [
     {"sections"},
     {"config"},
     {"library"},
-    {"models", "evaluation", "pages"},
+    {"models", "evaluation", "pages", "repository"},
     {"bundle"},
     {"dvc"},
     {"training", "inference"},
