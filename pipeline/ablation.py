@@ -12,7 +12,7 @@ import pandas as pd
 
 from pipeline import behaviour, bundle, config, experiments, paths, sections
 from pipeline.errors import DataError, Exit, UsageError, WallabyError, closest
-from pipeline.evaluation import paired
+from pipeline.evaluation import paired_scores, paired_statistics
 from pipeline.files import digest, read_json, read_table, write_csv, write_json, write_table, write_text
 
 BASELINE = "baseline"
@@ -150,7 +150,7 @@ def _left(trials: list[Trial]) -> str:
 def keep(trial: Trial, copy: Path) -> None:
     """Keeps what the table needs of a finished trial; the model goes with the copy."""
     training = bundle.check(copy / paths.MODEL).training
-    scores = read_table(copy / paths.EVALUATION / "scores.parquet", [*paired.IMAGE, "set", "label_rank"])
+    scores = read_table(copy / paths.EVALUATION / "scores.parquet", [*paired_scores.KEY, "label_rank"])
     write_table(scores, trial.scores)
     figures = {
         "epochs": training["epochs"],
@@ -165,7 +165,7 @@ def table(trials: list[Trial]) -> pd.DataFrame:
     """The finished trials: a row a setting and set, the baseline first; of several seeds, the means.
 
     Columns: setting, set, seeds, epochs, best_epoch, minutes, n, top1, difference, low, high, gained, lost, macro_f1,
-    log_loss. The difference is that in accuracy, with its interval (`paired.by_set`).
+    log_loss. The difference is that in accuracy, with its interval (`paired_statistics.over_seeds`).
     """
     done = [trial for trial in trials if trial.result.exists()]
     results = {trial: read_json(trial.result) for trial in done}
@@ -177,7 +177,7 @@ def table(trials: list[Trial]) -> pd.DataFrame:
         if not own:
             continue
         figures = pd.DataFrame([results[trial] for trial in own])[FIGURES].mean()
-        against = paired.by_set(
+        against = paired_statistics.over_seeds(
             [scores[trial] for trial in own], [scores[baselines[trial.seed]] for trial in own], confidence=CONFIDENCE
         )
         measured = pd.concat(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import DataError, UsageError, closest
-from pipeline.evaluation import versions
+from pipeline.evaluation import paired_scores, versions
 from pipeline.library.classes import Classes
 
 MEASURES = ["n", "top1", "macro_f1", "log_loss", "ece"]
@@ -118,9 +118,7 @@ def stored(found: pd.DataFrame | None, version: pd.Series, events: Classes) -> p
             where=f"run {version['run']}, {SCORES}",
             mend="they were deleted, or never kept; a difference needs those of both versions",
         )
-    named = found.assign(label=events.names(found["label"]), predicted=events.names(found["predicted"]))
-    right = (named["label"] == named["predicted"]) & (named["label_rank"] > 0)
-    return named.assign(label_rank=named["label_rank"].mask(right, 1))
+    return paired_scores.by_todays_names(found, events)
 
 
 def rounds_of(named: pd.DataFrame) -> pd.DataFrame:

@@ -27,7 +27,7 @@ import pandas as pd
 from PIL import Image
 
 from pipeline import bundle
-from pipeline.evaluation import assessment, audit, comparison, mistakes, scores, thresholds
+from pipeline.evaluation import assessment, audit, mistakes, paired_statistics, scores, thresholds
 from pipeline.files import digest, read_json, write_json, write_table, write_text
 from pipeline.library import lineage
 from pipeline.pages import report
@@ -196,8 +196,9 @@ def proof(folder: Path) -> None:
     with timed("mistakes with their nearest training images", times):
         shown = mistakes.gather(assessed.scores, np.load(folder / "embeddings.npy", mmap_mode="r"), worst_mistakes=48)
     with timed("against an older model's scores", times):
-        older = assessed.scores.assign(predicted=assessed.scores["predicted"].sample(frac=1, random_state=0).to_numpy())
-        changed = comparison.against(assessed.scores, older)
+        ranks = assessed.scores["label_rank"].sample(frac=1, random_state=0).to_numpy()
+        older = assessed.scores.assign(label_rank=ranks)
+        changed = paired_statistics.what_changed(assessed.scores, older)
     with timed("report page", times):
         report.write(
             folder / "out",

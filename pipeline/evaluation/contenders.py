@@ -1,9 +1,8 @@
 """Networks side by side: which are not beaten in both accuracy and speed, and which fits the data at hand."""
 
 import pandas as pd
-from scipy.stats import binomtest
 
-from pipeline.evaluation import intervals
+from pipeline.evaluation import intervals, paired_statistics
 
 HANDFUL, MANY = 50, 1000  # training images a class
 SIGNIFICANT = 0.05
@@ -28,16 +27,9 @@ def compare(measured: list[dict]) -> pd.DataFrame:
         n=n,
         low=low,
         high=high,
-        p_best=[mcnemar(best, right) for right in rows["right"]],
+        p_best=[paired_statistics.mcnemar(best, right) for right in rows["right"]],
         pareto=pareto(rows),
     ).drop(columns="right")
-
-
-def mcnemar(some: list[int], others: list[int]) -> float:
-    """The exact two-sided p of as many disagreements falling so unevenly (McNemar 1947)."""
-    gained = sum(a > b for a, b in zip(some, others, strict=True))
-    lost = sum(a < b for a, b in zip(some, others, strict=True))
-    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
 
 
 def pareto(rows: pd.DataFrame) -> list[bool]:

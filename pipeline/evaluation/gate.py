@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.evaluation import noninferiority, pairing
+from pipeline.evaluation import paired_scores, paired_statistics
 from pipeline.library import benchmarks
 from pipeline.library.benchmarks import PREFIX
 
@@ -19,9 +19,9 @@ class Comparison:
     """What the benchmarks say of the two models.
 
     Attributes:
-      pairs: as `pairing.pair` gives them.
+      pairs: as `paired_scores.align` gives them.
       overall: `FIGURES` of all shared images; of none of them, `n` alone.
-      benchmarks, classes: as `noninferiority.by_group` gives them, over the shared images.
+      benchmarks, classes: as `paired_statistics.by_group` gives them, over the shared images.
       versions: the version of each benchmark, and whether both models were scored on it.
     """
 
@@ -63,18 +63,19 @@ def compare(
     """Compares two models on the benchmark images whose class both know.
 
     Args:
-      candidate, champion: the benchmarks' scores as `pairing.check` returns them, both under today's names and labels.
+      candidate, champion: the benchmarks' scores as `paired_scores.check` returns them, both under today's names and
+        labels.
       confidence: two-sided, of the interval of all images together.
       min_images, min_class_images: a smaller benchmark or class is not judged on its own.
     """
-    pairs = pairing.pair(candidate, champion)
-    shared = pairs[pairs["standing"] == pairing.SHARED]
+    pairs = paired_scores.align(candidate, champion, columns=["image", "predicted", "score"])
+    shared = paired_scores.shared(pairs)
     shared = shared.assign(set=shared["set"].str.removeprefix(PREFIX))
     overall: dict[str, Any] = {"n": len(shared)}
     if len(shared):
-        together = noninferiority.by_group(shared.assign(all="all"), "all", confidence=confidence, min_images=1)
+        together = paired_statistics.by_group(shared.assign(all="all"), "all", confidence=confidence, min_images=1)
         overall = together[FIGURES].astype(object).iloc[0].to_dict()
-    alone = pairs["standing"].isin([pairing.CANDIDATES, pairing.CHAMPIONS])
+    alone = pairs["standing"].isin([paired_scores.CANDIDATES, paired_scores.CHAMPIONS])
     versions = {
         name.removeprefix(PREFIX): {"version": version, "same_version": not alone[pairs["set"] == name].any()}
         for name, version in benchmarks.versions(candidate).items()
@@ -82,8 +83,8 @@ def compare(
     return Comparison(
         pairs,
         overall,
-        noninferiority.by_group(shared, "set", confidence=confidence, min_images=min_images),
-        noninferiority.by_group(shared, "label", confidence=confidence, min_images=min_class_images),
+        paired_statistics.by_group(shared, "set", confidence=confidence, min_images=min_images),
+        paired_statistics.by_group(shared, "label", confidence=confidence, min_images=min_class_images),
         versions,
     )
 
@@ -103,7 +104,8 @@ def decide(
 ) -> Verdict:
     """Decides whether the candidate may replace the champion.
 
-    A loss is sure where an interval or a corrected test excludes chance (`noninferiority`). The first rule that holds:
+    A loss is sure where an interval or a corrected test excludes chance (`paired_statistics`). The first rule that
+    holds:
       1. investigate  the scores are those of an ensemble: they say nothing of the model that would be released
       2. fail         the candidate is larger, or slower, than the limits
       3. investigate  there is a limit to its latency, and nobody has measured it
@@ -174,16 +176,16 @@ def decide(
             return say(INVESTIGATE, f"surely worse than the champion on {_named(lost, kind)}, by how much is not sure")
     if overall["low"] <= -tolerance:
         counts = [int(overall[name]) for name in ("gained", "lost", "n")]
-        enough = noninferiority.needed(*counts, tolerance=tolerance, confidence=confidence)
+        enough = paired_statistics.needed(*counts, tolerance=tolerance, confidence=confidence)
         hint = f"; about {enough:,} images would tell" if enough and enough > overall["n"] else ""
         return say(INVESTIGATE, f"a loss of more than {tolerance:.1%} is not excluded: {_told(overall)}{hint}")
     return say(PASS, f"not worse than the champion by more than {tolerance:.1%}: {_told(overall)}")
 
 
 def class_table(comparison: Comparison | None) -> pd.DataFrame:
-    """Columns `label` and those of `noninferiority.by_group`, a row a shared class, the greatest loss first."""
+    """Columns `label` and those of `paired_statistics.by_group`, a row a shared class, the greatest loss first."""
     if comparison is None:
-        return pd.DataFrame(columns=["label", *noninferiority.COLUMNS])
+        return pd.DataFrame(columns=["label", *paired_statistics.COLUMNS])
     table = comparison.classes.rename_axis("label").reset_index()
     return table.sort_values(["difference", "label"], ignore_index=True)
 
@@ -193,8 +195,8 @@ def flips(comparison: Comparison | None) -> pd.DataFrame:
     columns = ["image", "set", "label", "predicted", "score", "score_champion"]
     if comparison is None:
         return pd.DataFrame(columns=columns)
-    pairs = comparison.pairs
-    lost = pairs[(pairs["standing"] == pairing.SHARED) & pairs["right_champion"] & ~pairs["right"]]
+    pairs = paired_scores.shared(comparison.pairs)
+    lost = pairs[paired_statistics.changes(pairs) < 0].rename(columns={"score_before": "score_champion"})
     return lost.sort_values(["score", "image"], ascending=[False, True])[columns].reset_index(drop=True)
 
 
@@ -203,15 +205,15 @@ def _figures(comparison: Comparison | None, needs: Needs) -> dict[str, Any]:
     if comparison is None:
         return figures
     pairs, classes = comparison.pairs, comparison.classes
-    standings = pairs["standing"].value_counts().reindex(pairing.STANDINGS, fill_value=0)
+    standings = pairs["standing"].value_counts().reindex(paired_scores.STANDINGS, fill_value=0)
     alone = {
         name: {
             str(label): {"n": len(rows), "right": int(rows[right].sum())}
             for label, rows in pairs[pairs["standing"] == standing].groupby("label")
         }
         for name, standing, right in (
-            ("new_classes", pairing.NEW, "right"),
-            ("retired_classes", pairing.RETIRED, "right_champion"),
+            ("new_classes", paired_scores.NEW, "right"),
+            ("retired_classes", paired_scores.RETIRED, "right_before"),
         )
     }
     return (

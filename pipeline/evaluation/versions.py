@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.evaluation import intervals, noninferiority
+from pipeline.evaluation import intervals, paired_scores, paired_statistics
 from pipeline.evaluation.scores import OPEN_SETS
 from pipeline.library import benchmarks
 
@@ -22,7 +22,7 @@ class Differences:
     """What differs between two versions, the older called `before`.
 
     Attributes:
-      classes: as `noninferiority.by_group` gives them, over the images that both were scored on and whose class both
+      classes: as `paired_statistics.by_group` gives them, over the images that both were scored on and whose class both
         know, the greatest loss first.
       flips: columns `content`, `set`, `label`, `before`, `after` (what they said): one was right, the other wrong.
       sets: columns `set`, `before`, `after`, `added`, `removed`, `relabelled`: images, a row a set; without those of no
@@ -70,13 +70,11 @@ def differences(before: pd.DataFrame, after: pd.DataFrame, *, confidence: float,
       min_images: a class with fewer images in common is shown, not judged.
     """
     key = ["content", "set", "label"]
-    tested = [rows[rows["set"] != TRAIN].drop_duplicates(key) for rows in (after, before)]
-    both = tested[0].merge(tested[1], on=key, suffixes=("", "_champion"))
-    both = both[(both["label_rank"] > 0) & (both["label_rank_champion"] > 0)]
-    both = both.assign(right=both["label_rank"] == 1, right_champion=both["label_rank_champion"] == 1)
-    classes = noninferiority.by_group(both, "label", confidence=confidence, min_images=min_images)
-    flipped = both[both["right"] != both["right_champion"]]
-    flips = flipped.rename(columns={"predicted_champion": "before", "predicted": "after"})
+    tested = [rows[rows["set"] != TRAIN] for rows in (after, before)]
+    pairs = paired_scores.shared(paired_scores.align(*tested, key=key, columns=["predicted"]))
+    classes = paired_statistics.by_group(pairs, "label", confidence=confidence, min_images=min_images)
+    flipped = pairs[paired_statistics.changes(pairs) != 0]
+    flips = flipped.rename(columns={"predicted_before": "before", "predicted": "after"})
     trained = [set(rows.loc[rows["set"] == TRAIN, "label"]) for rows in (before, after)]
     return Differences(
         classes.rename_axis("label").reset_index().sort_values(["difference", "label"], ignore_index=True),

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import DataError
-from pipeline.evaluation import noninferiority
+from pipeline.evaluation import paired_statistics
 from pipeline.evaluation.thresholds import Thresholds
 from pipeline.inference import reading
 from pipeline.inference.runtimes import Runtime
@@ -114,7 +114,7 @@ def judge(
 ) -> Trial:
     """Holds what a runtime says, `probs` (N, C), against what Keras says, `expected` (N, C).
 
-    A loss of accuracy counts by McNemar's exact test, one-sided (`noninferiority.judge`).
+    A loss of accuracy counts by McNemar's exact test, one-sided (`paired_statistics.judge`).
 
     Args:
       rows: column `label`: of an image of the validation set its class, else empty.
@@ -145,7 +145,7 @@ def _refused(trial: Trial, keras_right: int, limits: Limits) -> str:
         return f"at least {limits.min_agreement:.2%} shall be alike"
     if trial.val:
         counts = {"n": trial.val, "champion": keras_right / trial.val, "gained": trial.gained, "lost": trial.lost}
-        judged = noninferiority.judge(pd.DataFrame([counts]), confidence=limits.confidence, min_images=1).iloc[0]
+        judged = paired_statistics.judge(pd.DataFrame([counts]), confidence=limits.confidence, min_images=1).iloc[0]
         if judged["lost_for_sure"]:
             return f"it names fewer images than Keras, which is no chance (p = {judged['p']:.2g})"
     return ""

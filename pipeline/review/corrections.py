@@ -1,7 +1,7 @@
 """Corrections of benchmark sets and of the test set: a person's, named, and each makes a new version of the set.
 
 Older models are not asked again: the gate scores them under the corrected labels from what they said of each picture
-(`evaluation.pairing.relabel`).
+(`evaluation.paired_scores.relabel`).
 """
 
 from dataclasses import dataclass

@@ -8,7 +8,16 @@ import numpy as np
 import pandas as pd
 
 from pipeline import bundle, sections, stages, tracking
-from pipeline.evaluation import assessment, audit, comparison, ensembling, mistakes, scores, versions
+from pipeline.evaluation import (
+    assessment,
+    audit,
+    ensembling,
+    mistakes,
+    paired_scores,
+    paired_statistics,
+    scores,
+    versions,
+)
 from pipeline.evaluation.assessment import Assessment
 from pipeline.files import read_table
 from pipeline.inference import ensemble, latency, outputs
@@ -77,7 +86,7 @@ def compute(
         **params.model_dump(exclude={"batch_size", "worst_mistakes", "ensemble"}),
     )
     champion = assessed.scores.head(0) if inputs.champion is None else inputs.champion
-    names, standing = inputs.events.names, inputs.board
+    standing = inputs.board
     shown = {
         "title": f"Round {model.card.round}",
         "facts": facts(model) | ({"Ensemble": ensembling.short(scored_by)} if ensemble else {}),
@@ -85,9 +94,7 @@ def compute(
         "threshold": asdict(assessed.thresholds) | assessed.overall,
         **assessed.tables,
         **mistakes.gather(assessed.scores, features, worst_mistakes=params.worst_mistakes),
-        **comparison.against(
-            assessed.scores, champion.assign(**{name: names(champion[name]) for name in ("label", "predicted")})
-        ),
+        **paired_statistics.what_changed(assessed.scores, paired_scores.by_todays_names(champion, inputs.events)),
         "audit": audit.first(assessed.audit, number=SUSPECTS),
         "wholly_staged": list(standing.loc[standing["wholly_staged"] & standing["label"].isin(model.classes), "label"]),
         "history": inputs.history,

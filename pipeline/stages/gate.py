@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline import bundle, errors, sections, stages
-from pipeline.evaluation import gate, pairing
+from pipeline.evaluation import gate, paired_scores
 from pipeline.evaluation.ensembling import is_ensemble
 from pipeline.evaluation.gate import Comparison, Verdict
 from pipeline.files import read_json, read_table, write_csv, write_json, write_text
@@ -19,7 +19,7 @@ from pipeline.workspace import Workspace
 SCORES = "scores.parquet"
 AGAIN = "run `dvc repro --force evaluate`"
 RESCORE = "`wallaby gate --rescore` scores the champion again"
-COMPARED = [*pairing.KEY, "image", "phash", "predicted", "score", "label_score", "label_rank", "model"]
+COMPARED = [*paired_scores.KEY, "image", "phash", "predicted", "score", "label_score", "label_rank", "model"]
 BEST = ["top_labels", "top_scores"]
 
 
@@ -84,7 +84,7 @@ def compute(
 
 def main(workspace: Workspace) -> None:
     params, events = workspace.params(sections.Gate), classes.read(workspace.classes)
-    scores = pairing.check(read_table(workspace.scores, COMPARED), workspace.scores, mend=AGAIN)
+    scores = paired_scores.check(read_table(workspace.scores, COMPARED), workspace.scores, mend=AGAIN)
     digest = bundle.check(workspace.model).model_digest
     ensemble = bool(scores["model"].map(is_ensemble).any())
     if not ensemble and set(scores["model"]) - {digest}:
@@ -118,10 +118,10 @@ def read_champion(released: Path, candidate: pd.DataFrame, events: Classes) -> M
     stored, lineage_table = released / SCORES, read_table(released / bundle.LINEAGE)
     if not stored.exists():
         return Model(digest, lineage_table, None)
-    rows = pairing.check(read_table(stored, COMPARED + BEST), stored, mend=RESCORE)
+    rows = paired_scores.check(read_table(stored, COMPARED + BEST), stored, mend=RESCORE)
     known = set(events.names(pd.Series(bundle.read_classes(released), dtype=str)))
-    rows = pairing.relabel(pairing.by_todays_names(rows, events), candidate, known, events)
-    return Model(digest, lineage_table, rows.drop_duplicates(pairing.KEY))
+    rows = paired_scores.relabel(paired_scores.by_todays_names(rows, events), candidate, known, events)
+    return Model(digest, lineage_table, rows.drop_duplicates(paired_scores.KEY))
 
 
 def write(workspace: Workspace, summary: dict, comparison: Comparison | None, params: sections.Gate) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.evaluation.contenders import advice, compare, fitting, mcnemar, pareto
+from pipeline.evaluation.contenders import advice, compare, fitting, pareto
 
 
 def network(name: str, right: int, *, of: int = 100, rate: float = 100.0) -> dict:
@@ -37,11 +37,6 @@ def test_the_most_accurate_comes_first_with_its_interval():
     assert (rows["low"] < rows["accuracy"]).all()
     assert (rows["high"] > rows["accuracy"]).all()
     assert "right" not in rows
-
-
-def test_five_against_none_is_a_chance_of_one_in_sixteen():
-    assert mcnemar([1] * 5 + [0], [0] * 6) == pytest.approx(2 * 0.5**5)
-    assert mcnemar([1, 0], [1, 0]) == 1.0
 
 
 def test_of_networks_that_the_images_cannot_tell_apart_the_fastest_fits():

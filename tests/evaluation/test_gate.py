@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.evaluation import gate, pairing
+from pipeline.evaluation import gate, paired_scores
 from pipeline.evaluation.gate import FAIL, INVESTIGATE, PASS, Comparison, Limits, Needs, Verdict
 
 RULES = {"tolerance": 0.02, "confidence": 0.95, "min_images": 30}
@@ -150,12 +150,12 @@ def test_every_image_and_every_class_is_accounted_for():
     images = dict(figures["images"])
     assert images.pop("all") == sum(images.values()) == 56
     assert images == {
-        pairing.SHARED: 41,
-        pairing.NEW: 7,
-        pairing.RETIRED: 0,
-        pairing.OUTSIDE: 5,
-        pairing.CANDIDATES: 0,
-        pairing.CHAMPIONS: 3,
+        paired_scores.SHARED: 41,
+        paired_scores.NEW: 7,
+        paired_scores.RETIRED: 0,
+        paired_scores.OUTSIDE: 5,
+        paired_scores.CANDIDATES: 0,
+        paired_scores.CHAMPIONS: 3,
     }
     classes = figures["classes"]
     assert (classes["shared"], classes["judged"], classes["too_few_images"]) == (2, 1, 1)  # the dog is a single image

@@ -1,11 +1,10 @@
 """What the error report shows, and the training images nearest to a mistake."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from made_up_models import made_up, scored
 
-from pipeline.evaluation import comparison, mistakes, neighbours
+from pipeline.evaluation import mistakes, neighbours
 
 
 def brute_force(embeddings: np.ndarray, of: np.ndarray, among: np.ndarray, number: int) -> list[list[int]]:
@@ -68,20 +67,3 @@ def test_unknown_classes_are_counted_with_how_often_they_are_refused():
     table["shown"] = table["score"] > 0.5
     assert mistakes.outside(table).to_numpy().tolist() == [["test", "emu", 2, 0.5], ["test", "", 1, 1.0]]
     assert mistakes.outside_shown(table, number=9)["label"].tolist() == ["emu"]
-
-
-def test_against_the_champion_gained_and_lost_images_are_counted_where_both_know_the_class():
-    ours = scored(
-        ("cat", [1, 0, 0]), ("cat", [0, 1, 0]), ("dog", [0, 1, 0]), ("emu", [1, 0, 0]), ("cat", [1, 0, 0], "train")
-    )
-    theirs = ours.assign(predicted=["dog", "cat", "dog", "emu", "dog"], label_rank=[2, 1, 1, 1, 2])
-    found = comparison.against(ours, theirs)
-    assert found["changed_sets"].to_numpy().tolist() == [["test", 3, 2 / 3, 2 / 3, 1, 1]]
-    assert found["changed_classes"][["label", "gained", "lost"]].to_numpy().tolist() == [["cat", 1, 1], ["dog", 0, 0]]
-
-
-def test_without_a_champion_nothing_has_changed():
-    ours = scored(("cat", [1, 0, 0]))
-    found = comparison.against(ours, ours.head(0))
-    assert all(table.empty for table in found.values())
-    assert isinstance(found["changed_sets"], pd.DataFrame)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from test_pages import CHROMIUM, NASTY, _Elements, in_a_browser, uri
 
-from pipeline.evaluation import noninferiority
+from pipeline.evaluation import paired_statistics
 from pipeline.pages import gate, runs
 
 FLIPS = ["image", "set", "label", "predicted", "score", "score_champion"]
@@ -37,7 +37,7 @@ def said(**more) -> dict:
 def classes(number: int) -> pd.DataFrame:
     counts = pd.DataFrame({"n": 20, "champion": 0.9, "gained": 0, "lost": range(number, 0, -1)})
     counts["lost"] = counts["lost"].clip(upper=18)
-    table = noninferiority.judge(counts, confidence=0.95, min_images=10)
+    table = paired_statistics.judge(counts, confidence=0.95, min_images=10)
     return table.assign(label=[f"species_{i:02}" for i in range(number)])
 
 
@@ -69,7 +69,7 @@ def test_the_first_model_has_a_page_without_figures():
     first = {key: said()[key] for key in ("verdict", "reason", "model", "size_mb", "latency_ms")}
     text = gate.page(
         said=first | {"champion": "", "verdict": "pass"},
-        classes=pd.DataFrame(columns=["label", *noninferiority.COLUMNS]),
+        classes=pd.DataFrame(columns=["label", *paired_statistics.COLUMNS]),
         flips=pd.DataFrame(columns=FLIPS),
         picture=uri,
         pictures=10,

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 
+from pipeline.evaluation import paired_statistics
 from pipeline.serving.reports import estimates, periods
 from pipeline.serving.reports.log import KEY
 from pipeline.serving.verdicts import WRONG
@@ -54,19 +55,19 @@ def shadowed(units: pd.DataFrame, shadows: pd.DataFrame, design: pd.DataFrame, *
     nobody named the class, that is only known of a candidate that said the same; the others are `left_out`.
     """
     usable = units[units["usable"]]
-    both = usable.merge(shadows, on=KEY)
+    both = usable.merge(shadows, on=KEY).rename(columns={"right": "right_before"})
     same = both["shadow_label"] == both["label"]
-    right = np.where(same, both["right"], both["in_classes"] & (both["shadow_label"] == both["truth"]))
+    right = np.where(same, both["right_before"], both["in_classes"] & (both["shadow_label"] == both["truth"]))
     unknown = ~same & (both["verdict"] == WRONG) & (both["truth"] == "")
-    both = both.assign(shadow_right=right, unknown=unknown)
+    both = both.assign(right=right, unknown=unknown)
     rows = []
     for (before, after), own in both.groupby(["version", "shadow_version"], sort=False):
         known = own[~own["unknown"]]
-        known = known.assign(gain=known["shadow_right"].astype(int) - known["right"].astype(int))
+        known = known.assign(gain=paired_statistics.changes(known))
         gain = estimates.mean(known, design, "gain", confidence=confidence)
         shares = [
             estimates.shares(known, design, confidence=confidence, of=of)["share"].iloc[0] if len(known) else np.nan
-            for of in ("right", "shadow_right")
+            for of in ("right_before", "right")
         ]
         rows.append(
             {"before": before, "after": after, "basis": SAME_PICTURES, "n_before": len(known), "n_after": len(known)}

@@ -1,4 +1,6 @@
-"""The paired tests, held against their definitions and against thousands of made-up benchmarks."""
+"""The paired tests, compared with their definitions and with thousands of made-up benchmarks."""
+
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -7,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from pipeline.evaluation import noninferiority
+from pipeline.evaluation import paired_statistics
 
 TOLERANCE, CONFIDENCE = 0.02, 0.95
 SIMULATED = 4000
@@ -31,7 +33,7 @@ def score_by_search(gained: int, lost: int, n: int, supposed: float) -> float:
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 300), st.floats(-0.4, 0.4))
 def test_the_closed_form_agrees_with_a_search_for_the_likeliest_shares(gained, lost, same, supposed):
     n = gained + lost + same + 1
-    found = noninferiority.score(*(np.float64(number) for number in (gained, lost, n, supposed)))
+    found = paired_statistics.score(*(np.float64(number) for number in (gained, lost, n, supposed)))
     expected = score_by_search(gained, lost, n, supposed)
     assert found == pytest.approx(expected, rel=1e-3, abs=1e-3)
 
@@ -40,14 +42,14 @@ def test_the_closed_form_agrees_with_a_search_for_the_likeliest_shares(gained, l
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 400))
 def test_an_interval_holds_its_difference_and_turns_round_with_the_models(gained, lost, same):
     n = gained + lost + same
-    low, high = noninferiority.interval(gained, lost, n, confidence=0.9)
+    low, high = paired_statistics.interval(gained, lost, n, confidence=0.9)
     assert -1 <= low <= (gained - lost) / n <= high <= 1
-    other_low, other_high = noninferiority.interval(lost, gained, n, confidence=0.9)
+    other_low, other_high = paired_statistics.interval(lost, gained, n, confidence=0.9)
     assert (other_low, other_high) == (pytest.approx(-high, abs=1e-6), pytest.approx(-low, abs=1e-6))
 
 
 def test_images_that_are_all_named_alike_do_not_prove_that_nothing_is_lost():
-    low, high = noninferiority.interval(0, 0, 100, confidence=0.95)
+    low, high = paired_statistics.interval(0, 0, 100, confidence=0.95)
     assert high == pytest.approx(1.959964**2 / (100 + 1.959964**2), abs=1e-6)
     assert low == -high
 
@@ -64,7 +66,7 @@ def simulate(
 @pytest.mark.parametrize("churn", [0.0, 0.01, 0.05, 0.2])
 def test_a_model_truly_worse_by_the_tolerance_passes_at_most_at_the_stated_rate(n, churn):
     """`churn`: the share of images that either model alone names by chance. The bound is on the rate itself."""
-    low, _ = noninferiority.interval(*simulate(n, gained=churn, lost=churn + TOLERANCE), n, confidence=CONFIDENCE)
+    low, _ = paired_statistics.interval(*simulate(n, gained=churn, lost=churn + TOLERANCE), n, confidence=CONFIDENCE)
     passed = int((low > -TOLERANCE).sum())
     surely_at_most = stats.binomtest(passed, SIMULATED).proportion_ci(0.999).high
     assert surely_at_most <= 1 - CONFIDENCE
@@ -72,17 +74,17 @@ def test_a_model_truly_worse_by_the_tolerance_passes_at_most_at_the_stated_rate(
 
 @pytest.mark.parametrize(("n", "churn", "least"), [(200, 0.0, 0.99), (800, 0.01, 0.85), (3000, 0.05, 0.9)])
 def test_a_model_that_is_as_good_passes_where_the_benchmark_is_large_enough(n, churn, least):
-    low, _ = noninferiority.interval(*simulate(n, gained=churn, lost=churn), n, confidence=CONFIDENCE)
+    low, _ = paired_statistics.interval(*simulate(n, gained=churn, lost=churn), n, confidence=CONFIDENCE)
     assert (low > -TOLERANCE).mean() > least
 
 
 def test_the_number_of_images_that_is_asked_for_is_enough():
-    enough = noninferiority.needed(4, 6, 100, tolerance=0.05, confidence=0.95)
+    enough = paired_statistics.needed(4, 6, 100, tolerance=0.05, confidence=0.95)
     factor = enough / 100
-    low, _ = noninferiority.interval(4 * factor, 6 * factor, enough, confidence=0.95)
+    low, _ = paired_statistics.interval(4 * factor, 6 * factor, enough, confidence=0.95)
     assert low == pytest.approx(-0.05, abs=0.002)
-    assert noninferiority.needed(0, 0, 100, tolerance=0.02, confidence=0.95) == 189
-    assert noninferiority.needed(0, 2, 100, tolerance=0.02, confidence=0.95) is None
+    assert paired_statistics.needed(0, 0, 100, tolerance=0.02, confidence=0.95) == 189
+    assert paired_statistics.needed(0, 2, 100, tolerance=0.02, confidence=0.95) is None
 
 
 def pairs(gained: np.ndarray, lost: np.ndarray, n: int) -> pd.DataFrame:
@@ -92,18 +94,18 @@ def pairs(gained: np.ndarray, lost: np.ndarray, n: int) -> pd.DataFrame:
         right += [True] * more + [False] * fewer + [True] * (n - more - fewer)
         before += [False] * more + [True] * fewer + [True] * (n - more - fewer)
         labels += [f"class {number:04d}"] * n
-    return pd.DataFrame({"right": right, "right_champion": before, "label": labels})
+    return pd.DataFrame({"right": right, "right_before": before, "label": labels})
 
 
 def lost_classes(images: pd.DataFrame, **more) -> list[str]:
-    found = noninferiority.by_group(images, "label", **({"confidence": CONFIDENCE, "min_images": 10} | more))
+    found = paired_statistics.by_group(images, "label", **({"confidence": CONFIDENCE, "min_images": 10} | more))
     return list(found.index[found["lost_for_sure"]])
 
 
 def lost_by_counts(gained: np.ndarray, lost: np.ndarray, n: int) -> np.ndarray:
     """Which classes of `n` images have surely lost."""
     table = pd.DataFrame({"n": n, "champion": 0.8, "gained": gained, "lost": lost})
-    return noninferiority.judge(table, confidence=CONFIDENCE, min_images=10)["lost_for_sure"].to_numpy()
+    return paired_statistics.judge(table, confidence=CONFIDENCE, min_images=10)["lost_for_sure"].to_numpy()
 
 
 def share_found(n: int, *, planted: float, churn: float, times: int = 100) -> float:
@@ -150,7 +152,7 @@ def test_many_classes_ask_for_more_proof_than_one():
 
 
 def test_the_p_value_is_mcnemars_exact_one():
-    found = noninferiority.by_group(pairs([2], [9], 40), "label", confidence=CONFIDENCE, min_images=10).iloc[0]
+    found = paired_statistics.by_group(pairs([2], [9], 40), "label", confidence=CONFIDENCE, min_images=10).iloc[0]
     assert found["p"] == pytest.approx(stats.binomtest(9, 11, alternative="greater").pvalue)
     assert (found["gained"], found["lost"], found["n"]) == (2, 9, 40)
     assert found["difference"] == pytest.approx(found["candidate"] - found["champion"])
@@ -158,7 +160,7 @@ def test_the_p_value_is_mcnemars_exact_one():
 
 def test_a_class_with_too_few_images_is_shown_and_not_judged():
     images = pd.concat([pairs([0], [1], 1), pairs([0, 0], [0, 20], 30).iloc[30:]])
-    found = noninferiority.by_group(images, "label", confidence=CONFIDENCE, min_images=10)
+    found = paired_statistics.by_group(images, "label", confidence=CONFIDENCE, min_images=10)
     assert list(found["judged"]) == [False, True]
     assert list(found["lost_for_sure"]) == [False, True]
     assert found.loc["class 0000", ["p", "low", "high"]].isna().all()
@@ -167,6 +169,93 @@ def test_a_class_with_too_few_images_is_shown_and_not_judged():
 
 def test_no_class_at_all_makes_an_empty_table():
     assert (
-        list(noninferiority.by_group(pairs([], [], 0), "label", confidence=0.9, min_images=1).columns)
-        == noninferiority.COLUMNS
+        list(paired_statistics.by_group(pairs([], [], 0), "label", confidence=0.9, min_images=1).columns)
+        == paired_statistics.COLUMNS
     )
+
+
+def test_five_against_none_is_a_chance_of_one_in_sixteen():
+    assert paired_statistics.mcnemar([1] * 5 + [0], [0] * 6) == pytest.approx(2 * 0.5**5)
+    assert paired_statistics.mcnemar([1, 0], [1, 0]) == 1.0
+
+
+def scores(right, *, name: str = "test", label: str = "cat") -> pd.DataFrame:
+    """One row per image; `right` says whether the model names it."""
+    images = [f"{label}{number}" for number in range(len(right))]
+    ranks = np.where(np.asarray(right, bool), 1, 2)
+    return pd.DataFrame({"sha256": images, "set": name, "label": label, "label_rank": ranks})
+
+
+def difference(trials: list[pd.DataFrame], baselines: list[pd.DataFrame]) -> dict[str, dict]:
+    return paired_statistics.over_seeds(trials, baselines, confidence=0.95)
+
+
+def test_the_difference_and_its_interval_can_be_counted_by_hand():
+    found = difference([scores([1] * 40 + [0] * 10)], [scores([1] * 35 + [0] * 6 + [1] * 9)])["test"]
+    assert (found["paired"], found["gained"], found["lost"], found["difference"]) == (50, 5, 9, -0.08)
+    half = 1.959964 * np.sqrt(14 - 16 / 50) / 50
+    assert (found["low"], found["high"]) == pytest.approx((-0.08 - half, -0.08 + half), abs=1e-5)
+
+
+def test_the_same_images_right_is_no_difference_whatever_the_order_of_the_rows():
+    table = scores([1, 0, 1, 1])
+    found = difference([table.iloc[::-1]], [table])["test"]
+    assert (found["difference"], found["low"], found["high"]) == (0, 0, 0)
+
+
+def test_each_set_has_a_difference_of_its_own():
+    trial = pd.concat([scores([1, 1]), scores([0, 0], name="benchmark:field")])
+    baseline = pd.concat([scores([0, 1]), scores([1, 1], name="benchmark:field")])
+    found = difference([trial], [baseline])
+    assert {name: row["difference"] for name, row in found.items()} == {"test": 0.5, "benchmark:field": -1.0}
+
+
+def test_seeds_are_paired_with_their_own_and_an_image_counts_once():
+    trials, baselines = [scores([1, 1, 0, 0]), scores([0, 1, 0, 0])], [scores([0, 1, 0, 1]), scores([0, 1, 0, 0])]
+    found = difference(trials, baselines)["test"]
+    assert (found["paired"], found["gained"], found["lost"], found["difference"]) == (4, 1, 1, 0)
+    swapped = difference(trials, baselines[::-1])["test"]
+    assert swapped["lost"] == 1
+    assert swapped["gained"] == 1
+
+
+def test_a_second_seed_that_says_the_same_makes_nothing_surer():
+    once = difference([scores([1, 1, 1, 0])], [scores([0, 1, 1, 1])])["test"]
+    twice = difference([scores([1, 1, 1, 0])] * 2, [scores([0, 1, 1, 1])] * 2)["test"]
+    assert (once["low"], once["high"]) == (twice["low"], twice["high"])
+
+
+@given(st.lists(st.sampled_from([-1, 0, 1]), min_size=1, max_size=300), st.floats(0.5, 0.999))
+def test_the_interval_is_that_of_two_paired_proportions(change, confidence):
+    """Agresti 2013, 11.1.3, in counts."""
+    n, gained, lost = len(change), change.count(1), change.count(-1)
+    mean, low, high = paired_statistics.mean_change(np.array(change), confidence=confidence)
+    assert mean == pytest.approx((gained - lost) / n)
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    half = z * np.sqrt(max(gained + lost - (gained - lost) ** 2 / n, 0)) / n
+    assert (low, high) == pytest.approx((mean - half, mean + half), abs=1e-9)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.booleans(), min_size=1, max_size=60), st.data())
+def test_who_is_the_baseline_changes_the_sign_alone(first, data):
+    second = data.draw(st.lists(st.booleans(), min_size=len(first), max_size=len(first)))
+    there, back = difference([scores(first)], [scores(second)]), difference([scores(second)], [scores(first)])
+    assert there["test"]["difference"] == -back["test"]["difference"]
+    assert there["test"]["low"] == pytest.approx(-back["test"]["high"])
+
+
+def test_images_gained_and_lost_are_counted_where_both_models_know_the_class():
+    trained = scores([1], name="train")
+    new = pd.concat([scores([1, 0]), scores([1], label="dog"), scores([1], label="emu"), trained])
+    old = pd.concat([scores([0, 1]), scores([1], label="dog"), scores([1], label="emu").assign(label_rank=-1), trained])
+    changed = paired_statistics.what_changed(new, old)
+    assert changed["changed_sets"].to_numpy().tolist() == [["test", 3, 2 / 3, 2 / 3, 1, 1]]
+    by_class = changed["changed_classes"][["label", "gained", "lost"]]
+    assert by_class.to_numpy().tolist() == [["cat", 1, 1], ["dog", 0, 0]]
+
+
+def test_without_an_older_model_nothing_has_changed():
+    changed = paired_statistics.what_changed(scores([1]), scores([1]).head(0))
+    assert all(table.empty for table in changed.values())
+    assert isinstance(changed["changed_sets"], pd.DataFrame)

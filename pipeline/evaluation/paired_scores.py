@@ -1,4 +1,6 @@
-"""Two models' stored scores of the benchmarks, image by image: what they have in common, and what only one knows."""
+"""Two models' scores of the same images, side by side: aligned by set, content and label, under today's names."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,7 @@ STANDINGS = [SHARED, NEW, RETIRED, OUTSIDE, CANDIDATES, CHAMPIONS]
 
 
 def check(scores: pd.DataFrame, source: object, *, mend: str) -> pd.DataFrame:
-    """Returns the benchmarks' rows of `scores`, of one model's, each picture of a set once.
+    """Returns the benchmarks' rows of one model's `scores`, each image of a set once.
 
     Raises:
       DataError: if a score is missing or no probability, a rank is none, or the rows are of several models; it names
@@ -41,14 +43,14 @@ def check(scores: pd.DataFrame, source: object, *, mend: str) -> pd.DataFrame:
 
 
 def by_todays_names(scores: pd.DataFrame, classes: Classes) -> pd.DataFrame:
-    """An older model's scores by today's names: where two classes were merged since then, it was right within them."""
+    """Renames an older model's scores: within two classes that were merged since then, it was right."""
     named = scores.assign(label=classes.names(scores["label"]), predicted=classes.names(scores["predicted"]))
     right = (named["label"] == named["predicted"]) & (named["label_rank"] > 0)
     return named.assign(label_rank=named["label_rank"].mask(right, 1))
 
 
 def relabel(scores: pd.DataFrame, truth: pd.DataFrame, known: set[str], classes: Classes) -> pd.DataFrame:
-    """Stored scores under the labels that people have corrected since: no picture is looked at again.
+    """Puts stored scores under the labels that people have corrected since, without looking at an image again.
 
     Rank and score of a new label come from the stored best classes. A class that the model knows but that is not
     among them has the next rank, which it has at best, and no score.
@@ -60,55 +62,60 @@ def relabel(scores: pd.DataFrame, truth: pd.DataFrame, known: set[str], classes:
       known: the classes of the older model, by today's names.
       classes: the class events, for the names in `top_labels`.
     """
-    stands = pd.MultiIndex.from_frame(scores[KEY]).isin(pd.MultiIndex.from_frame(truth[KEY]))
+    unchanged = pd.MultiIndex.from_frame(scores[KEY]).isin(pd.MultiIndex.from_frame(truth[KEY]))
     today = truth.drop_duplicates(["set", "sha256"]).set_index(["set", "sha256"])["label"]
     label = today.reindex(pd.MultiIndex.from_frame(scores[["set", "sha256"]])).set_axis(scores.index)
-    corrected = label.notna() & ~stands  # a picture may stand in a set twice, under two labels
+    corrected = label.notna() & ~unchanged  # an image may be in a set twice, under two labels
     if not corrected.any():
         return scores
     rows = scores[corrected]
-    said = pd.Series(rows["top_labels"].explode().unique(), dtype=str)
-    today_of = dict(zip(said, classes.names(said), strict=True))
-    ranks, own = [], []
+    stored = pd.Series(rows["top_labels"].explode().unique(), dtype=str)
+    today_of = dict(zip(stored, classes.names(stored), strict=True))
+    ranks, label_scores = [], []
     for new, top, top_scores in zip(label[corrected], rows["top_labels"], rows["top_scores"], strict=True):
         names = [today_of[name] for name in top]
         if new in names:
             ranks.append(names.index(new) + 1)
-            own.append(float(sum(part for name, part in zip(names, top_scores, strict=True) if name == new)))
+            label_scores.append(float(sum(part for name, part in zip(names, top_scores, strict=True) if name == new)))
         else:
             ranks.append(len(names) + 1 if new in known else OUT_OF_CLASS)
-            own.append(np.nan)
+            label_scores.append(np.nan)
     changed = scores.assign(label=label.where(corrected, scores["label"]))
     changed.loc[corrected, "label_rank"] = ranks
-    changed.loc[corrected, "label_score"] = own
+    changed.loc[corrected, "label_score"] = label_scores
     return changed
 
 
-def pair(candidate: pd.DataFrame, champion: pd.DataFrame) -> pd.DataFrame:
-    """Puts what two models say of each benchmark image side by side.
+def align(
+    scores: pd.DataFrame, before: pd.DataFrame, *, key: Sequence[str] = KEY, columns: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Puts what two models make of each image side by side.
 
     Args:
-      candidate, champion: as `check` returns them, both by today's names.
+      scores, before: columns `key`, `label_rank` and `columns`, both by today's names (`by_todays_names`); an image
+        that is in a set twice counts once.
+      key: what makes two rows one image of a set under one label.
+      columns: what else each model has to say, the second one's with the suffix `_before`.
 
     Returns:
-      A row for each image and label that either has: `set`, `sha256`, `label`, `image`, `standing` (of `STANDINGS`),
-      `right`, `right_champion`, `predicted`, `predicted_champion`, `score`, `score_champion`. Images are shared if
-      both models know their class; of others, one model's accuracy says nothing about the other's.
+      One row per image and label that either has, sorted by `key`: `key`, `columns` of both, `right`, `right_before`
+      and `standing` (of `STANDINGS`, the first model being the candidate). Images are shared if both models know their
+      class; of others, one model's accuracy says nothing about the other's.
     """
-    columns = ["image", "predicted", "score", "label_rank"]
-    pairs = candidate[[*KEY, *columns]].merge(
-        champion[[*KEY, *columns]], on=KEY, how="outer", suffixes=("", "_champion"), indicator="found"
-    )
-    knows, knew = pairs["label_rank"] > 0, pairs["label_rank_champion"] > 0
+    tables = [table[[*key, *columns, "label_rank"]].drop_duplicates(key) for table in (scores, before)]
+    pairs = tables[0].merge(tables[1], on=key, how="outer", suffixes=("", "_before"), indicator="source")
+    knows, knew = pairs["label_rank"] > 0, pairs["label_rank_before"] > 0
     standing = np.select(
-        [pairs["found"] == "left_only", pairs["found"] == "right_only", knows & knew, knows, knew],
+        [pairs["source"] == "left_only", pairs["source"] == "right_only", knows & knew, knows, knew],
         [CANDIDATES, CHAMPIONS, SHARED, NEW, RETIRED],
         OUTSIDE,
     )
     pairs = pairs.assign(
-        standing=standing,
-        right=pairs["label_rank"] == 1,
-        right_champion=pairs["label_rank_champion"] == 1,
-        image=pairs["image"].fillna(pairs["image_champion"]),
+        standing=standing, right=pairs["label_rank"] == 1, right_before=pairs["label_rank_before"] == 1
     )
-    return pairs.drop(columns=["found", "label_rank", "label_rank_champion", "image_champion"])
+    return pairs.drop(columns=["source", "label_rank", "label_rank_before"])
+
+
+def shared(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The images of `align` on which the two models can be compared: both were scored on them, and know the class."""
+    return pairs[pairs["standing"] == SHARED]

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import DataError
-from pipeline.evaluation import pairing
+from pipeline.evaluation import paired_scores
 from pipeline.library import classes
 
 MERGED = classes.check(pd.DataFrame([{"event": "merge", "class": "gazelle", "to": "antelope"}]), "classes.csv")
@@ -31,7 +31,7 @@ def truth(*rows: tuple, name: str = "benchmark:field") -> pd.DataFrame:
 
 
 def standings(candidate: pd.DataFrame, champion: pd.DataFrame) -> dict[str, str]:
-    return pairing.pair(candidate, champion).set_index("sha256")["standing"].to_dict()
+    return paired_scores.align(candidate, champion).set_index("sha256")["standing"].to_dict()
 
 
 def test_shared_new_and_retired_classes_are_told_apart():
@@ -42,19 +42,19 @@ def test_shared_new_and_retired_classes_are_told_apart():
         ("a", "cat", ["dog"], 2), ("b", "emu", ["cat"], -1), ("c", "yak", ["yak"], 1), ("d", "", ["cat"], -1)
     )
     assert standings(candidate, champion) == {
-        "a": pairing.SHARED,
-        "b": pairing.NEW,
-        "c": pairing.RETIRED,
-        "d": pairing.OUTSIDE,
+        "a": paired_scores.SHARED,
+        "b": paired_scores.NEW,
+        "c": paired_scores.RETIRED,
+        "d": paired_scores.OUTSIDE,
     }
 
 
 def test_an_image_that_one_of_them_was_not_scored_on_is_named():
     both = ("a", "cat", ["cat"], 1)
     assert standings(scores(both, ("b", "cat", ["cat"], 1)), scores(both, ("c", "cat", ["cat"], 1))) == {
-        "a": pairing.SHARED,
-        "b": pairing.CANDIDATES,
-        "c": pairing.CHAMPIONS,
+        "a": paired_scores.SHARED,
+        "b": paired_scores.CANDIDATES,
+        "c": paired_scores.CHAMPIONS,
     }
 
 
@@ -70,12 +70,12 @@ def test_an_image_that_one_of_them_was_not_scored_on_is_named():
 )
 def test_every_image_of_either_model_stands_in_exactly_one_place(ours, theirs):
     candidate, champion = (
-        pairing.check(scores(*((key, label, ["cat"], rank) for key, label, rank in rows)), "scores", mend="")
+        paired_scores.check(scores(*((key, label, ["cat"], rank) for key, label, rank in rows)), "scores", mend="")
         for rows in (ours, theirs)
     )
-    pairs = pairing.pair(candidate, champion)
+    pairs = paired_scores.align(candidate, champion)
     assert len(pairs) == len({row[:2] for row in ours} | {row[:2] for row in theirs})
-    assert set(pairs["standing"]) <= set(pairing.STANDINGS)
+    assert set(pairs["standing"]) <= set(paired_scores.STANDINGS)
 
 
 @pytest.mark.parametrize(
@@ -93,13 +93,13 @@ def test_a_broken_score_is_refused_and_named(fault, message):
     for column, value in fault.items():
         table[column] = [table[column][0], value]
     with pytest.raises(DataError, match=message) as refused:
-        pairing.check(table, "scores.parquet", mend="score it again")
+        paired_scores.check(table, "scores.parquet", mend="score it again")
     assert refused.value.where == "scores.parquet, benchmark:field"
 
 
 def test_the_scores_of_two_models_are_refused():
     with pytest.raises(DataError, match="several models"):
-        pairing.check(
+        paired_scores.check(
             pd.concat([scores(("a", "cat", ["cat"], 1)), scores(("b", "cat", ["cat"], 1), model="o")]), "", mend=""
         )
 
@@ -107,18 +107,18 @@ def test_the_scores_of_two_models_are_refused():
 def test_only_benchmarks_count_and_a_picture_that_stands_twice_counts_once():
     row = ("a", "cat", ["cat"], 1)
     table = pd.concat([scores(row, row), scores(("b", "cat", ["cat"], 1), name="test")])
-    assert list(pairing.check(table, "", mend="")["sha256"]) == ["a"]
+    assert list(paired_scores.check(table, "", mend="")["sha256"]) == ["a"]
 
 
 def test_an_older_model_was_right_within_classes_that_were_merged_since():
     older = scores(("a", "gazelle", ["antelope"], 2), ("b", "gazelle", ["yak"], 3))
-    found = pairing.by_todays_names(older, MERGED)
+    found = paired_scores.by_todays_names(older, MERGED)
     assert list(found["label"]) == ["antelope", "antelope"]
     assert list(found["label_rank"]) == [1, 3]
 
 
 def relabelled(stored: pd.DataFrame, today: pd.DataFrame, known: set[str], events=NONE) -> dict[str, tuple]:
-    found = pairing.relabel(stored, today, known, events)
+    found = paired_scores.relabel(stored, today, known, events)
     return {row.sha256: (row.label, row.label_rank, row.label_score) for row in found.itertuples()}
 
 
@@ -144,10 +144,22 @@ def test_the_stored_classes_are_read_by_todays_names():
 
 def test_a_picture_that_stands_in_a_set_under_two_labels_keeps_both():
     stored = scores(("a", "cat", ["cat", "dog"], 1), ("a", "dog", ["cat", "dog"], 2))
-    assert pairing.relabel(stored, truth(("a", "cat"), ("a", "dog")), {"cat", "dog"}, NONE) is stored
+    assert paired_scores.relabel(stored, truth(("a", "cat"), ("a", "dog")), {"cat", "dog"}, NONE) is stored
 
 
 def test_a_label_of_another_set_or_image_changes_nothing():
     stored = scores(("a", "cat", ["cat"], 1))
     assert relabelled(stored, truth(("a", "dog"), name="benchmark:messy"), {"cat", "dog"})["a"][0] == "cat"
-    assert pairing.relabel(stored, truth(("b", "dog")), {"cat"}, NONE) is stored
+    assert paired_scores.relabel(stored, truth(("b", "dog")), {"cat"}, NONE) is stored
+
+
+def test_the_shared_images_are_those_of_classes_that_both_models_know_each_once():
+    cats = scores(*((key, "cat", ["cat"], 1) for key in "abc"))
+    few = scores(("a", "cat", ["cat"], 1), ("b", "cat", ["dog"], 2))
+    pairs = paired_scores.shared(paired_scores.align(cats, few, columns=["predicted"]))
+    assert pairs[["sha256", "right", "right_before", "predicted", "predicted_before"]].to_numpy().tolist() == [
+        ["a", True, True, "cat", "cat"],
+        ["b", True, False, "cat", "dog"],
+    ]
+    assert paired_scores.shared(paired_scores.align(cats, few.assign(label_rank=-1))).empty
+    assert len(paired_scores.align(pd.concat([cats, cats]), few)) == 3
