@@ -21,7 +21,7 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFilter
 
 from pipeline import config, sections
-from pipeline.inference.vectors import unit
+from pipeline.evaluation.cosine import unit
 from pipeline.library import pictures, quality
 from pipeline.review import recipes
 from pipeline.review.recipes.material import Material

@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 
 from pipeline import config, sections
 from pipeline.evaluation import calibration, scores
+from pipeline.evaluation.cosine import unit
 from pipeline.files import write_table
 from pipeline.inference import pool, vectors
 from pipeline.inference.store import EMBEDDING, LISTS
@@ -192,7 +193,7 @@ def plain_rivals(
         from sklearn.cluster import HDBSCAN
 
         hesitant = table[table["score"] <= params["look_alike_score"]].sort_values(["score", "image"])
-        some = vectors.unit(found.exact[hesitant.index[: params["look_alike_images"]].to_numpy()])
+        some = unit(found.exact[hesitant.index[: params["look_alike_images"]].to_numpy()])
         return HDBSCAN(min_cluster_size=5, min_samples=3, cluster_selection_method="leaf", copy=True).fit_predict(some)
 
     def neighbours() -> list[np.ndarray]:
@@ -217,8 +218,8 @@ def plain_rivals(
 
 def scan(exact: np.ndarray, query: int) -> np.ndarray:
     """The ten nearest by cosine, all features read."""
-    wanted = vectors.unit(exact[[query]])[0]
-    cosines = [vectors.unit(exact[i : i + 65536]) @ wanted for i in range(0, len(exact), 65536)]
+    wanted = unit(exact[[query]])[0]
+    cosines = [unit(exact[i : i + 65536]) @ wanted for i in range(0, len(exact), 65536)]
     return np.argsort(-np.concatenate(cosines), kind="stable")[:10]
 
 

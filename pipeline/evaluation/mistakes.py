@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.evaluation import neighbours
+from pipeline.evaluation import cosine
 from pipeline.evaluation.scores import OUT_OF_CLASS, known
 
 MISTAKE = ["image", "set", "label", "predicted", "score", "label_score"]
@@ -50,7 +50,7 @@ def nearest_trained(
     trained = np.flatnonzero(scores["set"] == "train")
     if mistakes.empty or not len(trained):
         return pd.DataFrame(columns=NEAR)
-    rows, cosines = neighbours.nearest(embeddings, mistakes.index.to_numpy(), trained, number=number)
+    rows, cosines = cosine.nearest(embeddings, mistakes.index.to_numpy(), trained, number=number)
     found = scores.loc[rows.ravel(), ["image", "label"]].reset_index(drop=True)
     found = found.assign(of=np.repeat(mistakes["image"].to_numpy(), rows.shape[1]), cosine=cosines.ravel())
     return found[np.isfinite(found["cosine"])][NEAR].reset_index(drop=True)

@@ -8,7 +8,7 @@ without training several models. (A class mean as classifier: Snell, Swersky, Ze
 import numpy as np
 from scipy import sparse
 
-from pipeline.evaluation import calibration
+from pipeline.evaluation import calibration, cosine
 
 BLOCK = 8192  # rows of features in memory at once
 SHARPNESS = 10.0  # of the softmax over cosines, from where its temperature is fitted
@@ -42,15 +42,11 @@ class Prototypes:
     def probs(self, some: "slice | np.ndarray") -> np.ndarray:
         """Probabilities (M, C) of `some` of the images."""
         units, targets = self._units(some), self._targets[some]
-        cosines = units @ _unit(self._sums).T
-        cosines[np.arange(len(units)), targets] = (units * _unit(self._sums[targets] - units)).sum(axis=1)
+        cosines = units @ cosine.unit(self._sums).T
+        cosines[np.arange(len(units)), targets] = (units * cosine.unit(self._sums[targets] - units)).sum(axis=1)
         cosines[:, ~self._present] = -1.0
         odds = np.exp(SHARPNESS * cosines)
         return calibration.scale(odds / odds.sum(axis=1, keepdims=True), self._temperature)
 
     def _units(self, some: "slice | np.ndarray") -> np.ndarray:
-        return _unit(_unit(np.asarray(self._embeddings[self._rows[some]], np.float32)) - self._centre)
-
-
-def _unit(features: np.ndarray) -> np.ndarray:
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+        return cosine.directions(self._embeddings[self._rows[some]], self._centre)

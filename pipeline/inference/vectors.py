@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import DataError
+from pipeline.evaluation.cosine import merge_best, unit
 from pipeline.files import atomic_folder, read_json, write_json
 from pipeline.inference import pool
 from pipeline.inference.pool import Pool
@@ -85,10 +86,7 @@ class Vectors:
             if best.shape[1] == number:  # after the first blocks, hardly a row is among the best of any query
                 promising = np.flatnonzero((near > best.min(axis=1, keepdims=True)).any(axis=0))
                 near, some = near[:, promising], some[promising]
-            best, rows = np.hstack([best, near]), np.hstack([rows, np.broadcast_to(some, near.shape)])
-            if best.shape[1] > number:
-                chosen = np.argpartition(-best, number - 1, axis=1)[:, :number]
-                best, rows = np.take_along_axis(best, chosen, 1), np.take_along_axis(rows, chosen, 1)
+            best, rows = merge_best(best, rows, near, some, number=number)
         return rows
 
 
@@ -119,12 +117,6 @@ def of_file(embeddings: Path, cache: Path) -> Vectors | None:
             _write_codes(exact, new)
             write_json(source, new / SOURCE)
     return Vectors(exact, *_codes(cache))
-
-
-def unit(features: np.ndarray) -> np.ndarray:
-    """Features (N, F) float32 of length 1; those of length 0 stay."""
-    wide = np.asarray(features, np.float32)
-    return wide / np.maximum(np.linalg.norm(wide, axis=-1, keepdims=True), 1e-12)
 
 
 def _write_exact(blocks: Iterator[tuple[np.ndarray, np.ndarray]], total: int, path: Path) -> np.ndarray | None:

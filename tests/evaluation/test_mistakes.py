@@ -4,28 +4,7 @@ import numpy as np
 import pytest
 from made_up_models import made_up, scored
 
-from pipeline.evaluation import mistakes, neighbours
-
-
-def brute_force(embeddings: np.ndarray, of: np.ndarray, among: np.ndarray, number: int) -> list[list[int]]:
-    unit = embeddings.astype(float) / np.linalg.norm(embeddings.astype(float), axis=1, keepdims=True)
-    cosines = unit[of] @ unit[among].T
-    return [[int(among[n]) for n in np.argsort(-row)[:number]] for row in cosines]
-
-
-def test_the_nearest_are_those_of_a_whole_search_also_over_many_blocks(monkeypatch):
-    monkeypatch.setattr(neighbours, "BLOCK", 7)
-    embeddings = np.random.default_rng(0).normal(size=(100, 5))
-    of, among = np.arange(10), np.arange(10, 100)
-    rows, cosines = neighbours.nearest(embeddings, of, among, number=3)
-    assert rows.tolist() == brute_force(embeddings, of, among, 3)
-    assert (np.diff(cosines, axis=1) <= 0).all()
-
-
-def test_an_image_is_no_neighbour_of_itself():
-    embeddings = np.random.default_rng(0).normal(size=(20, 4))
-    rows, _ = neighbours.nearest(embeddings, np.arange(20), np.arange(20), number=2)
-    assert not (rows == np.arange(20)[:, None]).any()
+from pipeline.evaluation import mistakes
 
 
 def test_a_mistake_stands_beside_the_training_images_it_looks_like():

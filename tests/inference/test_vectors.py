@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation import neighbours
+from pipeline.evaluation import cosine
 from pipeline.inference import pool, vectors
 from tests.review.made_up_pools import predictions, store
 
@@ -30,7 +30,7 @@ def test_the_nearest_are_those_of_an_exact_scan(of_file, monkeypatch):
     features = some(2000).astype(np.float16)
     found = of_file(features)
     rows, cosines = found.nearest(features[:20], number=6)
-    exact, exact_cosines = neighbours.nearest(features, np.arange(20), np.arange(2000), number=5)
+    exact, exact_cosines = cosine.nearest(features, np.arange(20), np.arange(2000), number=5)
     assert rows[:, 0].tolist() == list(range(20))  # itself, here
     assert np.mean([len(set(a) & set(b)) / 5 for a, b in zip(rows[:, 1:], exact, strict=True)]) > 0.97
     assert cosines[:, 1] == pytest.approx(exact_cosines[:, 0], abs=1e-3)
@@ -88,12 +88,12 @@ def test_without_a_champion_there_is_no_opinion(tmp_path):
 
 def test_a_rough_cosine_orders_rows_as_the_exact_one_does_but_for_little(tmp_path):
     random = np.random.default_rng(0)
-    centres = vectors.unit(random.normal(0, 1, (4, 32)))
+    centres = cosine.unit(random.normal(0, 1, (4, 32)))
     of = np.arange(200) % 4
-    features = centres[of] + random.uniform(0, 1, (200, 1)) * vectors.unit(random.normal(0, 1, (200, 32)))
+    features = centres[of] + random.uniform(0, 1, (200, 1)) * cosine.unit(random.normal(0, 1, (200, 32)))
     np.save(tmp_path / "features.npy", features.astype(np.float16))
     stored = vectors.of_file(tmp_path / "features.npy", tmp_path / "codes")
     assert stored is not None
     among = np.arange(200)[::-1]
-    exact = (vectors.unit(features) * centres[of]).sum(axis=1)[among]
+    exact = (cosine.unit(features) * centres[of]).sum(axis=1)[among]
     assert np.abs(stored.roughly(centres.astype(np.float32), of[among], among=among) - exact).max() < 0.05

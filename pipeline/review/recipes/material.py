@@ -8,8 +8,9 @@ from functools import cache, cached_property
 import numpy as np
 import pandas as pd
 
+from pipeline.evaluation.cosine import directions, unit
 from pipeline.inference.pool import Pool
-from pipeline.inference.vectors import Vectors, unit
+from pipeline.inference.vectors import Vectors
 
 PER_CLASS = 50  # images of a class that its mean is taken of
 
@@ -52,7 +53,7 @@ class Library:
 
     def directions(self, features: np.ndarray) -> np.ndarray:
         """Features (N, F) as seen from the centre, of length 1: what tells classes apart."""
-        return unit(unit(features) - self.centre)
+        return directions(features, self.centre)
 
     def mean_of(self, labels: list[str]) -> np.ndarray:
         """The directions (len(labels), F) of classes, zeros of those without an image."""

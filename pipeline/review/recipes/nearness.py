@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.inference.vectors import Vectors, unit
+from pipeline.evaluation.cosine import highest, unit
+from pipeline.inference.vectors import Vectors
 from pipeline.review.recipes.material import Library, Material
 
 NEIGHBOURS = 5  # the labelled image, by nearness, that tells how far from all a picture is
@@ -39,7 +40,7 @@ def known(library: Library, *, far: float) -> Known | None:
     neighbour = min(NEIGHBOURS, len(features))
     if not held.any() or not neighbour:
         return None
-    usual = highest(unit(library.embeddings[some[held]]) @ features.T, neighbour)
+    usual = highest(unit(library.embeddings[some[held]]) @ features.T, neighbour)[:, -1]
     return Known(features, neighbour, float(np.quantile(usual, far)))
 
 
@@ -53,8 +54,3 @@ def called_bad(material: Material) -> tuple[np.ndarray, np.ndarray]:
 def to_bad(units: np.ndarray, places: np.ndarray, vectors: Vectors) -> np.ndarray:
     """The cosine (N,) of each image (N, F) to the nearest of some places, -1 where there are none."""
     return (units @ unit(vectors.exact[places]).T).max(axis=1, initial=-1)
-
-
-def highest(cosines: np.ndarray, number: int) -> np.ndarray:
-    """Of each row (N, M), the `number`-th highest."""
-    return -np.partition(-cosines, number - 1, axis=1)[:, number - 1]

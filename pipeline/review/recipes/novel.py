@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.inference.vectors import Vectors, unit
+from pipeline.evaluation.cosine import highest, unit
+from pipeline.inference.vectors import Vectors
 from pipeline.review.recipes import nearness
 from pipeline.review.recipes.material import Found, Library, Material, two_best
 
@@ -104,7 +105,7 @@ def _worthless(
         return np.zeros(len(units), bool), np.zeros(len(units), bool)
     near = units @ known.features.T
     like_bad = nearness.to_bad(units, nearness.called_bad(material)[1], vectors) > near.max(axis=1)
-    return like_bad, nearness.highest(near, known.neighbour) < known.limit
+    return like_bad, highest(near, known.neighbour)[:, -1] < known.limit
 
 
 def _in_turn(rows: pd.DataFrame) -> pd.DataFrame:
@@ -130,7 +131,7 @@ def _novelty(units: np.ndarray, library: Library | None) -> np.ndarray:
 
 def _mean_of_highest(cosines: np.ndarray, number: int) -> np.ndarray:
     number = min(number, cosines.shape[1])
-    return -np.partition(-cosines, number - 1, axis=1)[:, :number].mean(axis=1) if number else np.zeros(len(cosines))
+    return highest(cosines, number).mean(axis=1) if number else np.zeros(len(cosines))
 
 
 def _clusters(units: np.ndarray, new: np.ndarray, library: Library | None) -> dict[str, np.ndarray]:

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.inference.vectors import Vectors, unit
+from pipeline.evaluation.cosine import highest, unit
+from pipeline.inference.vectors import Vectors
 from pipeline.library import duplicates
 from pipeline.review.recipes import nearness
 from pipeline.review.recipes.material import Found, Library, Material, two_best
@@ -101,7 +102,7 @@ def _unlike(
     features = unit(vectors.exact[places])
     to_known, to_bad = features @ known.features.T, nearness.to_bad(features, bad, vectors)
     found = pool.loc[places].assign(
-        bad=to_bad, nearer=to_bad - to_known.max(axis=1), far=nearness.highest(to_known, known.neighbour)
+        bad=to_bad, nearer=to_bad - to_known.max(axis=1), far=highest(to_known, known.neighbour)[:, -1]
     )[features.any(axis=1)]
     alike = material.named(found[found["nearer"] > 0]).sort_values(["nearer", "image"], ascending=[False, True])
     apart = material.named(found[(found["nearer"] <= 0) & (found["far"] < known.limit)]).sort_values(["far", "image"])
