@@ -1,46 +1,27 @@
 """Networks side by side: a table, and accuracy against speed."""
 
 import math
-from dataclasses import dataclass
 
 import pandas as pd
 
-from pipeline.pages import chart, rendering
+from pipeline.pages import rendering
+from pipeline.pages.plots import (
+    Box,
+    Dot,
+    Frame,
+    Line,
+    Plot,
+    Rule,
+    Text,
+    name_box,
+    path,
+    percents,
+    place_name,
+    round_numbers,
+)
 
-WIDTH, RIGHT = 700, 660  # of the drawing, and the right edge of the plot
-CHARACTER, LINE = 6.6, 15  # width and height of a name's letters, about
-GAP = 9  # between a point and its name
-DOT = 6  # half of a point's room
-
-Box = tuple[float, float, float, float]  # left, top, right, bottom
-
-
-@dataclass(frozen=True)
-class Point:
-    """A network in the plot, in SVG units: `low` and `high` are the ends of its interval.
-
-    Its name begins ("start") or ends ("end") at `name_x`.
-    """
-
-    name: str
-    x: float
-    y: float
-    low: float
-    high: float
-    name_x: float
-    name_y: float
-    anchor: str
-    pareto: bool
-
-
-@dataclass(frozen=True)
-class Scatter:
-    """Ticks are (position, text); `front` is the path of the Pareto front."""
-
-    points: list[Point]
-    x_ticks: list[tuple[float, str]]
-    y_ticks: list[tuple[float, str]]
-    front: str
+FRAME = Frame(width=700, height=300, left=54, right=660, top=28, bottom=256)
+ROOM = 6  # half of what a dot takes
 
 
 def comparison(rows: pd.DataFrame, *, title: str, advice: str, facts: dict[str, str], failed: dict[str, str]) -> str:
@@ -62,68 +43,37 @@ def comparison(rows: pd.DataFrame, *, title: str, advice: str, facts: dict[str, 
         rows=rows.to_dict("records"),
         failed=failed,
         scatter=scatter(rows),
-        chart=chart,
-        right=RIGHT,
-        width=WIDTH,
     )
 
 
-def scatter(rows: pd.DataFrame) -> Scatter:
+def scatter(rows: pd.DataFrame) -> Plot:
     """Accuracy over images a second; the latter on a logarithmic scale."""
-    grid = chart.round_numbers(rows["low"].min(), min(1.0, rows["high"].max()))
+    ticks = round_numbers(rows["low"].min(), min(1.0, rows["high"].max()))
     speeds = rows["images_per_second"].astype(float)
     first, last = math.log10(speeds.min()) - 0.1, math.log10(speeds.max()) + 0.1
-
-    def x(speed: float) -> float:
-        return round(chart.LEFT + (RIGHT - chart.LEFT) * (math.log10(speed) - first) / (last - first), 1)
-
-    def y(share: float) -> float:
-        return round(chart.BOTTOM - (chart.BOTTOM - chart.TOP) * (share - grid[0]) / (grid[-1] - grid[0]), 1)
-
+    x, y = FRAME.across(first, last), FRAME.up(ticks[0], ticks[-1])
     rows = rows.sort_values("accuracy", ascending=False)
-    places = list(zip(map(x, rows["images_per_second"]), map(y, rows["accuracy"]), strict=True))
-    taken: list[Box] = [(across - DOT, down - DOT, across + DOT, down + DOT) for across, down in places]
-    points: list[Point] = []
+    places = [(x(math.log10(row.images_per_second)), y(row.accuracy)) for row in rows.itertuples()]
+    taken: list[Box] = [(across - ROOM, down - ROOM, across + ROOM, down + ROOM) for across, down in places]
+    dots, names, leaders = [], [], []
     for row, (across, down) in zip(rows.itertuples(), places, strict=True):
-        name_x, name_y, anchor = place_name(row.name, across, down, taken)
+        name_x, name_y, anchor = place_name(row.name, across, down, taken, FRAME)
         taken.append(name_box(row.name, name_x, name_y, anchor))
-        ends = y(row.low), y(row.high)
-        points.append(Point(row.name, across, down, *ends, name_x, name_y, anchor, bool(row.pareto)))
-    front = sorted((point.x, point.y) for point in points if point.pareto)
-    return Scatter(
-        points=points,
-        x_ticks=[(x(speed), f"{speed:g}") for speed in _round_speeds(10**first, 10**last)],
-        y_ticks=[(y(tick), f"{tick * 100:g}%") for tick in grid],
-        front="M" + "L".join(f"{across} {down}" for across, down in front),
+        dots.append(Dot(across, down, (across, y(row.low), across, y(row.high)), kind="" if row.pareto else "faint"))
+        names.append(Text(name_x, name_y + 4, row.name, anchor, "name" if row.pareto else ""))
+        if name_y != down:
+            leaders.append(Rule(across, down, name_x, name_y, "leader"))
+    front = sorted((dot.x, dot.y) for dot in dots if not dot.kind)
+    axis = "images a second, identified on this machine"
+    return Plot(
+        FRAME,
+        x_ticks=[(x(math.log10(speed)), f"{speed:g}") for speed in _round_speeds(10**first, 10**last)],
+        y_ticks=percents(ticks, y),
+        rules=leaders,
+        lines=[Line(path(front), "front")],
+        dots=dots,
+        texts=[*names, Text((FRAME.left + FRAME.right) / 2, FRAME.bottom + 38, axis, "middle")],
     )
-
-
-def place_name(name: str, x: float, y: float, taken: list[Box]) -> tuple[float, float, str]:
-    """Where the name of a point stands: beside it, as near as there is room within the plot.
-
-    Returns:
-      x, y and anchor; where there is no room at all, the place that covers the fewest others.
-    """
-    lines = range(-int((y - chart.TOP) // LINE), int((chart.BOTTOM - y) // LINE) + 1)
-    places = [
-        (x + side * GAP, y + line * LINE, anchor)
-        for line in sorted(lines, key=abs)
-        for side, anchor in ((1, "start"), (-1, "end"))
-    ]
-
-    def covered(place: tuple[float, float, str]) -> int:
-        left, top, right, bottom = name_box(name, *place)
-        over = sum(left < b[2] and b[0] < right and top < b[3] and b[1] < bottom for b in taken)
-        return over + len(taken) * (left < chart.LEFT or right > WIDTH)
-
-    return min(places, key=covered)
-
-
-def name_box(name: str, x: float, y: float, anchor: str) -> Box:
-    """The room that a name takes."""
-    width = CHARACTER * len(name)
-    left = x if anchor == "start" else x - width
-    return left, y - LINE / 2, left + width, y + LINE / 2
 
 
 def _round_speeds(low: float, high: float) -> list[float]:

@@ -1,68 +1,115 @@
-"""Reliability diagram and precision-coverage curve as plain geometry, in SVG units; `report.html` draws them."""
+"""The plots of the error report: the learning curves, how often scores are right, and precision over coverage."""
 
-from dataclasses import dataclass
-
+import numpy as np
 import pandas as pd
 
-from pipeline.pages.chart import BOTTOM, LEFT, TOP, round_numbers
+from pipeline.pages.plots import Dot, Frame, Line, Plot, Rule, Text, band, path, percents, round_numbers
 
-RIGHT = 520
+FRAME = Frame(width=540, height=290, left=54, right=520, top=28, bottom=256)
+NAMED = Frame(width=540, height=290, left=54, right=446, top=28, bottom=256)  # with room for the names of lines
+NAME_GAP = 17  # least distance of two names
+MEASURES = {"Loss": "loss", "Accuracy": "accuracy"}
+LINES = {"training": "", "validation": "val_"}  # name and prefix of the column
 SHARES = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
 
 
-@dataclass(frozen=True)
-class Bin:
-    """A bin of scores: its point, its interval from `y_low` to `y_high`, and what it says."""
-
-    x: float
-    y: float
-    y_low: float
-    y_high: float
-    text: str
-
-
-@dataclass(frozen=True)
-class Reliability:
-    bins: list[Bin]
-    diagonal: str
-    x_ticks: list[tuple[float, str]]
-    y_ticks: list[tuple[float, str]]
+def learning(history: pd.DataFrame, best_epoch: int | None = None) -> list[Plot]:
+    """Returns a plot per measure that has values; none for an empty history."""
+    if history.empty:
+        return []
+    history = history.replace([np.inf, -np.inf], np.nan).reset_index(drop=True)
+    if best_epoch is None and history["val_loss"].notna().any():
+        best_epoch = int(history["epoch"].iloc[int(history["val_loss"].argmin())])
+    columns = {title: [prefix + measure for prefix in LINES.values()] for title, measure in MEASURES.items()}
+    measured = [title for title in MEASURES if history[columns[title]].notna().any(axis=None)]
+    return [_measure(title, history, best_epoch) for title in measured]
 
 
-@dataclass(frozen=True)
-class Coverage:
-    """`wanted` is the height of the precision asked for; `chosen` is (x, y) of the threshold, if one was found."""
+def _measure(title: str, history: pd.DataFrame, best_epoch: int | None) -> Plot:
+    values = {name: history[prefix + MEASURES[title]].astype(float) for name, prefix in LINES.items()}
+    values = {name: series for name, series in values.items() if series.notna().any()}
+    ticks = round_numbers(min(v.min() for v in values.values()), max(v.max() for v in values.values()))
+    first, last = int(history["epoch"].min()), int(history["epoch"].max())
+    x, y = NAMED.across(first, last), NAMED.up(ticks[0], ticks[-1])
+    rate = history["learning_rate"]
+    slower = [x(epoch) for epoch in history.loc[rate < rate.shift(), "epoch"]]
+    rules = [Rule(at, NAMED.top, at, NAMED.bottom, "break") for at in slower]
+    names = _apart({name: y(series.dropna().iloc[-1]) for name, series in values.items()})
+    texts = [Text(NAMED.right + 10, NAMED.bottom + 20, "epoch")]
+    texts += [
+        Text(NAMED.right + 10, at + 4, name, kind="accent" if name == "validation" else "")
+        for name, at in names.items()
+    ]
+    dots = []
+    best = history.loc[history["epoch"] == best_epoch, LINES["validation"] + MEASURES[title]].dropna()
+    if best_epoch is not None and len(best):
+        at = x(best_epoch)
+        rules.append(Rule(at, NAMED.top - 8, at, NAMED.bottom, "rule"))
+        dots.append(Dot(at, y(float(best.iloc[0])), kind="ring"))
+        anchor = "end" if at > NAMED.width / 2 else "start"
+        texts.append(Text(at, NAMED.top - 13, f"best: epoch {best_epoch}", anchor, "accent"))
+    return Plot(
+        NAMED,
+        title,
+        x_ticks=[(x(epoch), str(epoch)) for epoch in _epochs(first, last)],
+        y_ticks=percents(ticks, y) if title == "Accuracy" else [(y(tick), f"{tick:g}") for tick in ticks],
+        rules=rules,
+        lines=[
+            Line(
+                path(zip(map(x, history["epoch"]), map(y, series), strict=True)),
+                "training" if name == "training" else "",
+            )
+            for name, series in values.items()
+        ],
+        dots=dots,
+        texts=texts,
+    )
 
-    line: str
-    band: str
-    wanted: float
-    chosen: tuple[float, float] | None
-    x_ticks: list[tuple[float, str]]
-    y_ticks: list[tuple[float, str]]
+
+def _apart(names: dict[str, float]) -> dict[str, float]:
+    """Moves two names that would cover each other."""
+    if len(names) < 2:
+        return names
+    upper, lower = sorted(names, key=names.__getitem__)
+    push = max(0.0, NAME_GAP - (names[lower] - names[upper])) / 2
+    return {upper: names[upper] - push, lower: names[lower] + push}
 
 
-def reliability(bins: pd.DataFrame) -> Reliability | None:
+def _epochs(first: int, last: int) -> list[int]:
+    """At most eight round epochs."""
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 10**6) if (last - first) / step <= 7)
+    return [epoch for epoch in range(first, last + 1) if epoch % step == 0] or [first]
+
+
+def reliability(bins: pd.DataFrame) -> Plot | None:
     """Args:
     bins: columns `low`, `high`, `n`, `mean_score`, `accuracy`, `accuracy_low`, `accuracy_high`.
     """
     if bins.empty:
         return None
-    points = [
-        Bin(
-            _x(row.mean_score),
-            _y(row.accuracy),
-            _y(row.accuracy_low),
-            _y(row.accuracy_high),
+    x, y = FRAME.across(0, 1), FRAME.up(0, 1)
+    dots = [
+        Dot(
+            x(row.mean_score),
+            y(row.accuracy),
+            (x(row.mean_score), y(row.accuracy_low), x(row.mean_score), y(row.accuracy_high)),
             f"score {row.low:.0%} to {row.high:.0%}: {row.accuracy:.1%} of {row.n:,} right"
             f" ({row.accuracy_low:.0%} to {row.accuracy_high:.0%})",
+            "ring",
         )
         for row in bins.itertuples()
     ]
-    axis = [(_x(share), f"{share:.0%}") for share in SHARES]
-    return Reliability(points, f"M{_x(0)} {_y(0)}L{_x(1)} {_y(1)}", axis, [(_y(s), f"{s:.0%}") for s in SHARES])
+    return Plot(
+        FRAME,
+        "Right by score",
+        percents(SHARES, x),
+        percents(SHARES, y),
+        rules=[Rule(x(0), y(0), x(1), y(1), "wanted")],
+        dots=dots,
+    )
 
 
-def coverage(curve: pd.DataFrame, *, wanted: float, shown: float | None, precision: float | None) -> Coverage | None:
+def coverage(curve: pd.DataFrame, *, wanted: float, shown: float | None, precision: float | None) -> Plot | None:
     """Args:
     curve: columns `shown`, `precision`, `low`, `high`, the highest threshold first.
     wanted: the precision asked for.
@@ -71,28 +118,22 @@ def coverage(curve: pd.DataFrame, *, wanted: float, shown: float | None, precisi
     if curve.empty:
         return None
     scale = round_numbers(min(curve["precision"].min(), wanted - 0.02), 1.0)
-    first, last = scale[0], min(scale[-1], 1.0)
+    x, y = FRAME.across(0, 1), FRAME.up(scale[0], min(scale[-1], 1.0))
 
-    def y(value: float) -> float:
-        return _y((max(value, first) - first) / (last - first))
+    def points(column: str) -> list[tuple[float, float]]:
+        return list(zip(map(x, curve["shown"]), map(y, curve[column].clip(lower=scale[0])), strict=True))
 
-    def path(values: pd.Series, xs: pd.Series) -> str:
-        return "L".join(f"{_x(x)} {y(value)}" for x, value in zip(xs, values, strict=True))
-
-    back = curve[::-1]
-    return Coverage(
-        line="M" + path(curve["precision"], curve["shown"]),
-        band=f"M{path(curve['high'], curve['shown'])}L{path(back['low'], back['shown'])}Z",
-        wanted=y(wanted),
-        chosen=None if shown is None or precision is None else (_x(shown), y(precision)),
-        x_ticks=[(_x(share), f"{share:.0%}") for share in SHARES],
-        y_ticks=[(y(tick), f"{tick * 100:g}%") for tick in scale if tick <= 1.0],
+    dots = []
+    if shown is not None and precision is not None:
+        text = f"chosen: {shown:.1%} shown, {precision:.1%} of these right"
+        dots = [Dot(x(shown), y(max(precision, scale[0])), text=text, kind="ring")]
+    return Plot(
+        FRAME,
+        "Right when shown, by the share shown",
+        percents(SHARES, x),
+        percents([tick for tick in scale if tick <= 1.0], y),
+        rules=[Rule(FRAME.left, y(wanted), FRAME.right, y(wanted), "wanted")],
+        bands=[band(points("high"), points("low"))],
+        lines=[Line(path(points("precision")))],
+        dots=dots,
     )
-
-
-def _x(share: float) -> float:
-    return round(LEFT + (RIGHT - LEFT) * share, 1)
-
-
-def _y(share: float) -> float:
-    return round(BOTTOM - (BOTTOM - TOP) * share, 1)

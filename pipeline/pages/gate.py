@@ -5,8 +5,9 @@ from typing import Any
 import pandas as pd
 
 from pipeline.pages import Picture, rendering
+from pipeline.pages.plots import Dot, Frame, Plot, Rule
 
-WIDTH = 180  # of the bar that shows an interval, in pixels
+FRAME = Frame(width=180, height=20, left=0, right=180, top=0, bottom=20)  # of the bar that shows an interval
 LEAST_SPAN = 0.05  # of that bar, to either side of no difference
 LEADS = {
     "pass": "The candidate may replace the champion",
@@ -55,11 +56,9 @@ def page(
         title="The gate",
         lead=LEADS[said["verdict"]],
         said=said,
-        rows=[row | {"bar": _bar(row, span)} for row in rows],
+        rows=[row | {"bar": _bar(row, span, tolerance)} for row in rows],
         span=span,
-        width=WIDTH,
         tolerance=tolerance,
-        tolerance_x=_x(-tolerance, span),
         standings=[(name, said["images"][name], why) for name, why in STANDINGS.items()] if "images" in said else [],
         classes=classes.to_dict("records"),
         alone=[
@@ -75,12 +74,14 @@ def page(
     )
 
 
-def _bar(row: dict[str, Any], span: float) -> dict[str, float] | None:
-    """Where an interval and its middle lie, in pixels."""
+def _bar(row: dict[str, Any], span: float, tolerance: float) -> Plot | None:
+    """An interval and its middle, between no difference and the loss that must be excluded."""
     if row["low"] is None:
         return None
-    return {name: _x(row[name], span) for name in ("low", "difference", "high")}
-
-
-def _x(value: float, span: float) -> float:
-    return round(WIDTH * (value + span) / (2 * span), 1)
+    x, middle = FRAME.across(-span, span), FRAME.height / 2
+    limits = ((0.0, "grid"), (-tolerance, "limit"))
+    return Plot(
+        FRAME,
+        rules=[Rule(x(value), FRAME.top, x(value), FRAME.bottom, kind) for value, kind in limits],
+        dots=[Dot(x(row["difference"]), middle, (x(row["low"]), middle, x(row["high"]), middle))],
+    )

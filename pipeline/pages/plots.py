@@ -1,161 +1,180 @@
-"""Plots of shares and counts as plain geometry, in SVG units, over time or a row each; `serving.html` draws them."""
+"""Plots as plain geometry, in SVG units: scales, ticks, lines, bands, bars, dots with intervals; `plots.html` draws."""
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-import pandas as pd
+Tick = tuple[float, str]  # where, and what it says
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+CHARACTER, LINE = 6.6, 15  # width and height of a name's letters, about
+GAP = 9  # between a dot and its name
 
-from pipeline.pages import chart
 
-WIDTH, HEIGHT = 620, 240
-LEFT, RIGHT, TOP, BOTTOM = 52, 604, 22, 204
-ROW, NAME, EDGE = 26, 170, 500  # height of a row; where its plot begins and ends
-MOST_TICKS = 8
-LETTERS = 22  # of a name that are shown
-FORMATS = {"hour": "%d %b %H:00", "day": "%a %d", "week": "%d %b"}
+@dataclass(frozen=True)
+class Scale:
+    """Where values (numbers or times) from `first` to `last` lie: from `start` to `end`; a lone one in the middle."""
+
+    first: Any
+    last: Any
+    start: float
+    end: float
+
+    def __call__(self, value: Any) -> float:
+        if self.last == self.first:
+            return round((self.start + self.end) / 2, 1)
+        return round(self.start + (self.end - self.start) * (value - self.first) / (self.last - self.first), 1)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The size of a drawing, and the edges of the plot in it."""
+
+    width: float
+    height: float
+    left: float
+    right: float
+    top: float
+    bottom: float
+
+    def across(self, first: Any, last: Any) -> Scale:
+        return Scale(first, last, self.left, self.right)
+
+    def up(self, first: float, last: float) -> Scale:
+        return Scale(first, last, self.bottom, self.top)
 
 
 @dataclass(frozen=True)
 class Dot:
-    """A value with its interval, from `low` to `high` (heights in a plot over time, places in a row), and what it says.
+    """A value; `interval` is a line (x1, y1, x2, y2) through it, `text` what a pointer on it reads.
 
-    `marked`: it is unlike the others.
+    `kind`: "ring", "faint" (one of many) or "marked" (unlike the others); "" for plain.
     """
 
     x: float
     y: float
-    low: float
-    high: float
-    text: str
-    marked: bool = False
+    interval: tuple[float, float, float, float] | None = None
+    text: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True)
-class OverTime:
-    """`line` joins the dots; `bars` are (x, y, width, height, text); `marks` are (x, text), vertical lines; ticks are
-    (position, text)."""
+class Line:
+    """An SVG path; `kind`: "training", "thin", "wanted", "front" or ""."""
 
-    title: str
-    line: str
-    dots: list[Dot]
-    x_ticks: list[tuple[float, str]]
-    y_ticks: list[tuple[float, str]]
-    bars: list[tuple[float, float, float, float, str]] = field(default_factory=list)
-    marks: list[tuple[float, str]] = field(default_factory=list)
+    path: str
+    kind: str = ""
 
 
 @dataclass(frozen=True)
-class Rows:
-    """One share a row: `rows` are (name, dot, n); `ticks` are (x, text) and the plot is `height` high."""
+class Rule:
+    """A straight line; `kind`: "grid", "break", "limit", "rule", "wanted" or "leader"."""
 
-    title: str
-    rows: list[tuple[str, Dot, str]]
-    ticks: list[tuple[float, str]]
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    kind: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    x: float
+    y: float
+    width: float
     height: float
+    text: str
 
 
-def shares_over_time(title: str, table: pd.DataFrame, unit: str, marks: list[tuple[pd.Timestamp, str]]) -> OverTime:
-    """Args:
-    table: columns `start`, `share`, `low`, `high`, `n` and, if there is one, `unusual` (bool).
-    marks: times to mark, and what happened.
+@dataclass(frozen=True)
+class Text:
+    """Words that begin ("start"), stand ("middle") or end ("end") at a place; `kind`: "name", "accent" or ""."""
+
+    x: float
+    y: float
+    text: str
+    anchor: str = "start"
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """What is drawn, in this order: the grid of the ticks, rules, bands (closed paths), bars, lines, dots, texts."""
+
+    frame: Frame
+    title: str = ""
+    x_ticks: Sequence[Tick] = ()
+    y_ticks: Sequence[Tick] = ()
+    rules: Sequence[Rule] = ()
+    bands: Sequence[str] = ()
+    bars: Sequence[Bar] = ()
+    lines: Sequence[Line] = ()
+    dots: Sequence[Dot] = ()
+    texts: Sequence[Text] = ()
+
+
+def path(points: Iterable[tuple[float, float]]) -> str:
+    """Joins known points; one whose height is NaN breaks the line, and `h0` gives a lone one a round dot."""
+    parts, pen = [], "M"
+    for x, y in points:
+        if math.isnan(y):
+            pen = "M"
+        else:
+            parts.append(f"{pen}{x} {y}" + ("h0" if pen == "M" else ""))
+            pen = "L"
+    return "".join(parts)
+
+
+def band(upper: Sequence[tuple[float, float]], lower: Sequence[tuple[float, float]]) -> str:
+    """Fills what lies between two lines."""
+    return "M" + "L".join(f"{x} {y}" for x, y in [*upper, *reversed(lower)]) + "Z"
+
+
+def round_numbers(low: float, high: float) -> list[float]:
+    """About five round numbers that enclose `low` and `high`."""
+    if high - low < 1e-9:
+        low, high = low - 0.05, high + 0.05
+    rough = (high - low) / 4
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * (1 - 1e-9))
+    steps = range(math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9) + 1)
+    return [round(number * step, 10) for number in steps]
+
+
+def round_shares(low: float, high: float) -> list[float]:
+    """About five round shares that enclose `low` and `high`, none beyond 0 and 1."""
+    shares = [share for share in round_numbers(low, high) if 0 <= share <= 1]
+    return shares if len(shares) > 1 else [0.0, 0.5, 1.0]
+
+
+def percents(shares: Iterable[float], place: Scale) -> list[Tick]:
+    """A tick per share."""
+    return [(place(share), f"{share * 100:g}%") for share in shares]
+
+
+def place_name(name: str, x: float, y: float, taken: Sequence[Box], frame: Frame) -> tuple[float, float, str]:
+    """Where the name of a dot stands: beside it, as near as there is room within the plot.
+
+    Returns:
+      x, y and anchor; where there is no room at all, the place that covers the fewest others.
     """
-    ticks = _percents(float(table["low"].min()), float(table["high"].max()))
-    x = _Places(table["start"], unit)
-
-    def y(share: float) -> float:
-        return _height(share, ticks[0], ticks[-1])
-
-    dots = [
-        Dot(
-            x(row["start"]),
-            y(row["share"]),
-            y(row["low"]),
-            y(row["high"]),
-            _said(f"{row['start']:{FORMATS[unit]}}", *(row[name] for name in ("share", "n", "low", "high"))),
-            bool(row.get("unusual", False)),
-        )
-        for row in table.to_dict("records")
+    lines = range(-int((y - frame.top) // LINE), int((frame.bottom - y) // LINE) + 1)
+    places = [
+        (x + side * GAP, y + line * LINE, anchor)
+        for line in sorted(lines, key=abs)
+        for side, anchor in ((1, "start"), (-1, "end"))
     ]
-    return OverTime(
-        title,
-        "M" + "L".join(f"{dot.x} {dot.y}" for dot in dots),
-        dots,
-        _time_ticks(table["start"], unit, x),
-        [(y(tick), f"{100 * tick:g}%") for tick in ticks],
-        marks=[(x.moment(when), text) for when, text in marks if table["start"].min() <= when],
-    )
+
+    def covered(place: tuple[float, float, str]) -> int:
+        left, top, right, bottom = name_box(name, *place)
+        over = sum(left < b[2] and b[0] < right and top < b[3] and b[1] < bottom for b in taken)
+        return over + len(taken) * (left < frame.left or right > frame.width)
+
+    return min(places, key=covered)
 
 
-def counts_over_time(title: str, start: pd.Series, values: pd.Series, unit: str, noun: str) -> OverTime:
-    """Bars, one a stretch of time."""
-    ticks = chart.round_numbers(0.0, float(values.max()) or 1.0)
-    x = _Places(start, unit)
-    width = max(round(0.7 * x.step, 1), 1.0)
-    bars = [
-        (round(x(when) - width / 2, 1), y, width, round(BOTTOM - y, 1), f"{when:{FORMATS[unit]}}: {value:,.0f} {noun}")
-        for when, value in zip(start, values, strict=True)
-        for y in [_height(value, 0.0, ticks[-1])]
-    ]
-    y_ticks = [(_height(tick, 0.0, ticks[-1]), f"{tick:,.0f}") for tick in ticks]
-    return OverTime(title, "", [], _time_ticks(start, unit, x), y_ticks, bars)
-
-
-def rows(title: str, table: pd.DataFrame, *, name: str, of: str = "") -> Rows:
-    """One row of `table` below the other.
-
-    Args:
-      table: the columns `name`, `share`, `low`, `high`, `n`; or, for `of`, that name itself, and `of`_low and so on.
-    """
-    share, low, high, n = (of, f"{of}_low", f"{of}_high", f"{of}_n") if of else ("share", "low", "high", "n")
-    ends = table[[low, high]]
-    ticks = _percents(float(ends.min(axis=None)), float(ends.max(axis=None)))
-
-    def x(value: float) -> float:
-        return round(NAME + (EDGE - NAME) * (value - ticks[0]) / (ticks[-1] - ticks[0]), 1)
-
-    found = []
-    for number, row in enumerate(table.to_dict("records")):
-        y = TOP + ROW * number + ROW / 2
-        text = _said(row[name], row[share], row[n], row[low], row[high])
-        dot = Dot(x(row[share]), y, x(row[low]), x(row[high]), text)
-        found.append((_short(str(row[name])), dot, f"{row[share]:.0%}, n = {row[n]:,}"))
-    return Rows(title, found, [(x(tick), f"{100 * tick:g}%") for tick in ticks], TOP + ROW * len(table))
-
-
-class _Places:
-    """Where a time lies between the edges of a plot, each stretch in the middle of its room."""
-
-    def __init__(self, start: pd.Series, unit: str):
-        length = {"hour": pd.Timedelta(hours=1), "day": pd.Timedelta(days=1), "week": pd.Timedelta(days=7)}[unit]
-        self._first = start.min()
-        self._length = length
-        self._number = round((start.max() - self._first) / length) + 1
-        self.step = (RIGHT - LEFT) / self._number
-
-    def __call__(self, start: pd.Timestamp) -> float:
-        return self.moment(start + self._length / 2)
-
-    def moment(self, when: pd.Timestamp) -> float:
-        return round(LEFT + self.step * ((when - self._first) / self._length), 1)
-
-
-def _time_ticks(start: pd.Series, unit: str, x: _Places) -> list[tuple[float, str]]:
-    step = -(-len(start) // MOST_TICKS)
-    return [(x(when), f"{when:{FORMATS[unit]}}") for when in start[::step]]
-
-
-def _said(name: object, share: float, n: int, low: float, high: float) -> str:
-    return f"{name}: {share:.1%} of {n:,}, {low:.1%} to {high:.1%}"
-
-
-def _percents(low: float, high: float) -> list[float]:
-    """Round shares that enclose both, none beyond 0 and 1."""
-    found = [tick for tick in chart.round_numbers(low, high) if 0 <= tick <= 1]
-    return found if len(found) > 1 else [0.0, 0.5, 1.0]
-
-
-def _height(value: float, low: float, high: float) -> float:
-    return round(BOTTOM - (BOTTOM - TOP) * (value - low) / (high - low), 1)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LETTERS else name[: LETTERS - 1] + "…"
+def name_box(name: str, x: float, y: float, anchor: str) -> Box:
+    """The room that a name takes."""
+    width = CHARACTER * len(name)
+    left = x if anchor == "start" else x - width
+    return left, y - LINE / 2, left + width, y + LINE / 2

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.files import atomic_folder, write_text
-from pipeline.pages import chart, contact_sheets, curves, rendering
+from pipeline.pages import contact_sheets, curves, rendering
 from pipeline.pages.contact_sheets import Sheet, Strip
 
 PAGE, PICTURES = "report.html", "pictures"
@@ -109,9 +109,7 @@ def write(
         confusions_left_out=max(0, len(confusions) - MAX_CONFUSIONS),
         pictured=pictured,
         history=_records(history),
-        panels=chart.panels(history, best_epoch),
-        chart=chart,
-        curves=curves,
+        learning=curves.learning(history, best_epoch),
         reliability=curves.reliability(reliability),
         coverage=curves.coverage(
             coverage,

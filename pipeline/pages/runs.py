@@ -1,34 +1,17 @@
 """All versions side by side on a page: what each was made of, curves over the rounds, classes, bands, the ledger."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from pipeline.evaluation.versions import NOT_SHOWN
-from pipeline.pages import chart, rendering
+from pipeline.pages import rendering
+from pipeline.pages.plots import Dot, Frame, Line, Plot, Rule, Text, band, path, percents, round_numbers
 
-WIDTH, HEIGHT = 540, 240  # of a curve, in SVG units
-LEFT, RIGHT, TOP, BOTTOM = 54, 510, 18, 200
+FRAME = Frame(width=540, height=240, left=54, right=510, top=18, bottom=200)
 LAST = 12  # rounds in the table of classes
 MADE_OF = ["round", "started", "model", "parent", "classes", "new classes", "train", "images", "new images", "epochs"]
 MADE_OF += ["minutes", "gate", "reason", "champion", "run"]
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A set's accuracy over the rounds: an SVG path, its interval as a filled one, dots (x, y, text), ticks.
-
-    `breaks` are where the set became another version, or its images of known classes more or fewer: (x).
-    """
-
-    title: str
-    line: str
-    interval: str
-    dots: list[tuple[float, float, str]]
-    x_ticks: list[tuple[float, str]]
-    y_ticks: list[tuple[float, str]]
-    breaks: list[float]
 
 
 def write(
@@ -64,7 +47,6 @@ def write(
         champion=next((row for row in rows if row["champion"] == "yes"), None),
         sets=shown.to_dict("records"),
         curves=[_curve(str(name), some) for name, some in rounds.groupby("set") if len(some) > 1],
-        geometry={"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM},
         bands=_bands(bands),
         classes=classes,
         class_rounds=numbers,
@@ -77,36 +59,33 @@ def _plain(name: str) -> str:
     return name.replace(" ", "_").replace("-", "_")
 
 
-def _curve(title: str, rows: pd.DataFrame) -> Curve:
+def _curve(title: str, rows: pd.DataFrame) -> Plot:
+    """A set's accuracy over the rounds, with its interval.
+
+    A rule marks where the set became another version, or its images of known classes more or fewer.
+    """
     rows = rows.assign(number=pd.to_numeric(rows["round"])).sort_values("number", ignore_index=True)
-    ticks = chart.round_numbers(float(rows["low"].min()), float(rows["high"].max()))
-    bottom, top = ticks[0], ticks[-1]
-    first, last = rows["number"].min(), rows["number"].max()
-
-    def x(number: float) -> float:
-        return round(LEFT + (RIGHT - LEFT) * (number - first) / max(last - first, 1), 1)
-
-    def y(share: float) -> float:
-        return round(BOTTOM - (BOTTOM - TOP) * (share - bottom) / (top - bottom), 1)
-
+    ticks = round_numbers(float(rows["low"].min()), float(rows["high"].max()))
+    x, y = FRAME.across(rows["number"].min(), rows["number"].max()), FRAME.up(ticks[0], ticks[-1])
     xs = [x(number) for number in rows["number"]]
-    upper = [f"{a} {y(share)}" for a, share in zip(xs, rows["high"], strict=True)]
-    lower = [f"{a} {y(share)}" for a, share in zip(xs, rows["low"], strict=True)]
-    dots = [
-        (a, y(row.top1), f"round {row.round}: {row.top1:.1%} of {row.n:,.0f}, {row.low:.1%} to {row.high:.1%}")
-        for a, row in zip(xs, rows.itertuples(), strict=True)
+    line, upper, lower = (list(zip(xs, map(y, rows[name]), strict=True)) for name in ("top1", "high", "low"))
+    texts = [
+        f"round {row.round}: {row.top1:.1%} of {row.n:,.0f}, {row.low:.1%} to {row.high:.1%}"
+        for row in rows.itertuples()
     ]
     other = rows["version"] != rows["version"].shift().fillna(rows["version"])
     other |= rows["n"] != rows["n"].shift().fillna(rows["n"])  # new classes bring images that did not count before
     step = max(len(rows) // 10, 1)
-    return Curve(
-        title=title,
-        line="M" + "L".join(f"{a} {b}" for a, b, _ in dots),
-        interval="M" + "L".join([*upper, *reversed(lower)]) + "Z",
-        dots=dots,
-        x_ticks=[(a, str(name)) for a, name in zip(xs[::step], rows["round"][::step], strict=True)],
-        y_ticks=[(y(share), f"{share * 100:g}%") for share in ticks],
-        breaks=[a for a, new in zip(xs, other, strict=True) if new],
+    return Plot(
+        FRAME,
+        title,
+        x_ticks=[(at, str(name)) for at, name in zip(xs[::step], rows["round"][::step], strict=True)],
+        y_ticks=percents(ticks, y),
+        rules=[Rule(at, FRAME.top, at, FRAME.bottom, "break") for at, new in zip(xs, other, strict=True) if new],
+        bands=[band(upper, lower)],
+        lines=[Line(path(line))],
+        dots=[Dot(*point, text=text, kind="ring") for point, text in zip(line, texts, strict=True)],
+        texts=[Text(FRAME.left - 8, FRAME.bottom + 20, "round", "end")],
     )
 
 

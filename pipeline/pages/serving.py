@@ -5,12 +5,32 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.pages import plots, rendering
+from pipeline.pages import rendering
+from pipeline.pages.plots import (
+    Bar,
+    Dot,
+    Frame,
+    Line,
+    Plot,
+    Rule,
+    Scale,
+    Text,
+    Tick,
+    path,
+    percents,
+    round_numbers,
+    round_shares,
+)
 
 MOST_ROWS = 40  # of a plot with a row a class: the rest is in the table
 MONTH = "%B %Y"
 TIMES = {"hour": "%d %b %H:00", "day": "%a %d %b", "week": "%d %b %Y"}
-GEOMETRY = {name.lower(): getattr(plots, name) for name in ("WIDTH", "HEIGHT", "LEFT", "RIGHT", "TOP", "BOTTOM", "ROW")}
+FRAME = Frame(width=620, height=240, left=52, right=604, top=22, bottom=204)
+ROW, NAMES, NUMBERS = 26, 170, 500  # height of a row; where the names end, and the numbers begin
+LETTERS = 22  # of a name that are shown
+MOST_TICKS = 8
+SHORT_TIMES = {"hour": "%d %b %H:00", "day": "%a %d", "week": "%d %b"}
+LENGTHS = {"hour": pd.Timedelta(hours=1), "day": pd.Timedelta(days=1), "week": pd.Timedelta(days=7)}
 
 
 def write(
@@ -48,7 +68,6 @@ def write(
         totals=_totals(use, tables["clients"], tables["peaks"]),
         plots=_plots(tables, unit),
         forests=_forests(tables),
-        geometry=GEOMETRY,
         tables={name: _records(table) for name, table in tables.items()},
         audited=int(tables["design"]["evaluated"].sum()),
         drawn=int(tables["design"]["drawn"].sum()),
@@ -70,35 +89,129 @@ def _totals(use: pd.DataFrame, clients: pd.DataFrame, peaks: pd.DataFrame) -> di
     }
 
 
-def _plots(tables: dict[str, pd.DataFrame], unit: str) -> dict[str, plots.OverTime]:
+def _plots(tables: dict[str, pd.DataFrame], unit: str) -> dict[str, Plot]:
     use, over_time = tables["use"], tables["accuracy_over_time"]
     versions = tables["versions"]
     changes = [(row["first"], row["version"]) for row in versions.to_dict("records")[1:]]
     found = {
-        "use": plots.counts_over_time("Pictures", use["start"], use["pictures"], unit, "pictures"),
-        "latency": plots.counts_over_time("Latency, 99th percentile", use["start"], use["p99_ms"], unit, "ms"),
+        "use": counts_over_time("Pictures", use["start"], use["pictures"], unit, "pictures"),
+        "latency": counts_over_time("Latency, 99th percentile", use["start"], use["p99_ms"], unit, "ms"),
     }
     if len(over_time):
-        found["accuracy"] = plots.shares_over_time("Right, of all usable pictures", over_time, unit, changes)
+        found["accuracy"] = shares_over_time("Right, of all usable pictures", over_time, unit, changes)
     return found
 
 
-def _forests(tables: dict[str, pd.DataFrame]) -> dict[str, plots.Rows]:
+def _forests(tables: dict[str, pd.DataFrame]) -> dict[str, Plot]:
     found = {}
     versions = tables["accuracy_by_version"]
     for name, measure in {"versions": "right", "versions_shown": "right when shown"}.items():
         rows = versions[versions["measure"] == measure]
         if len(rows):
-            found[name] = plots.rows(f"{measure.capitalize()}, by model", rows, name="version")
+            found[name] = shares_in_rows(f"{measure.capitalize()}, by model", rows, name="version")
     bands = tables["accuracy_by_band"]
     if len(bands):
         named = bands.assign(name=[f"score from {low:.0%}" for low in bands["band"]])
-        found["bands"] = plots.rows("Right, by how sure the model is", named, name="name")
+        found["bands"] = shares_in_rows("Right, by how sure the model is", named, name="name")
     classes = tables["accuracy_by_class"]
     known = classes[classes["found_n"] > 0].sort_values("found").head(MOST_ROWS)
     if len(known):
-        found["classes"] = plots.rows("Found, by class", known, name="label", of="found")
+        found["classes"] = shares_in_rows("Found, by class", known, name="label", of="found")
     return found
+
+
+def shares_over_time(title: str, table: pd.DataFrame, unit: str, marks: list[tuple[pd.Timestamp, str]]) -> Plot:
+    """Draws shares with their intervals, one per stretch of time.
+
+    Args:
+      table: columns `start`, `share`, `low`, `high`, `n` and, if there is one, `unusual` (bool).
+      marks: times to mark, and what happened.
+    """
+    ticks = round_shares(float(table["low"].min()), float(table["high"].max()))
+    x, y = _times(table["start"], unit), FRAME.up(ticks[0], ticks[-1])
+    middle = [x(when + LENGTHS[unit] / 2) for when in table["start"]]
+    dots = [
+        Dot(
+            at,
+            y(row["share"]),
+            (at, y(row["low"]), at, y(row["high"])),
+            _reading(f"{row['start']:{SHORT_TIMES[unit]}}", *(row[name] for name in ("share", "n", "low", "high"))),
+            "marked" if row.get("unusual", False) else "",
+        )
+        for at, row in zip(middle, table.to_dict("records"), strict=True)
+    ]
+    marked = [(x(when), text) for when, text in marks if table["start"].min() <= when]
+    return Plot(
+        FRAME,
+        title,
+        _time_ticks(table["start"], unit, middle),
+        percents(ticks, y),
+        rules=[Rule(at, FRAME.top - 8, at, FRAME.bottom, "break") for at, _ in marked],
+        lines=[Line(path((dot.x, dot.y) for dot in dots), "thin")],
+        dots=dots,
+        texts=[Text(at + 5, FRAME.top - 6, text) for at, text in marked],
+    )
+
+
+def counts_over_time(title: str, start: pd.Series, values: pd.Series, unit: str, noun: str) -> Plot:
+    """Draws bars, one per stretch of time."""
+    ticks = round_numbers(0.0, float(values.max()) or 1.0)
+    x, y = _times(start, unit), FRAME.up(0.0, ticks[-1])
+    middle = [x(when + LENGTHS[unit] / 2) for when in start]
+    width = max(round(0.7 * (x(start.min() + LENGTHS[unit]) - FRAME.left), 1), 1.0)
+    bars = [
+        Bar(
+            round(at - width / 2, 1),
+            y(value),
+            width,
+            round(FRAME.bottom - y(value), 1),
+            f"{when:{SHORT_TIMES[unit]}}: {value:,.0f} {noun}",
+        )
+        for at, when, value in zip(middle, start, values, strict=True)
+    ]
+    y_ticks = [(y(tick), f"{tick:,.0f}") for tick in ticks]
+    return Plot(FRAME, title, _time_ticks(start, unit, middle), y_ticks, bars=bars)
+
+
+def shares_in_rows(title: str, table: pd.DataFrame, *, name: str, of: str = "") -> Plot:
+    """Draws shares with their intervals, one row of `table` below the other.
+
+    Args:
+      table: the columns `name`, `share`, `low`, `high`, `n`; or, for `of`, that name itself, and `of`_low and so on.
+    """
+    share, low, high, n = (of, f"{of}_low", f"{of}_high", f"{of}_n") if of else ("share", "low", "high", "n")
+    bottom = FRAME.top + ROW * len(table)
+    frame = Frame(FRAME.width, bottom + 26, left=NAMES, right=NUMBERS, top=FRAME.top, bottom=bottom)
+    ticks = round_shares(float(table[low].min()), float(table[high].max()))
+    x = frame.across(ticks[0], ticks[-1])
+    dots, texts = [], []
+    for number, row in enumerate(table.to_dict("records")):
+        y = frame.top + ROW * number + ROW / 2
+        interval = (x(row[low]), y, x(row[high]), y)
+        dots.append(Dot(x(row[share]), y, interval, _reading(row[name], row[share], row[n], row[low], row[high])))
+        texts.append(Text(0, y + 4, _short(str(row[name])), kind="name"))
+        texts.append(Text(frame.width, y + 4, f"{row[share]:.0%}, n = {row[n]:,}", "end"))
+    x_ticks = percents(ticks, x)
+    grid = [Rule(at, frame.top, at, frame.bottom, "grid") for at, _ in x_ticks]
+    return Plot(frame, title, x_ticks, rules=grid, dots=dots, texts=texts)
+
+
+def _times(start: pd.Series, unit: str) -> Scale:
+    """From the first stretch of time to the end of the last."""
+    return FRAME.across(start.min(), start.max() + LENGTHS[unit])
+
+
+def _time_ticks(start: pd.Series, unit: str, places: list[float]) -> list[Tick]:
+    step = -(-len(start) // MOST_TICKS)
+    return [(at, f"{when:{SHORT_TIMES[unit]}}") for at, when in zip(places[::step], start[::step], strict=True)]
+
+
+def _reading(name: object, share: float, n: int, low: float, high: float) -> str:
+    return f"{name}: {share:.1%} of {n:,}, {low:.1%} to {high:.1%}"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LETTERS else name[: LETTERS - 1] + "…"
 
 
 def _represented(design: pd.DataFrame) -> float:

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from pipeline.evaluation.contenders import compare
-from pipeline.pages import chart
-from pipeline.pages.comparison import WIDTH, comparison, name_box, scatter
+from pipeline.pages.comparison import FRAME, comparison, scatter
+from pipeline.pages.plots import Plot, Text, name_box
 
 
 def rows(*networks: tuple[str, int, float]) -> pd.DataFrame:
@@ -56,25 +56,30 @@ CLOSE = {
 }
 
 
+def names_of(plot: Plot) -> list[Text]:
+    """Without the name of the axis."""
+    return list(plot.texts[:-1])
+
+
 @pytest.mark.parametrize("networks", CLOSE.values(), ids=CLOSE)
 def test_names_cover_neither_each_other_nor_a_point_and_stay_within_the_plot(networks):
-    points = scatter(rows(*networks)).points
-    names = [name_box(point.name, point.name_x, point.name_y, point.anchor) for point in points]
-    dots = [(point.x - 1, point.y - 1, point.x + 1, point.y + 1) for point in points]
+    plot = scatter(rows(*networks))
+    names = [name_box(name.text, name.x, name.y - 4, name.anchor) for name in names_of(plot)]
+    dots = [(dot.x - 1, dot.y - 1, dot.x + 1, dot.y + 1) for dot in plot.dots]
     for some, other in [*combinations(names, 2), *product(names, dots)]:
         assert some[2] <= other[0] or other[2] <= some[0] or some[3] <= other[1] or other[3] <= some[1]
-    assert all(left >= 0 and right <= WIDTH for left, _, right, _ in names)
-    assert all(chart.TOP <= point.name_y <= chart.BOTTOM for point in points)
+    assert all(left >= 0 and right <= FRAME.width for left, _, right, _ in names)
+    assert all(FRAME.top <= name.y - 4 <= FRAME.bottom for name in names_of(plot))
 
 
 def test_a_name_stands_beside_its_point_where_there_is_room():
-    point, other = scatter(rows(("a", 90, 10.0), ("b", 50, 100.0))).points
-    assert (point.name_y, other.name_y) == (point.y, other.y)
+    plot = scatter(rows(("a", 90, 10.0), ("b", 50, 100.0)))
+    assert [name.y - 4 for name in names_of(plot)] == [dot.y for dot in plot.dots]
 
 
 def test_a_lone_network_has_its_place_in_the_plot():
     plot = scatter(rows(("a", 100, 100.0)))
-    assert plot.points[0].pareto
+    assert not plot.dots[0].kind
     assert plot.x_ticks
     assert plot.y_ticks
 

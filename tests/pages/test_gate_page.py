@@ -101,8 +101,8 @@ def test_file_names_and_labels_with_html_are_shown_as_text():
 
 def test_an_interval_is_drawn_within_its_bar():
     drawn = page(overall=figures(low=-0.9, high=0.4))
-    [line] = [each for each in _Elements(drawn).all("line") if "class" not in each]
-    assert 0 <= float(line["x1"]) < float(line["x2"]) <= gate.WIDTH
+    [line] = [each for each in _Elements(drawn).all("line") if each["class"] == "whisker"]
+    assert 0 <= float(line["x1"]) < float(line["x2"]) <= gate.FRAME.width
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome on PATH: the pages' script is not tried")
