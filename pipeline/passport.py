@@ -14,7 +14,8 @@ import pyarrow.dataset
 
 from pipeline import bundle, config, paths, sections
 from pipeline.errors import DataError, closest
-from pipeline.library import board, classes, freshness, history, index, labels, pictures, splits
+from pipeline.library import board, classes, freshness, history, index, labels, pictures
+from pipeline.library.exclusion import Reason
 from pipeline.library.index import MEASURES
 from pipeline.review import decisions
 
@@ -75,11 +76,11 @@ def of_class(name: str) -> tuple[dict[str, Any], pd.DataFrame]:
     for path, state, detail in tables:
         rows = pd.DataFrame(_rows(path, pc.field("label") == name))
         if detail:  # those whose file was replaced have no label; they had this one
-            then = pc.field("reason") == labels.OTHER_CONTENT
+            then = pc.field("reason") == Reason.OTHER_CONTENT
             replaced = [row for row in _rows(path, then) if row["label_then"] == name]
             rows = pd.concat([rows, pd.DataFrame(replaced)]) if replaced else rows
         if len(rows):
-            states = rows[state] if state else splits.LEFT_OUT
+            states = rows[state] if state else Reason.LEFT_OUT
             parts.append(rows.assign(state=states, detail=rows[detail] if detail else ""))
     if not parts:
         known = set(standing["label"])
@@ -185,7 +186,7 @@ def _today(image: str, sha256: str) -> tuple[dict[str, str] | None, dict[str, An
         today = {"reason": excluded[0]["reason"], "detail": excluded[0]["detail"]}
         today["label_then"] = excluded[0].get("label_then", "")
     elif left_out:
-        today = {"reason": splits.LEFT_OUT, "detail": left_out[0]["reason"]}
+        today = {"reason": Reason.LEFT_OUT, "detail": left_out[0]["reason"]}
     else:
         return None, None
     name = (in_set or excluded or left_out)[0]["group"]

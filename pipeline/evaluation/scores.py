@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 
+from pipeline.library.exclusion import Reason
+
 TINY = 1e-12
 OUT_OF_CLASS = -1  # rank of a label that the model does not know
-OPEN_SETS = {"below the cutoff": "open:below-cutoff", "unknown": "open:unknown"}  # by the reason of their exclusion
+OPEN_SETS = {Reason.BELOW_CUTOFF: "open:below-cutoff", Reason.UNKNOWN: "open:unknown"}
 BLOCK = 4096  # rows of probabilities in memory at once
 
 
@@ -20,7 +22,7 @@ def with_open_sets(rows: pd.DataFrame, excluded: pd.DataFrame) -> pd.DataFrame:
       excluded: with `reason`; those in no set for other reasons are passed over.
     """
     extra = excluded.assign(set=excluded["reason"].map(OPEN_SETS)).dropna(subset="set")
-    extra = extra.assign(label=extra["label"].mask(extra["set"] == OPEN_SETS["unknown"], ""))
+    extra = extra.assign(label=extra["label"].mask(extra["set"] == OPEN_SETS[Reason.UNKNOWN], ""))
     return pd.concat([rows, extra[[column for column in rows if column in extra]]], ignore_index=True)
 
 

@@ -17,7 +17,6 @@ COLUMNS = ["event", "class", "to", "min_images", "flip", "by", "at", "note"]
 RENAME, MERGE, SPLIT, RETIRE, SET = "rename", "merge", "split", "retire", "set"
 MOVES = [RENAME, MERGE, SPLIT]
 EVENTS = [*MOVES, RETIRE, SET]
-RETIRED = "retired class"
 
 
 @dataclass(frozen=True)

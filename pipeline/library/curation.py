@@ -6,13 +6,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pipeline.library import board, duplicates, quality
-from pipeline.library import labels as labels_
-from pipeline.library.classes import RETIRED
+from pipeline.library.exclusion import Reason
 from pipeline.library.labels import ORIGINS
 
 COLUMNS = ["image", "sha256", "phash", "group", "together", "label", "subclass", "origin"]
 EXCLUDED_COLUMNS = [*COLUMNS, "reason", "detail", "label_then"]
-CONFLICT, OTHER_CONTENT = "label conflict", labels_.OTHER_CONTENT
 SEEN_FIRST = {"test": 0, "val": 1, "train": 2}
 
 
@@ -98,19 +96,18 @@ def curate(
     benchmark_groups = set(rows.loc[in_benchmark & readable, "group"])
     listed = rows["image"].map(benchmarks.set_index("image")["sha256"]).astype("str").fillna("")
     not_measured = readable & (listed != "") & (listed != rows["sha256"])
-    _exclude(rows, in_benchmark & not_measured, "benchmark", f"not measured: {OTHER_CONTENT}")
-    _exclude(rows, in_benchmark, "benchmark")
+    _exclude(rows, in_benchmark & not_measured, Reason.BENCHMARK, f"not measured: {Reason.OTHER_CONTENT}")
+    _exclude(rows, in_benchmark, Reason.BENCHMARK)
     bridge = grouped.bridge.reindex(rows.index, fill_value=False)
     # A bridge bears the name of one of the groups that it holds together; what is near to it is in the others, too.
     beside = duplicates.near_any(rows["phash"], rows.loc[in_benchmark & bridge, "phash"], near_duplicate_distance)
     near_benchmark = rows["group"].isin(benchmark_groups) | beside
-    _exclude(rows, near_benchmark, "benchmark", "a near-duplicate is in a benchmark set")
-    _exclude(rows, ~readable, "unreadable", rows["failure"])
-    _exclude(rows, replaced, OTHER_CONTENT, was.reindex(rows.index, fill_value=""))
-    _exclude(rows, rows["status"] == "unlabelled", "unlabelled")
-    for status in ["unknown", "bad"]:
-        _exclude(rows, rows["status"] == status, status)
-    _exclude(rows, rows["label"].isin(retired), RETIRED)
+    _exclude(rows, near_benchmark, Reason.BENCHMARK, "a near-duplicate is in a benchmark set")
+    _exclude(rows, ~readable, Reason.UNREADABLE, rows["failure"])
+    _exclude(rows, replaced, Reason.OTHER_CONTENT, was.reindex(rows.index, fill_value=""))
+    for reason in (Reason.UNLABELLED, Reason.UNKNOWN, Reason.BAD):  # named as the status is
+        _exclude(rows, rows["status"] == reason, reason)
+    _exclude(rows, rows["label"].isin(retired), Reason.RETIRED_CLASS)
     whole = rows[readable]
     verdicts = quality.verdicts(
         whole,
@@ -123,7 +120,7 @@ def curate(
     details = quality.details(whole, verdicts).reindex(rows.index, fill_value="")
     verdicts = verdicts.reindex(rows.index, fill_value="")
     _exclude(rows, verdicts != "", verdicts, details)
-    _exclude(rows, bridge & (role != "test"), "chain", "holds groups of near-duplicates together")
+    _exclude(rows, bridge & (role != "test"), Reason.CHAIN, "holds groups of near-duplicates together")
     _exclude_conflicts(rows, settled)
     rows["rank"] = rows["origin"].map({origin: rank for rank, origin in enumerate(ORIGINS)})
     rows["turn"] = role.map(SEEN_FIRST).fillna(len(SEEN_FIRST))
@@ -132,7 +129,7 @@ def curate(
     standing = board.count(rows[rows["reason"] == ""], min_images=min_images, cutoffs=cutoffs)
     below = standing[standing["short_by"] > 0].set_index("label")["short_by"]
     short_by = rows["label"].map(below)
-    _exclude(rows, short_by.notna(), "below the cutoff", "short by " + short_by.fillna(0).astype(int).astype(str))
+    _exclude(rows, short_by.notna(), Reason.BELOW_CUTOFF, "short by " + short_by.fillna(0).astype(int).astype(str))
     _exclude_above_cutoff(rows, max_images)
 
     whole = rows[readable]  # also of what is excluded, so that a group's members have one name
@@ -171,7 +168,7 @@ def _exclude_conflicts(rows: pd.DataFrame, settled: frozenset[str]) -> None:
         spread = several.groupby(key)["label"].agg(" / ".join)
         among = alike[alike[key].isin(spread.index)]
         said[among.index] = among[key].map(spread)
-    _exclude(rows, said != "", CONFLICT, said)
+    _exclude(rows, said != "", Reason.LABEL_CONFLICT, said)
 
 
 def _exclude_duplicates(rows: pd.DataFrame, max_per_group: int) -> None:
@@ -180,10 +177,10 @@ def _exclude_duplicates(rows: pd.DataFrame, max_per_group: int) -> None:
     first = order.groupby("sha256")["image"].transform("first")
     again = order["image"] != first
     same = "same content as " + first.reindex(rows.index)
-    _exclude(rows, _among(rows, order.index[again]), "duplicate", same)
+    _exclude(rows, _among(rows, order.index[again]), Reason.DUPLICATE, same)
     rest = order[~again]
     surplus = rest.index[rest.groupby(["group", "label"]).cumcount() >= max_per_group]
-    _exclude(rows, _among(rows, surplus), "duplicate", "near-duplicates are kept already")
+    _exclude(rows, _among(rows, surplus), Reason.DUPLICATE, "near-duplicates are kept already")
 
 
 def _exclude_above_cutoff(rows: pd.DataFrame, max_images: int) -> None:
@@ -203,7 +200,7 @@ def _exclude_above_cutoff(rows: pd.DataFrame, max_images: int) -> None:
     kept["round_robin"] = kept.groupby(["label", "rank", "near", "subclass"]).cumcount()
     kept = kept.sort_values(["label", "rank", "near", "round_robin", "new", "share", "turn", "position"])
     surplus = kept.index[kept.groupby("label").cumcount() >= max_images]
-    _exclude(rows, _among(rows, surplus), "above the cutoff", f"{max_images} are kept")
+    _exclude(rows, _among(rows, surplus), Reason.ABOVE_CUTOFF, f"{max_images} are kept")
 
 
 def _among(rows: pd.DataFrame, places: pd.Index) -> pd.Series:

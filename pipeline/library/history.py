@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.files import write_table
-from pipeline.library.labels import OTHER_CONTENT
+from pipeline.library.exclusion import Reason
 
 IMAGES, BOARDS = "images.parquet", "boards.parquet"
 IMAGE_COLUMNS = ["image", "sha256", "label", "subclass", "origin", "set", "reason"]
@@ -78,7 +78,7 @@ def changes(before: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     )
     both = both.fillna({column: "" for column in both.columns if column != "_merge"})
     in_both = both["_merge"] == "both"
-    replaced, was_replaced = both["reason"] == OTHER_CONTENT, both["reason_was"] == OTHER_CONTENT
+    replaced, was_replaced = both["reason"] == Reason.OTHER_CONTENT, both["reason_was"] == Reason.OTHER_CONTENT
     both["label"] = both["label"].mask(in_both & replaced, both["label_was"])  # it has none until a person names it
     both["label_was"] = both["label_was"].mask(in_both & was_replaced, both["label"])
     was_out, is_out = both["reason_was"] != "", both["reason"] != ""

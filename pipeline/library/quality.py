@@ -8,12 +8,14 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from pipeline.library.exclusion import Reason
+
 DETAILS = {  # of each reason, in the order in which they are tried
-    "too small": "{width} x {height} pixels",
-    "near-blank": "contrast {contrast:.3f}",
-    "too dark": "brightness {brightness:.3f}",
-    "blurred": "sharpness {sharpness:.1f}",
-    "odd aspect ratio": "{width} x {height} pixels",
+    Reason.TOO_SMALL: "{width} x {height} pixels",
+    Reason.NEAR_BLANK: "contrast {contrast:.3f}",
+    Reason.TOO_DARK: "brightness {brightness:.3f}",
+    Reason.BLURRED: "sharpness {sharpness:.1f}",
+    Reason.ODD_ASPECT_RATIO: "{width} x {height} pixels",
 }
 MEASURED = ["width", "height", "brightness", "contrast", "sharpness"]  # columns of the index that the rules look at
 
@@ -57,11 +59,11 @@ def verdicts(
     shorter = np.minimum(measured["width"], measured["height"])
     longer = np.maximum(measured["width"], measured["height"])
     rules = {
-        "too small": shorter < min_side,
-        "near-blank": measured["contrast"] < min_contrast,
-        "too dark": measured["brightness"] < min_brightness,
-        "blurred": measured["sharpness"] < min_sharpness,
-        "odd aspect ratio": longer > max_aspect_ratio * shorter,
+        Reason.TOO_SMALL: shorter < min_side,
+        Reason.NEAR_BLANK: measured["contrast"] < min_contrast,
+        Reason.TOO_DARK: measured["brightness"] < min_brightness,
+        Reason.BLURRED: measured["sharpness"] < min_sharpness,
+        Reason.ODD_ASPECT_RATIO: longer > max_aspect_ratio * shorter,
     }
     failed = np.stack([rules[reason] for reason in DETAILS])
     found = np.flatnonzero(failed.any(axis=0))  # of millions, texts are made for the few that fail

@@ -12,7 +12,6 @@ from pipeline.library.benchmarks import PREFIX
 
 COLUMNS = ["image", "sha256", "phash", "group", "together", "label", "subclass", "origin", "set"]
 SETS = ["train", "val", "test"]
-LEFT_OUT = "left out of the sets"  # the reason, for people
 
 
 @dataclass(frozen=True)

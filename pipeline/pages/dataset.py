@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.library.labels import OTHER_CONTENT
+from pipeline.library.exclusion import Reason
 from pipeline.pages import contact_sheets, dataset_tables, rendering
 from pipeline.pages.contact_sheets import Picture, Strip
 from pipeline.pages.dataset_tables import embedded
@@ -19,19 +19,20 @@ SAMPLE_SIDE, SIDE = 120, 160  # of a class's samples and of other pictures, in p
 FLAGGED_IN_A_STRIP = 10
 EXCLUDED_COLUMNS = ["image", "label", "subclass", "origin", "reason", "detail"]
 REASONS = {
-    "benchmark": "They are in a benchmark set, or near-duplicates of a picture in one.",
-    "unreadable": "The file is missing, or no picture.",
-    OTHER_CONTENT: "Their file was replaced since it was labelled: the label counts again once a person confirms it.",
-    "unlabelled": "Nobody has labelled them.",
-    "unknown": "Good pictures that nobody can name yet; they come back in the queue.",
-    "bad": "A person called them bad.",
-    "retired class": "Their class is retired.",
-    "chain": "They tie together groups of near-duplicates that are no duplicates of each other.",
-    "label conflict": "A near-duplicate bears another label: a person decides.",
-    "duplicate": "The same content, or enough near-duplicates, are kept already.",
-    "below the cutoff": "Their class has too few groups yet.",
-    "above the cutoff": "Their class has enough images without them.",
-    "left out of the sets": "They would tie two sets together.",
+    Reason.BENCHMARK: "They are in a benchmark set, or near-duplicates of a picture in one.",
+    Reason.UNREADABLE: "The file is missing, or no picture.",
+    Reason.OTHER_CONTENT: "Their file was replaced since it was labelled: the label counts again once a person confirms"
+    " it.",
+    Reason.UNLABELLED: "Nobody has labelled them.",
+    Reason.UNKNOWN: "Good pictures that nobody can name yet; they come back in the queue.",
+    Reason.BAD: "A person called them bad.",
+    Reason.RETIRED_CLASS: "Their class is retired.",
+    Reason.CHAIN: "They tie together groups of near-duplicates that are no duplicates of each other.",
+    Reason.LABEL_CONFLICT: "A near-duplicate bears another label: a person decides.",
+    Reason.DUPLICATE: "The same content, or enough near-duplicates, are kept already.",
+    Reason.BELOW_CUTOFF: "Their class has too few groups yet.",
+    Reason.ABOVE_CUTOFF: "Their class has enough images without them.",
+    Reason.LEFT_OUT: "They would tie two sets together.",
 }
 
 
@@ -94,8 +95,8 @@ def write(
         classes=len(classes),
         reasons=reasons,
         changed=changed,
-        conflicts=dataset_tables.number_of_groups(excluded, "label conflict"),
-        duplicates=dataset_tables.number_of_groups(excluded, "duplicate"),
+        conflicts=dataset_tables.number_of_groups(excluded, Reason.LABEL_CONFLICT),
+        duplicates=dataset_tables.number_of_groups(excluded, Reason.DUPLICATE),
         exact=int(dataset_tables.exact(excluded).sum()),
         flagged=len(flagged),
         max_pictured=MAX_PICTURED,

@@ -5,11 +5,13 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.library.exclusion import Reason
+
 SETS = ["train", "val", "test"]
 ORIGINS = ["real", "staged", "synthetic"]
 STANDINGS = ["near", "below", "in", "retired"]  # in the order shown
 CHANGES = ["added", "removed", "relabelled", "excluded", "returned"]
-BUT_FOR_THE_CLASS = ["below the cutoff", "retired class"]  # why an image is excluded that has no fault of its own
+BUT_FOR_THE_CLASS = [Reason.BELOW_CUTOFF, Reason.RETIRED_CLASS]  # why an image is excluded that has no fault of its own
 SAME = "same content as "  # how the detail of an exact duplicate begins
 BOARD_COLUMNS = [
     "label", "standing", "short_by", "groups", "cutoff", "images", "grew", "wholly_staged", *ORIGINS
@@ -28,7 +30,7 @@ def everything(images: pd.DataFrame, excluded: pd.DataFrame) -> pd.DataFrame:
     named = images["image"].isin(excluded["image"]) | images["set"].isin(SETS)
     rest = images[~named].drop_duplicates("image")
     rest = rest.assign(reason="benchmark", detail=rest["set"])
-    rest.loc[rest["set"] == "", "reason"] = "left out of the sets"
+    rest.loc[rest["set"] == "", "reason"] = Reason.LEFT_OUT
     whole = pd.concat([kept, excluded, rest], ignore_index=True)
     texts = ["image", "sha256", "group", "label", "subclass", "origin", "set", "reason", "detail"]
     return whole[texts].fillna("").sort_values("image", kind="stable", ignore_index=True)
@@ -121,7 +123,7 @@ def number_of_groups(excluded: pd.DataFrame, reason: str) -> int:
 
 def exact(rows: pd.DataFrame) -> pd.Series:
     """Which images are excluded because another has the same content."""
-    return (rows["reason"] == "duplicate") & rows["detail"].str.startswith(SAME)
+    return (rows["reason"] == Reason.DUPLICATE) & rows["detail"].str.startswith(SAME)
 
 
 def conflicts(excluded: pd.DataFrame, *, limit: int) -> list[Group]:
@@ -130,7 +132,7 @@ def conflicts(excluded: pd.DataFrame, *, limit: int) -> list[Group]:
     Returns:
       Of each group: the images `shown` as (image, label, note), and how many `more` there are.
     """
-    rows = excluded[excluded["reason"] == "label conflict"]
+    rows = excluded[excluded["reason"] == Reason.LABEL_CONFLICT]
     rows = rows.assign(group=_groups(rows))
     names = _largest(rows, limit)
     rows = rows[rows["group"].isin(names)]
@@ -151,14 +153,14 @@ def duplicates(everything: pd.DataFrame, *, limit: int) -> list[Group]:
       are `near`-duplicates; how many have the `same` content as another, and the names of these `copies`, which need
       no picture: they look like their original.
     """
-    left_out = everything[everything["reason"] == "duplicate"]
+    left_out = everything[everything["reason"] == Reason.DUPLICATE]
     left_out = left_out.assign(group=_groups(left_out), note="near-duplicate", exact=exact(left_out))
     names = _largest(left_out, limit)
     left_out = left_out[left_out["group"].isin(names)]
     originals = left_out[left_out["exact"]]
     originals = originals.assign(image=originals["detail"].str.removeprefix(SAME)).drop_duplicates("image")
     group_of = originals.set_index("image")["group"]
-    others = everything[everything["reason"] != "duplicate"]
+    others = everything[everything["reason"] != Reason.DUPLICATE]
     others = others.assign(group=others["image"].map(group_of).astype("str").fillna(others["group"]), exact=False)
     others = others[others["group"].isin(names)]
     others["note"] = others["reason"].where(others["reason"] != "", "kept")
@@ -174,7 +176,7 @@ def duplicates(everything: pd.DataFrame, *, limit: int) -> list[Group]:
             {
                 "shown": _tuples(shown, "note"),
                 "more": max(0, len(looks) - MAX_IN_GROUP),
-                "near": int((looks["reason"] == "duplicate").sum()),
+                "near": int((looks["reason"] == Reason.DUPLICATE).sum()),
                 "same": len(copies),
                 "copies": list(copies["image"].head(MAX_COPIES)),
             }

@@ -9,12 +9,14 @@ from functools import partial
 import pandas as pd
 
 from pipeline.evaluation import versions
-from pipeline.library import benchmarks, board, curation
+from pipeline.library import benchmarks, board
 from pipeline.library.classes import Classes
+from pipeline.library.exclusion import Reason
 from pipeline.review.corrections import TEST
 
-COUNTED = ["", "below the cutoff", "above the cutoff"]  # reasons of the images that the board counts
-DECIDABLE = ["unlabelled", "unknown", "bad", "retired class", curation.CONFLICT]  # another label lets such an image in
+COUNTED = ["", Reason.BELOW_CUTOFF, Reason.ABOVE_CUTOFF]  # reasons of the images that the board counts
+# Another label lets such an image in.
+DECIDABLE = [Reason.UNLABELLED, Reason.UNKNOWN, Reason.BAD, Reason.RETIRED_CLASS, Reason.LABEL_CONFLICT]
 KEYS = ["image", "label", "sha256", "origin"]
 COLUMNS = ["label", "gained", "lost", "images", "images_then", "groups", "groups_then", "cutoff", "crosses"]
 INTO, OUT_OF = "in", "out"
@@ -85,7 +87,7 @@ def _count(
     named = classes.apply(_about_the_file(table, curated)[KEYS])
     known = curated.reindex(named["image"]).set_axis(named.index)
     new = known["reason"].isna() | (known["reason"].isin(DECIDABLE) & (known["label"] != named["label"]))
-    new |= known["reason"] == curation.OTHER_CONTENT
+    new |= known["reason"] == Reason.OTHER_CONTENT
     counts = (new | known["reason"].isin(COUNTED)) & ~named["label"].isin(classes.retired)
     shown = groups.reindex(named["image"]).set_axis(named.index)
     group = known["group"].replace("", None).fillna(shown).fillna(named["image"])
@@ -96,7 +98,7 @@ def _count(
 def _about_the_file(table: pd.DataFrame, curated: pd.DataFrame) -> pd.DataFrame:
     """The rows of the label table that give a class to the content that their file has, as far as curation knows."""
     known = curated.reindex(table["image"]).set_axis(table.index)
-    replaced = (known["reason"] == curation.OTHER_CONTENT) & (known["sha256"] != table["sha256"])
+    replaced = (known["reason"] == Reason.OTHER_CONTENT) & (known["sha256"] != table["sha256"])
     return table[(table["status"] == "ok") & ~replaced]
 
 

@@ -9,6 +9,7 @@ from pipeline import errors, sections, stages
 from pipeline.files import read_table, write_csv, write_json, write_table, write_text
 from pipeline.library import benchmarks, board, classes, curation, labels
 from pipeline.library.classes import Classes
+from pipeline.library.exclusion import Reason
 from pipeline.review import decisions, landing
 from pipeline.workspace import Workspace
 
@@ -71,7 +72,7 @@ def compute(inputs: Inputs, params: sections.Curate) -> Products:
         curated.board,
         cutoffs=dict.fromkeys(labelled["label"], params.min_images) | events.cutoffs,
     )
-    replaced = curated.excluded.loc[curated.excluded["reason"] == curation.OTHER_CONTENT, "label_then"]
+    replaced = curated.excluded.loc[curated.excluded["reason"] == Reason.OTHER_CONTENT, "label_then"]
     classes_then = replaced.value_counts().sort_index().drop("", errors="ignore")
     summary = {
         "images": len(inputs.library),
@@ -152,9 +153,9 @@ def report(made: Products) -> None:
     replaced = made.summary["other_content"]
     if replaced["images"]:
         of = ", ".join(f"{number} {name}" for name, number in replaced["classes"].items())
-        first = made.excluded.loc[made.excluded["reason"] == curation.OTHER_CONTENT, "image"].iloc[0]
+        first = made.excluded.loc[made.excluded["reason"] == Reason.OTHER_CONTENT, "image"].iloc[0]
         print(
-            f"curate: {replaced['images']} images have {curation.OTHER_CONTENT}{f': {of}' if of else ''},"
+            f"curate: {replaced['images']} images have {Reason.OTHER_CONTENT}{f': {of}' if of else ''},"
             f" first {first}; recipe {decisions.CHANGED_RECIPE} asks what they show"
         )
 

@@ -10,6 +10,7 @@ from pipeline import sections, stages
 from pipeline.files import atomic_folder, read_json, read_table
 from pipeline.library import board, classes, history, labels, mounts, pictures, screening, splits
 from pipeline.library.classes import Classes
+from pipeline.library.exclusion import Reason
 from pipeline.pages import dataset
 from pipeline.workspace import Workspace
 
@@ -59,7 +60,7 @@ def compute(inputs: Inputs, params: sections.Dataset) -> dict[str, Any]:
         "facts": facts,
         "board": inputs.board,
         "images": pd.concat([rows, left_out.assign(set="")]),
-        "excluded": pd.concat([inputs.excluded, left_out.assign(detail=left_out["reason"], reason=splits.LEFT_OUT)]),
+        "excluded": pd.concat([inputs.excluded, left_out.assign(detail=left_out["reason"], reason=Reason.LEFT_OUT)]),
         "changes": changes,
         "flagged": flagged,
         "pictures_per_class": params.pictures_per_class,

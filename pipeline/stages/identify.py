@@ -17,7 +17,7 @@ from pipeline.evaluation import thresholds
 from pipeline.files import read_table, write_json
 from pipeline.inference import distributed, ensemble, local, prediction, selection, shipping, store
 from pipeline.inference.runtimes import Runtime
-from pipeline.library import labels
+from pipeline.library.exclusion import Reason
 from pipeline.workspace import Workspace
 
 
@@ -129,7 +129,7 @@ def read(workspace: Workspace, params: sections.Identify, *, known: list[str]) -
     """
     excluded = read_table(workspace.excluded)
     # Of bad ones the features are wanted: what is like them in the pool is as bad.
-    asked = excluded["reason"].isin(["unknown", "bad", labels.OTHER_CONTENT])
+    asked = excluded["reason"].isin([Reason.UNKNOWN, Reason.BAD, Reason.OTHER_CONTENT])
     rows = read_table(workspace.splits_table, ["image", "sha256", "label", "set"])
     return Inputs(
         pool=lambda: store.stream(workspace.pool_table, prediction.ASKED, params.shard_rows),

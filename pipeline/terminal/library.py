@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.evaluation.ensembling import short
-from pipeline.library.labels import OTHER_CONTENT
+from pipeline.library.exclusion import Reason
 from pipeline.review.decisions import CHANGED_RECIPE
 from pipeline.terminal import console
 
@@ -40,7 +40,7 @@ def replaced(told: dict[str, Any] | None) -> None:
 def replaced_text(told: dict[str, Any]) -> str:
     """How many images have another content than was labelled (section `other_content` of curation's summary)."""
     of = ", ".join(f"{number} {name}" for name, number in told["classes"].items())
-    return f"{told['images']} images have {OTHER_CONTENT}{f' ({of})' if of else ''}"
+    return f"{told['images']} images have {Reason.OTHER_CONTENT}{f' ({of})' if of else ''}"
 
 
 def gains(table: pd.DataFrame, classes: int) -> None:

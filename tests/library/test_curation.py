@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pipeline.files import write_table
 from pipeline.library import curation, lineage
 from pipeline.library.curation import Curated
+from pipeline.library.exclusion import Reason
 
 LAX = {
     "min_images": 1, "max_images": 100, "near_duplicate_distance": 4, "chain_distance": 64, "max_per_group": 3,
@@ -416,7 +417,7 @@ def replaced(**more: str) -> tuple[list[dict], list[dict]]:
 
 def test_an_image_with_another_content_than_was_labelled_is_excluded_by_that_name_and_counts_for_no_class():
     found = curate(*replaced())
-    assert reasons(found) == {"b": curation.OTHER_CONTENT}
+    assert reasons(found) == {"b": Reason.OTHER_CONTENT}
     assert found.board.set_index("label").loc["lion", "images"] == 2
     row = found.excluded.iloc[0]
     assert row[["label", "subclass", "together", "origin", "label_then"]].tolist() == ["", "", "", "real", "lion"]
@@ -426,7 +427,7 @@ def test_an_image_with_another_content_than_was_labelled_is_excluded_by_that_nam
 
 def test_a_status_too_was_given_to_a_content_and_one_without_a_content_counts_as_before():
     found = curate(*replaced(status="bad", label=""))
-    assert reasons(found) == {"b": curation.OTHER_CONTENT}
+    assert reasons(found) == {"b": Reason.OTHER_CONTENT}
     assert found.excluded["detail"].iloc[0].endswith("was called bad by ann at 2026-03-01")
     assert reasons(curate(*replaced(sha256=""))) == {}
 
@@ -439,7 +440,7 @@ def test_a_replaced_image_is_in_conflict_with_nothing_and_takes_no_other_s_place
     if look == "same content":
         library[1]["sha256"] = sha("library/a")
     labelled[1]["label"] = "emu"
-    assert reasons(curate(library, labelled, max_per_group=1)) == {"b": curation.OTHER_CONTENT}
+    assert reasons(curate(library, labelled, max_per_group=1)) == {"b": Reason.OTHER_CONTENT}
 
 
 def test_a_benchmark_image_whose_file_was_replaced_says_that_it_is_not_measured():
@@ -447,4 +448,4 @@ def test_a_benchmark_image_whose_file_was_replaced_says_that_it_is_not_measured(
     listed = benchmark_table("library/a", "library/b").assign(sha256=[sha("library/a"), sha("then")])
     found = curation.curate(label_table(), library_table(*library), listed, lineage.empty(), **LAX)
     detail = found.excluded.set_index("image")["detail"]
-    assert detail[["library/a", "library/b"]].tolist() == ["", f"not measured: {curation.OTHER_CONTENT}"]
+    assert detail[["library/a", "library/b"]].tolist() == ["", f"not measured: {Reason.OTHER_CONTENT}"]

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from pipeline.evaluation import audit
 from pipeline.files import read_table
 from pipeline.inference import pool, stored, vectors
-from pipeline.library import benchmarks, board, classes, curation, labels, quality
+from pipeline.library import benchmarks, board, classes, quality
+from pipeline.library.exclusion import Reason
 from pipeline.review.recipes.material import Library, Material
 
 DIGEST = 64  # digits: of an ensemble's name, those of the first member, whose features are kept
@@ -47,7 +48,7 @@ def gather(
     found = pool.read(predictions)
     excluded = read_table(curated / "excluded.parquet")
     known = read_table(curated / "images.parquet", ["sha256"])["sha256"]
-    called_bad = excluded.loc[excluded["reason"] == "bad", "sha256"]
+    called_bad = excluded.loc[excluded["reason"] == Reason.BAD, "sha256"]
 
     @cache
     def of_pool() -> vectors.Vectors | None:
@@ -60,9 +61,9 @@ def gather(
     return Material(
         pool=found,
         board=board.read(curated / "board.csv"),
-        unknown=set(excluded.loc[excluded["reason"] == "unknown", "image"]),
-        changed=excluded.loc[excluded["reason"] == labels.OTHER_CONTENT],
-        conflicts=excluded[excluded["reason"] == curation.CONFLICT],
+        unknown=set(excluded.loc[excluded["reason"] == Reason.UNKNOWN, "image"]),
+        changed=excluded.loc[excluded["reason"] == Reason.OTHER_CONTENT],
+        conflicts=excluded[excluded["reason"] == Reason.LABEL_CONFLICT],
         suspects=suspects(read_table(evaluation / audit.FILE)),
         known=pd.concat([known, called_bad] if decided is None else [known, called_bad, decided]),
         bad=called_bad if bad is None else pd.concat([called_bad, bad]),
