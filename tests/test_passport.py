@@ -12,6 +12,7 @@ from pipeline.errors import DataError
 from pipeline.files import read_table, write_csv, write_json, write_table, write_text
 from pipeline.library import board, history, labels, lineage
 from pipeline.library.curation import COLUMNS, EXCLUDED_COLUMNS
+from pipeline.library.exclusion import Reason
 from pipeline.review import decisions
 from tests.library.builders import encoded, flip, label_table, library_table, noise, phash, put, sha
 
@@ -188,7 +189,7 @@ def replace_a(content: str = "another") -> None:
     write_table(pd.DataFrame([scored | {"set": "test"}]), Path("data/evaluation/scores.parquet"))
     excluded = read_table(Path("data/curated/excluded.parquet"))
     row = excluded.iloc[[0]].assign(image="library/a.jpg", sha256=sha(content), label="", label_then="lion")
-    row = row.assign(reason=labels.OTHER_CONTENT, detail="the content 123 was called lion")
+    row = row.assign(reason=Reason.OTHER_CONTENT, detail="the content 123 was called lion")
     write_table(pd.concat([excluded, row]), Path("data/curated/excluded.parquet"))
     in_sets = read_table(Path("data/splits/splits.parquet"))
     write_table(in_sets.head(0), Path("data/splits/splits.parquet"))
@@ -202,7 +203,7 @@ def test_what_was_said_of_the_content_before_is_not_told_of_a_replaced_file():
     assert [row["other_content"] for row in told["history"]] == [True]
     assert told["predictions"] == []
     assert told["last_round"] is None
-    assert told["today"]["reason"] == labels.OTHER_CONTENT
+    assert told["today"]["reason"] == Reason.OTHER_CONTENT
     assert told["today"]["label_then"] == "lion"
 
 
@@ -224,4 +225,4 @@ def test_a_class_lists_the_replaced_files_that_were_called_so():
     replace_a()
     _, images = passport.of_class("lion")
     assert dict(zip(images["image"], images["state"], strict=True))["library/b.jpg"] == "duplicate"
-    assert labels.OTHER_CONTENT in set(images["state"])
+    assert Reason.OTHER_CONTENT in set(images["state"])

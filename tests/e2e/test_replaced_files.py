@@ -5,7 +5,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from pipeline.library.labels import OTHER_CONTENT
+from pipeline.library.exclusion import Reason
 from tests.e2e.conftest import Workspace, fresh
 
 COWS = [f"library/cow/{number:04d}.jpg" for number in range(5)]
@@ -28,7 +28,7 @@ def test_replaced_files_are_out_of_every_set_until_a_person_confirms_their_label
     assert "noted in data/labels.csv which content each of" in first
     assert "noted in data/benchmarks which content each of" in first
     assert "noted" not in labelled.stage("index").stdout
-    assert OTHER_CONTENT not in labelled.stage("curate").stdout
+    assert Reason.OTHER_CONTENT not in labelled.stage("curate").stdout
     before = labelled.table("data/curated/board.csv").set_index("label").loc["cow", "images"]
 
     pool = sorted((labelled.path / "data/demo/pool/00").iterdir())
@@ -36,9 +36,9 @@ def test_replaced_files_are_out_of_every_set_until_a_person_confirms_their_label
         shutil.copyfile(picture, labelled.path / "data/demo" / image)
     labelled.stage("index")
     said = labelled.stage("curate").stdout
-    assert f"5 images have {OTHER_CONTENT}: 5 cow, first {COWS[0]}" in said
+    assert f"5 images have {Reason.OTHER_CONTENT}: 5 cow, first {COWS[0]}" in said
     excluded = labelled.table("data/curated/excluded.parquet").set_index("image")
-    assert set(excluded.loc[COWS, "reason"]) == {OTHER_CONTENT}
+    assert set(excluded.loc[COWS, "reason"]) == {Reason.OTHER_CONTENT}
     assert labelled.table("data/curated/board.csv").set_index("label").loc["cow", "images"] == before - 5
 
     said = excluded.loc[COWS[:2]].reset_index().assign(by="ann", at="2026-03-01T12:00:00")
@@ -47,4 +47,4 @@ def test_replaced_files_are_out_of_every_set_until_a_person_confirms_their_label
     labelled.run("wallaby", "apply")
     labelled.stage("curate")
     excluded = labelled.table("data/curated/excluded.parquet").set_index("image")
-    assert set(excluded.index[excluded["reason"] == OTHER_CONTENT]) == set(COWS[2:])
+    assert set(excluded.index[excluded["reason"] == Reason.OTHER_CONTENT]) == set(COWS[2:])

@@ -1,7 +1,7 @@
 import pandas as pd
 
 from pipeline.library import history
-from pipeline.library.labels import OTHER_CONTENT
+from pipeline.library.exclusion import Reason
 
 
 def round_of(*rows: tuple[str, ...]) -> pd.DataFrame:
@@ -77,10 +77,11 @@ def test_a_round_that_is_run_again_replaces_its_counts():
 
 
 def test_a_replaced_file_is_excluded_not_relabelled_and_returns_when_its_label_is_confirmed():
-    before = round_of(("a", "lion", "train"), ("b", "lion", "", "duplicate"), ("c", "", "", OTHER_CONTENT))
-    now = round_of(("a", "", "", OTHER_CONTENT), ("b", "", "", OTHER_CONTENT), ("c", "emu", "val"))
+    before = round_of(("a", "lion", "train"), ("b", "lion", "", "duplicate"), ("c", "", "", Reason.OTHER_CONTENT))
+    now = round_of(("a", "", "", Reason.OTHER_CONTENT), ("b", "", "", Reason.OTHER_CONTENT), ("c", "emu", "val"))
     table = history.changes(before, now).set_index("image")
     assert table[["change", "label", "detail"]].to_numpy().tolist() == [
-        ["excluded", "lion", OTHER_CONTENT], ["excluded", "lion", OTHER_CONTENT], ["returned", "emu", OTHER_CONTENT],
+        ["excluded", "lion", Reason.OTHER_CONTENT], ["excluded", "lion", Reason.OTHER_CONTENT],
+        ["returned", "emu", Reason.OTHER_CONTENT],
     ]  # fmt: skip
     assert history.changes(now.head(2), now.head(2)).empty
