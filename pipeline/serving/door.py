@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pipeline.serving import contract
 from pipeline.serving.keys import Keys
 from pipeline.web.bodies import App, Message, Receive, Send, refuse
+from pipeline.web.sites import is_cross_site
 
 LOCAL = "local"  # the client's name where nobody needs a key
 OPEN = ("/health", "/docs", "/openapi.json")
@@ -28,8 +29,7 @@ class Door:
             return
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         if self._keys is None:
-            origin = headers.get(b"origin")
-            if origin is not None and origin.partition("://")[2] != headers.get(b"host"):
+            if is_cross_site(scope):
                 await self._refuse(send, 403, "the request comes from another site", "make a key, and send it")
                 return
             scope.setdefault("state", {}).update(client=LOCAL, key=None)

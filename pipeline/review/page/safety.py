@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from pipeline import loopback
 from pipeline.web.bodies import App, Message, Receive, Send
+from pipeline.web.sites import is_cross_site
 
 COOKIE = "wallaby"
 HEADERS = {
@@ -84,12 +85,9 @@ class Guard:
         host = headers.get("host", "")
         if not self._known(host):
             return 421, "This is not the server's name", "Open the address that `wallaby review` has printed."
-        origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
-        visits = scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
-        foreign = site not in ("same-origin", "none") and not visits
-        if foreign or (origin is not None and origin.partition("://")[2].lower() != host.lower()):
+        if is_cross_site(scope):
             return 403, "Refused", "The request comes from another site."
-        if scope["method"] not in ("GET", "HEAD") and origin is None and "x-wallaby" not in headers:
+        if scope["method"] not in ("GET", "HEAD") and not {"origin", "x-wallaby"} & headers.keys():
             return 403, "Refused", "A change is only taken from the page itself."
         return None
 
