@@ -1,5 +1,6 @@
 """Any network of `keras.applications`, with random weights or those learnt from ImageNet."""
 
+import itertools
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -16,17 +17,29 @@ NAMES = {name for name in dir(keras.applications) if name[0].isupper()}
 
 
 def applications(
-    *, name: str, image_size: int = 224, num_classes: int = 1000, dropout: float = 0.2, weights: str = "random"
+    *,
+    name: str,
+    image_size: int = 224,
+    num_classes: int = 1000,
+    features: str = "",
+    width: float = 1.0,
+    dropout: float = 0.2,
+    batch_norm_momentum: float | None = None,
+    weights: str = "random",
 ) -> keras.Model:
     """Returns a network of `keras.applications`: pixels (N, image_size, image_size, 3) in [0, 255] to probabilities.
 
     What the network wants of its pixels is done inside it. Its features are the average over all places of its last
-    convolution; a classifier of more layers, as VGG16's or MobileNetV3's, is left off.
+    convolution; a classifier of more layers, as VGG16's or MobileNetV3's, is left off unless `features` names one.
 
     Args:
       name: EfficientNetB0, MobileNetV3Small, ...
       image_size: side of the square input, in pixels.
-      dropout: share of features dropped before the head.
+      features: the dense layer of the network's own classifier whose output are the features: fc2 of VGG16, say. The
+        first such layer grows with the image, so that ImageNet weights need the size that they were learnt at.
+      width: factor on every number of channels, of a MobileNet.
+      dropout: share of features dropped before the head, and after each dense layer of the classifier.
+      batch_norm_momentum: of the moving statistics, if not the network's own; small data need a smaller one.
       weights: random, or imagenet: downloaded once and kept in ~/.keras/models.
 
     Raises:
@@ -39,11 +52,31 @@ def applications(
     preprocess = sys.modules[network.__module__].preprocess_input
 
     pixels = keras.Input((image_size, image_size, 3), name="pixels")
-    options = {"include_top": False, "input_tensor": preprocess(pixels), "input_shape": (image_size, image_size, 3)}
+    shape = (image_size, image_size, 3)
+    options = {"include_top": bool(features), "input_tensor": preprocess(pixels), "input_shape": shape}
+    options |= {} if width == 1 else {"alpha": width}
     body = network(weights=None, **options) if weights == "random" else _downloaded(network, options)
-    x = layers.GlobalAveragePooling2D(name="pool")(body.output)
+    for layer in body.layers:
+        if isinstance(layer, layers.BatchNormalization) and batch_norm_momentum is not None:
+            layer.momentum = batch_norm_momentum
+    x = _classifier(body, features, dropout) if features else layers.GlobalAveragePooling2D(name="pool")(body.output)
     x = layers.Dropout(dropout, name=FEATURES)(x)
     return _with_constants(keras.Model(pixels, add_head(x, num_classes), name=name.lower()))
+
+
+def _classifier(body: keras.Model, last: str, dropout: float):
+    """The dense layers of the network's own classifier up to `last`, with dropout between them, as in VGG's paper."""
+    dense = [layer for layer in body.layers if isinstance(layer, layers.Dense)][:-1]  # without the one of the classes
+    names = [layer.name for layer in dense]
+    if last not in names:
+        mend = closest(last, set(names)) if names else "leave `features` out: it has no dense layer before its classes"
+        raise UsageError(f"{body.name} has no dense layer '{last}'", where="configs/models", mend=mend)
+    x = dense[0].output
+    for before, layer in itertools.pairwise(dense[: names.index(last) + 1]):
+        copy = layers.Dense.from_config(layer.get_config())  # the layer itself is joined to the one before it already
+        x = copy(layers.Dropout(dropout, name=f"{before.name}_dropout")(x))
+        copy.set_weights(layer.get_weights())
+    return x
 
 
 def _downloaded(network: Callable, options: dict[str, Any]) -> keras.Model:

@@ -8,14 +8,12 @@ import keras
 
 from pipeline.errors import UsageError, closest
 from pipeline.models import timm_weights
-from pipeline.models.applications import applications
+from pipeline.models.applications import NAMES, applications
 from pipeline.models.bn_inception import bn_inception
 from pipeline.models.hub import hub
 from pipeline.models.inception_v4 import inception_v4
-from pipeline.models.mobilenet_v2 import mobilenet_v2
 from pipeline.models.resnext import resnext
 from pipeline.models.squeezenet import squeezenet
-from pipeline.models.vgg16 import vgg16
 from pipeline.sections import Preset
 
 ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {
@@ -23,10 +21,8 @@ ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {
     "bn_inception": bn_inception,
     "hub": hub,
     "inception_v4": inception_v4,
-    "mobilenet_v2": mobilenet_v2,
     "resnext": resnext,
     "squeezenet": squeezenet,
-    "vgg16": vgg16,
 }
 RANDOM, IMAGENET, HUB, TIMM = "random", "imagenet", "hub:", timm_weights.SUFFIX
 NOT_IN_A_PRESET = {"image_size", "num_classes", "weights", "handle"}
@@ -45,9 +41,7 @@ def build(preset: Preset, num_classes: int, *, seed: int | None = None, weights:
       DataError: if the weights cannot be read.
     """
     if preset.architecture not in ARCHITECTURES:
-        raise UsageError(
-            f"unknown architecture '{preset.architecture}'", mend=closest(preset.architecture, set(ARCHITECTURES))
-        )
+        raise UsageError(f"unknown architecture '{preset.architecture}'", mend=_other_architecture(preset.architecture))
     if seed is not None:
         keras.utils.set_random_seed(seed)
     builder = ARCHITECTURES[preset.architecture]
@@ -81,6 +75,15 @@ def pretrained(weights: str) -> str:
     kind = HUB if weights.startswith(HUB) else ""
     source = weights.removeprefix(kind).removeprefix("file://")
     return kind + (source if "://" in source else Path(source).name)
+
+
+def _other_architecture(name: str) -> str:
+    """What to write in place of an architecture that is none: it may be a network of keras.applications by another
+    spelling."""
+    spelling = {application.lower(): application for application in NAMES}.get(name.lower().replace("_", ""))
+    if spelling:
+        return f"`architecture: applications`, and `name: {spelling}` among its options"
+    return closest(name, set(ARCHITECTURES))
 
 
 def _check(weights: str, architecture: str) -> None:

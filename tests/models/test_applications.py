@@ -8,6 +8,7 @@ from keras import Model, layers
 from pipeline.errors import UsageError
 from pipeline.models import presets
 from pipeline.models.applications import applications
+from pipeline.models.head import FEATURES, HEAD
 from pipeline.sections import Preset
 from pipeline.training.hardware import twin
 
@@ -82,9 +83,31 @@ def test_no_network_is_one_clear_error(monkeypatch):
         ({"options": {"name": "EfficientNetB0", "weights": "imagenet"}}, "unknown option 'weights'"),
         ({"options": {}}, "does not fit applications"),
         ({"options": {"name": "InceptionV3"}, "image_size": 74}, "at least 75x75"),
+        ({"options": {"name": "VGG16"}, "image_size": 31}, "at least 32x32"),
+        ({"options": {"name": "VGG16", "features": "fc3"}, "image_size": 32}, "did you mean"),
+        ({"options": {"name": "MobileNetV2", "features": "fc2"}}, "no dense layer 'fc2'"),
+        ({"options": {"name": "ResNet50", "width": 0.5}}, "alpha"),
+        ({"architecture": "mobilenet_v2"}, "`name: MobileNetV2` among its options"),
     ],
 )
 def test_a_slip_in_a_preset_is_named(preset, told):
     with pytest.raises(UsageError) as refused:
         presets.build(Preset(**{"architecture": "applications", "image_size": 96} | preset), num_classes=2)
     assert told in str(refused.value)
+
+
+def test_vgg16_keeps_its_two_dense_layers_and_drops_features_after_each_as_in_the_paper():
+    model = applications(name="VGG16", image_size=32, num_classes=2, features="fc2", dropout=0.5)
+    names = [layer.name for layer in model.layers]
+    assert names[names.index("flatten") :] == ["flatten", "fc1", "fc1_dropout", "fc2", FEATURES, HEAD]
+    assert model.get_layer(FEATURES).output.shape == (None, 4096)
+    assert {layer.rate for layer in model.layers if isinstance(layer, layers.Dropout)} == {0.5}
+
+
+def test_the_momentum_of_the_moving_statistics_is_that_of_the_preset():
+    def momenta(**options: float) -> set[float]:
+        model = applications(name="MobileNetV2", image_size=32, num_classes=2, width=0.35, **options)
+        return {layer.momentum for layer in twin(model).layers if isinstance(layer, layers.BatchNormalization)}
+
+    assert momenta() == {0.999}
+    assert momenta(batch_norm_momentum=0.9) == {0.9}
