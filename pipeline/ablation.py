@@ -17,7 +17,6 @@ from pipeline.files import digest, read_json, read_table, write_csv, write_json,
 
 BASELINE = "baseline"
 STAGES = ["train", "evaluate"]
-CONFIDENCE = 0.95
 FIGURES = ["epochs", "best_epoch", "minutes"]
 METRICS = ["n", "top1", "macro_f1", "log_loss"]
 EPOCHS = ("max_epochs", "continued_max_epochs")
@@ -161,7 +160,7 @@ def keep(trial: Trial, copy: Path) -> None:
     write_json({"setting": trial.setting, "changes": trial.changes} | figures, trial.result)
 
 
-def table(trials: list[Trial]) -> pd.DataFrame:
+def table(trials: list[Trial], *, confidence: float) -> pd.DataFrame:
     """The finished trials: a row a setting and set, the baseline first; of several seeds, the means.
 
     Columns: setting, set, seeds, epochs, best_epoch, minutes, n, top1, difference, low, high, gained, lost, macro_f1,
@@ -178,7 +177,7 @@ def table(trials: list[Trial]) -> pd.DataFrame:
             continue
         figures = pd.DataFrame([results[trial] for trial in own])[FIGURES].mean()
         against = paired_statistics.over_seeds(
-            [scores[trial] for trial in own], [scores[baselines[trial.seed]] for trial in own], confidence=CONFIDENCE
+            [scores[trial] for trial in own], [scores[baselines[trial.seed]] for trial in own], confidence=confidence
         )
         measured = pd.concat(
             [pd.DataFrame(results[trial]["metrics"]).T.rename_axis("set").reindex(columns=METRICS) for trial in own]

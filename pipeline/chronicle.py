@@ -14,7 +14,6 @@ from pipeline.library.classes import Classes
 from pipeline.pages import runs as page
 from pipeline.review import decisions
 
-CONFIDENCE = 0.95
 MIN_CLASS_IMAGES = 10
 
 
@@ -26,11 +25,17 @@ class Chronicle:
     table: pd.DataFrame
     sets: pd.DataFrame
     events: Classes
+    confidence: float
 
 
-def read(class_events: Path) -> Chronicle:
-    runs = tracking.runs()
-    return Chronicle(runs, versions.table(runs), versions.sets(runs, confidence=CONFIDENCE), classes.read(class_events))
+def read(class_events: Path, *, confidence: float) -> Chronicle:
+    """Reads MLflow.
+
+    Args:
+      confidence: of every interval and test.
+    """
+    runs, events = tracking.runs(), classes.read(class_events)
+    return Chronicle(runs, versions.table(runs), versions.sets(runs, confidence=confidence), events, confidence)
 
 
 def difference(told: Chronicle, before: str, after: str) -> dict[str, Any]:
@@ -42,7 +47,7 @@ def difference(told: Chronicle, before: str, after: str) -> dict[str, Any]:
     """
     rows = [versions.find(told.table, name) for name in (before, after)]
     stored = [versions.stored(tracking.table(row["run_id"], versions.SCORES), row, told.events) for row in rows]
-    found = measures.differences(*stored, confidence=CONFIDENCE, min_images=MIN_CLASS_IMAGES)
+    found = measures.differences(*stored, confidence=told.confidence, min_images=MIN_CLASS_IMAGES)
     names = [f"round {row['round']} ({row['model'] or row['run']})" for row in rows]
     return {"before": names[0], "after": names[1]} | measures.as_records(found)
 
@@ -57,7 +62,7 @@ def ledger(told: Chronicle, reviews: Path) -> dict[str, Any]:
         sets.assign(round=sets["round"].astype(int)),
         versions.reviewed(taken, told.runs, rounds),
     )
-    hints = measures.worth_labelling(_gathered(told, rounds, versions.PER_CLASS), confidence=CONFIDENCE)
+    hints = measures.worth_labelling(_gathered(told, rounds, versions.PER_CLASS), confidence=told.confidence)
     return {"ledger": costs.to_dict("records"), "hints": hints.to_dict("records")}
 
 
@@ -70,6 +75,7 @@ def write_page(told: Chronicle, reviews: Path, path: Path) -> None:
         bands=_gathered(told, rounds, versions.BANDS),
         per_class=_gathered(told, rounds, versions.PER_CLASS),
         **ledger(told, reviews),
+        confidence=told.confidence,
     )
     write_text(text, path)
 

@@ -89,10 +89,11 @@ def compare(names: list[str], *, seconds: float, seed: int) -> dict[str, Any]:
     if not measured:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
         raise DataError("none of the networks could be measured", where=reasons)
-    table = networks.compare(measured)
+    confidence = config.load(sections.Evaluate).confidence
+    table = networks.compare(measured, confidence=confidence)
     rows = read_table(splits)
     per_class = float(rows.loc[rows["set"] == "train", "label"].value_counts().median())
-    advice = networks.advice(table, per_class)
+    advice = networks.advice(table, per_class, confidence=confidence)
     page = comparison(
         table,
         title="Which network fits",
@@ -104,6 +105,7 @@ def compare(names: list[str], *, seconds: float, seed: int) -> dict[str, Any]:
             "Machine": f"{os.cpu_count()} cores",
         },
         failed=failed,
+        confidence=confidence,
     )
     write_csv(table, out / "comparison.csv")
     write_text(page, out / "index.html")

@@ -62,24 +62,16 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
             "run_id": runs["run_id"],
         }
     )
-    top1 = sets(runs, confidence=0.95)
+    top1 = _measures(runs)
     wide = top1[~top1["set"].isin(versions.NOT_SHOWN)].pivot(index="run_id", columns="set", values="top1")
     return made.join(wide, on="run_id")
 
 
 def sets(runs: pd.DataFrame, *, confidence: float) -> pd.DataFrame:
-    """Columns `SET_COLUMNS`, a row a run and set: its measures, the interval of its top-1, the set's version."""
-    rows = []
-    for column in runs.columns:
-        found = METRIC.match(column)
-        if found and found["measure"] in MEASURES:
-            values = runs[["run_id", column]].dropna()
-            rows.append(values.set_axis(["run_id", "value"], axis=1).assign(**found.groupdict()))
-    if not rows:
+    """Columns `SET_COLUMNS`, one row per run and set: its measures, the interval of its top-1, the set's version."""
+    wide = _measures(runs)
+    if wide.empty:
         return pd.DataFrame(columns=SET_COLUMNS)
-    wide = pd.concat(rows).pivot(index=["run_id", "set"], columns="measure", values="value").reset_index()
-    wide = wide.reindex(columns=["run_id", "set", *MEASURES])
-    wide = wide[wide["top1"].notna()]
     order = runs.reset_index(drop=True).rename_axis("order").reset_index()[["run_id", "order"]]
     about = {
         "round": _column(runs, "tags.round").fillna("").astype("str"),
@@ -89,6 +81,21 @@ def sets(runs: pd.DataFrame, *, confidence: float) -> pd.DataFrame:
     wide["version"] = [_version(runs, run_id, name) for run_id, name in zip(wide["run_id"], wide["set"], strict=True)]
     wide = versions.with_intervals(wide, confidence=confidence)
     return wide.sort_values(["order", "set"], ignore_index=True)[SET_COLUMNS]
+
+
+def _measures(runs: pd.DataFrame) -> pd.DataFrame:
+    """Columns `run_id`, `set` and `MEASURES`, of the sets that a run was scored on."""
+    rows = []
+    for column in runs.columns:
+        found = METRIC.match(column)
+        if found and found["measure"] in MEASURES:
+            values = runs[["run_id", column]].dropna()
+            rows.append(values.set_axis(["run_id", "value"], axis=1).assign(**found.groupdict()))
+    if not rows:
+        return pd.DataFrame(columns=["run_id", "set", *MEASURES])
+    wide = pd.concat(rows).pivot(index=["run_id", "set"], columns="measure", values="value").reset_index()
+    wide = wide.reindex(columns=["run_id", "set", *MEASURES])
+    return wide[wide["top1"].notna()]
 
 
 def find(named: pd.DataFrame, name: str) -> pd.Series:

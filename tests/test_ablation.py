@@ -156,7 +156,7 @@ def test_the_table_holds_each_setting_against_the_baseline(workspace):
     baseline, trial = plan("flip=false")
     finished(baseline, [1, 1, 1, 0], minutes=2.0)
     finished(trial, [0, 0, 1, 1], epochs=20)
-    first, second = ablation.table([baseline, trial]).to_dict("records")
+    first, second = ablation.table([baseline, trial], confidence=0.95).to_dict("records")
     assert (first["setting"], first["top1"], first["minutes"]) == (BASELINE, 0.75, 2.0)
     assert pd.isna(first["difference"])
     assert (second["setting"], second["set"], second["n"], second["epochs"]) == ("flip=false", "test", 4, 20)
@@ -168,22 +168,22 @@ def test_of_several_seeds_the_table_has_the_means(workspace):
     trials = plan("flip=false", seeds=(0, 1))
     for trial, right, macro_f1 in zip(trials, [[1, 0], [1, 1], [1, 1], [1, 1]], [0.4, 0.6, 0.8, 0.9], strict=True):
         finished(trial, right, macro_f1=macro_f1)
-    row = ablation.table(trials).iloc[1]
+    row = ablation.table(trials, confidence=0.95).iloc[1]
     assert (row["seeds"], row["top1"], row["difference"], row["macro_f1"]) == (2, 1.0, 0.25, pytest.approx(0.85))
 
 
 def test_the_table_of_an_ablation_that_has_only_begun_is_there_too(workspace):
     trials = plan("flip=false")
-    assert ablation.table(trials).empty
+    assert ablation.table(trials, confidence=0.95).empty
     finished(trials[0], [1, 0])
-    assert len(ablation.table(trials)) == 1
+    assert len(ablation.table(trials, confidence=0.95)) == 1
 
 
 def test_the_table_is_written_for_people_and_for_programs(workspace):
     trials = plan("flip=false")
     for trial in trials:
         finished(trial, [1, 0, 1])
-    found = ablation.table(trials)
+    found = ablation.table(trials, confidence=0.95)
     page = ablation.write(found)
     assert "| flip=false | test |" in page.read_text()
     assert len(pd.read_csv(page.with_suffix(".csv"))) == 2
@@ -220,7 +220,7 @@ def test_what_is_done_is_not_done_again(tried):
 def test_a_setting_that_cannot_be_trained_does_not_keep_the_others_from_it(tried):
     trials = plan("zoom=0.3", "flip=false")
     assert ablation.run(trials, told=lambda line: None) == {trials[1]: "the loss has exploded"}
-    assert set(ablation.table(trials)["setting"]) == {BASELINE, "flip=false"}
+    assert set(ablation.table(trials, confidence=0.95)["setting"]) == {BASELINE, "flip=false"}
 
 
 def test_a_baseline_that_cannot_be_trained_ends_the_ablation(tried):

@@ -75,7 +75,7 @@ def round_(number: int, *, right: int, classes: int, base: str = "", throwaway: 
 
 @pytest.fixture
 def told() -> chronicle.Chronicle:
-    return chronicle.read(paths.CLASSES)
+    return chronicle.read(paths.CLASSES, confidence=0.95)
 
 
 def test_a_version_says_what_it_was_made_of_and_what_is_new(told):
@@ -184,10 +184,10 @@ def test_a_gates_verdict_is_told_to_mlflow_once_it_is_looked_at(store, capsys):
     write_json(vars(card), paths.MODEL / bundle.CARD)
     write_json({"verdict": "fail", "reason": "worse", "model": "another"}, paths.GATE / "gate.json")
     assert run("gate", capsys=capsys)[0] == Exit.GATE_FAILED
-    assert chronicle.read(paths.CLASSES).table["gate"].tolist() == ["", "", ""]
+    assert chronicle.read(paths.CLASSES, confidence=0.95).table["gate"].tolist() == ["", "", ""]
     write_json({"verdict": "investigate", "reason": "so", "model": digest}, paths.GATE / "gate.json")
     assert run("gate", capsys=capsys)[0] == Exit.INVESTIGATE
-    assert chronicle.read(paths.CLASSES).table["gate"].tolist() == ["", "investigate", ""]
+    assert chronicle.read(paths.CLASSES, confidence=0.95).table["gate"].tolist() == ["", "investigate", ""]
 
 
 def test_no_rounds_at_all_is_no_error(capsys):

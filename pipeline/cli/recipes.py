@@ -84,18 +84,22 @@ def find(args: argparse.Namespace) -> int:
 
 
 def quarantine(args: argparse.Namespace) -> int:
+    from pipeline import config, sections
     from pipeline.review import purging
 
     done = "would be" if args.dry_run else "are"
     if args.what == "undo":
         number = purging.undo(dry_run=args.dry_run)
         return answer(args, {"returned": number}, f"{number} images {done} back in the pool; next: dvc repro")
+    confidence = config.load(sections.Evaluate).confidence
     if args.what == "accept":
-        audit, number = purging.accept(lost=args.lost, by=args.by or user(), at=now(), dry_run=args.dry_run)
+        audit, number = purging.accept(
+            lost=args.lost, confidence=confidence, by=args.by or user(), at=now(), dry_run=args.dry_run
+        )
         text = (
             f"{audit}\n{number} images {done} in quarantine; `wallaby quarantine undo` takes them back; next: dvc repro"
         )
         return answer(args, audit.as_dict() | {"put_away": number}, text)
-    audit = purging.audit()
+    audit = purging.audit(confidence=confidence)
     next_step = "\nnext: wallaby quarantine accept --lost SHARE" if audit.complete else ""
     return answer(args, audit.as_dict(), f"{audit}{next_step}")

@@ -8,7 +8,6 @@ from pipeline import paths
 from pipeline.cli.common import Verb, answer, now, of_throwaway, queue_of
 from pipeline.errors import Exit, UsageError
 
-CONFIDENCE = 0.95
 SHOWN = 10  # images that are left out
 
 
@@ -104,7 +103,7 @@ def stats(args: argparse.Namespace) -> int:
     from pipeline.terminal import review as terminal
 
     log = decisions.read_log(paths.REVIEWS, list(config.load(sections.Roots).folders))
-    table = reviewers.measure(log, confidence=CONFIDENCE)
+    table = reviewers.measure(log, confidence=config.load(sections.Evaluate).confidence)
     if args.json:
         return answer(args, table.to_dict("records"), "")
     terminal.reviewers(table)

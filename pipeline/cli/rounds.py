@@ -123,13 +123,13 @@ def release(args: argparse.Namespace) -> int:
 
 
 def runs(args: argparse.Namespace) -> int:
-    from pipeline import chronicle, config, rounds
+    from pipeline import chronicle, config, rounds, sections
     from pipeline.terminal import rounds as terminal
 
     if args.diff and (args.diff[0] != "diff" or len(args.diff) != 3):
         raise UsageError(f"wallaby runs {' '.join(args.diff)}", where="wallaby runs", mend="wallaby runs diff A B")
     rounds.record_verdict(paths.MODEL, paths.GATE)
-    told = chronicle.read(paths.CLASSES)
+    told = chronicle.read(paths.CLASSES, confidence=config.load(sections.Evaluate).confidence)
     if args.html:
         page = config.cache("runs.html")
         chronicle.write_page(told, paths.REVIEWS, page)

@@ -90,6 +90,7 @@ def report(args: argparse.Namespace) -> int:
         store(args),
         since=args.since,
         until=args.until,
+        confidence=config.load(sections.Evaluate).confidence,
         reference_days=params.reference_days,
         workspace=reporting.workspace(cost_per_hour=params.reviewer_cost_per_hour),
     )

@@ -127,7 +127,7 @@ def augment_sheet(args: argparse.Namespace) -> int:
 def ablate(args: argparse.Namespace) -> int:
     import sys
 
-    from pipeline import ablation
+    from pipeline import ablation, config, sections
     from pipeline.terminal import training as terminal
 
     trials = ablation.plan(args.settings, epochs=args.epochs, seeds=args.seeds)
@@ -136,13 +136,14 @@ def ablate(args: argparse.Namespace) -> int:
         text = "\n".join([f"would train {len(todo)} of {len(trials)}", *todo])
         return answer(args, {"trials": len(trials), "to_train": todo}, text)
     failed = ablation.run(trials, told=lambda line: print(line, file=sys.stderr, flush=True))
-    found = ablation.table(trials)
+    confidence = config.load(sections.Evaluate).confidence
+    found = ablation.table(trials, confidence=confidence)
     page = ablation.write(found)
     reasons = [f"{trial.setting}, seed {trial.seed}: {reason}" for trial, reason in failed.items()]
     if args.json:
         answer(args, {"rows": ablation.records(found), "failed": reasons, "page": str(page)}, "")
     else:
-        terminal.ablation(found, reasons, confidence=ablation.CONFIDENCE)
+        terminal.ablation(found, reasons, confidence=confidence)
         print(f"the same with all columns: {page}, {page.with_suffix('.csv')}")
     return Exit.SOME_FAILED if failed else Exit.DONE
 

@@ -5,11 +5,9 @@ import pandas as pd
 from pipeline.evaluation import intervals, paired_statistics
 
 HANDFUL, MANY = 50, 1000  # training images a class
-SIGNIFICANT = 0.05
-CONFIDENCE = 1 - SIGNIFICANT  # of the intervals
 
 
-def compare(measured: list[dict]) -> pd.DataFrame:
+def compare(measured: list[dict], *, confidence: float) -> pd.DataFrame:
     """A row a network, the most accurate first.
 
     Args:
@@ -22,7 +20,7 @@ def compare(measured: list[dict]) -> pd.DataFrame:
     rows = pd.DataFrame(measured).sort_values(["accuracy", "images_per_second", "name"], ascending=[False, False, True])
     best = rows["right"].iloc[0]
     n = rows["right"].map(len)
-    low, high = intervals.wilson(rows["right"].map(sum), n, confidence=CONFIDENCE)
+    low, high = intervals.wilson(rows["right"].map(sum), n, confidence=confidence)
     return rows.assign(
         n=n,
         low=low,
@@ -38,13 +36,13 @@ def pareto(rows: pd.DataFrame) -> list[bool]:
     return [not any(b[0] >= a[0] and b[1] >= a[1] and b != a for b in points) for a in points]
 
 
-def fitting(rows: pd.DataFrame) -> pd.Series:
+def fitting(rows: pd.DataFrame, *, confidence: float) -> pd.Series:
     """The fastest of those that the val images cannot tell from the most accurate."""
-    equal = rows[rows["p_best"] > SIGNIFICANT]
+    equal = rows[rows["p_best"] > 1 - confidence]
     return equal.sort_values(["images_per_second", "accuracy"], ascending=False).iloc[0]
 
 
-def advice(rows: pd.DataFrame, images_per_class: float) -> str:
+def advice(rows: pd.DataFrame, images_per_class: float, *, confidence: float) -> str:
     """Says in two sentences which network fits, and why.
 
     The amount of data says what to expect: the fewer pictures, the more pretrained weights help (Kornblith, Shlens,
@@ -60,7 +58,7 @@ def advice(rows: pd.DataFrame, images_per_class: float) -> str:
         amount = "some: pretrained weights that are trained on usually win"
     else:
         amount = "a lot: random weights can catch up with pretrained ones"
-    best, fits = rows.iloc[0], fitting(rows)
+    best, fits = rows.iloc[0], fitting(rows, confidence=confidence)
     named = f"{fits['name']} fits ({fits['accuracy']:.1%} of {fits['n']}, {fits['images_per_second']:.0f} images/s)"
     if fits["name"] == best["name"]:
         reason = "it is the most accurate" + (" and none is as good and faster" if len(rows) > 1 else "")

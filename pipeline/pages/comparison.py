@@ -24,7 +24,15 @@ FRAME = Frame(width=700, height=300, left=54, right=660, top=28, bottom=256)
 ROOM = 6  # half of what a dot takes
 
 
-def comparison(rows: pd.DataFrame, *, title: str, advice: str, facts: dict[str, str], failed: dict[str, str]) -> str:
+def comparison(
+    rows: pd.DataFrame,
+    *,
+    title: str,
+    advice: str,
+    facts: dict[str, str],
+    failed: dict[str, str],
+    confidence: float,
+) -> str:
     """Returns the page that shows which network fits the data at hand.
 
     Args:
@@ -34,6 +42,7 @@ def comparison(rows: pd.DataFrame, *, title: str, advice: str, facts: dict[str, 
       advice: which fits, and why.
       facts: name and text of how it was measured, in the order shown.
       failed: name and reason of the networks that could not be measured.
+      confidence: of the intervals.
     """
     return rendering.render(
         "comparison.html",
@@ -42,6 +51,7 @@ def comparison(rows: pd.DataFrame, *, title: str, advice: str, facts: dict[str, 
         facts=facts,
         rows=rows.to_dict("records"),
         failed=failed,
+        confidence=confidence,
         scatter=scatter(rows),
     )
 

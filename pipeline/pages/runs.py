@@ -22,6 +22,7 @@ def write(
     per_class: pd.DataFrame,
     ledger: list[dict[str, Any]],
     hints: list[dict[str, Any]],
+    confidence: float,
 ) -> str:
     """Returns the page.
 
@@ -33,6 +34,7 @@ def write(
       per_class: columns `round`, `set`, `label`, `n`, `recall`.
       ledger: rows with `set`, `round`, `labelled`, `minutes`, `gain`, `per_100_images`, `per_hour`, `exact`.
       hints: rows with `label`, `hint`, `grew`, `before`, `now`, `low`, `n`.
+      confidence: of the intervals.
     """
     empty = table.empty
     shown = sets[~sets["set"].isin(NOT_SHOWN)]
@@ -52,6 +54,7 @@ def write(
         class_rounds=numbers,
         ledger=ledger,
         hints=hints,
+        confidence=confidence,
     )
 
 

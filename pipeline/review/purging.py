@@ -14,8 +14,6 @@ from pipeline.library import quarantine
 from pipeline.review import decisions, landing
 from pipeline.review.decisions import BAD, LABEL, PURGE_RECIPE, UNKNOWN
 
-CONFIDENCE = 0.95  # one-sided
-
 
 @dataclass(frozen=True)
 class Audit:
@@ -24,7 +22,8 @@ class Audit:
     Attributes:
       whole: all these images, `image`, `sha256`, `score`, `model`.
       sample, judged, good: numbers of images; a good one has a name, or is worth keeping for one.
-      bound: the largest share of good images that the sample does not exclude (Wilson, one-sided), NaN before it.
+      bound: the largest share of good images that the sample does not exclude, one-sided at `confidence` (Wilson); NaN
+        before it.
     """
 
     whole: pd.DataFrame
@@ -33,6 +32,7 @@ class Audit:
     good: int
     bound: float
     in_quarantine: int
+    confidence: float
 
     @property
     def complete(self) -> bool:
@@ -51,13 +51,19 @@ class Audit:
             lines.append(f"{self.judged} of the {self.sample} drawn from them are judged, {self.good} are good")
         if self.complete:
             most = int(np.floor(self.bound * len(self.whole)))
-            lines.append(f"at most {self.bound:.1%} of them are good ({most} images), at {CONFIDENCE:.0%} confidence")
+            sure = f"at {self.confidence:.0%} confidence"
+            lines.append(f"at most {self.bound:.1%} of them are good ({most} images), {sure}")
         return "\n".join(lines)
 
 
-def audit() -> Audit:
-    """Raises:
-    DataError: if the round has not come so far, or a table is not readable.
+def audit(*, confidence: float) -> Audit:
+    """Judges the list of the last round by its sample.
+
+    Args:
+      confidence: of the bound, one-sided.
+
+    Raises:
+      DataError: if the round has not come so far, or a table is not readable.
     """
     away = quarantine.read(paths.QUARANTINE)
     whole = read_table(paths.QUEUE / "whole" / f"{PURGE_RECIPE}.parquet")
@@ -67,20 +73,21 @@ def audit() -> Audit:
     said = _said(whole)
     judged = sample[sample.isin(said.index[said.isin([LABEL, UNKNOWN, BAD])])]
     good = int(said[judged].isin([LABEL, UNKNOWN]).sum())
-    bound = float(intervals.wilson(good, len(judged), confidence=2 * CONFIDENCE - 1)[1]) if len(judged) else np.nan
-    return Audit(whole, len(sample), len(judged), good, bound, len(away))
+    bound = float(intervals.wilson(good, len(judged), confidence=2 * confidence - 1)[1]) if len(judged) else np.nan
+    return Audit(whole, len(sample), len(judged), good, bound, len(away), confidence)
 
 
-def accept(*, lost: float | None, by: str, at: str, dry_run: bool) -> tuple[Audit, int]:
+def accept(*, lost: float | None, confidence: float, by: str, at: str, dry_run: bool) -> tuple[Audit, int]:
     """Puts the last round's list into quarantine, but for what people named or kept; returns how many images.
 
     Args:
       lost: the share of good images among them that may be lost, at most.
+      confidence: as in `audit`.
 
     Raises:
       UsageError: if the sample is not judged yet, or does not exclude a greater loss than `lost`.
     """
-    found = audit()
+    found = audit(confidence=confidence)
     if found.whole.empty:
         raise UsageError("there is nothing to put into quarantine", where=paths.QUEUE, mend="run `dvc repro`")
     if not found.complete:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:  # it brings scipy along, and the review page only reads
 FILE = "yield.csv"
 COLUMNS = ["label", "short_by", "known", "candidates", "expected", "low", "high", "queued", "queued_expected", "model"]
 REVIEWED = ["label", "decided", "decided_expected", "right", "gained"]
-CONFIDENCE = 0.95
 NO_SUGGESTION = [CHANGED_RECIPE, CONFLICT_RECIPE, "suspect-label"]  # of pool images
 
 
@@ -29,6 +28,7 @@ def expected(
     *,
     near_duplicate_distance: int,
     low_count_below: float,
+    confidence: float,
 ) -> pd.DataFrame:
     """How many images of each short class people would find among those that the model names so.
 
@@ -39,6 +39,7 @@ def expected(
     Args:
       found: of each recipe, `likely` with it.
       held: how far the score of the model's first suggestion is to be trusted.
+      confidence: of the interval of what is expected.
 
     Returns:
       `COLUMNS`, in the board's order; `queued` images stand in the queue as this class, `queued_expected` of them are
@@ -59,7 +60,7 @@ def expected(
     for label, short_by in zip(board["label"], board["short_by"], strict=True):
         row = {"label": label, "short_by": short_by, "known": label in material.classes, "candidates": 0}
         if label in best.index:
-            told = trust.expect(held, best[label], short_by=short_by, confidence=CONFIDENCE)
+            told = trust.expect(held, best[label], short_by=short_by, confidence=confidence)
             row |= {"candidates": len(best[label]), "expected": told.expected, "low": told.low, "high": told.high}
         rows.append(row)
     table = pd.DataFrame(rows, columns=COLUMNS)

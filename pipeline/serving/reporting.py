@@ -11,7 +11,6 @@ from pipeline.evaluation import thresholds
 from pipeline.files import write_csv, write_text
 from pipeline.library import board, labels
 from pipeline.pages import serving as page
-from pipeline.serving import reports
 from pipeline.serving.reports import Report, Workspace, findings
 
 
@@ -23,7 +22,8 @@ def workspace(*, cost_per_hour: float) -> Workspace:
         from pipeline import chronicle  # here, as below: it brings MLflow along, and tables need it not
 
         parts["labels"] = labels.read(paths.LABELS, list(config.load(sections.Roots).folders))
-        parts["ledger"] = chronicle.ledger(chronicle.read(paths.CLASSES), paths.REVIEWS)["ledger"]
+        versions = chronicle.read(paths.CLASSES, confidence=config.load(sections.Evaluate).confidence)
+        parts["ledger"] = chronicle.ledger(versions, paths.REVIEWS)["ledger"]
     if (paths.CURATED / "board.csv").exists():
         parts["board"] = board.read(paths.CURATED / "board.csv")
     card, limits = champion.current(paths.RELEASED), paths.RELEASED / thresholds.FILE
@@ -41,7 +41,7 @@ def html(report: Report) -> str:
         releases=report.releases,
         tables=report.tables,
         findings=findings.of(report),
-        confidence=reports.CONFIDENCE,
+        confidence=report.confidence,
     )
 
 

@@ -23,13 +23,14 @@ class Products:
 
 
 def compute(
-    material: Material, scores: pd.DataFrame, params: sections.Queue, *, near_duplicate_distance: int
+    material: Material, scores: pd.DataFrame, params: sections.Queue, *, near_duplicate_distance: int, confidence: float
 ) -> Products:
     """Runs every recipe.
 
     Args:
       material: what the recipes work with.
       scores: of the evaluated sets (`trust.COLUMNS`), which say how far a score is to be trusted.
+      confidence: of the interval of what a class may gain.
     """
     held = trust.held(scores, places=1)
     answers = recipes.run(material, near_duplicate_distance=near_duplicate_distance, **params.model_dump())
@@ -40,6 +41,7 @@ def compute(
         held,
         near_duplicate_distance=near_duplicate_distance,
         low_count_below=params.low_count_below,
+        confidence=confidence,
     )
     return Products(answers, expected)
 
@@ -61,6 +63,7 @@ def main(workspace: Workspace) -> None:
         read_table(workspace.scores, trust.COLUMNS),
         workspace.params(sections.Queue),
         near_duplicate_distance=curate.near_duplicate_distance,
+        confidence=workspace.params(sections.Evaluate).confidence,
     )
     answers = made.answers
     page = pages.queue(

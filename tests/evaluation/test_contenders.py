@@ -1,10 +1,17 @@
 """Which network fits: what is not beaten, what the images cannot tell apart, and what is then said."""
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.evaluation.contenders import advice, compare, fitting, pareto
+from pipeline.evaluation import contenders
+from pipeline.evaluation.contenders import pareto
+
+compare, fitting, advice = (
+    partial(function, confidence=0.95) for function in (contenders.compare, contenders.fitting, contenders.advice)
+)
 
 
 def network(name: str, right: int, *, of: int = 100, rate: float = 100.0) -> dict:

@@ -24,12 +24,14 @@ def rows(*networks: tuple[str, int, float]) -> pd.DataFrame:
             | figures
             | {"reported": "80.1% (the paper)" if name == "small" else ""}
             for name, right, rate in networks
-        ]
+        ],
+        confidence=0.95,
     )
 
 
 def page(table: pd.DataFrame, **given: object) -> str:
-    return comparison(table, **({"title": "t", "advice": "small fits", "facts": {}, "failed": {}} | given))
+    usual = {"title": "t", "advice": "small fits", "facts": {}, "failed": {}, "confidence": 0.95}
+    return comparison(table, **(usual | given))
 
 
 def test_it_says_which_fits_and_shows_every_network():

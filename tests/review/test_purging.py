@@ -35,7 +35,7 @@ def judge(images: list[str], decision: str, *, at: int = 1) -> None:
 
 
 def accept(lost: float | None = 0.5, *, at: int = 2, dry_run: bool = False) -> int:
-    return purging.accept(lost=lost, by="ann", at=AT.format(at), dry_run=dry_run)[1]
+    return purging.accept(lost=lost, confidence=0.95, by="ann", at=AT.format(at), dry_run=dry_run)[1]
 
 
 def test_nothing_is_put_away_before_the_whole_sample_is_judged(listed):
@@ -47,8 +47,8 @@ def test_nothing_is_put_away_before_the_whole_sample_is_judged(listed):
 
 def test_the_bound_is_told_and_must_be_accepted(listed):
     judge(listed[:10], "bad")
-    assert purging.audit().bound == pytest.approx(0.213, abs=0.001)  # 1.645² / (10 + 1.645²)
-    assert "at most 21.3% of them are good (8 images)" in str(purging.audit())
+    assert purging.audit(confidence=0.95).bound == pytest.approx(0.213, abs=0.001)  # 1.645² / (10 + 1.645²)
+    assert "at most 21.3% of them are good (8 images)" in str(purging.audit(confidence=0.95))
     for lost in (None, 0.2):
         with pytest.raises(UsageError, match=r"at most 21.3% of 40 images are good") as error:
             accept(lost)
@@ -60,14 +60,14 @@ def test_a_good_picture_in_the_sample_raises_the_bound_and_is_not_put_away(liste
     judge(listed[:8], "bad")
     judge(listed[8:9], "label")
     judge(listed[9:10], "unknown")
-    assert purging.audit().good == 2
+    assert purging.audit(confidence=0.95).good == 2
     assert accept(0.6) == 38
     assert not quarantine.read(paths.QUARANTINE)["image"].isin(listed[8:10]).any()
 
 
 def test_to_keep_is_no_judgement(listed):
     judge(listed[:10], "keep")
-    assert purging.audit().judged == 0
+    assert purging.audit(confidence=0.95).judged == 0
 
 
 def test_a_dry_run_puts_nothing_away(listed):

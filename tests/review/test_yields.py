@@ -18,7 +18,7 @@ def expected(tmp_path, table, *, queued: str | list[str] = "", rows=None, held=B
     if rows is None:
         rows = table[table["image"].isin([f"pool/{name}.jpg" for name in queued])]
     found = yields.likely({"low-count": Found(rows)}, held)
-    told = yields.expected(made, found, held, near_duplicate_distance=4, low_count_below=1.5)
+    told = yields.expected(made, found, held, near_duplicate_distance=4, low_count_below=1.5, confidence=0.95)
     return told.set_index("label")
 
 

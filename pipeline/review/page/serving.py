@@ -89,6 +89,7 @@ def workplace(queue: Path, now: Callable[[], str]) -> Workplace:
         folders=folders,
         cache=config.cache("review"),
         now=now,
+        confidence=config.load(sections.Evaluate).confidence,
         **config.load(sections.Review).model_dump(),
     )
 

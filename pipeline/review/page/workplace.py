@@ -22,7 +22,6 @@ from pipeline.review.page.thumbnails import Thumbnails
 from pipeline.review.recipes import RECIPES
 
 AUDIT_RECIPE = "suspect-label"
-CONFIDENCE = 0.95
 NO_SUGGESTION = (
     CHANGED_RECIPE,
     CONFLICT_RECIPE,
@@ -41,6 +40,7 @@ class Workplace:
     folders: every root's folder, by name.
     cache: for what can be made again.
     blind_share: as `Desk` takes it.
+    confidence: of the intervals shown.
     now: the time, as decisions tell it.
     """
 
@@ -54,13 +54,14 @@ class Workplace:
         folders: dict[str, Path],
         cache: Path,
         blind_share: float,
+        confidence: float,
         now: Callable[[], str],
     ):
         self.thumbnails = Thumbnails(folders, cache / "thumbnails")
         self.surroundings = surroundings
         self._queue, self._summary, self._reviews = queue, predictions / "summary.json", reviews
         self._folders, self._cache, self._blind_share, self._now = folders, cache, blind_share, now
-        self._files = Files(folders)
+        self._files, self._confidence = Files(folders), confidence
         self._desks: dict[str, tuple[tuple[int, int], Desk]] = {}
         self._journal: tuple[str, Journal] | None = None
         self._lock = threading.RLock()
@@ -126,7 +127,7 @@ class Workplace:
             return []
         from pipeline.review import reviewers  # here: it brings scipy along, and the queues need not wait for it
 
-        rows = reviewers.measure(log, confidence=CONFIDENCE).to_dict("records")
+        rows = reviewers.measure(log, confidence=self._confidence).to_dict("records")
         return [{str(k): _number(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
 
     def yields(self) -> list[dict[str, Any]]:
@@ -152,7 +153,7 @@ class Workplace:
             "origins": [*labels.ORIGINS, UNLABELLED],
             "words": sorted(cells.WORDS),
         }
-        return told | ({"purge": _promise()} if name == PURGE_RECIPE else {})
+        return told | ({"purge": _promise(self._confidence)} if name == PURGE_RECIPE else {})
 
     def deal(
         self, name: str, by: str, filter: Filter, number: int, have: list[int], skip: list[int], *, again: bool
@@ -284,12 +285,12 @@ class Workplace:
         }
 
 
-def _promise() -> dict[str, Any] | None:
+def _promise(confidence: float) -> dict[str, Any] | None:
     """What the sample judged so far promises of the list that `wallaby quarantine` would take."""
     from pipeline.review import purging
 
     try:
-        return purging.audit().as_dict()
+        return purging.audit(confidence=confidence).as_dict()
     except DataError:  # the queue of an earlier program has a sample alone
         return None
 

@@ -17,7 +17,6 @@ from pipeline.serving.reports import accuracy, capabilities, drift, effort, peri
 from pipeline.serving.reports.log import Log
 from pipeline.serving.store.opening import open_existing
 
-CONFIDENCE = 0.95
 REFERENCE_DAYS = 7.0
 
 
@@ -48,6 +47,7 @@ class Report:
       since, until: the first and the last transaction.
       unit: hour, day or week: what tables over time tell by.
       releases: the versions that served, the first first.
+      confidence: of every interval.
       tables: use, clients, versions, peaks, refusals, accuracy, accuracy_over_time, accuracy_by_version,
         accuracy_by_band, accuracy_by_class, verdicts, expected, versus, shadow, asked_for, drift, effort, labels,
         audits, capabilities, design.
@@ -57,6 +57,7 @@ class Report:
     until: pd.Timestamp
     unit: str
     releases: list[str]
+    confidence: float
     tables: dict[str, pd.DataFrame]
 
     def __getitem__(self, name: str) -> pd.DataFrame:
@@ -68,7 +69,7 @@ def load(
     *,
     since: str | datetime | None = None,
     until: str | datetime | None = None,
-    confidence: float = CONFIDENCE,
+    confidence: float = 0.95,
     reference_days: float = REFERENCE_DAYS,
     workspace: Workspace = Workspace(),
 ) -> Report:
@@ -148,4 +149,4 @@ def tell(log: Log, where: object, *, confidence: float, reference_days: float, w
         )
     else:
         tables["capabilities"] = pd.DataFrame(columns=capabilities.COLUMNS)
-    return Report(since, until, unit, ordered, tables)
+    return Report(since, until, unit, ordered, confidence, tables)
