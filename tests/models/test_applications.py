@@ -104,6 +104,14 @@ def test_vgg16_keeps_its_two_dense_layers_and_drops_features_after_each_as_in_th
     assert {layer.rate for layer in model.layers if isinstance(layer, layers.Dropout)} == {0.5}
 
 
+def test_a_network_that_sees_blue_first_says_the_same_after_saving(tmp_path):
+    model = applications(name="VGG16", image_size=32, num_classes=2)
+    model.save(tmp_path / "model.keras")
+    picture = np.broadcast_to(COLOURS[2], (1, 32, 32, 3)).copy()
+    saved = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    assert np.array_equal(saved.predict_on_batch(picture), model.predict_on_batch(picture))
+
+
 def test_the_momentum_of_the_moving_statistics_is_that_of_the_preset():
     def momenta(**options: float) -> set[float]:
         model = applications(name="MobileNetV2", image_size=32, num_classes=2, width=0.35, **options)

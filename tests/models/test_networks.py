@@ -38,7 +38,6 @@ TINY = {
     "mobilenet_v3": ("applications", 32, {"name": "MobileNetV3Small"}),
     "resnext": ("resnext", 32, {"blocks": [1, 1, 1, 1], "cardinality": 4}),
     "squeezenet": ("squeezenet", 31, {}),
-    "vgg16": ("applications", 32, {"name": "VGG16", "features": "fc2"}),
 }
 
 
