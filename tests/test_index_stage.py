@@ -103,12 +103,6 @@ def test_what_a_person_means_passes_once(capsys):
     }  # fmt: skip
 
 
-def test_where_nothing_is_lost_nothing_is_recorded():
-    row = roots.empty(here(), "pool", by="Ada").data
-    assert row["images"] == row["there"] == 10
-    assert paths.ROOTS.read_text() == HEADS[paths.ROOTS]
-
-
 def test_a_copy_of_the_workspace_does_not_use_up_what_is_meant_here(tmp_path):
     """A throw-away run has its own products, and shares the cache of the scan."""
     unmounted("pool")
