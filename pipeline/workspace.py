@@ -87,9 +87,8 @@ class Workspace:
         here = Path.cwd()
         for steps, folder in enumerate([here, *here.parents]):
             if (folder / config.PARAMS).is_file():
-                home = environment.get("DVC_ROOT")
-                root = Path(*[".."] * steps)
-                return cls(root, home=Path(home) if home else None, experiment=environment.get("DVC_EXP_NAME", ""))
+                home = Path(environment.get("DVC_ROOT", folder))
+                return cls(Path(*[".."] * steps), home=home, experiment=environment.get("DVC_EXP_NAME", ""))
         raise UsageError(
             f"no folder above has {config.PARAMS}",
             where=here,

@@ -4,7 +4,7 @@
     scripts/made_up_week.py store URL [--pictures 20000] [--seed 0]
     scripts/made_up_week.py serve WORKSPACE TRUTH OUT [--pictures 700] [--seed 0]
 
-`store` fills an empty store with made-up answers (`pipeline.demo.served_week`). `serve` puts the model of WORKSPACE,
+`store` fills an empty store with made-up answers (`served_week`). `serve` puts the model of WORKSPACE,
 a repository where a round has run, behind the real service in the folder OUT, and sends it pictures that it has not
 learnt from: those that TRUTH names, a table with `image` and `label`. Three clients send them, a week's in a few
 minutes; the times are made up afterwards. Planted are: until Thursday noon a former model, which is the same with noise
@@ -29,13 +29,13 @@ from typing import Any
 import httpx
 import numpy as np
 import pandas as pd
+import served_week
 import sqlalchemy as sa
 import uvicorn
 from fastapi import FastAPI
 from PIL import Image, ImageEnhance
 
 from pipeline import bundle, config, paths, sections
-from pipeline.demo import served_week
 from pipeline.evaluation import thresholds
 from pipeline.files import read_table, write_json, write_table
 from pipeline.library import labels

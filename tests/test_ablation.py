@@ -125,7 +125,7 @@ def test_another_input_makes_every_result_old(workspace, change):
     [
         lambda: replace("configs/params.yaml", "  cost_per_hour: 0 ", "  cost_per_hour: 3 "),
         lambda: replace("configs/params.yaml", "  min_images: 40", "  min_images: 50"),
-        lambda: replace("pipeline/terminal/library.py", "terminal", "screen"),
+        lambda: replace("pipeline/cli/tables/library.py", "terminal", "screen"),
         lambda: replace("pipeline/training/losses.py", "Losses", "Loss functions"),  # in a docstring
     ],
 )

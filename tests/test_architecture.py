@@ -25,13 +25,13 @@ LAYERS = [
     {"training", "inference"},
     {"tracking"},
     {
-        *("review", "serving", "demo", "terminal", "rounds", "champion", "versions", "chronicle", "passport"),
+        *("review", "serving", "demo", "rounds", "champion", "versions", "chronicle"),
         *("experiments", "ablation", "comparing", "throwaway", "preview", "upcoming"),
     },
     {"workspace"},
     {"stages"},
     {"commands"},
-    {"cli"},
+    {"cli", "terminal"},
 ]
 
 

@@ -7,16 +7,15 @@ import pytest
 from PIL import Image
 
 from pipeline import config, paths
+from pipeline.commands import moved, roots
 from pipeline.errors import Exit, ResumableError
 from pipeline.files import read_json, read_table, write_text
 from pipeline.library import labels
-from pipeline.review import relocating, standing
 from pipeline.stages import index
 from pipeline.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
 HEADS = {paths.QUARANTINE: "image,sha256\n", paths.ROOTS: "name,images,left,by,at,note\n"}
-BY = {"by": "Ada", "at": "2026-06-01"}
 
 
 @pytest.fixture(autouse=True)
@@ -38,8 +37,12 @@ def workspace(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+def here() -> Workspace:
+    return Workspace(Path())
+
+
 def run() -> None:
-    index.main(Workspace(Path()))
+    index.main(here())
 
 
 def written() -> dict[str, bytes]:
@@ -82,11 +85,11 @@ def test_a_deleted_product_does_not_make_an_unmounted_root_pass():
 
 def test_what_a_person_means_passes_once(capsys):
     unmounted("pool")
-    row = standing.accept("pool", **BY, note="sold", dry_run=True)
+    row = roots.empty(here(), "pool", by="Ada", dry_run=True).data
     assert (row["images"], row["there"]) == (10, 0)
     with pytest.raises(ResumableError):
         run()
-    standing.accept("pool", **BY, note="sold", dry_run=False)
+    roots.empty(here(), "pool", by="Ada")
     run()
     assert "root 'pool' has lost 10 of the 10 images that it had" in capsys.readouterr().out
     assert read_json(paths.INDEX / "summary.json")["roots"]["pool"] == 0
@@ -95,21 +98,15 @@ def test_what_a_person_means_passes_once(capsys):
     unmounted("pool")
     with pytest.raises(ResumableError):
         run()
-    assert standing.listed()[1] | {"folder": ""} == {
+    assert roots.listed(here()).data[1] | {"folder": ""} == {
         "name": "pool", "kind": "pool", "folder": "", "exists": True, "images": 10, "missing": 10,
     }  # fmt: skip
-
-
-def test_where_nothing_is_lost_nothing_is_recorded():
-    row = standing.accept("pool", **BY, note="", dry_run=False)
-    assert row["images"] == row["there"] == 10
-    assert paths.ROOTS.read_text() == HEADS[paths.ROOTS]
 
 
 def test_a_copy_of_the_workspace_does_not_use_up_what_is_meant_here(tmp_path):
     """A throw-away run has its own products, and shares the cache of the scan."""
     unmounted("pool")
-    standing.accept("pool", **BY, note="", dry_run=False)
+    roots.empty(here(), "pool", by="Ada")
     for source in (config.PARAMS, *HEADS, paths.LABELS):
         write_text(source.read_text(), tmp_path / "copy" / source)
     index.main(Workspace(tmp_path / "copy", home=tmp_path))
@@ -122,9 +119,9 @@ def test_a_renamed_folder_is_noticed_with_the_command_that_moves_its_labels(caps
     said = capsys.readouterr().out
     assert "6 labelled images are missing, and their contents lie at library/cows (was library/cow)" in said
     assert "`wallaby moved library/cow library/cows` moves their rows" in said
-    moved = read_json(paths.INDEX / "summary.json")["moved"]
-    assert moved == [{"old": "library/cow", "new": "library/cows", "images": 6}]
-    relocating.relocate("library/cow", "library/cows", **BY, dry_run=False)
+    places = read_json(paths.INDEX / "summary.json")["moved"]
+    assert places == [{"old": "library/cow", "new": "library/cows", "images": 6}]
+    moved.moved(here(), "library/cow", "library/cows", by="Ada")
     run()
     assert read_json(paths.INDEX / "summary.json")["moved"] == []
     library = read_table(paths.INDEX / "library.parquet")
@@ -137,7 +134,7 @@ def test_a_root_that_was_moved_into_another_one_is_named_and_does_not_wait_for_i
     with pytest.raises(ResumableError, match="the folder of root 'library' is not there") as stopped:
         run()
     assert "`wallaby moved library 'pool/old library'` if it was moved" in stopped.value.mend
-    relocating.relocate("library", "pool/old library", **BY, dry_run=False)
+    moved.moved(here(), "library", "pool/old library", by="Ada")
     run()
     table = labels.read(paths.LABELS, ["library", "pool"])
     assert table["image"].str.startswith("pool/old library/").all()

@@ -13,7 +13,6 @@ from pipeline.cli import (
     recipes,
     repository,
     review,
-    roots,
     rounds,
     served,
     serving,
@@ -47,7 +46,8 @@ def program() -> Program:
         command.set_defaults(function=function)
         return command
 
-    for group in (library, roots, training, review, applying, recipes, forecasts, rounds, serving, served, export):
+    library.add(made)
+    for group in (training, review, applying, recipes, forecasts, rounds, serving, served, export):
         group.add(verb)
     return made
 

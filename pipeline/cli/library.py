@@ -1,182 +1,175 @@
-"""Commands about pictures, labels and classes."""
+"""The verbs about images, labels, classes and roots."""
 
 import argparse
 from pathlib import Path
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
-from pipeline import errors, paths
-from pipeline.cli.common import Verb, answer, existing, now, of_throwaway, queue_of
-from pipeline.errors import Exit
+from pipeline.cli.parser import Program
+
+if TYPE_CHECKING:
+    from pipeline.commands import Answer
+    from pipeline.workspace import Workspace
+
+CLASS_EVENTS = {
+    "rename": ("give a class another name", "OLD", "NEW"),
+    "merge": ("count a class as a sub-class of another", "CLASS", "INTO"),
+    "split": ("make a class of a sub-class", "CLASS/SUBCLASS", "NEW"),
+    "retire": ("train a class no more", "CLASS", ""),
+    "set": ("set a class's own lower cutoff, or whether mirroring is safe", "CLASS", ""),
+}
 
 
-def add(verb: Verb) -> None:
-    command = verb("demo", demo, "write the demo's library, pool and benchmark set, or play its reviewer")
-    what = command.add_mutually_exclusive_group()
+def add(program: Program) -> None:
+    verb = program.verb("demo", demo, "write the demo's library, pool and benchmark set, or play its reviewer")
+    what = verb.parser.add_mutually_exclusive_group()
     what.add_argument("--review", action="store_true", help="answer the queue from the pool's truth")
-    what.add_argument("--remove", action="store_true", help="take the demo out of the tables and delete its pictures")
+    what.add_argument("--remove", action="store_true", help="take the demo out of the tables and delete its images")
     what.add_argument("--if-empty", action="store_true", help="do nothing when there is a library")
-    of_throwaway(command)
-    command.add_argument("--size", type=float, default=1.0, help="share of the pictures, for quick trials (default 1)")
+    of_run = "of this throw-away run (or the only one)"
+    verb.add("--throwaway", nargs="?", const="", metavar="NAME", help=of_run)
+    verb.add("--size", type=float, default=1.0, help="share of the images, for quick trials (default 1)")
 
-    command = verb("import", import_, "name your own pictures in the tables; nothing is copied or changed")
-    command.add_argument("what", choices=["library", "pool", "benchmark"])
-    command.add_argument(
-        "source",
-        nargs="+",
-        metavar="[NAME] DIR|FILE",
-        help="a folder a class, a table (zamba's or FiftyOne's CSV), or Label Studio's JSON; a benchmark has a NAME",
-    )
-    command.add_argument(
-        "--root", default="", help="the root's name (default: library, pool, benchmark, or the folder's)"
-    )
-    command.add_argument(
-        "--folder", type=Path, help="of a FILE: where its relative file paths count from (default: its own)"
-    )
-    command.add_argument("--origin", default="real", choices=["real", "staged", "synthetic"], help="of library images")
-    command.add_argument("--replace", action="store_true", help="make a new version of a benchmark set")
-    command.add_argument("--dry-run", action="store_true", help="say what would be written")
+    verb = program.verb("import", None, "name your own images in the tables; nothing is copied or changed")
+    verb.share("--root", default="", help="the root's name (default: library, pool, benchmark, or the folder's)")
+    where = "of a FILE: where its relative file paths count from (default: its own folder)"
+    verb.share("--folder", type=Path, help=where)
+    origins = ["real", "staged", "synthetic"]
+    verb.share("--origin", of=["library"], default="real", choices=origins, help="of library images")
+    verb.share("--replace", of=["benchmark"], action="store_true", help="make a new version of the set")
+    verb.share("--dry-run", action="store_true", help="say what would be written")
+    source = "one folder per class, a table (zamba's or FiftyOne's CSV), or Label Studio's JSON"
+    action = verb.action("library", import_library, "add labelled images")
+    action.add("source", type=Path, metavar="DIR|FILE", help=source)
+    action = verb.action("pool", import_pool, "name a folder of images without labels")
+    action.add("source", type=Path, metavar="DIR", help="any folder of images")
+    action = verb.action("benchmark", import_benchmark, "make a benchmark set")
+    action.add("name", metavar="NAME", help="what the set is called")
+    action.add("source", type=Path, metavar="DIR|FILE", help=source)
 
-    command = verb("board", board, "show where each class stands against the lower cutoff, or one image by image")
-    command.add_argument("label", nargs="?", default="", metavar="CLASS", help="explain this class image by image")
-    command.add_argument("--all", action="store_true", help="every row, not only the first 40")
-    command.add_argument("--html", action="store_true", help="say where the page is")
+    verb = program.verb("board", board, "show where each class stands against the lower cutoff, or one image by image")
+    verb.add("label", nargs="?", default="", metavar="CLASS", help="explain this class image by image")
+    verb.add("--all", action="store_true", help="every row, not only the first 40")
+    verb.add("--html", action="store_true", help="say where the page is")
 
-    command = verb("classes", classes, "rename, merge, split off or retire classes; no label is rewritten")
-    command.add_argument("event", nargs="?", choices=["rename", "merge", "split", "retire", "set", "undo"])
-    command.add_argument(
-        "names", nargs="*", metavar="CLASS", help="the class (for split: CLASS/SUBCLASS), and what it becomes"
-    )
-    command.add_argument("--min-images", default="", help="with set: a lower cutoff of the class's own")
-    command.add_argument("--flip", default="", choices=["yes", "no"], help="with set: whether mirroring is safe")
-    command.add_argument("--by", default="", help="who decided")
-    command.add_argument("--note", default="", help="why")
-    command.add_argument("--dry-run", action="store_true", help="say what would change")
+    verb = program.verb("classes", classes, "rename, merge, split off or retire classes; no label is rewritten")
+    verb.share("--min-images", of=["set"], default="", help="with set: a lower cutoff of the class's own")
+    verb.share("--flip", of=["set"], default="", choices=["yes", "no"], help="with set: whether mirroring is safe")
+    verb.share("--by", default="", help="who decided")
+    verb.share("--note", default="", help="why")
+    verb.share("--dry-run", action="store_true", help="say what would change")
+    for event, (help, name, to) in CLASS_EVENTS.items():
+        action = verb.action(event, class_event, help)
+        action.add("name", metavar=name)
+        if to:
+            action.add("to", metavar=to)
+    verb.action("undo", undo_class_event, "take the last event back")
 
-    command = verb("why", why, "tell all that is known of one image: its label, group, set, models and predictions")
-    command.add_argument("image", help="ROOT/path, a picture file, or the beginning of a content hash")
+    known = "tell all that is known of one image: its label, group, set, models and predictions"
+    verb = program.verb("why", why, known)
+    verb.add("image", help="ROOT/path, an image file, or the beginning of a content hash")
+
+    verb = program.verb("roots", roots, "list the roots and what is missing in them, or record that a loss is meant")
+    verb.share("--by", default="", help="who decides (default: git's user.name)")
+    verb.share("--note", default="", help="why")
+    verb.share("--dry-run", action="store_true", help="say what would be recorded")
+    action = verb.action("empty", empty_root, "the loss of a root's images is meant, for the next index")
+    action.add("name", metavar="NAME", help="the root")
+
+    verb = program.verb("moved", moved, "let the rows of all tables follow images that were moved or renamed")
+    verb.add("old", metavar="OLD", help="a root, ROOT/folder or ROOT/path: what the rows say")
+    verb.add("new", metavar="NEW", help="the same, or a folder in no root: where the images lie now")
+    above = "with a NEW in no root: the folder above it that becomes one"
+    verb.add("--root", type=Path, metavar="DIR", help=above)
+    verb.add("--by", default="", help="who moved them (default: git's user.name)")
+    verb.add("--dry-run", action="store_true", help="say what would move")
 
 
-def demo(args: argparse.Namespace) -> int:
-    from pipeline import demo
+def demo(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.commands import demo
 
     if args.review:
-        path, number = demo.review(paths.DEMO, queue_of(args), at=now())
-        return answer(
-            args, {"decisions": number, "file": str(path)}, f"{number} decisions in {path}; next: wallaby apply"
-        )
+        return demo.review(workspace, throwaway=args.throwaway)
     if args.remove:
-        removed = demo.remove(paths.DEMO, at=now())
-        return answer(args, {"removed": removed}, f"removed the demo: {removed} label rows")
-    if args.if_empty and not demo.library_is_empty():
-        return answer(args, {"written": 0}, "there is a library; the demo is left out")
-    written = demo.write(paths.DEMO, size=args.size)
-    text = (
-        f"the demo is in {paths.DEMO}: {written} label rows; next: dvc repro"
-        if written
-        else f"the demo is in {paths.DEMO} already"
-    )
-    return answer(args, {"written": written}, text)
+        return demo.remove(workspace)
+    return demo.write(workspace, size=args.size, if_empty=args.if_empty)
 
 
-def import_(args: argparse.Namespace) -> int:
-    from pipeline.library import sources
+def import_library(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.commands import import_
 
-    given = args.source
-    if len(given) != (2 if args.what == "benchmark" else 1):
-        raise errors.UsageError(
-            f"import {args.what} takes {'a NAME and ' if args.what == 'benchmark' else ''}one folder or file",
-            where=f"wallaby import {args.what} {' '.join(given)}",
-        )
-    result = sources.import_pictures(
-        args.what,
-        Path(given[-1]),
-        benchmark=given[0],
-        root=args.root,
-        folder=args.folder,
-        origin=args.origin,
-        replace=args.replace,
-        dry_run=args.dry_run,
-    )
-    done = "would be" if args.dry_run else "are"
-    text = (
-        f"{result['added']} images {done} added as {result['root']} ({result['folder']}), {result['known']} were known"
-    )
-    if result["again"]:
-        text += f"\n  {result['again']} of them are copies of images that are labelled under other names"
-    for image in result["differing"][:3]:
-        text += f"\n  kept the older label of {image}"
-    if result["replaced"]:
-        text += f"\n  {len(result['replaced'])} known images have another content than was labelled, first"
-        text += f" {result['replaced'][0]}: their labels wait until a person confirms them"
-    for image in result["conflicts"][:3]:
-        text += f"\n  people differ, left alone: {image}"
-    if result["unlabelled"]:
-        text += f"\n  {result['unlabelled']} without a label are left out"
-    answer(args, result, f"{text}; next: dvc repro")
-    return Exit.SOME_FAILED if result["conflicts"] else Exit.DONE
+    options = {"root": args.root, "folder": args.folder, "origin": args.origin, "dry_run": args.dry_run}
+    return import_.library(workspace, args.source, **options)
 
 
-def board(args: argparse.Namespace) -> int:
-    from pipeline import config, sections
-    from pipeline.files import read_json
-    from pipeline.library import board
-    from pipeline.review import decisions, yields
-    from pipeline.terminal import library as terminal
+def import_pool(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.commands import import_
+
+    return import_.pool(workspace, args.source, root=args.root, folder=args.folder, dry_run=args.dry_run)
+
+
+def import_benchmark(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.commands import import_
+
+    options = {"root": args.root, "folder": args.folder, "replace": args.replace, "dry_run": args.dry_run}
+    return import_.benchmark(workspace, args.name, args.source, **options)
+
+
+def board(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.cli.tables import library as tables
+    from pipeline.commands import board
 
     if args.html:
-        page = existing(paths.DATASET / "index.html").resolve().as_uri()
-        page += f"#class={quote(args.label)}" if args.label else ""
-        return answer(args, {"page": page}, f"look at {page}")
+        return board.page(workspace, args.label)
     if args.label:
-        return _board_of_class(args)
-    table = board.read(existing(paths.CURATED / "board.csv"))
-    gains = yields.standing(paths.QUEUE, decisions.read_all(paths.REVIEWS, list(config.load(sections.Roots).folders)))
-    if args.json:
-        told = table.merge(gains.drop(columns="short_by"), on="label", how="left").astype(object)
-        return answer(args, told.where(told.notna(), None).to_dict("records"), "")
-    terminal.board(table if args.all else table.head(40), len(table))
-    terminal.replaced(read_json(paths.CURATED / "summary.json").get("other_content"))
-    terminal.gains(gains if args.all else gains.head(40), len(gains))
-    return Exit.DONE
+        return board.of_class(workspace, args.label).as_table(tables.class_images, everything=args.all)
+    return board.board(workspace).as_table(tables.board, everything=args.all)
 
 
-def _board_of_class(args: argparse.Namespace) -> int:
-    from pipeline import passport
-    from pipeline.terminal import library as terminal
+def classes(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.cli.tables import library as tables
+    from pipeline.commands import classes
 
-    standing, images = passport.of_class(args.label)
-    if args.json:
-        return answer(args, {"board": standing, "images": images.to_dict("records")}, "")
-    terminal.class_images(standing, images, limit=None if args.all else 40)
-    return Exit.DONE
+    return classes.listed(workspace).as_table(tables.events)
 
 
-def classes(args: argparse.Namespace) -> int:
-    from pipeline.review import events
-    from pipeline.terminal import library as terminal
+def class_event(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.commands import classes
 
-    if args.event is None:
-        table = events.listed()
-        if args.json:
-            return answer(args, table.to_dict("records"), "")
-        terminal.events(table)
-        return Exit.DONE
-    given = {"min_images": args.min_images, "flip": args.flip, "by": args.by, "note": args.note, "at": now()}
-    change = events.change(args.event, args.names, given, dry_run=args.dry_run)
-    lines = [
-        f"{number} images of '{was}' {'would count' if args.dry_run else 'count'} as '{now}'"
-        for was, now, number in change
-    ]
-    text = "\n".join(lines) or "no image is called otherwise"
-    return answer(args, {"changes": change}, f"{text}; {'nothing is written' if args.dry_run else 'next: dvc repro'}")
+    more = {name: getattr(args, name) for name in ("min_images", "flip", "by", "note", "dry_run")}
+    return classes.add(workspace, args.action, args.name, getattr(args, "to", ""), **more)
 
 
-def why(args: argparse.Namespace) -> int:
-    from pipeline import passport
-    from pipeline.terminal import library as terminal
+def undo_class_event(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.commands import classes
 
-    told = passport.of_image(args.image)
-    if args.json:
-        return answer(args, told, "")
-    terminal.why(told)
-    return Exit.DONE
+    return classes.undo(workspace, dry_run=args.dry_run)
+
+
+def why(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.cli.tables import library as tables
+    from pipeline.commands import why
+
+    return why.why(workspace, args.image).as_table(tables.why)
+
+
+def roots(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.cli.tables import roots as tables
+    from pipeline.commands import roots
+
+    return roots.listed(workspace).as_table(tables.roots)
+
+
+def empty_root(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.commands import roots
+
+    return roots.empty(workspace, args.name, by=args.by, note=args.note, dry_run=args.dry_run)
+
+
+def moved(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.cli.tables import roots as tables
+    from pipeline.commands import moved
+
+    options = {"by": args.by, "new_root": args.root, "dry_run": args.dry_run}
+    if not args.json:
+        options["show"] = tables.relocation
+    return moved.moved(workspace, args.old, args.new, **options)

@@ -1,7 +1,7 @@
 """Argparse as the program needs it: verbs with actions of their own, grouped help, and hints for mistyped names."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError, closest
@@ -9,6 +9,8 @@ from pipeline.errors import UsageError, closest
 if TYPE_CHECKING:
     from pipeline.commands import Answer
     from pipeline.workspace import Workspace
+
+JSON: dict[str, Any] = {"action": "store_true", "help": "print the result as JSON on stdout"}
 
 Run = Callable[["Workspace", argparse.Namespace], "Answer"]
 
@@ -44,14 +46,25 @@ class _Actions(argparse._SubParsersAction):
 class Verb:
     """One verb of the program while its arguments are declared."""
 
-    def __init__(self, parser: argparse.ArgumentParser, run: Run):
+    def __init__(self, parser: argparse.ArgumentParser, run: Run | None):
         self.parser = parser
         self.parser.set_defaults(run=run)
+        self._run = run
         self._actions: argparse._SubParsersAction | None = None
+        self._shared: list[tuple[tuple[str, ...], Collection[str], dict[str, Any]]] = []
 
     def add(self, *names: str, **options: Any) -> None:
         """Declares an argument, as `argparse.ArgumentParser.add_argument`."""
         self.parser.add_argument(*names, **options)
+
+    def share(self, *names: str, of: Collection[str] = (), **options: Any) -> None:
+        """Declares an option that may stand before or after the name of any action that is declared later.
+
+        Args:
+          of: the actions whose help shows the option; all by default.
+        """
+        self.add(*names, **options)
+        self._shared.append((names, of, options))
 
     def action(self, name: str, run: Run, help: str, *, default: bool = False) -> "Verb":
         """Declares an action of the verb, which has arguments and a `--help` of its own.
@@ -60,7 +73,9 @@ class Verb:
           default: the action also takes a first word that names no action; without a word, the verb's `run` is called.
         """
         if self._actions is None:
-            added = self.parser.add_subparsers(title="actions", metavar="ACTION", dest="action", action=_Actions)
+            added = self.parser.add_subparsers(
+                title="actions", metavar="ACTION", dest="action", required=self._run is None, action=_Actions
+            )
             assert isinstance(added, argparse._SubParsersAction)
             self._actions = added
         if default:
@@ -68,12 +83,11 @@ class Verb:
             self._actions.default_action = name
             self._actions.choices = None  # type: ignore[assignment]  # any word is taken
         parser = self._actions.add_parser(name, help=help, description=f"{help}.")
-        with_json(parser, default=argparse.SUPPRESS)  # else it would overwrite what stands before the action
-        return Verb(parser, run)
-
-
-def with_json(parser: argparse.ArgumentParser, *, default: Any = False) -> None:
-    parser.add_argument("--json", action="store_true", default=default, help="print the result as JSON on stdout")
+        made = Verb(parser, run)
+        for names, of, options in self._shared:  # a default would overwrite what stands before the action
+            help = options["help"] if not of or name in of else argparse.SUPPRESS
+            made.add(*names, **options | {"default": argparse.SUPPRESS, "help": help})
+        return made
 
 
 class Program:
@@ -89,7 +103,7 @@ class Program:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             usage="wallaby [-h] [--json] [COMMAND ...]",
         )
-        with_json(self.parser)
+        self.parser.add_argument("--json", **JSON)
         self.parser.set_defaults(run=alone, verb="")
         self._verbs = self.parser.add_subparsers(
             metavar="COMMAND", dest="verb", required=False, help=argparse.SUPPRESS, parser_class=Parser, prog="wallaby"
@@ -100,11 +114,12 @@ class Program:
         self._group = title
         self._groups[title] = []
 
-    def verb(self, name: str, run: Run, help: str) -> Verb:
-        parser = self._verbs.add_parser(name, description=f"{help[0].upper()}{help[1:]}.")
-        with_json(parser, default=argparse.SUPPRESS)
+    def verb(self, name: str, run: Run | None, help: str) -> Verb:
+        """Declares a verb; without `run`, one of its actions has to be named."""
+        made = Verb(self._verbs.add_parser(name, description=f"{help[0].upper()}{help[1:]}."), run)
+        made.share("--json", default=argparse.SUPPRESS, **JSON)  # else it would overwrite what stands before the verb
         self._groups[self._group].append((name, help))
-        return Verb(parser, run)
+        return made
 
     def parse(self, argv: Sequence[str] | None) -> argparse.Namespace:
         lines = []

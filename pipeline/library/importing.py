@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.errors import DataError
-from pipeline.library import labels
+from pipeline.library import labels, moves
 from pipeline.library.index import PICTURE_ENDINGS
 
 
@@ -80,6 +80,65 @@ def name_root(folder: Path, roots: dict[str, Path], preferred: str) -> tuple[str
     while name in roots:
         name, number = f"{base}-{number}", number + 1
     return name, True
+
+
+def first_root(kind: str, folder: Path, roots: dict[str, Path], labelled: pd.Series) -> str:
+    """The name that a new root of a kind prefers: that of the kind.
+
+    Where the root of that name has labelled images, is not mounted and is not this folder, it must not lose its place:
+    then it is the folder's name.
+
+    Args:
+      kind: library, pool or benchmark.
+      roots: every root's folder, by name.
+      labelled: the images of the label table.
+    """
+    images = labelled[moves.below(labelled, kind)]
+    taken = kind in roots and not roots[kind].is_dir() and len(images)
+    if not taken or any(labels.is_file(image, {kind: folder}) for image in images):
+        return kind
+    return folder.name.replace(" ", "-").lstrip(".") or kind
+
+
+def labelled_already(
+    table: pd.DataFrame, incoming: pd.DataFrame, indexed: pd.DataFrame, folders: dict[str, Path], new_root: str
+) -> int:
+    """How many new images have a content that is labelled under another name.
+
+    Args:
+      table: the label table.
+      incoming: the images that it does not name, columns `image` and `sha256`.
+      indexed: the images of the last index, columns `image` and `sha256`.
+      folders: every root's folder, by name.
+      new_root: the root that the params do not name yet, if the images lie in one; else "".
+
+    Raises:
+      DataError: if such names have no file any more: it is the same image, which was moved.
+    """
+    known = labels.with_contents(table, indexed)
+    known = known[(known["sha256"] != "") & known["sha256"].isin(incoming["sha256"])]
+    if _there(known, folders).all():
+        return int(incoming["sha256"].isin(known["sha256"]).sum())
+    known = pd.concat([known, table[~table["image"].isin(known["image"])]])
+    moved = moves.suggested(known, pd.concat([known[_there(known, folders)], incoming])[["image", "sha256"]])
+    if moved.empty:
+        return int(incoming["sha256"].isin(known["sha256"]).sum())
+    old, new = (str(moved.loc[0, name]) for name in ("old", "new"))
+    root, _, below = new.partition("/")
+    place, as_root = new, ""
+    if root == new_root:
+        place = str(folders[root] / below)
+        as_root = str(folders[root]) if below and "/" in old else ""
+    number, more = int(moved["images"].sum()), len(moved) - 1
+    raise DataError(
+        f"{number} of these images are labelled already, under names whose files are gone",
+        where=f"{old}, which is {place} now" + (f", and {more} more places" if more else ""),
+        mend=f"`{moves.command(old, place, root=as_root)}` moves the rows; then import what is new",
+    )
+
+
+def _there(rows: pd.DataFrame, folders: dict[str, Path]) -> pd.Series:
+    return pd.Series([labels.is_file(image, folders) for image in rows["image"]], index=rows.index, dtype=bool)
 
 
 def _pictures(folder: Path):

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import bundle, config, passport, paths
+from pipeline import bundle, config, paths
 from pipeline.errors import DataError
 from pipeline.inference import pool, stored, vectors
-from pipeline.library import labels, pictures
+from pipeline.library import labels, lookup, pictures
 from pipeline.review.recipes import gathering
 from pipeline.review.recipes.material import Library
-from pipeline.sections import Roots
+from pipeline.sections import Curate, Roots
 
 MORE = 20  # neighbours asked for beyond those shown: the picture itself is among them, and so are its copies
 
@@ -31,7 +31,7 @@ def find(asked: str, *, number: int) -> dict[str, Any]:
     Raises:
       DataError: if there is no such picture, or neither pool nor library have features.
     """
-    row = passport.find(asked)
+    row = lookup.find(asked, paths.INDEX, near_duplicate_distance=config.load(Curate).near_duplicate_distance)
     predictions = pool.read(paths.PREDICTIONS)
     model = str(predictions.at(np.array([0]), ["model"])["model"].iloc[0])
     of_pool = vectors.of_pool(predictions, config.own("vectors") / "pool")

@@ -6,8 +6,8 @@ import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.cli.tables import console
 from pipeline.preview import Preview
-from pipeline.terminal import console
 from pipeline.terminal.rounds import frame
 
 

@@ -6,9 +6,9 @@ import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.cli.tables import console
 from pipeline.review.asking import Answer
 from pipeline.review.recipes import Recipe
-from pipeline.terminal import console
 
 
 def recipes(known: list[Recipe]) -> None:

@@ -4,8 +4,8 @@ import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.cli.tables import console
 from pipeline.review.labelling import Report
-from pipeline.terminal import console
 
 SHOWN = 10
 CROSSES = {"in": "comes in", "out": "drops out", "": ""}

@@ -6,11 +6,11 @@ import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.cli.tables import console
+from pipeline.cli.tables.library import replaced_text
 from pipeline.evaluation.versions import NOT_SHOWN
 from pipeline.library import board, moves
 from pipeline.review.decisions import CHANGED_RECIPE
-from pipeline.terminal import console
-from pipeline.terminal.library import replaced_text
 
 
 def runs(table: pd.DataFrame, sets: pd.DataFrame) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.terminal import console
+from pipeline.cli.tables import console
 
 
 def models(table: pd.DataFrame, classes: int) -> None:

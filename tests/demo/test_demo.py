@@ -1,4 +1,4 @@
-"""The demo plants what real libraries have, always the same, and can be taken out again."""
+"""The demo plants what real libraries have, always the same."""
 
 import gzip
 import os
@@ -10,23 +10,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipeline import config, demo, paths, sections
 from pipeline.demo import library, reviewer, silhouettes
-from pipeline.errors import DataError, ResumableError, UsageError
-from pipeline.files import digest, write_csv, write_table, write_text
-from pipeline.library import index as scan
-from pipeline.library import labels, pictures, roots
+from pipeline.errors import DataError, UsageError
+from pipeline.files import digest
+from pipeline.library import labels, pictures
 from pipeline.review import decisions
+from tests.demo.blobs import blobs
 
 ROOTS = ["library", "pool", "benchmark"]
-
-
-def blobs() -> dict[str, np.ndarray]:
-    """Made-up animals: for each 1000 blots, white on black, no two alike."""
-    random = np.random.default_rng(0)
-    coarse = random.random((10, 1000, 7, 7)) > 0.5
-    drawn = coarse.repeat(4, axis=2).repeat(4, axis=3).astype(np.uint8) * 255
-    return dict(zip(silhouettes.ANIMALS, drawn, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -149,84 +140,6 @@ def test_the_reviewer_says_nothing_of_a_file_that_was_replaced(planted):
     queue["sha256"] = ["f" * 64, queue["sha256"].iloc[1]]
     found = reviewer.review({"unknown": queue}, folder, at="2026-03-01", model="m1")
     assert found["image"].tolist() == [truth["image"].iloc[1]]
-
-
-@pytest.fixture
-def clone(tmp_path, monkeypatch) -> Path:
-    """A fresh clone: params, and a label table without a row."""
-    monkeypatch.setattr(silhouettes, "load", blobs)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    params = Path(__file__).parents[2].joinpath(config.PARAMS).read_text()
-    monkeypatch.chdir(tmp_path)
-    write_text(params, tmp_path / config.PARAMS)
-    write_text("image,label\n", tmp_path / paths.LABELS)
-    return tmp_path
-
-
-def test_the_demo_is_taken_out_and_a_person_s_work_stays(clone):
-    written = demo.write(paths.DEMO, size=0.02)
-    assert written > 100
-    assert demo.write(paths.DEMO, size=0.02) == 0
-    write_csv(pd.DataFrame({"by": [reviewer.NAME]}), paths.REVIEWS / "demo.csv")
-    write_csv(pd.DataFrame({"by": [reviewer.NAME]}), paths.REVIEWS / "demo-2.csv")
-    write_csv(pd.DataFrame({"by": ["ann"]}), paths.REVIEWS / "demonstration.csv")
-    taken_back = pd.DataFrame({"image": ["library/cat/0.jpg", "mine/a.jpg"], "decision": ["1", "2"]})
-    write_csv(taken_back, paths.REPLACED)
-    write_csv(taken_back[:1], paths.REVIEWS / "apply.csv")
-    config.set_root("library", "mine", clone / "mine")
-    mine = labels.check(pd.DataFrame({"image": ["mine/a.jpg"], "label": ["cat"]}), ["mine"], "")
-    labels.write(pd.concat([labels.read(paths.LABELS, [*ROOTS, "mine"]), mine]), paths.LABELS)
-
-    assert demo.remove(paths.DEMO, at="2026-01-01") == written
-    assert labels.read(paths.LABELS, [*ROOTS, "mine"])["image"].tolist() == ["mine/a.jpg"]
-    assert [path.name for path in paths.REVIEWS.iterdir()] == ["demonstration.csv"]
-    assert paths.REPLACED.read_text() == "image,decision\nmine/a.jpg,2\n"
-    assert not paths.DEMO.exists()
-    assert list(paths.BENCHMARKS.iterdir()) == []
-
-
-def test_the_next_round_does_not_wait_for_the_demo_that_was_taken_out(clone):
-    demo.write(paths.DEMO, size=0.02)
-    known = config.load(sections.Roots)
-    indexed = scan.scan(known.folders, config.cache(scan.CACHE), max_megapixels=100)
-    for name in scan.TABLES:
-        write_table(indexed if name == scan.TABLES[0] else indexed.head(0), paths.INDEX / name)
-    demo.remove(paths.DEMO, at="2026-01-01")
-    table = roots.read(paths.ROOTS)
-    assert set(table["name"]) == set(ROOTS)
-    nobody = labels.read(paths.LABELS, ROOTS)
-    limit = {"max_missing": 0.3, "labelled": nobody}
-    roots.refuse(scan.written(paths.INDEX), indexed.head(0), table, known.folders, **limit)
-    with pytest.raises(ResumableError):
-        roots.refuse(scan.written(paths.INDEX), indexed.head(0), table.head(0), known.folders, **limit)
-
-
-def test_the_demo_is_taken_out_when_nobody_has_a_label_left(clone):
-    demo.write(paths.DEMO, size=0.02)
-    write_text("image,label\n", paths.LABELS)
-    assert demo.remove(paths.DEMO, at="2026-01-01") == 0
-    assert not paths.DEMO.exists()
-
-
-@pytest.mark.parametrize("there", ["a label", "a picture", "a folder"])
-def test_a_library_that_is_not_the_demo_s_is_left_alone(clone, there):
-    if there == "a label":
-        write_text("image,label\nlibrary/a.jpg,cat\n", paths.LABELS)
-    else:
-        write_text("x", paths.DEMO / ("library/a.jpg" if there == "a picture" else "notes.txt"))
-    before = sorted(clone.rglob("*"))
-    with pytest.raises(UsageError, match="left alone"):
-        demo.write(paths.DEMO, size=0.02)
-    assert sorted(clone.rglob("*")) == before
-    with pytest.raises(UsageError, match="there is no demo"):
-        demo.remove(paths.DEMO, at="2026-01-01")
-
-
-def test_the_demo_needs_the_params_to_name_its_folders(clone):
-    write_text(config.PARAMS.read_text().replace("data/demo/pool", "/photos"), config.PARAMS)
-    with pytest.raises(UsageError, match="root 'pool' is not the demo's"):
-        demo.write(paths.DEMO, size=0.02)
-    assert not paths.DEMO.exists()
 
 
 class Harmful:

@@ -3,7 +3,6 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from pipeline.demo import served_week
 from pipeline.errors import DataError
 from pipeline.files import write_csv
 from pipeline.library.tables import read_csv
@@ -11,6 +10,7 @@ from pipeline.serving import audits, evaluations
 from pipeline.serving.store import schema
 from pipeline.serving.store.opening import open_store
 from pipeline.serving.verdicts import AUDIT
+from scripts import served_week
 
 AT = served_week.MONDAY
 

@@ -9,9 +9,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from pipeline.cli import main
-from pipeline.demo import served_week
 from pipeline.serving.reports.periods import DAY
 from pipeline.serving.store.opening import open_store
+from scripts import served_week
 
 ROOT = Path(__file__).parents[2]
 

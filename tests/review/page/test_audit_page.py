@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from pipeline.demo import served_week
 from pipeline.serving import audits
 from pipeline.serving.store import schema
 from pipeline.serving.store.opening import open_store
+from scripts import served_week
 from tests.review.page import made_up_workspace
 
 

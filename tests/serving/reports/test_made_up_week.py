@@ -5,10 +5,10 @@ import json
 import pandas as pd
 import pytest
 
-from pipeline.demo import served_week
 from pipeline.serving import reporting, reports
 from pipeline.serving.reports import findings
 from pipeline.serving.store.opening import open_store
+from scripts import served_week
 
 PLANTED = served_week.Planted()
 

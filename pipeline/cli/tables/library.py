@@ -1,19 +1,30 @@
 """What the commands about pictures, labels and classes show on a terminal."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.cli.tables import console
 from pipeline.evaluation.ensembling import short
 from pipeline.library.exclusion import Reason
 from pipeline.review.decisions import CHANGED_RECIPE
-from pipeline.terminal import console
+
+if TYPE_CHECKING:  # it brings along what one image's account has no need of
+    from pipeline.commands.board import Board
+
+ROWS = 40  # of a table, unless everything is asked for
 
 
-def board(table: pd.DataFrame, classes: int) -> None:
-    """The cutoff board, near-cutoff classes first and standing out."""
+def board(standing: "Board", *, everything: bool) -> None:
+    """The cutoff board, near-cutoff classes first and standing out; and what short classes may gain from the pool."""
+    _classes(standing.classes if everything else standing.classes.head(ROWS), len(standing.classes))
+    replaced(standing.other_content)
+    _gains(standing.gains if everything else standing.gains.head(ROWS), len(standing.gains))
+
+
+def _classes(table: pd.DataFrame, classes: int) -> None:
     shown = Table(title=f"Board: {classes} classes, lower cutoff {table['cutoff'].iloc[0] if len(table) else '-'}")
     shown.add_column("class")
     for name in ("images", "groups", "staged share", "cutoff", "short by", "grew"):
@@ -31,19 +42,20 @@ def board(table: pd.DataFrame, classes: int) -> None:
         console().print(f"{classes - len(table)} more with --all")
 
 
-def replaced(told: dict[str, Any] | None) -> None:
+def replaced(other_content: dict[str, Any] | None) -> None:
     """How many images are on no class's account, because their file was replaced, and which classes they had."""
-    if told and told["images"]:
-        console().print(f"{replaced_text(told)}: they count for none; `wallaby queue {CHANGED_RECIPE}` shows them")
+    if other_content and other_content["images"]:
+        text = replaced_text(other_content)
+        console().print(f"{text}: they count for none; `wallaby queue {CHANGED_RECIPE}` shows them")
 
 
-def replaced_text(told: dict[str, Any]) -> str:
+def replaced_text(other_content: dict[str, Any]) -> str:
     """How many images have another content than was labelled (section `other_content` of curation's summary)."""
-    of = ", ".join(f"{number} {name}" for name, number in told["classes"].items())
-    return f"{told['images']} images have {Reason.OTHER_CONTENT}{f' ({of})' if of else ''}"
+    of = ", ".join(f"{number} {name}" for name, number in other_content["classes"].items())
+    return f"{other_content['images']} images have {Reason.OTHER_CONTENT}{f' ({of})' if of else ''}"
 
 
-def gains(table: pd.DataFrame, classes: int) -> None:
+def _gains(table: pd.DataFrame, classes: int) -> None:
     """What classes that are short of images may gain from the pool, and what the last review brought (`yields`)."""
     if table.empty:
         return
@@ -52,10 +64,10 @@ def gains(table: pd.DataFrame, classes: int) -> None:
     for name in ("short by", "candidates", "expected", "interval", "decided", "expected right", "right", "gained"):
         shown.add_column(name, justify="right")
     for row in table.itertuples():
-        told = ["" if pd.isna(value) else f"{value:.0f}" for value in (row.low, row.high)]
+        interval = ["" if pd.isna(value) else f"{value:.0f}" for value in (row.low, row.high)]
         cells = [
             *(escape(row.label), str(row.short_by or ""), str(row.candidates) if row.known else "not known"),
-            *("" if pd.isna(row.expected) else f"{row.expected:.0f}", " to ".join(filter(None, told))),
+            *("" if pd.isna(row.expected) else f"{row.expected:.0f}", " to ".join(filter(None, interval))),
             *((f"{row.decided}", f"{row.decided_expected:.1f}", f"{row.right}") if row.decided else ("", "", "")),
             f"{row.gained}" if row.gained else "",
         ]
@@ -67,24 +79,25 @@ def gains(table: pd.DataFrame, classes: int) -> None:
         console().print("not known: the model has no score for the class; a throw-away run at a lower cutoff has one")
 
 
-def class_images(standing: dict[str, Any], images: pd.DataFrame, *, limit: int | None) -> None:
+def class_images(explained: dict[str, Any], *, everything: bool) -> None:
     """One class: where it stands, what became of its images, and each of them."""
+    row, images = explained["board"], explained["images"]
     screen = console()
-    screen.rule(standing["label"])
-    if "groups" in standing:
-        origins = ", ".join(f"{name} {standing[name]}" for name in ("real", "staged", "synthetic"))
-        short = f", short by {standing['short_by']}" if standing["short_by"] else ""
-        screen.print(f"{standing['groups']} groups of {standing['images']} images ({origins})")
-        screen.print(f"lower cutoff {standing['cutoff']}{short}")
+    screen.rule(row["label"])
+    if "groups" in row:
+        origins = ", ".join(f"{name} {row[name]}" for name in ("real", "staged", "synthetic"))
+        short = f", short by {row['short_by']}" if row["short_by"] else ""
+        screen.print(f"{row['groups']} groups of {row['images']} images ({origins})")
+        screen.print(f"lower cutoff {row['cutoff']}{short}")
     screen.print(", ".join(f"{number} {state}" for state, number in images["state"].value_counts().items()))
     shown = Table()
     for column in images.columns:
         shown.add_column(column, overflow="fold")
-    for row in images.head(limit if limit is not None else len(images)).itertuples(index=False):
-        shown.add_row(*(escape(str(value)) for value in row))
+    for image in (images if everything else images.head(ROWS)).itertuples(index=False):
+        shown.add_row(*(escape(str(value)) for value in image))
     screen.print(shown)
-    if limit is not None and len(images) > limit:
-        screen.print(f"{len(images) - limit} more with --all")
+    if not everything and len(images) > ROWS:
+        screen.print(f"{len(images) - ROWS} more with --all")
 
 
 def events(table: pd.DataFrame) -> None:
@@ -100,33 +113,33 @@ def events(table: pd.DataFrame) -> None:
     console().print(shown)
 
 
-def why(told: dict[str, Any]) -> None:
+def why(facts: dict[str, Any]) -> None:
     """All that is known of one image."""
     screen = console()
-    if "near" in told:
-        screen.print(f"{told['image']} is not indexed (content {told['sha256'][:16]})", markup=False)
-        for row in told["near"]:
+    if "near" in facts:
+        screen.print(f"{facts['image']} is not indexed (content {facts['sha256'][:16]})", markup=False)
+        for row in facts["near"]:
             screen.print(f"  near-duplicate, {row['bits']} bits apart: {row['image']}", markup=False)
-        if not told["near"]:
+        if not facts["near"]:
             screen.print("  and no image of the library is near it")
         return
-    screen.rule(escape(told["image"]))
-    for name, text in _passport(told):
+    screen.rule(escape(facts["image"]))
+    for name, text in _lines(facts):
         screen.print(f"{name:>14}  {text}", markup=False, soft_wrap=True)
 
 
-def _passport(told: dict[str, Any]) -> list[tuple[str, str]]:
-    quality = ", ".join(f"{name} {value:g}" for name, value in told["quality"].items())
+def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    quality = ", ".join(f"{name} {value:g}" for name, value in facts["quality"].items())
     lines = [
-        ("file", told["file"]),
-        ("content", f"{told['sha256'][:16] or 'unread'}, perceptual hash {told['phash'] or 'none'}"),
-        ("picture", told["failure"] or f"{told['width']} x {told['height']} {told['format']}; {quality}"),
+        ("file", facts["file"]),
+        ("content", f"{facts['sha256'][:16] or 'unread'}, perceptual hash {facts['phash'] or 'none'}"),
+        ("picture", facts["failure"] or f"{facts['width']} x {facts['height']} {facts['format']}; {quality}"),
     ]
-    if told["changed_since"]:
+    if facts["changed_since"]:
         lines.append(
             ("file", "it was replaced since the index was made: all below is about what it held then; run `dvc repro`")
         )
-    label = told["label"]
+    label = facts["label"]
     if label and label["other_content"]:
         named = label["label"] or label["status"]
         by = (f" by {label['by']}" if label["by"] else "") + (f" at {label['at']}" if label["at"] else "")
@@ -134,30 +147,30 @@ def _passport(told: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("label", f"{text}. Until a person confirms it (`wallaby review`), the image is in no set"))
     elif label:
         named = " / ".join(name for name in (label["label"], label["subclass"]) if name) or "none"
-        said = f"{named}, {label['origin']}, {label['status']}"
+        text = f"{named}, {label['origin']}, {label['status']}"
         by = f"; by {label['by']}" if label["by"] else ""
         by += f" at {label['at']}" if label["at"] else ""
         by += f", as model {short(label['model'])} suggested" if label["model"] else ""
         today = f"; today it counts as {label['class']}" if label["class"] != label["label"] else ""
-        lines.append(("label", said + by + today + (f"; {label['note']}" if label["note"] else "")))
+        lines.append(("label", text + by + today + (f"; {label['note']}" if label["note"] else "")))
     else:
         lines.append(("label", "none"))
-    for row in told["history"]:
+    for row in facts["history"]:
         suggested = f", suggested {row['suggested']} by {short(row['model'])}" if row["suggested"] else ""
-        said = f"{row['at']} {row['by']}: {row['decision']} {row['label']} ({row['recipe']}{suggested})"
+        text = f"{row['at']} {row['by']}: {row['decision']} {row['label']} ({row['recipe']}{suggested})"
         other = "; about another content" if row["other_content"] else ""
-        lines.append(("decided", f"{said}, id {row['id']}{other}"))
-    today = told["today"]
+        lines.append(("decided", f"{text}, id {row['id']}{other}"))
+    today = facts["today"]
     if today is None:
-        lines.append(("today", f"in the {told['from']}, in no set"))
+        lines.append(("today", f"in the {facts['from']}, in no set"))
     elif "set" in today:
         lines.append(("today", f"in {today['set']}"))
     else:
         lines.append(("today", f"excluded: {today['reason']}{' (' + today['detail'] + ')' if today['detail'] else ''}"))
-    if told["last_round"]:
-        last = told["last_round"]
+    if facts["last_round"]:
+        last = facts["last_round"]
         lines.append(("last round", f"{last['label']}: {last['set'] or last['reason']}"))
-    seen = told["lineage"]
+    seen = facts["lineage"]
     if seen:
         rounds = (
             f"round {seen['first_round']}"
@@ -167,11 +180,11 @@ def _passport(told: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("models", f"the models of {rounds} had it in {seen['role']}"))
     else:
         lines.append(("models", "no model has been trained or measured on it"))
-    for other in told["same_content"]:
+    for other in facts["same_content"]:
         lines.append(("same content", other))
-    for row in (told["group"] or {}).get("others", []):
+    for row in (facts["group"] or {}).get("others", []):
         lines.append(("group", f"{row['image']}: {row['label']}, {row['state']}"))
-    for row in told["predictions"]:
+    for row in facts["predictions"]:
         score = f" {row['score']:.1%}" if not pd.isna(row["score"]) else f" failed: {row.get('failure', '')}"
         lines.append(("prediction", f"{row['label']}{score} by model {short(row['model'])} ({row['from']})"))
     return lines

@@ -1,17 +1,19 @@
 """What the commands about roots and moved images show on a terminal."""
 
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.review.relocating import Relocation
-from pipeline.terminal import console
+from pipeline.cli.tables import console
 from pipeline.terminal.rounds import frame
+
+if TYPE_CHECKING:
+    from pipeline.commands.moved import Relocation
 
 NAMED = 5  # images of each reason
 
 
 def roots(rows: list[dict[str, Any]]) -> None:
-    """The roots, one row each (`standing.listed`)."""
+    """The roots, one row each (`roots.listed`)."""
     shown = [
         {
             "root": row["name"],
@@ -25,7 +27,7 @@ def roots(rows: list[dict[str, Any]]) -> None:
     frame("Roots", shown)
 
 
-def relocation(plan: Relocation) -> None:
+def relocation(plan: "Relocation") -> None:
     """What moves and what does not, before anything is written."""
     screen = console()
 
