@@ -15,6 +15,7 @@ from pipeline.evaluation import scores
 from pipeline.inference import reading, store
 from pipeline.inference.runtimes import Runtime
 from pipeline.library import labels, mounts, pictures
+from pipeline.library.failures import Failure, PictureError
 
 ASKED = ["image", "sha256", "failure"]
 ROWS_A_PICTURE = 8  # rows of a batch, at most, by pictures that it may hold: most of an index may be failures
@@ -51,7 +52,7 @@ def from_folders(folders: dict[str, Path]) -> Load:
     def load(image: str) -> bytes:
         try:
             return pictures.load_bytes(labels.locate(image, folders))
-        except pictures.PictureError:
+        except PictureError:
             mounts.refuse_gone(image, folders)
             raise
 
@@ -141,9 +142,9 @@ def _read(image: str, sha256: str, failure: str, load: Load, image_sizes: tuple[
         data = load(image)
         loaded = time.perf_counter()
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise pictures.PictureError(store.CHANGED)
+            raise PictureError(Failure.CHANGED)
         pixels = [pictures.to_pixels(data, size) for size in image_sizes]
-    except pictures.PictureError as reason:
+    except PictureError as reason:
         failure = str(reason)
     ended = time.perf_counter()
     loaded = loaded or ended

@@ -9,7 +9,7 @@ import fsspec
 
 from pipeline.errors import ResumableError, UsageError
 from pipeline.inference import prediction
-from pipeline.library.pictures import PictureError
+from pipeline.library.failures import Failure, PictureError
 
 WHERE = "configs/params.yaml, identify.remote_roots"
 ATTEMPTS = 4  # of reading a file, against a storage that is busy or away for a moment
@@ -38,7 +38,7 @@ class Root:
                 data = self._filesystem.cat_file(f"{self._url}/{path}")
             except FileNotFoundError:
                 self._count_missing()
-                raise PictureError("missing") from None
+                raise PictureError(Failure.MISSING) from None
             except Exception as error:  # each storage raises its own kinds
                 if attempt == ATTEMPTS - 1:
                     reason = str(error).partition("\n")[0] or type(error).__name__

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import DataError
 from pipeline.files import SCHEMA_VERSION, VERSION_KEY, read_arrow, read_table, write_table
+from pipeline.library import failures
 
 COLUMNS = [
     "image", "sha256", "label", "score", "margin", "entropy", "top_labels", "top_scores", "failure", "model",
@@ -27,8 +28,6 @@ LISTS = {  # named, since a shard of failures alone would not tell them
     EMBEDDING: pd.ArrowDtype(pa.list_(pa.float16())),  # of a fixed size, Arrow could not read back those of failures
 }
 MODEL_KEY = b"model"
-CHANGED = "changed since it was indexed"
-NOT_THE_PICTURE_S_FAULT = r"missing|unreadable: .*|change[ds] .*"  # `pictures.load_bytes`, the index, and `CHANGED`
 
 
 class Store:
@@ -126,7 +125,7 @@ def typed(rows: pd.DataFrame) -> pd.DataFrame:
 
 def skipped(rows: pd.DataFrame) -> np.ndarray:
     """Where a row says nothing of the picture: it was not there, not readable, or not the indexed one; (N,) bool."""
-    return rows["failure"].str.fullmatch(NOT_THE_PICTURE_S_FAULT).to_numpy(bool)
+    return failures.are(rows["failure"], failures.UNSEEN).to_numpy(bool)
 
 
 def count(rows: pd.DataFrame) -> dict[str, int]:

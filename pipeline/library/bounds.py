@@ -10,7 +10,10 @@ import os
 import re
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
+
+from pipeline.library.failures import Failure, PictureError
 
 MAX_SIDE = 65_535  # pixels: JPEG's own limit; a million rows of one pixel take gigabytes
 MAX_SCANS = 100  # of a JPEG: libtiff's limit; encoders write up to about 20
@@ -47,66 +50,65 @@ _TIFF = {
 _TIFF_TYPES = {1: "B", 3: "H", 4: "L", 16: "Q"}
 
 
-def excess(data: Bytes) -> str:
-    """Why a file is not opened: what it has too much of, or ""; no pixel is decoded.
+def refuse_excess(data: Bytes) -> None:
+    """Refuses a file that has too much of something; no pixel is decoded.
 
     Args:
       data: the file's bytes; what is damaged or no image is left to the decoder.
+
+    Raises:
+      PictureError: of a kind of `failures.EXCESS`.
     """
-    try:
+    with suppress(struct.error, IndexError):  # cut short
         if data[:2] == b"\xff\xd8":
-            return _jpeg(data)
-        if data[:8] == b"\x89PNG\r\n\x1a\n":
-            return _png(data)
-        if data[:6] in (b"GIF87a", b"GIF89a"):
-            return _gif(data)
-        if data[:4] in _TIFF:
-            return _tiff(data)
-        if data[:2] == b"BM":
-            return _bmp(data)
-        if data[:1] == b"P":
-            return _ppm(data)
-    except (struct.error, IndexError):  # cut short
-        pass
-    return ""
+            _jpeg(data)
+        elif data[:8] == b"\x89PNG\r\n\x1a\n":
+            _png(data)
+        elif data[:6] in (b"GIF87a", b"GIF89a"):
+            _gif(data)
+        elif data[:4] in _TIFF:
+            _tiff(data)
+        elif data[:2] == b"BM":
+            _bmp(data)
+        elif data[:1] == b"P":
+            _ppm(data)
 
 
-def _jpeg(data: Bytes) -> str:
+def _jpeg(data: Bytes) -> None:
     frame, exif, junk, end = None, 0, 0, 2
     for number, (marker, place) in enumerate(_segments(data)):
         junk += place - 2 - end
         if number > MAX_SEGMENTS or junk >= MAX_JUNK:
-            return "too many segments"
+            raise PictureError(Failure.SEGMENTS)
         end = place + _length(data, marker, place)
         if marker in _FRAMES:
             frame = (marker, *struct.unpack_from(">HHB", data, place + 3))
         elif marker == 0xE1 and data[place + 2 : place + 6] == b"Exif":
             exif += 1
             if exif > MAX_EXIF_SEGMENTS:
-                return "too many segments of Exif"
+                raise PictureError(Failure.EXIF_SEGMENTS)
         elif marker == 0xDA:
             if frame is None:
-                return ""
+                return
             kind, height, width, components = frame
             if kind not in _PROGRESSIVE and data[place + 2] == components:
-                return ""  # whole after one scan
-            return _scans(data, place - 2, width * height / 1e6)
-    return ""
+                return  # whole after one scan
+            _scans(data, place - 2, width * height / 1e6)
+            return
 
 
-def _scans(data: Bytes, first: int, megapixels: float) -> str:
-    """As `excess`, of a JPEG whose first scan begins at a place."""
+def _scans(data: Bytes, first: int, megapixels: float) -> None:
+    """As `refuse_excess`, of a JPEG whose first scan begins at a place."""
     most = MAX_SCANS if MAX_SCANS * megapixels <= MAX_SCANNED else max(SCANS, int(MAX_SCANNED / megapixels))
     if len(list(islice(_SCAN.finditer(data, first), most + 1))) <= most:  # a few may belong to what follows the image
-        return ""
+        return
     scans = 0
     for number, (marker, _) in enumerate(_segments(data, first)):
         scans += marker == 0xDA
         if scans > most:
-            return f"too many scans: more than {most}"
+            raise PictureError(Failure.SCANS, f"more than {most}")
         if number > MAX_SEGMENTS:
-            return "too many segments"
-    return ""
+            raise PictureError(Failure.SEGMENTS)
 
 
 def _segments(data: Bytes, place: int = 2) -> Iterator[tuple[int, int]]:
@@ -136,19 +138,18 @@ def _length(data: Bytes, marker: int, place: int) -> int:
     return int(max(struct.unpack_from(">H", data, place)[0], 2))
 
 
-def _png(data: Bytes) -> str:
+def _png(data: Bytes) -> None:
     most, number, profiles, place = MAX_CHUNKS + len(data) // CHUNK, 0, 0, 8
     while place + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, place)
         number, profiles, place = number + 1, profiles + (kind == b"iCCP"), place + 12 + length
         if number > most or profiles > MAX_PROFILES:
-            return "too many chunks"
+            raise PictureError(Failure.CHUNKS)
         if kind == b"IEND":
             break
-    return ""
 
 
-def _gif(data: Bytes) -> str:
+def _gif(data: Bytes) -> None:
     place, number = 13 + (3 * (2 << (data[10] & 7)) if data[10] & 0x80 else 0), 0
     while data[place] not in b",;":
         number += 1
@@ -162,56 +163,55 @@ def _gif(data: Bytes) -> str:
                     break
             place += 1
         if number > MAX_BLOCKS:
-            return "too many blocks before the first frame"
-    return ""
+            raise PictureError(Failure.BLOCKS)
 
 
-def _tiff(data: Bytes) -> str:
+def _tiff(data: Bytes) -> None:
     order, big = _TIFF[data[:4]], data[2:4] in (b"\0\x2b", b"\x2b\0")
     (place,) = struct.unpack_from(order + ("Q" if big else "L"), data, 8 if big else 4)
     (entries,) = struct.unpack_from(order + ("Q" if big else "H"), data, place)
     place += 8 if big else 2
     entry, size, tile = ("HHQ", 20, [1, 1]) if big else ("HHL", 12, [1, 1])
     if entries > 65_535:
-        return "too many tags"
+        raise PictureError(Failure.TAGS)
     for start in range(place, place + size * entries, size):
         tag, kind, count = struct.unpack_from(order + entry, data, start)
         if tag in (273, 279, 324, 325) and count > MAX_STRIPS:
-            return "too many strips or tiles"
+            raise PictureError(Failure.STRIPS)
         if tag in (322, 323) and kind in _TIFF_TYPES:
             (tile[tag - 322],) = struct.unpack_from(order + _TIFF_TYPES[kind], data, start + size - (8 if big else 4))
             if tile[0] * tile[1] > MAX_TILE:
-                return f"too large tiles: {tile[0]} x {tile[1]} pixels"
-    return ""
+                raise PictureError(Failure.LARGE_TILES, f"{tile[0]} x {tile[1]} pixels")
 
 
-def _bmp(data: Bytes) -> str:
+def _bmp(data: Bytes) -> None:
     width, height, _, _, compression = struct.unpack_from("<iiHHI", data, 18)
     if struct.unpack_from("<I", data, 14)[0] >= 40 and compression in (1, 2):
-        return _slow(data, abs(width * height))
-    return ""
+        _slow(data, abs(width * height))
 
 
-def _ppm(data: Bytes) -> str:
+def _ppm(data: Bytes) -> None:
     magic = _PPM.match(data)
     if magic is None:
-        return ""
+        return
     head = _COMMENT.sub(b"", data[magic.end() : MAX_PPM_HEADER])
     tokens = head.split(None, 3)[:3]
     if len(tokens) < 3:
-        return "too long a header" if len(data) > MAX_PPM_HEADER else ""
+        if len(data) > MAX_PPM_HEADER:
+            raise PictureError(Failure.LONG_HEADER)
+        return
     try:
         pixels = int(tokens[0]) * int(tokens[1])
     except ValueError:
-        return ""
+        return
     if magic[1] in b"123":
         if len(list(islice(re.finditer(b"#", data), MAX_COMMENTS + 1))) > MAX_COMMENTS:
-            return "too many comments"
-        return _slow(data, pixels)
-    return _slow(data, pixels) if magic[1] in b"56" and tokens[2] not in (b"255", b"65535") else ""
+            raise PictureError(Failure.COMMENTS)
+        _slow(data, pixels)
+    elif magic[1] in b"56" and tokens[2] not in (b"255", b"65535"):
+        _slow(data, pixels)
 
 
-def _slow(data: Bytes, pixels: int) -> str:
+def _slow(data: Bytes, pixels: int) -> None:
     if pixels > MAX_SLOW or len(data) > MAX_SLOW:
-        return "too large for this kind of file, which is slow to read: save it as PNG"
-    return ""
+        raise PictureError(Failure.SLOW, "save it as PNG")

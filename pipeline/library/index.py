@@ -18,20 +18,19 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import DataError
 from pipeline.files import digest, read_json, read_table, write_table
-from pipeline.library import labels, pictures, quality, screening
+from pipeline.library import failures, labels, pictures, quality, screening
+from pipeline.library.failures import Failure, PictureError
 from pipeline.progress import track
 
 TEXTS = ["image", "sha256", "phash", "format", "layout", "failure"]
+SIZE = ["width", "height"]
 MEASURES = ["brightness", "contrast", "sharpness", "subject"]
 COLUMNS = [
-    "image", "sha256", "phash", "width", "height", "bytes", "format", "orientation", *MEASURES, "layout", "failure",
+    "image", "sha256", "phash", *SIZE, "bytes", "format", "orientation", *MEASURES, "layout", "failure",
 ]  # fmt: skip
 PICTURE_ENDINGS = {
     ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp",
 }  # fmt: skip
-IGNORED = "not a picture by name or content"
-MISSING = labels.MISSING
-CHANGES = "changes while it is read"
 CACHE = "index.parquet"
 TABLES = ["library.parquet", "pool.parquet", "quarantined.parquet"]  # what the stage writes
 SUMMARY = "summary.json"
@@ -66,7 +65,7 @@ def scan(
     """Returns a row for each picture below `folders`, sorted by image, and keeps what it learnt in `cache_path`.
 
     A file that is named like a picture but is none has its reason in `failure`; any other file that is none is left
-    out (`IGNORED` rows stay in the cache, so that it is not opened again).
+    out (its row stays in the cache, so that it is not opened again).
 
     Args:
       check: is given what the cache had, and the scan; what it raises leaves the cache knowing of all that is gone.
@@ -96,7 +95,8 @@ def scan(
             rows = pd.concat([rows, some[["image"]].join(facts)])
             keep(pd.concat([rows, gone]), seen)
     scanned = rows.sort_values("image", ignore_index=True)
-    scanned = _typed(scanned.loc[scanned["failure"] != IGNORED, COLUMNS].reset_index(drop=True))
+    scanned = _typed(scanned.loc[scanned["failure"] != Failure.IGNORED, COLUMNS].reset_index(drop=True))
+    scanned.loc[scanned["failure"] != "", SIZE] = 0  # the cache alone needs that of what is too large
     if check:
         check(Before(_had_files(cache), seen), scanned)
     if len(gone) or accepted != seen:
@@ -168,13 +168,14 @@ def divide(
     """
     in_library = scanned["image"].isin(library_images) | labels.root_of(scanned["image"]).isin(library_roots)
     absent = library_images[~library_images.isin(scanned["image"])].drop_duplicates()
-    missing = pd.DataFrame({"image": absent.to_numpy(), "failure": MISSING})
+    missing = pd.DataFrame({"image": absent.to_numpy(), "failure": str(Failure.MISSING)})
     library = pd.concat([scanned[in_library], missing], ignore_index=True) if len(missing) else scanned[in_library]
     return _typed(library.sort_values("image", ignore_index=True)), scanned[~in_library].reset_index(drop=True)
 
 
 def _had_files(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.loc[~rows["failure"].isin([MISSING, IGNORED]), ["image", "sha256"]].reset_index(drop=True)
+    had_one = ~rows["failure"].isin([Failure.MISSING, Failure.IGNORED])
+    return rows.loc[had_one, ["image", "sha256"]].reset_index(drop=True)
 
 
 def _walk(folders: dict[str, Path]) -> Iterator[tuple[str, str, int, int]]:
@@ -257,12 +258,14 @@ def _inspect(path: Path, stamp: list[int], max_megapixels: float) -> dict:
     named_like_a_picture = _named_like_a_picture(path.name)
     try:
         if not named_like_a_picture and not pictures.looks_like_one(path):
-            return row | {"failure": IGNORED}  # unread: it may be a long video
+            return row | {"failure": str(Failure.IGNORED)}  # unread: it may be a long video
         data, row["mtime_ns"] = _read(path, stamp)
         row["bytes"], row["sha256"] = len(data), hashlib.sha256(data).hexdigest()
         return row | _facts(pictures.inspect(data, max_megapixels=max_megapixels))
-    except pictures.PictureError as reason:
-        return row | {"failure": str(reason) if named_like_a_picture else IGNORED}
+    except PictureError as reason:
+        if not named_like_a_picture:
+            return row | {"failure": str(Failure.IGNORED)}
+        return row | {"failure": str(reason)} | dict(zip(SIZE, reason.size, strict=True))
 
 
 def _facts(facts: pictures.Facts) -> dict:
@@ -279,11 +282,11 @@ def _read(path: Path, stamp: list[int]) -> tuple[bytes, int]:
         try:
             status = path.stat()
         except OSError:
-            raise pictures.PictureError(MISSING) from None
+            raise PictureError(Failure.MISSING) from None
         before, stamp = stamp, [status.st_size, status.st_mtime_ns]
         if before == stamp and len(data) == status.st_size:
             return data, status.st_mtime_ns
-    raise pictures.PictureError(CHANGES)
+    raise PictureError(Failure.CHANGING)
 
 
 def _read_cache(path: Path) -> tuple[pd.DataFrame, frozenset[str]]:
@@ -304,10 +307,9 @@ def _nothing() -> pd.DataFrame:
 
 def _still_valid(cache: pd.DataFrame, max_megapixels: float) -> pd.Series:
     """Not so: what the system would not let us read, and what another `max_megapixels` judged otherwise."""
-    unread = (cache["sha256"] == "") & (cache["failure"] != IGNORED)
-    size = cache["failure"].str.extract(r"^too large: (\d+) x (\d+) ").astype("float64")
-    pixels = (size[0] * size[1]).fillna(cache["width"] * cache["height"])
-    return ~unread & (size[0].notna() == (pixels > max_megapixels * 1e6))
+    unread = (cache["sha256"] == "") & (cache["failure"] != Failure.IGNORED)
+    was_too_large = failures.are(cache["failure"], {Failure.TOO_LARGE})
+    return ~unread & (was_too_large == (cache["width"] * cache["height"] > max_megapixels * 1e6))
 
 
 def _typed(rows: pd.DataFrame) -> pd.DataFrame:

@@ -16,7 +16,6 @@ COLUMNS = ["image", "label", "subclass", "origin", "group", "status", "by", "at"
 REQUIRED = ["image", "label"]
 ORIGINS = ["real", "staged", "synthetic"]
 STATUSES = ["ok", UNKNOWN, BAD]
-MISSING = "missing"  # what the index says of an image that has no file
 CONTROL = "[\x00-\x1f\x85\u2028\u2029]"  # the characters themselves: pyarrow's expressions know no \\u
 BROKEN = re.compile(CONTROL)
 OUTSIDE = re.compile(r"/\.{0,2}(?:/|$)")

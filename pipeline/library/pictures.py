@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.library import bounds
+from pipeline.library.failures import Failure, PictureError
 
 MAX_MEGAPIXELS = 100.0
 PREPROCESSING = "upright-rgb-stretch-bilinear-2"  # names what `read` does; a bundle records it
@@ -37,14 +38,6 @@ STRIP = 4_000_000  # pixels that are converted at once: a whole image of 16 bits
 cv2.setNumThreads(0)  # pictures are read side by side, one a thread
 warnings.filterwarnings("ignore", module=r"PIL\.")  # once: `catch_warnings` is not safe side by side
 Image.MAX_IMAGE_PIXELS = None  # `decode` has its own bound, checked before any pixel is decoded
-
-
-class PictureError(Exception):
-    """A file that cannot be used as a picture; the message is the reason kept in tables."""
-
-
-class ExcessError(PictureError):
-    """A file that is not decoded because that would cost more than any photograph does."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +72,7 @@ def dimensions(data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS) -> tuple[
     """Width and height in pixels as the file's header tells them, before it is turned; no pixel is decoded.
 
     Raises:
-      PictureError: for what is not an image.
-      ExcessError: for what is larger than `max_megapixels`, or out of bounds in another way.
+      PictureError: for what is not an image, larger than `max_megapixels`, or out of bounds in another way.
     """
     return _open(data, max_megapixels).size
 
@@ -95,8 +87,7 @@ def looks_like_one(path: Path) -> bool:
     """Whether the first bytes of the file are those of a picture that may be opened; the rest is not read."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            if bounds.excess(data):
-                return False
+            bounds.refuse_excess(data)
         with Image.open(path, formats=FORMATS):
             return True
     except Exception:
@@ -108,9 +99,9 @@ def load_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise PictureError("missing") from None
+        raise PictureError(Failure.MISSING) from None
     except OSError as error:
-        raise PictureError(f"unreadable: {error.strerror}") from None
+        raise PictureError(Failure.UNREADABLE, error.strerror or "") from None
 
 
 def decode(
@@ -195,18 +186,17 @@ def to_thumbnail(data: bytes, side: int) -> bytes:
 
 def _open(data: bytes, max_megapixels: float) -> Image.Image:
     if not data:
-        raise PictureError("empty file")
-    if reason := bounds.excess(data):
-        raise ExcessError(reason)
+        raise PictureError(Failure.EMPTY)
+    bounds.refuse_excess(data)
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
     except Exception:
-        raise PictureError("not a picture") from None
+        raise PictureError(Failure.NOT_AN_IMAGE) from None
+    size = f"{picture.width} x {picture.height} pixels"
     if picture.width * picture.height > max_megapixels * 1e6:
-        raise ExcessError(f"too large: {picture.width} x {picture.height} pixels")
+        raise PictureError(Failure.TOO_LARGE, size, size=picture.size)
     if max(picture.size) > bounds.MAX_SIDE:
-        size = f"{picture.width} x {picture.height} pixels"
-        raise ExcessError(f"too long: {size}, and a side may have {bounds.MAX_SIDE}")
+        raise PictureError(Failure.TOO_LONG, f"{size}, and a side may have {bounds.MAX_SIDE}")
     return picture
 
 
@@ -233,7 +223,7 @@ def _flat(picture: Image.Image, mode: str) -> Image.Image:
     except MemoryError:
         raise
     except Exception:  # Pillow's decoders raise many kinds of error for damaged bytes
-        raise PictureError("damaged or cut short") from None
+        raise PictureError(Failure.DAMAGED) from None
 
 
 def _strips(picture: Image.Image) -> list[tuple[int, int, int, int]]:

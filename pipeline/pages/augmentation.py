@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from pipeline.library.pictures import PictureError
+from pipeline.library.failures import PictureError
 from pipeline.pages import rendering
 
 THUMBNAIL = 128  # pixels

@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.errors import ResumableError
 from pipeline.library import pictures
+from pipeline.library.failures import EXCESS, PictureError
 from pipeline.library.labels import UNKNOWN
 from pipeline.serving.batching import Asked, Batcher
 from pipeline.serving.health import Health
@@ -144,10 +145,9 @@ class Service:
                 )
                 self._batcher.submit(asked)
                 return await asyncio.wrap_future(asked.answer)
-        except pictures.ExcessError as reason:
-            return await asyncio.to_thread(self._refuse, row, TOO_LARGE, str(reason), since)
-        except pictures.PictureError as reason:
-            return await asyncio.to_thread(self._refuse, row, NO_PICTURE, str(reason), since)
+        except PictureError as reason:
+            status = TOO_LARGE if reason.kind in EXCESS else NO_PICTURE
+            return await asyncio.to_thread(self._refuse, row, status, str(reason), since)
         except MemoryError:
             return await asyncio.to_thread(self._refuse, row, TOO_LARGE, "too large for this machine's memory", since)
         except TimeoutError:  # what reads it may still do so: it has the row, and this is another one

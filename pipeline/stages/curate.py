@@ -10,6 +10,7 @@ from pipeline.files import read_table, write_csv, write_json, write_table, write
 from pipeline.library import benchmarks, board, classes, curation, labels
 from pipeline.library.classes import Classes
 from pipeline.library.exclusion import Reason
+from pipeline.library.failures import Failure
 from pipeline.review import decisions, landing
 from pipeline.workspace import Workspace
 
@@ -68,7 +69,7 @@ def compute(inputs: Inputs, params: sections.Curate) -> Products:
     labelled = named[(named["status"] == "ok") & ~named["label"].isin(events.retired)]
     fallen = board.fallen(
         labelled,
-        inputs.library.loc[inputs.library["failure"] == labels.MISSING, "image"],
+        inputs.library.loc[inputs.library["failure"] == Failure.MISSING, "image"],
         curated.board,
         cutoffs=dict.fromkeys(labelled["label"], params.min_images) | events.cutoffs,
     )

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.errors import ResumableError, UsageError
 from pipeline.inference import remote
-from pipeline.library.pictures import PictureError
+from pipeline.library.failures import PictureError
 
 URLS = {"pool": "memory://bucket/pool"}
 

@@ -8,7 +8,7 @@ from builders import encoded, noise, photograph, put
 from PIL import Image
 
 from pipeline.library import index, pictures
-from pipeline.library.pictures import ExcessError
+from pipeline.library.failures import EXCESS, PictureError
 from tests import hostile
 
 HOSTILE = {
@@ -49,9 +49,10 @@ def test_a_file_that_costs_more_than_any_photograph_is_refused_before_it_is_deco
         lambda data: pictures.read(path, 64),
     ):
         began = time.process_time()
-        with pytest.raises(ExcessError) as refused:
+        with pytest.raises(PictureError) as refused:
             use(data)
         assert reason in str(refused.value)
+        assert refused.value.kind in EXCESS
         assert time.process_time() - began < 0.5
 
 
@@ -106,5 +107,5 @@ def test_many_scans_are_found_behind_whatever_stands_between_them():
     first = data.index(b"\xff\xda")
     for between in (b"\xff\x02\xff\xff", b"\xff\x01", b"\xff\xff\xff", b"\xff\xfe\0\x04xx", b"\xff\xd3"):
         spoilt = data[:first] + data[first:].replace(b"\xff\xda", between + b"\xff\xda")
-        with pytest.raises(ExcessError, match="too many scans"):
+        with pytest.raises(PictureError, match="too many scans"):
             pictures.dimensions(spoilt)

@@ -13,6 +13,7 @@ from PIL import Image
 from pipeline.errors import DataError, ResumableError
 from pipeline.files import write_table
 from pipeline.library import index, pictures
+from pipeline.library.failures import Failure, PictureError
 
 
 @pytest.fixture
@@ -342,17 +343,26 @@ def test_what_was_judged_by_another_bound_is_judged_again(scan, tmp_path, opened
     assert set(failures(scan()).values()) == {""}
     assert failures(scan(max_megapixels=1))["pool/big.png"] == "too large: 1500 x 1000 pixels"
     opened.clear()
-    assert failures(scan(max_megapixels=1.2))["pool/big.png"] == "too large: 1500 x 1000 pixels"
+    again = scan(max_megapixels=1.2).set_index("image").loc["pool/big.png"]
+    assert (again["failure"], again["width"], again["height"]) == ("too large: 1500 x 1000 pixels", 0, 0)
     assert opened == []
     assert set(failures(scan(max_megapixels=1.5)).values()) == {""}
     assert opened == ["big.png"]
+
+
+def test_a_too_large_image_whose_name_promises_none_is_not_opened_again(scan, tmp_path, opened):
+    put(tmp_path / "pool" / "big", encoded(Image.new("L", (1500, 1000))))
+    assert scan(max_megapixels=1).empty
+    opened.clear()
+    assert scan(max_megapixels=1).empty
+    assert opened == []
 
 
 def test_a_file_the_system_would_not_let_us_read_is_tried_again(scan, tmp_path, monkeypatch):
     put(tmp_path / "pool" / "a.png", noise(1))
 
     def deny(path):
-        raise pictures.PictureError("unreadable: Permission denied")
+        raise PictureError(Failure.UNREADABLE, "Permission denied")
 
     with monkeypatch.context() as patch:
         patch.setattr(pictures, "load_bytes", deny)

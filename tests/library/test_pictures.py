@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.library import pictures
-from pipeline.library.pictures import PictureError
+from pipeline.library.failures import PictureError
 
 FLIP, TURN = Image.Transpose, Image.Transpose
 STORED = {  # how a camera stores the upright picture, for each EXIF orientation (Exif 2.32, tag 0x0112)

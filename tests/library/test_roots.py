@@ -6,6 +6,7 @@ import pytest
 from pipeline.errors import DataError, ResumableError
 from pipeline.files import write_json, write_table, write_text
 from pipeline.library import index, labels, roots
+from pipeline.library.failures import Failure
 from pipeline.library.index import Before
 
 NOTHING = pd.DataFrame(columns=roots.COLUMNS, dtype="str")
@@ -98,7 +99,7 @@ def test_what_was_recorded_is_read_again_and_without_a_file_there_is_nothing(tmp
 
 
 def test_what_the_last_index_had_counts_what_had_a_file(tmp_path):
-    rows = images("library", range(3)).assign(failure=["", "damaged", labels.MISSING])
+    rows = images("library", range(3)).assign(failure=["", "damaged", Failure.MISSING])
     assert index.written(tmp_path).images.empty
     for name in index.TABLES:
         write_table(rows if name == "library.parquet" else rows.head(0), tmp_path / name)

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.library.pictures import PictureError
+from pipeline.library.failures import Failure, PictureError
 from pipeline.pages.augmentation import augment_sheet, most_endangered, saliency_lost
 
 SIDE = 32
@@ -23,7 +23,7 @@ PICTURES = {f"library/{name}.jpg": subject(*place) for name, place in PLACES.ite
 
 def read(image: str) -> np.ndarray:
     if image not in PICTURES:
-        raise PictureError("missing")
+        raise PictureError(Failure.MISSING)
     return PICTURES[image]
 
 

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import DataError
+from pipeline.library.failures import Failure, PictureError
 from pipeline.training import batches, hardware, trainer
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.fitting import OutOfMemoryError
@@ -67,7 +68,7 @@ def test_half_decoded_pictures_are_decoded_again(library, tmp_path, monkeypatch)
 
     def failing(path, side):
         if next(left, None) is None:
-            raise batches.pictures.PictureError("cut short")
+            raise PictureError(Failure.DAMAGED)
         return read(path, side)
 
     with monkeypatch.context() as patched:
