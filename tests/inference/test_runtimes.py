@@ -181,8 +181,9 @@ def test_a_runtime_whose_package_is_missing_says_which_one(stored, monkeypatch, 
 def test_bfloat16_is_offered_only_where_the_cpu_has_it(stored, monkeypatch, cache):
     monkeypatch.setattr(openvino, "computes_bfloat16", lambda: False)
     assert kinds.missing("openvino-bf16") == "this CPU has no bfloat16"
-    with pytest.raises(UsageError, match="this CPU has no bfloat16"):
+    with pytest.raises(UsageError, match="this CPU has no bfloat16") as refused:
         kinds.load("openvino-bf16", [stored], NONE, batch_size=4, cache=cache)
+    assert refused.value.mend == "auto"
     monkeypatch.setattr(openvino, "computes_bfloat16", lambda: True)
     assert not kinds.missing("openvino-bf16")
 

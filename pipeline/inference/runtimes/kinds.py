@@ -35,8 +35,7 @@ class Kind:
 
 def missing(name: str) -> str:
     """Why this machine cannot run the kind `name`; empty if it can."""
-    absent = [module for module in KINDS[name].needs if importlib.util.find_spec(module) is None]
-    if absent:
+    if absent := _not_installed(name):
         return f"{', '.join(absent)} not installed"
     if name == "openvino-bf16":
         from pipeline.inference.runtimes.openvino import computes_bfloat16
@@ -57,7 +56,8 @@ def load(name: str, members: list[Stored], calibration: Calibration, *, batch_si
     """
     reason = missing(name)
     if reason:
-        mend = "pip install -c constraints.txt -e '.[runtimes]', or take another" if "install" in reason else "auto"
+        install = "pip install -c constraints.txt -e '.[runtimes]', or take another"
+        mend = install if _not_installed(name) else "auto"
         raise UsageError(f"{KINDS[name].title} cannot run here: {reason}", where=WHERE, mend=mend)
     made = [KINDS[name].make(member, calibration, batch_size, cache) for member in members]
     return Ensemble(made) if len(made) > 1 else made[0]
@@ -70,6 +70,10 @@ def key(name: str, stored: Stored, calibration: Calibration) -> str:
         return own
     fitted = f" of {calibration.bits} bits fitted to {calibration.digest}" if KINDS[name].fitted else ""
     return f"{own} by {name}{fitted}"
+
+
+def _not_installed(name: str) -> list[str]:
+    return [module for module in KINDS[name].needs if importlib.util.find_spec(module) is None]
 
 
 def _keras(stored: Stored, calibration: Calibration, batch_size: int, cache: Path) -> Runtime:

@@ -1,5 +1,6 @@
 """What the model that serves can do, and what it cannot, class by class."""
 
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,21 @@ from pipeline.evaluation import intervals
 
 WEAK = 0.8  # a class that is surely found less often than this is weak
 LEAST = 10  # pictures: fewer tell nothing
+SEPARATOR = ", "
 COLUMNS = [
     *("label", "tested", "recall", "recall_low", "recall_high", "real_n", "real_found", "real_low", "real_high"),
     *("real_said", "threshold", "images", "staged_share", "says"),
 ]
+
+
+class Doubt(StrEnum):
+    """Why a class is not to be relied on; `says` lists them, with a comma between."""
+
+    NEVER_SHOWN = "never shown"
+    WHOLLY_STAGED = "wholly staged"
+    WEAK_IN_USE = "weak in use"
+    WEAK_ON_TEST = "weak on test"
+    UNTESTED = "untested"
 
 
 def of(
@@ -51,17 +63,23 @@ def of(
     known = None if board is None else board.set_index("label").reindex(table.index)
     table["images"] = np.nan if known is None else known["images"]
     table["staged_share"] = np.nan if known is None else known["staged_share"]
-    reasons = {
-        "never shown": np.isinf(table["threshold"]),
-        "wholly staged": table["staged_share"] >= 1,
-        "weak in use": (table["real_n"] >= LEAST) & (table["real_high"] < WEAK),
-        "weak on test": (table["tested"] >= LEAST) & (table["recall_high"] < WEAK),
-        "untested": (table["tested"] < LEAST) & (table["real_n"] < LEAST),
+    doubts = {
+        Doubt.NEVER_SHOWN: np.isinf(table["threshold"]),
+        Doubt.WHOLLY_STAGED: table["staged_share"] >= 1,
+        Doubt.WEAK_IN_USE: (table["real_n"] >= LEAST) & (table["real_high"] < WEAK),
+        Doubt.WEAK_ON_TEST: (table["tested"] >= LEAST) & (table["recall_high"] < WEAK),
+        Doubt.UNTESTED: (table["tested"] < LEAST) & (table["real_n"] < LEAST),
     }
-    table["says"] = [", ".join(name for name, holds in reasons.items() if holds[label]) for label in table.index]
+    table["says"] = [SEPARATOR.join(doubt for doubt, holds in doubts.items() if holds[label]) for label in table.index]
     worst = table[["real_found", "recall"]].min(axis=1).fillna(1.0)
     order = table.assign(plain=table["says"] == "", worst=worst).sort_values(["plain", "worst"], kind="stable").index
     return table.loc[order].reset_index()[COLUMNS]
+
+
+def is_weak(table: pd.DataFrame) -> pd.Series:
+    """Which classes of the table (C,) are known to be weak, and not only untested, bool."""
+    weak = set(Doubt) - {Doubt.UNTESTED}
+    return table["says"].map(lambda says: not weak.isdisjoint(says.split(SEPARATOR))).astype(bool)
 
 
 def _tested(expected: dict[str, Any]) -> pd.DataFrame:

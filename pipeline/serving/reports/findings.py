@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pipeline.serving.reports import Report
+from pipeline.serving.reports import Report, capabilities
 from pipeline.serving.reports.drift import LARGE
+from pipeline.serving.reports.versus import OTHER_TIME
 from pipeline.serving.verdicts import AUDIT
 
 GOOD, BAD, NOTE = "good", "bad", "note"
@@ -111,7 +112,7 @@ def _versus(report: Report) -> list[Finding]:
         return []
     newest = table[(table["after"] == report.releases[-1]) & (table["before"] == report.releases[-2])]
     found = []
-    for row in newest[newest["basis"] != "each its own time"].to_dict("records"):
+    for row in newest[newest["basis"] != OTHER_TIME].to_dict("records"):
         text = f"{row['after']} against {row['before']}, on {row['basis']} (n = {row['n_before']} and {row['n_after']})"
         text += f": {100 * row['difference']:+.0f} points, {100 * row['low']:+.0f} to {100 * row['high']:+.0f}"
         kind = GOOD if row["low"] > 0 else BAD if row["high"] < 0 else NOTE
@@ -136,7 +137,7 @@ def _asked_for(report: Report) -> list[Finding]:
 
 def _weak(report: Report) -> list[Finding]:
     table = report["capabilities"]
-    weak = table.loc[table["says"].str.contains("weak|never|staged"), "label"].tolist()
+    weak = table.loc[capabilities.is_weak(table), "label"].tolist()
     if not weak:
         return []
     some = _listed(weak[:SHOWN]) + (" and others" if len(weak) > SHOWN else "")

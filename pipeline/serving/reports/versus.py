@@ -11,7 +11,7 @@ from pipeline.serving.reports.log import KEY
 from pipeline.serving.verdicts import WRONG
 
 SAME_PICTURES, SAME_TIME, OTHER_TIME = "the same pictures, by shadow", "the same {unit}s", "each its own time"
-COLUMNS = [
+COLUMNS = [  # `basis` is one of these three
     *("before", "after", "basis", "n_before", "n_after", "right_before", "right_after"),
     *("difference", "low", "high", "left_out"),
 ]
