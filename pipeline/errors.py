@@ -2,13 +2,15 @@
 
 import difflib
 import errno
+import json
 import os
-import re
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from enum import IntEnum
+from pathlib import Path
 from types import FrameType
 
 
@@ -25,6 +27,7 @@ class Exit(IntEnum):
     STOPPED = 130
 
 
+ERROR_FILE = "WALLABY_ERROR_FILE"  # environment: where a process leaves its error for the one that started it
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -49,14 +52,17 @@ class WallabyError(Exception):
         return "\n".join(f"{name}: {' '.join(text.split())}" for name, text in said.items() if text)
 
 
-def said(output: str, code: int) -> WallabyError | None:
-    """The last error in what a program of ours has printed, if there is one; the program ended with `code`."""
-    last = re.findall(r"^error: (.*)(?:\n   in: (.*))?(?:\n mend: (.*))?", output, re.MULTILINE)
-    if not last:
+def left_in(file: Path) -> WallabyError | None:
+    """The error that a process started with `ERROR_FILE` has left in `file`, with its exit code; None if there is none.
+
+    What it has printed is for people.
+    """
+    try:
+        fields = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # it ended otherwise, or the disk was too full for the file
         return None
-    what, where, mend = last[-1]
-    error = WallabyError(what, where=where, mend=mend)
-    error.code = Exit(code) if code in set(Exit) else Exit.UNEXPECTED
+    error = WallabyError(fields["what"], where=fields["where"], mend=fields["mend"])
+    error.code = Exit(fields["code"])
     return error
 
 
@@ -98,8 +104,7 @@ def run(main: Callable[[], int | None]) -> None:
         code = main() or Exit.DONE
         sys.stdout.flush()  # here, where a closed pipe or a full disk still has an exit code
     except WallabyError as error:
-        print(error, file=sys.stderr)
-        code = error.code
+        code = _end_with(error)
     except KeyboardInterrupt:
         print("stopped; nothing is lost, the same command continues", file=sys.stderr)
         code = Exit.STOPPED
@@ -110,9 +115,17 @@ def run(main: Callable[[], int | None]) -> None:
         if error.errno not in FULL | FORBIDDEN:
             raise
         _drop_stdout()
-        print(from_os_error(error), file=sys.stderr)
-        code = Exit.RESUMABLE
+        code = _end_with(from_os_error(error))
     sys.exit(int(code))
+
+
+def _end_with(error: WallabyError) -> Exit:
+    print(error, file=sys.stderr)
+    if file := os.environ.get(ERROR_FILE):
+        fields = {"what": error.what, "where": error.where, "mend": error.mend, "code": error.code}
+        with suppress(OSError):
+            Path(file).write_text(json.dumps(fields), encoding="utf-8")
+    return error.code
 
 
 def stop_if_asked() -> None:

@@ -123,12 +123,15 @@ def _copy_workspace(copy: Path, inputs: list[Path], changes: dict[str, dict[str,
 
 def _reproduce(copy: Path, name: str, stages: list[str], told: Callable[[str], None]) -> None:
     command = ["dvc", "repro", "--single-item", *stages]
+    error_file = copy / "error.json"
+    error_file.unlink(missing_ok=True)
     interpreter = str(Path(sys.executable).parent)  # the stages are told as `python`
     environment = {
         "PATH": f"{interpreter}{os.pathsep}{os.environ['PATH']}",
         "DVC_ROOT": str(paths.workspace()),
         "DVC_EXP_NAME": name,
         "DVC_NO_ANALYTICS": "1",
+        errors.ERROR_FILE: str(error_file),
     }
     last: deque[str] = deque(maxlen=LAST_LINES)
     process = subprocess.Popen(
@@ -154,23 +157,22 @@ def _reproduce(copy: Path, name: str, stages: list[str], told: Callable[[str], N
         process.communicate()
         raise
     if process.returncode:
-        raise _fault(list(last))
+        raise errors.left_in(error_file) or _fault(list(last))
 
 
 def _fault(lines: list[str]) -> BaseException:
-    """What ended the stages, in the words of the stage, or else of DVC."""
+    """What ended a stage that has left no error, or DVC itself: DVC tells which of them in words only."""
     output = "\n".join(lines)
     ended = ENDED.search(output)
     stage, code = (ended[1], int(ended[2])) if ended else ("", Exit.UNEXPECTED)
     if code == Exit.STOPPED:
         return KeyboardInterrupt()
-    error = errors.said(output, code)
-    if error:
-        return error
     if BUSY.search(output):
         return ResumableError(
             "the experiment still runs, started by a command that was killed", mend="wait a minute; it stops by itself"
         )
     reason = [line for line in lines if not DVCS_OWN.match(line)] if stage else lines
     what = f"stage {stage} ended with {code}" if stage else "dvc repro"
-    return WallabyError(f"{what}: {(reason or ['no reason given'])[-1]}", mend="what it said stands above")
+    error = WallabyError(f"{what}: {(reason or ['no reason given'])[-1]}", mend="what it said stands above")
+    error.code = Exit(code) if code in set(Exit) else Exit.UNEXPECTED
+    return error

@@ -116,3 +116,88 @@ def test_a_stage_names_no_path_of_its_own(stage):
 
 def test_no_module_outgrows_the_house():
     assert {file.name: lines for file in modules() if (lines := len(file.read_text().splitlines())) > 400} == {}
+
+
+# Other programs say in words only what kind of error they met: each is understood in one place.
+UNDERSTAND_OTHERS = {
+    "training/hardware.py": "TensorFlow: memory that ran out is one of many kinds of error, or only a text",
+    "models/applications.py": "Keras: a download that failed is an error of no kind of its own",
+}
+SENTENCES = {"failure", "says", "message", "why"}  # columns and names that hold a sentence for people
+NAMED_SENTENCES = SENTENCES | {"reason"}  # a column of this name holds a code
+TAKES_APART = {"startswith", "endswith", "contains", "match", "fullmatch", "extract", "search", "findall"}
+
+
+def is_a_sentence(node: ast.AST, caught: set[str]) -> bool:
+    """Whether it is the text of an error (those `caught`, by name), or a column or variable that holds a sentence."""
+    match node:
+        case ast.Call(func=ast.Name(id="str"), args=[ast.Name(id=name)]):
+            return name in caught
+        case ast.Call(func=ast.Attribute(value=inner)) | ast.Attribute(attr="str", value=inner):
+            return is_a_sentence(inner, caught)
+        case ast.Attribute(attr="what" | "where" | "mend" | "hint", value=ast.Name(id=name)):
+            return name in caught
+        case ast.Subscript(slice=ast.Constant(value=name)):
+            return name in SENTENCES
+        case ast.Name(id=name):
+            return name in NAMED_SENTENCES
+    return False
+
+
+def decisions_by_wording(source: str) -> list[int]:
+    """The lines that compare a sentence with a text, look for one in it, or take it apart."""
+    tree, lines = ast.parse(source), []
+    caught = {node.name for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.name} | {"error"}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Compare(left=left, ops=[op], comparators=[right]):
+                words = [side for side in (left, right) if isinstance(side, ast.Constant) and str(side.value)]
+                looked_into = right if isinstance(op, ast.In | ast.NotIn) else left
+                found = bool(words) and is_a_sentence(looked_into, caught)
+                found &= all(isinstance(side.value, str) for side in words)
+            case ast.Call(func=ast.Attribute(attr=attr, value=value), args=[*_, last]) if attr in TAKES_APART:
+                found = is_a_sentence(value, caught) or is_a_sentence(last, caught)
+            case _:
+                continue
+        if found:
+            lines.append(node.lineno)
+    return sorted(lines)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'x = "install" in reason',
+        'x = rows["failure"] == "missing"',
+        'x = rows["failure"].str.fullmatch("missing|change.*")',
+        'x = table["says"].str.contains("weak")',
+        'x = re.match("too large", reason)',
+        'try:\n    pass\nexcept E as fault:\n    x = str(fault).startswith("too large")',
+        'try:\n    pass\nexcept E as fault:\n    x = "lock" in fault.what',
+    ],
+)
+def test_a_decision_by_the_wording_of_a_sentence_is_noticed(line):
+    assert decisions_by_wording(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'x = rows["failure"] == ""',
+        'x = rows["failure"] == Failure.MISSING',
+        'x = failures.are(rows["failure"], UNSEEN)',
+        "x = error.code == Exit.DATA",
+        'try:\n    pass\nexcept E as fault:\n    x = str(fault).partition(":")[0]',
+    ],
+)
+def test_a_decision_by_a_kind_is_none_by_wording(line):
+    assert not decisions_by_wording(line)
+
+
+def test_nothing_is_decided_by_the_wording_of_an_error_or_a_failure():
+    found = {
+        str(file.relative_to(ROOT / "pipeline")): lines
+        for file in modules()
+        if (lines := decisions_by_wording(file.read_text()))
+    }
+    assert found.keys() == UNDERSTAND_OTHERS.keys(), found

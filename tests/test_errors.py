@@ -128,15 +128,32 @@ def test_a_stop_that_python_swallowed_still_ends_with_130():
     assert ended.returncode == 130
 
 
-@pytest.mark.parametrize("error", [DataError("the loss has exploded", where="a, b", mend="wait"), UsageError("what?")])
-def test_an_error_that_another_program_has_printed_is_the_same_again(error):
-    found = errors.said(f"epoch 1\n{error}\nERROR: failed", int(error.code))
-    assert (str(found), found.code) == (str(error), error.code)
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (DataError("the loss\nhas exploded", where="a, b"), DataError("the loss has exploded")),
+        (UsageError("what?"), UsageError("what?")),
+        (OSError(errno.ENOSPC, "No space left on device"), ResumableError("the disk is full")),
+    ],
+)
+def test_the_error_of_another_process_is_the_same_again_whatever_it_has_printed(error, expected, tmp_path, monkeypatch):
+    monkeypatch.setenv(errors.ERROR_FILE, str(tmp_path / "error.json"))
+    assert code_of(raising(error)) == expected.code
+    found = errors.left_in(tmp_path / "error.json")
+    assert str(found).splitlines()[0] == str(expected).splitlines()[0]
+    assert found.code == expected.code
 
 
-def test_of_several_errors_printed_the_last_one_counts():
-    assert errors.said("error: first\n mend: wait\nerror: second", 1).what == "second"
+@pytest.mark.parametrize("ending", [KeyboardInterrupt(), BrokenPipeError()])
+def test_a_process_that_ended_otherwise_leaves_no_error(ending, tmp_path, monkeypatch):
+    monkeypatch.setenv(errors.ERROR_FILE, str(tmp_path / "error.json"))
+    code_of(raising(ending))
+    assert errors.left_in(tmp_path / "error.json") is None
 
 
-def test_where_no_error_of_ours_was_printed_there_is_none():
-    assert errors.said("Traceback (most recent call last):\nZeroDivisionError", 1) is None
+def test_an_error_is_told_also_where_it_cannot_be_left(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv(errors.ERROR_FILE, str(tmp_path / "gone" / "error.json"))
+    assert code_of(raising(DataError("the loss has exploded"))) == Exit.DATA
+    assert "the loss has exploded" in capfd.readouterr().err
+    (tmp_path / "error.json").write_text('{"what": "cut sho')
+    assert errors.left_in(tmp_path / "error.json") is None

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from pipeline import experiments
-from pipeline.errors import DataError, Exit, ResumableError, WallabyError
+from pipeline.errors import DataError, Exit, LeakageError, ResumableError, WallabyError
 
 ROOT = Path(__file__).parent.parent
 STAGE = """
@@ -109,16 +109,29 @@ def test_a_copy_that_is_removed_is_gone(workspace):
     assert not experiments.folder("trial").exists()
 
 
-@pytest.mark.parametrize(
-    ("code", "expected"),
-    [(Exit.DATA, Exit.DATA), (Exit.RESUMABLE, Exit.RESUMABLE), (Exit.LEAKAGE, Exit.LEAKAGE), (99, Exit.UNEXPECTED)],
-)
-def test_a_stages_own_error_comes_out_with_its_code(workspace, code, expected):
-    said = "error: the loss has exploded\n   in: configs/params.yaml\n mend: lower train.learning_rate"
-    stage_is(workspace, f"import sys; print('epoch 1'); print({said!r}, file=sys.stderr); sys.exit({int(code)})")
+@pytest.mark.parametrize("kind", [DataError, ResumableError, LeakageError])
+def test_a_stages_own_error_comes_out_with_its_code(workspace, kind):
+    stage_is(
+        workspace,
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from pipeline import errors\n"
+        "def fail():\n"
+        "    print('epoch 1')\n"
+        f"    raise errors.{kind.__name__}('the loss has exploded', where='a.yaml', mend='lower the rate')\n"
+        "errors.run(fail)",
+    )
     with pytest.raises(WallabyError) as failed:
         run()
-    assert (str(failed.value), failed.value.code) == (said, expected)
+    error = kind("the loss has exploded", where="a.yaml", mend="lower the rate")
+    assert (str(failed.value), failed.value.code) == (str(error), error.code)
+
+
+@pytest.mark.parametrize(("code", "expected"), [(Exit.RESUMABLE, Exit.RESUMABLE), (99, Exit.UNEXPECTED)])
+def test_what_a_stage_prints_is_no_error_that_it_has_left(workspace, code, expected):
+    stage_is(workspace, f"import sys; print('error: all is lost'); sys.exit({int(code)})")
+    with pytest.raises(WallabyError, match=f"stage first ended with {int(code)}: error: all is lost") as failed:
+        run()
+    assert failed.value.code == expected
 
 
 def test_a_stage_that_dies_without_a_word_of_ours_is_named_with_its_last_line(workspace):
