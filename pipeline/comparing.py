@@ -169,15 +169,17 @@ def _trial(contender: Contender, splits: Path, seconds: float, seed: int) -> dic
                 model,
                 rows,
                 classes,
+                trial.TrialSettings(
+                    seconds=seconds,
+                    frozen=contender.frozen,
+                    batch_size=params.batch_size or 32,
+                    seed=seed,
+                    learning_rate=params.training(learnt=learnt and not contender.frozen)["learning_rate"],
+                    **params.model_dump(include=FIT),
+                ),
                 folders=config.load(sections.Roots).folders,
                 work=Path(work),
-                seconds=seconds,
-                frozen=contender.frozen,
-                batch_size=params.batch_size or 32,
-                seed=seed,
                 augmentation=Augmentation(**params.augmentation()),
-                learning_rate=params.start(learnt=learnt and not contender.frozen)["learning_rate"],
-                **params.model_dump(include=FIT),
             )
     except WallabyError as error:
         return {"failure": f"{error.what}; {error.mend}" if error.mend else error.what}

@@ -7,7 +7,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from pipeline.paths import workspace
 
-FOR_PEOPLE = {"tensorboard", "cost_per_hour"}  # of section train: they change nothing that is learnt
+# Keys of section train; all others are settings of the training itself.
+FOR_PEOPLE = {"tensorboard", "cost_per_hour"}  # they change nothing that is learnt
+AUGMENTATION = {"flip", "rotate_degrees", "zoom", "stronger"}
+NETWORK = {"head", "freeze"}
+MACHINE = {"batch_size", "precision", "gpus"}
+CONTINUED = {"continued_max_epochs", "continued_learning_rate"}  # in the place of the first round's
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -159,14 +164,14 @@ class Train(Section):
 
     def augmentation(self) -> dict[str, Any]:
         """What `Augmentation` takes."""
-        return self.model_dump(include={"flip", "rotate_degrees", "zoom", "stronger"})
+        return self.model_dump(include=AUGMENTATION)
 
-    def start(self, *, learnt: bool) -> dict[str, Any]:
-        """What depends on whether the base has learnt already, as `fit` takes it."""
+    def training(self, *, learnt: bool) -> dict[str, Any]:
+        """What `TrainSettings` takes, for a base that has learnt already or one that has not: every key left."""
+        settings = self.model_dump(exclude=AUGMENTATION | NETWORK | MACHINE | CONTINUED | FOR_PEOPLE)
         if not learnt:
-            return {"max_epochs": self.max_epochs, "learning_rate": self.learning_rate}
-        continued = {"max_epochs": self.continued_max_epochs, "learning_rate": self.continued_learning_rate}
-        return continued | {"head_warmup_epochs": self.head_warmup_epochs, "body_rate": self.body_rate}
+            return settings | {"head_warmup_epochs": 0, "body_rate": 1.0}
+        return settings | {"max_epochs": self.continued_max_epochs, "learning_rate": self.continued_learning_rate}
 
 
 def _digests(bundles: Any) -> Any:

@@ -83,7 +83,7 @@ def train(folder: Path, preset: str) -> None:
     from pipeline.models.presets import build
     from pipeline.training.augmentation import Augmentation
     from pipeline.training.batches import Batches
-    from pipeline.training.fitting import fit, set_seed
+    from pipeline.training.fitting import FitSettings, fit, set_seed
 
     chosen = load_preset(preset)
     set_seed(0)
@@ -96,7 +96,7 @@ def train(folder: Path, preset: str) -> None:
     steps = Augmentation(flip=True, rotate_degrees=10, zoom=0.1)
     data = Batches(pictures[:192], targets[:192], num_classes=4, batch_size=32, augment=steps)
     val = Batches(pictures[192:], targets[192:], num_classes=4, batch_size=32)
-    fitted = fit(model, data, val, folder=folder, **FIT)
+    fitted = fit(model, data, val, FitSettings(**FIT), folder=folder)
     fitted.history.to_csv(folder / "history.csv", index=False)
     values = {f"v{number}": weight for number, weight in enumerate(model.get_weights())}
     np.savez(folder / "end.npz", best=np.array(fitted.best_epoch), **values)

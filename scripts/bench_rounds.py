@@ -190,7 +190,7 @@ def run_round(library: Library, rows: pd.DataFrame, settings: dict, *, seed: int
     from pipeline.models.head import renew_head
     from pipeline.training.augmentation import Augmentation
     from pipeline.training.batches import Batches
-    from pipeline.training.fitting import fit, set_seed
+    from pipeline.training.fitting import FitSettings, fit, set_seed
 
     work = out.with_suffix(".work")
     work.mkdir(parents=True, exist_ok=True)
@@ -221,9 +221,9 @@ def run_round(library: Library, rows: pd.DataFrame, settings: dict, *, seed: int
         model,
         batches["train"],
         batches["val"],
+        FitSettings(**{key: value for key, value in settings.items() if key not in NETWORK | BATCHES}),
         folder=work,
         told=lambda history: clock.update({len(history): time.process_time()}),
-        **{key: value for key, value in settings.items() if key not in NETWORK | BATCHES},
     )
     history = fitted.history.set_index("epoch")
     cpu = pd.Series(clock).diff().reindex(history.index)  # unknown for epochs before an interruption

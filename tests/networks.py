@@ -1,5 +1,6 @@
 """A tiny network, made-up pictures for it, and a bundle: what tests of training and of models need."""
 
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +11,18 @@ from pipeline.library import lineage
 from pipeline.models.head import FEATURES, add_head
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.batches import Batches
-from pipeline.training.fitting import Fitted, fit
+from pipeline.training.fitting import FitSettings, Fitted, fit
 
 SIDE = 16
-FIT = {
-    "max_epochs": 30,
-    "learning_rate": 0.02,
-    "weight_decay": 0.001,
-    "label_smoothing": 0.1,
-    "lr_patience": 1,
-    "patience": 2,
-    "min_delta": 0.05,
-}
+FIT = FitSettings(
+    max_epochs=30,
+    learning_rate=0.02,
+    weight_decay=0.001,
+    label_smoothing=0.1,
+    lr_patience=1,
+    patience=2,
+    min_delta=0.05,
+)
 
 
 def tiny(num_classes: int = 3, *, side: int = SIDE, seed: int = 0) -> Model:
@@ -49,11 +50,12 @@ def batches(number: int = 24, *, seed: int = 0, augment: bool = False, batch_siz
     return Batches(pictures, targets, num_classes=3, batch_size=batch_size, seed=seed, augment=safe)
 
 
-def train(folder: Path, model: Model | None = None, **params) -> tuple[Model, Fitted]:
-    """Trains a fresh tiny network, or continues what lies in `folder`."""
+def train(folder: Path, model: Model | None = None, **others) -> tuple[Model, Fitted]:
+    """Trains a fresh tiny network, or continues what lies in `folder`; `others`: settings, or arguments of `fit`."""
     model = tiny() if model is None else model
     data, val = batches(24, seed=1, augment=True), batches(12, seed=2)
-    return model, fit(model, data, val, folder=folder, **(FIT | params))
+    settings = replace(FIT, **{name: others.pop(name) for name in others.keys() & asdict(FIT)})
+    return model, fit(model, data, val, settings, folder=folder, **others)
 
 
 def weights(model: Model) -> list[np.ndarray]:

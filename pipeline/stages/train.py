@@ -14,7 +14,7 @@ from pipeline.models.head import freeze, renew_head
 from pipeline.training import checks, reporting
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.fitting import set_seed
-from pipeline.training.trainer import TRAINING_PARAMS, choose_machine, train
+from pipeline.training.trainer import TrainSettings, choose_machine, train
 from pipeline.workspace import Workspace
 
 
@@ -67,14 +67,13 @@ def main(workspace: Workspace) -> None:
         model,
         measurable,
         classes,
+        TrainSettings(**params.training(learnt=base.has_learnt)),
         folders=workspace.folders,
         work=work,
         machine=machine,
         augmentation=Augmentation(**params.augmentation()),
         tensorboard=workspace.cache("tensorboard") / run_id if params.tensorboard else None,
         told=lambda history: tracking.log_training(run_id, with_cost(history).tail(1), {}),
-        **params.model_dump(include=TRAINING_PARAMS),
-        **params.start(learnt=base.has_learnt),
     )
     fitted, history = trained.fitted, with_cost(trained.fitted.history)
     seconds = float(history["seconds"].sum())

@@ -4,6 +4,7 @@ import contextlib
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -20,7 +21,7 @@ from pipeline.training.augmentation import Augmentation
 from pipeline.training.batches import decode_all
 from pipeline.training.doctor import Finding
 from pipeline.training.fitting import Fitted, set_seed
-from pipeline.training.trainer import TRAINING_PARAMS, Machine
+from pipeline.training.trainer import Machine, TrainSettings
 
 IMAGES = 64
 SHORT_RUN_IMAGES = {"train": 200, "val": 64}
@@ -107,12 +108,17 @@ def train_shortly(
     What only a whole run needs is left out: warm-up ends with the first epoch, and no head is trained alone.
     """
     train, val = (some_of_each(rows[rows["set"] == name], number) for name, number in SHORT_RUN_IMAGES.items())
-    settings = params.model_dump(include=TRAINING_PARAMS) | params.start(learnt=continued)
-    settings |= {"max_epochs": EPOCHS, "warmup_epochs": min(params.warmup_epochs, 1.0), "head_warmup_epochs": 0}
+    settings = replace(
+        TrainSettings(**params.training(learnt=continued)),
+        max_epochs=EPOCHS,
+        warmup_epochs=min(params.warmup_epochs, 1.0),
+        head_warmup_epochs=0,
+    )
     return trainer.train(
         hardware.twin(model),
         pd.concat([train, val]),
         classes,
+        settings,
         folders=folders,
         work=work,
         machine=Machine(
@@ -120,5 +126,4 @@ def train_shortly(
             precision="float32" if params.precision == "auto" else params.precision,
         ),
         augmentation=Augmentation(**params.augmentation()),
-        **settings,
     ).fitted

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import keras
 import numpy as np
@@ -40,6 +41,40 @@ class Fitted:
     best_epoch: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class FitSettings:
+    """What decides how a network is fitted, on whatever images and machine.
+
+    Attributes:
+      lr_patience: with decay plateau, epochs without a better validation loss before the rate is divided by 5.
+      patience: epochs without a better validation loss before training ends.
+      min_delta: what counts as better.
+      body_rate: factor on the learning rate of all layers but the head.
+      warmup_epochs: over which the learning rate rises from 0; may be a part of one.
+      decay: of the learning rate: plateau, or cosine (to 0 at `max_epochs`).
+      ema: momentum of a moving average of the weights, which is then validated and kept in their place; 0: none.
+      loss, focal_gamma, label_smoothing: see `losses.build_loss`.
+      head_warmup_epochs: epochs at the start that train the head alone, the body's normalisation using its stored
+        statistics; they are never the best epoch, and patience counts from their end.
+    """
+
+    max_epochs: int
+    learning_rate: float
+    weight_decay: float
+    label_smoothing: float
+    lr_patience: int
+    patience: int
+    min_delta: float
+    optimizer: Literal["adamw", "rmsprop"] = "adamw"
+    body_rate: float = 1.0
+    warmup_epochs: float = 0.0
+    decay: Literal["plateau", "cosine"] = "plateau"
+    ema: float = 0.0
+    loss: Literal["cross_entropy", "focal"] = "cross_entropy"
+    focal_gamma: float = 2.0
+    head_warmup_epochs: int = 0
+
+
 class OutOfMemoryError(Exception):
     """A batch did not fit in memory."""
 
@@ -48,45 +83,22 @@ def fit(
     model: keras.Model,
     train: Batches,
     val: Batches,
+    settings: FitSettings,
     *,
     folder: Path,
-    max_epochs: int,
-    learning_rate: float,
-    weight_decay: float,
-    label_smoothing: float,
-    lr_patience: int,
-    patience: int,
-    min_delta: float,
-    optimizer: str = "adamw",
-    body_rate: float = 1.0,
-    warmup_epochs: float = 0.0,
-    decay: str = "plateau",
-    ema: float = 0.0,
-    loss: str = "cross_entropy",
-    focal_gamma: float = 2.0,
     class_weights: dict[int, float] | None = None,
-    head_warmup_epochs: int = 0,
     precision: str = "float32",
     devices: list[str] | None = None,
     tensorboard: Path | None = None,
     told: Callable[[pd.DataFrame], None] | None = None,
 ) -> Fitted:
-    """Trains `model` until `patience` epochs brought no better validation loss; it gets the best epoch's weights.
+    """Trains `model` until its validation loss is at its plateau; it gets the best epoch's weights.
 
     Interrupted at any moment and called again with the same arguments, it continues from the last whole epoch.
 
     Args:
       folder: where the state is kept between epochs.
-      lr_patience: with decay plateau, epochs without a better validation loss before the rate is divided by 5.
-      min_delta: what counts as better.
-      body_rate: factor on the learning rate of all layers but the head.
-      warmup_epochs: over which the learning rate rises from 0; may be a part of one.
-      decay: of the learning rate: plateau, or cosine (to 0 at `max_epochs`).
-      ema: momentum of a moving average of the weights, which is then validated and kept in their place; 0: none.
-      loss: see `losses.build_loss`.
       class_weights: of each class in the training loss.
-      head_warmup_epochs: epochs at the start that train the head alone, the body's normalisation using its stored
-        statistics; they are never the best epoch, and patience counts from their end.
       precision, devices: see `hardware.twin`.
       tensorboard: a folder for TensorBoard's curves.
       told: is called with the history after each epoch.
@@ -98,21 +110,32 @@ def fit(
     """
     trained = hardware.twin(model, precision=precision, devices=devices)
     stopping = keras.callbacks.EarlyStopping(
-        MONITOR, patience=patience, min_delta=min_delta, start_from_epoch=head_warmup_epochs
+        MONITOR,
+        patience=settings.patience,
+        min_delta=settings.min_delta,
+        start_from_epoch=settings.head_warmup_epochs,
     )
-    plateau = keras.callbacks.ReduceLROnPlateau(MONITOR, factor=LR_FACTOR, patience=lr_patience, min_delta=min_delta)
+    plateau = keras.callbacks.ReduceLROnPlateau(
+        MONITOR, factor=LR_FACTOR, patience=settings.lr_patience, min_delta=settings.min_delta
+    )
     resume = Resume(folder, stopping, [plateau], told)
-    phases = [("head", head_warmup_epochs)] if head_warmup_epochs else []
+    phases = [("head", settings.head_warmup_epochs)] if settings.head_warmup_epochs else []
     done = 0  # epochs that this very call has trained
-    for phase, until in [*phases, ("all", max_epochs)]:
+    for phase, until in [*phases, ("all", settings.max_epochs)]:
         for layer, original in zip(trained.layers, model.layers, strict=True):
             layer.trainable = original.trainable and (phase == "all" or layer.name == HEAD)
         with hardware.scope(trained):
             trained.compile(
                 optimizer=build_optimizer(
-                    optimizer, learning_rate=learning_rate, weight_decay=weight_decay, body_rate=body_rate, ema=ema
+                    settings.optimizer,
+                    learning_rate=settings.learning_rate,
+                    weight_decay=settings.weight_decay,
+                    body_rate=settings.body_rate,
+                    ema=settings.ema,
                 ),
-                loss=build_loss(loss, label_smoothing=label_smoothing, focal_gamma=focal_gamma),
+                loss=build_loss(
+                    settings.loss, label_smoothing=settings.label_smoothing, focal_gamma=settings.focal_gamma
+                ),
                 metrics=["accuracy"],
                 jit_compile=hardware.jit(),
             )
@@ -123,21 +146,22 @@ def fit(
             print(f"train: continues after epoch {resume.next_epoch}", flush=True)
         if resume.finished or resume.next_epoch >= until:
             continue
-        first_epoch = 0 if phase == "head" else head_warmup_epochs
-        cosine_epochs = max_epochs - first_epoch if decay == "cosine" and phase == "all" else None
+        first_epoch = 0 if phase == "head" else settings.head_warmup_epochs
+        falls = settings.decay == "cosine" and phase == "all"
+        cosine_epochs = settings.max_epochs - first_epoch if falls else None
         rates = Rates(
-            learning_rate,
+            settings.learning_rate,
             steps=len(train),
             first_epoch=first_epoch,
-            warmup_epochs=warmup_epochs if phase == "all" else 0.0,
+            warmup_epochs=settings.warmup_epochs if phase == "all" else 0.0,
             cosine_epochs=cosine_epochs,
         )
         callbacks = [StopWhenAsked(), StopAtNaN(resume), rates, stopping]
         if cosine_epochs is None and phase == "all":
             callbacks.append(plateau)
-        if ema:
+        if settings.ema:
             callbacks.append(ValidateAverages())
-        callbacks += [EpochLines(train, max_epochs, stopping), *_tensorboard(tensorboard), resume]
+        callbacks += [EpochLines(train, settings.max_epochs, stopping), *_tensorboard(tensorboard), resume]
         endless, endless_val = Endless(train, resume.next_epoch), Endless(val)
         with _faults_named(endless, endless_val):
             trained.fit(

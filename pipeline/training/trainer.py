@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import keras
 import numpy as np
@@ -14,15 +14,24 @@ from pipeline.library import labels, mounts
 from pipeline.training import hardware
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.batches import Batches, decode_all
-from pipeline.training.fitting import Fitted, fit, halve_until_it_fits
+from pipeline.training.fitting import FitSettings, Fitted, fit, halve_until_it_fits
 from pipeline.training.losses import class_weights
 
-TRAINING_PARAMS = {  # of section train, that `train` takes as they are
-    *("seed", "optimizer", "warmup_epochs", "decay", "lr_patience", "patience", "min_delta"),
-    *("weight_decay", "ema", "loss", "focal_gamma", "label_smoothing", "imbalance", "max_class_weight"),
-}
 SETS = ("train", "val")
 STEPS = 20  # an epoch of fewer steps would learn little
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings(FitSettings):
+    """What decides how a network is trained on rows of images: beside the fit, what is drawn and weighed.
+
+    Attributes:
+      imbalance: between classes: none, weights (of the loss, at most `max_class_weight`) or sampling.
+    """
+
+    seed: int
+    imbalance: Literal["none", "weights", "sampling"] = "none"
+    max_class_weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -69,17 +78,14 @@ def train(
     model: keras.Model,
     rows: pd.DataFrame,
     classes: list[str],
+    settings: TrainSettings,
     *,
     folders: dict[str, Path],
     work: Path,
     machine: Machine,
     augmentation: Augmentation,
-    seed: int,
-    imbalance: str = "none",
-    max_class_weight: float = 1.0,
     tensorboard: Path | None = None,
     told: Callable[[pd.DataFrame], None] | None = None,
-    **settings: Any,
 ) -> Trained:
     """Trains `model` on the pictures of `rows` until its plateau; it gets the weights of the best epoch.
 
@@ -90,8 +96,6 @@ def train(
       classes: in the order of the head's outputs.
       folders: of the roots.
       work: where decoded pictures and the state lie until the training is over.
-      imbalance: between classes: none, weights (of the loss, at most `max_class_weight`) or sampling.
-      settings: those of `fit`.
 
     Raises:
       ResumableError: if a root's folder is empty or not there.
@@ -106,7 +110,9 @@ def train(
             decoded[name] = decode_all(paths, image_size, work / f"{name}.npy")
         targets[name] = pd.Index(classes).get_indexer(some["label"])
     no_flip = pd.Index(classes).get_indexer(rows.loc[~rows["flip"], "label"].unique())
-    weights = class_weights(targets["train"], len(classes), cap=max_class_weight) if imbalance == "weights" else None
+    weights = None
+    if settings.imbalance == "weights":
+        weights = class_weights(targets["train"], len(classes), cap=settings.max_class_weight)
 
     def batches(name: str, batch_size: int) -> Batches:
         training = name == "train"
@@ -115,10 +121,10 @@ def train(
             targets[name],
             num_classes=len(classes),
             batch_size=batch_size,
-            seed=seed,
+            seed=settings.seed,
             augment=augmentation if training else None,
             no_flip=no_flip,
-            balance=training and imbalance == "sampling",
+            balance=training and settings.imbalance == "sampling",
         )
 
     def attempt(batch_size: int) -> Fitted:
@@ -127,13 +133,13 @@ def train(
             model,
             batches("train", batch_size),
             batches("val", batch_size),
+            settings,
             folder=work,
             class_weights=weights,
             precision=machine.precision,
             devices=list(machine.gpus),
             tensorboard=tensorboard,
             told=told,
-            **settings,
         )
 
     fits = work / "fits.json"

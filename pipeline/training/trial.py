@@ -2,8 +2,9 @@
 
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -17,57 +18,85 @@ from pipeline.library import lineage
 from pipeline.models.head import HEAD
 from pipeline.training import hardware
 from pipeline.training.augmentation import Augmentation
-from pipeline.training.trainer import Machine, train
+from pipeline.training.trainer import Machine, TrainSettings, train
 
 VALIDATION_COST = 1 / 3  # of a training step, for the same pictures: only the forward pass
 RATE_RUNS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSettings:
+    """What a network on trial is trained with; for how many epochs follows from its time.
+
+    Attributes:
+      seconds: for training, about.
+      frozen: only the head is trained.
+      batch_size: images per step.
+    """
+
+    seconds: float
+    frozen: bool
+    batch_size: int
+    seed: int
+    learning_rate: float
+    weight_decay: float
+    label_smoothing: float
+    min_delta: float
+    optimizer: Literal["adamw", "rmsprop"] = "adamw"
+
+    def training(self, epochs: int) -> TrainSettings:
+        """The settings of a training of so many epochs, whose rate falls as a cosine to 0 at their end."""
+        return TrainSettings(
+            seed=self.seed,
+            optimizer=self.optimizer,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            label_smoothing=self.label_smoothing,
+            min_delta=self.min_delta,
+            max_epochs=epochs,
+            patience=epochs,
+            lr_patience=epochs,
+            decay="cosine",
+        )
 
 
 def run(
     model: keras.Model,
     rows: pd.DataFrame,
     classes: list[str],
+    settings: TrialSettings,
     *,
     folders: dict[str, Path],
     work: Path,
-    seconds: float,
-    frozen: bool,
-    batch_size: int,
-    seed: int,
     augmentation: Augmentation,
-    **settings: Any,
 ) -> dict[str, Any]:
-    """Trains `model` for about `seconds`, measured beforehand, and measures what came out.
+    """Trains `model` for about `settings.seconds`, measured beforehand, and measures what came out.
 
     Where the time is too short for one epoch, it is trained on a part of the pictures, of every class the same share.
-    The learning rate falls as a cosine to 0 at the end of that time.
 
     Args:
       rows: those of train and val; see `trainer.train`.
-      frozen: only the head is trained.
-      settings: others of `fit`.
 
     Returns:
       `epochs`, `images` (trained on, each once an epoch), `train_seconds`, `right` (of each val image, in order),
       `accuracy`, `macro_f1`, `latency_ms` (of one picture), `images_per_second` (of a batch of 32), `memory_mb` (the
       most that the process held), `size_mb` (of the file), `parameters`.
     """
-    if frozen:
+    if settings.frozen:
         for layer in model.layers:
             layer.trainable = layer.name == HEAD
-    rate = hardware.images_per_second(model, batch_size=batch_size)
-    chosen, epochs = within(rows, rate * seconds, seed=seed)
+    rate = hardware.images_per_second(model, batch_size=settings.batch_size)
+    chosen, epochs = within(rows, rate * settings.seconds, seed=settings.seed)
     started = time.perf_counter()
     trained = train(
         model,
         chosen,
         classes,
+        settings.training(epochs),
         folders=folders,
         work=work,
-        machine=Machine(batch_size, "float32"),
+        machine=Machine(settings.batch_size, "float32"),
         augmentation=augmentation,
-        seed=seed,
-        **(settings | {"max_epochs": epochs, "patience": epochs, "lr_patience": epochs, "decay": "cosine"}),
     )
     train_seconds = time.perf_counter() - started
     right = trained.val_probs.argmax(axis=1) == trained.val_targets

@@ -1,5 +1,7 @@
 """Training to the plateau, and what stops it before."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -26,17 +28,17 @@ def test_training_stops_at_the_plateau_and_keeps_the_best_weights(undisturbed, t
     model, fitted = undisturbed
     best = fitted.best_epoch
     assert best > 2
-    assert len(fitted.history) == best + FIT["patience"] < FIT["max_epochs"]
+    assert len(fitted.history) == best + FIT.patience < FIT.max_epochs
     val = fitted.history["val_loss"]
-    assert (val[best:] > val[best - 1] - FIT["min_delta"]).all()
+    assert (val[best:] > val[best - 1] - FIT.min_delta).all()
     until_then, _ = train(tmp_path, max_epochs=best)
     assert equal(weights(model), weights(until_then))
 
 
 def test_the_learning_rate_falls_to_a_fifth_when_the_validation_loss_stalls(undisturbed):
     rates = undisturbed[1].history["learning_rate"].tolist()
-    assert rates[:-1] == pytest.approx([FIT["learning_rate"]] * (len(rates) - 1))
-    assert rates[-1] == pytest.approx(FIT["learning_rate"] / 5)
+    assert rates[:-1] == pytest.approx([FIT.learning_rate] * (len(rates) - 1))
+    assert rates[-1] == pytest.approx(FIT.learning_rate / 5)
 
 
 def test_the_history_has_a_row_an_epoch(undisturbed):
@@ -100,7 +102,7 @@ def test_a_frozen_layer_is_never_trained_whatever_the_phase(tmp_path):
 
 def test_the_averages_are_what_is_validated_and_kept(tmp_path):
     model, fitted = train(tmp_path, max_epochs=2, ema=0.8, weight_decay=0.0)
-    model.compile(loss=keras.losses.CategoricalCrossentropy(label_smoothing=FIT["label_smoothing"]))
+    model.compile(loss=keras.losses.CategoricalCrossentropy(label_smoothing=FIT.label_smoothing))
     found = model.evaluate(batches(12, seed=2), verbose=0)
     assert found == pytest.approx(fitted.history["val_loss"].min(), rel=1e-5)
     raw, _ = train(tmp_path / "raw", max_epochs=2, weight_decay=0.0)
@@ -111,7 +113,7 @@ def test_with_cosine_decay_the_rate_ends_near_nothing(tmp_path):
     _, fitted = train(tmp_path, max_epochs=4, decay="cosine", patience=9)
     rates = fitted.history["learning_rate"]
     assert rates.is_monotonic_decreasing
-    assert rates.iloc[-1] < 0.1 * FIT["learning_rate"]
+    assert rates.iloc[-1] < 0.1 * FIT.learning_rate
 
 
 def test_classes_can_weigh_differently(tmp_path):
@@ -131,7 +133,7 @@ def test_a_loss_that_is_no_number_ends_training_at_the_step_and_keeps_the_state_
     state = (tmp_path / "state-1.npz").read_bytes()
     poisoned = Poisoned(*coloured(24), num_classes=3, batch_size=8)
     with pytest.raises(DataError, match="no longer a number at step 1 of epoch 2; the state after epoch 1") as refused:
-        fitting.fit(tiny(), poisoned, batches(12), folder=tmp_path, **FIT)
+        fitting.fit(tiny(), poisoned, batches(12), FIT, folder=tmp_path)
     assert "learning_rate" in refused.value.mend
     assert (tmp_path / "state-1.npz").read_bytes() == state
 
@@ -167,7 +169,7 @@ def failing(fault: Exception, *, epoch: int = 1) -> Failing:
 def test_a_picture_that_fails_in_the_middle_of_an_epoch_is_named(tmp_path):
     fault = DataError("a picture cannot be read", where="library/cat/7.jpg")
     with pytest.raises(DataError) as refused:
-        fitting.fit(tiny(), failing(fault), batches(12), folder=tmp_path, **FIT)
+        fitting.fit(tiny(), failing(fault), batches(12), FIT, folder=tmp_path)
     assert refused.value is fault
     assert (tmp_path / "state-1.npz").exists()
 
@@ -175,7 +177,7 @@ def test_a_picture_that_fails_in_the_middle_of_an_epoch_is_named(tmp_path):
 def test_a_picture_that_fails_in_validation_is_named(tmp_path):
     fault = DataError("a picture cannot be read", where="library/cat/7.jpg")
     with pytest.raises(DataError) as refused:
-        fitting.fit(tiny(), batches(24), failing(fault, epoch=0), folder=tmp_path, **FIT)  # each starts anew
+        fitting.fit(tiny(), batches(24), failing(fault, epoch=0), FIT, folder=tmp_path)  # each starts anew
     assert refused.value is fault
 
 
@@ -183,7 +185,7 @@ def test_a_batch_too_large_for_the_memory_is_halved_and_said(tmp_path, capsys):
     def attempt(batch_size: int) -> Fitted:
         tried.append(batch_size)
         data = failing(MemoryError()) if batch_size > 4 else batches(24)
-        return fitting.fit(tiny(), data, batches(12), folder=tmp_path, **(FIT | {"max_epochs": 2}))
+        return fitting.fit(tiny(), data, batches(12), replace(FIT, max_epochs=2), folder=tmp_path)
 
     tried: list[int] = []
     fitted, batch_size = halve_until_it_fits(attempt, 16)
@@ -202,7 +204,7 @@ def test_where_not_even_one_picture_fits_training_says_so():
 
 def test_a_bug_is_not_dressed_up(tmp_path):
     with pytest.raises(ZeroDivisionError):
-        fitting.fit(tiny(), failing(ZeroDivisionError()), batches(12), folder=tmp_path, **FIT)
+        fitting.fit(tiny(), failing(ZeroDivisionError()), batches(12), FIT, folder=tmp_path)
 
 
 def test_tensorboard_that_is_not_installed_is_named(tmp_path, monkeypatch):

@@ -260,4 +260,4 @@ def test_each_epoch_is_told_once_it_is_safe(tmp_path):
 def test_patience_of_the_first_run_is_kept(undisturbed):
     schedule, _, fitted = undisturbed
     if schedule != "cosine":
-        assert len(fitted.history) == fitted.best_epoch + FIT["patience"] < FIT["max_epochs"]
+        assert len(fitted.history) == fitted.best_epoch + FIT.patience < FIT.max_epochs

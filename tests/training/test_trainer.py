@@ -1,17 +1,24 @@
 """A training from rows and pictures: what is chosen once, what is decoded once, and what it hands on."""
 
+from dataclasses import asdict, fields
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+from pipeline import config, sections
 from pipeline.errors import DataError
 from pipeline.library.failures import Failure, PictureError
 from pipeline.training import batches, hardware, trainer
 from pipeline.training.augmentation import Augmentation
-from pipeline.training.fitting import OutOfMemoryError
+from pipeline.training.fitting import FitSettings, OutOfMemoryError
+from pipeline.training.trainer import TrainSettings
+from pipeline.training.trial import TrialSettings
 from tests.networks import FIT, SIDE, coloured, equal, tiny, weights
 
+ROOT = Path(__file__).parents[2]
 CLASSES = ["cat", "dog", "owl"]
 SAFE = Augmentation(flip=True, rotate_degrees=10, zoom=0.1)
 
@@ -37,12 +44,11 @@ def train(library: pd.DataFrame, tmp_path, *, work: str = "work", **settings):
         model,
         library,
         CLASSES,
+        TrainSettings(**(asdict(FIT) | {"seed": 0, "max_epochs": 3} | settings)),
         folders={"library": tmp_path},
         work=tmp_path / work,
         machine=machine,
         augmentation=SAFE,
-        seed=0,
-        **(FIT | {"max_epochs": 3} | settings),
     )
     return model, trained
 
@@ -83,17 +89,49 @@ def test_half_decoded_pictures_are_decoded_again(library, tmp_path, monkeypatch)
 def test_a_batch_size_that_fitted_is_tried_first_when_training_resumes(library, tmp_path, monkeypatch):
     sizes = []
 
-    def too_large(model, data, val, **settings):
+    def too_large(model, data, val, settings, **others):
         sizes.append(len(data[0][0]))
         if sizes[-1] > 4:
             raise OutOfMemoryError
-        return fit(model, data, val, **settings)
+        return fit(model, data, val, settings, **others)
 
     fit = trainer.fit
     monkeypatch.setattr(trainer, "fit", too_large)
     train(library, tmp_path, max_epochs=1)
     train(library, tmp_path, max_epochs=2)
     assert sizes == [8, 4, 4]
+
+
+def section(**changes) -> sections.Train:
+    return config.changed(sections.Train, changes, ROOT / config.PARAMS)
+
+
+def test_every_key_of_the_section_that_is_no_other_parts_reaches_training():
+    others = sections.AUGMENTATION | sections.NETWORK | sections.MACHINE | sections.CONTINUED | sections.FOR_PEOPLE
+    keys = set(sections.Train.model_fields)
+    assert others < keys
+    assert keys - others == {field.name for field in fields(TrainSettings)}
+    changed = section(seed=7, ema=0.5, decay="cosine", imbalance="sampling", focal_gamma=1.5, max_class_weight=3)
+    settings = TrainSettings(**changed.training(learnt=False))
+    assert (settings.seed, settings.ema, settings.decay) == (7, 0.5, "cosine")
+    assert (settings.imbalance, settings.focal_gamma, settings.max_class_weight) == ("sampling", 1.5, 3)
+
+
+@pytest.mark.parametrize(("learnt", "expected"), [(False, (40, 0.1, 1.0, 0)), (True, (20, 0.01, 0.5, 2))])
+def test_a_base_that_has_learnt_is_trained_on_at_its_own_rate(learnt, expected):
+    own = {"max_epochs": 40, "learning_rate": 0.1, "continued_max_epochs": 20, "continued_learning_rate": 0.01}
+    settings = TrainSettings(**section(body_rate=0.5, head_warmup_epochs=2, **own).training(learnt=learnt))
+    assert (settings.max_epochs, settings.learning_rate, settings.body_rate, settings.head_warmup_epochs) == expected
+
+
+@pytest.mark.parametrize("kind", [FitSettings, TrainSettings, TrialSettings])
+def test_a_misspelt_setting_is_refused(kind):
+    known = {field.name: 0 for field in fields(kind)}
+    assert kind(**known)
+    with pytest.raises(TypeError, match="lerning_rate"):
+        kind(**known, lerning_rate=0.1)
+    with pytest.raises(TypeError, match="min_delta"):
+        kind(**{name: value for name, value in known.items() if name != "min_delta"})
 
 
 def test_what_is_left_to_the_machine_is_measured_once(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ from PIL import Image
 
 from pipeline.training import hardware, trial
 from pipeline.training.augmentation import Augmentation
-from tests.networks import FIT, coloured, equal, tiny
+from tests.networks import coloured, equal, tiny
 
 CLASSES = ["cat", "dog", "owl"]
 
@@ -51,14 +51,19 @@ def test_a_network_is_trained_and_measured(tmp_path, monkeypatch, frozen):
         model,
         rows(24, 12).assign(flip=True),
         CLASSES,
+        trial.TrialSettings(
+            seconds=6,
+            frozen=frozen,
+            batch_size=8,
+            seed=0,
+            learning_rate=0.02,
+            weight_decay=0.001,
+            label_smoothing=0.1,
+            min_delta=0.05,
+        ),
         folders={"library": tmp_path},
         work=tmp_path,
-        seconds=6,
-        frozen=frozen,
-        batch_size=8,
-        seed=0,
         augmentation=Augmentation(flip=True, rotate_degrees=10, zoom=0.1),
-        **{key: FIT[key] for key in ("learning_rate", "weight_decay", "label_smoothing", "min_delta")},
     )
     after = [weight for layer in model.layers if layer.name != "head" for weight in layer.get_weights()]
     assert equal(after, body) == frozen
