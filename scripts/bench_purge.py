@@ -24,6 +24,7 @@ from pipeline import config, sections
 from pipeline.evaluation.cosine import unit
 from pipeline.library import pictures, quality
 from pipeline.review import recipes
+from pipeline.review.recipes.asked import Settings
 from pipeline.review.recipes.material import Material
 
 KINDS = ["noise", "flat", "gradient", "blob", "text", "drawn", "blurred", "dark", "bright", "mosaic", "waves"]
@@ -172,7 +173,7 @@ def sum_of(counts: list[pd.Series]) -> pd.Series:
 
 def rankings(world, model: bench.Model, poor: pd.Series, seed: int) -> dict[str, pd.Series]:
     """Pool images, those first that seem worth least."""
-    params = config.load(sections.Queue).model_dump() | {"purge_share": 1.0}
+    settings = Settings(**config.load(sections.Queue).model_dump() | {"purge_share": 1.0})
     with tempfile.TemporaryDirectory() as folder:
         asked, places = bench.material(world, model, Path(folder))
         names = world.table["image"].iloc[places].reset_index(drop=True)
@@ -183,14 +184,14 @@ def rankings(world, model: bench.Model, poor: pd.Series, seed: int) -> dict[str,
             taken, told = set[str](), []
             for name in bench.SEARCHING:
                 recipe = recipes.named(name)
-                rows = recipes.ask(material, recipe, near_duplicate_distance=4, taken=taken, **params).rows
+                rows = recipes.ask(material, recipe, settings, near_duplicate_distance=4, taken=taken).rows
                 taken |= set(rows["image"])
                 own = rows["image"].map(truth)
                 numbers = f"{own.eq('junk').sum()} junk and {own.isin(world.wanted_classes).sum()} wanted"
                 told.append(f"{name} {numbers} ({own.head(FIRST[0]).isin(world.hidden).sum()} hidden of the first 50)")
             print(f"seed {seed}, {when}: of {len(places)} in the pool, {', '.join(told)}", flush=True)
             purge = recipes.named("purge-low")
-            whole = recipes.ask(material, purge, near_duplicate_distance=4, taken=taken, **params).whole
+            whole = recipes.ask(material, purge, settings, near_duplicate_distance=4, taken=taken).whole
             assert whole is not None
             return whole["image"]
 

@@ -34,6 +34,7 @@ from pipeline.inference.store import EMBEDDING, LISTS
 from pipeline.library import board, pictures
 from pipeline.review import recipes
 from pipeline.review.recipes import gathering
+from pipeline.review.recipes.asked import Settings
 from pipeline.review.recipes.material import Library, Material
 
 CUTOFF = 25  # images
@@ -96,7 +97,7 @@ def speed(images: int, classes: int, work: Path) -> None:
         seconds = []
         for _ in range(3):
             started = time.perf_counter()
-            recipes.ask(asked, recipe, near_duplicate_distance=4, **params)
+            recipes.ask(asked, recipe, Settings(**params), near_duplicate_distance=4)
             seconds.append(time.perf_counter() - started)
         rival, taking = rivals[recipe.name]
         _told(recipe.name, *seconds, rival=rival, taking=taking)
@@ -384,7 +385,8 @@ def queue(world: World, model: Model, number: int) -> np.ndarray:
     with tempfile.TemporaryDirectory() as folder:
         asked, places = material(world, model, Path(folder))
         found = [
-            recipes.ask(asked, recipes.named(name), near_duplicate_distance=4, **params).rows for name in SEARCHING
+            recipes.ask(asked, recipes.named(name), Settings(**params), near_duplicate_distance=4).rows
+            for name in SEARCHING
         ]
         of = pd.Series(places, index=world.table["image"].iloc[places])
         turns = pd.concat(found).sort_values("rank", kind="stable").drop_duplicates("image").head(number)

@@ -14,6 +14,7 @@ from pipeline.library import labels
 from pipeline.review import decisions, recipes, sheets
 from pipeline.review.decisions import PURGE_RECIPE
 from pipeline.review.recipes import Recipe, gathering
+from pipeline.review.recipes.asked import Settings
 from pipeline.review.recipes.material import Found, Material
 
 SUFFIXES = {".csv": "a table", ".parquet": "a table", ".html": "a page with pictures"}
@@ -73,11 +74,11 @@ def ask(name: str, *, classes: list[str], look_alike: list[str], given: dict[str
     found = recipes.ask(
         material,
         recipe,
+        Settings(**params.model_dump()),
         taken=taken,
         classes=classes,
         look_alike=look_alike,
         near_duplicate_distance=curate.near_duplicate_distance,
-        **params.model_dump(),
     )
     own = {key: value for key, value in params.model_dump().items() if key in {"max_rows", *recipe.options.values()}}
     notes = [found.note] if found.note else []

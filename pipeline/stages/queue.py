@@ -10,6 +10,7 @@ from pipeline.files import read_table, write_csv, write_table, write_text
 from pipeline.library import labels, mounts
 from pipeline.review import recipes, yields
 from pipeline.review.recipes import gathering
+from pipeline.review.recipes.asked import Settings
 from pipeline.review.recipes.material import Found, Material
 from pipeline.workspace import Workspace
 
@@ -33,7 +34,8 @@ def compute(
       confidence: of the interval of what a class may gain.
     """
     held = trust.held(scores, places=1)
-    answers = recipes.run(material, near_duplicate_distance=near_duplicate_distance, **params.model_dump())
+    settings = Settings(**params.model_dump())
+    answers = recipes.run(material, settings, near_duplicate_distance=near_duplicate_distance)
     answers = yields.likely(answers, held)
     expected = yields.expected(
         material,

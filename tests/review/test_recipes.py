@@ -1,3 +1,5 @@
+from dataclasses import fields, make_dataclass
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,8 @@ from pipeline.errors import DataError, UsageError
 from pipeline.files import read_table, write_table
 from pipeline.review import recipes
 from pipeline.review.recipes import novel
-from pipeline.review.recipes.material import Library
+from pipeline.review.recipes.asked import OfClasses, Settings
+from pipeline.review.recipes.material import Found, Library
 from tests.review.made_up_pools import MODEL, board, changed, conflicts, material, names, predictions, suspects
 
 PARAMS = {
@@ -34,9 +37,8 @@ def run(tmp_path):
 
     def run(table, *, max_rows: int = 100, params: dict | None = None, **more) -> dict[str, pd.DataFrame]:
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
-        found = recipes.run(
-            material(folder, table, **more), near_duplicate_distance=4, max_rows=max_rows, **PARAMS | (params or {})
-        )
+        settings = Settings(max_rows=max_rows, **PARAMS | (params or {}))
+        found = recipes.run(material(folder, table, **more), settings, near_duplicate_distance=4)
         return {name: answer.rows for name, answer in found.items()}
 
     return run
@@ -53,12 +55,11 @@ def ask(tmp_path):
         return recipes.ask(
             material(folder, table, **more),
             recipes.named(name),
+            Settings(max_rows=max_rows, **PARAMS | (params or {})),
             near_duplicate_distance=4,
-            max_rows=max_rows,
             classes=list(classes),
             look_alike=list(look_alike),
             taken=taken,
-            **PARAMS | (params or {}),
         )
 
     return ask
@@ -504,7 +505,36 @@ def test_every_recipe_says_what_it_finds_and_its_options_are_params():
     assert all(recipe.finds.endswith(".") for recipe in recipes.RECIPES)
     keys = {key for recipe in recipes.RECIPES for key in recipe.options.values()}
     assert keys == set(Queue.model_fields) - {"max_rows"} | {"look_alike"}
+    assert {key.name for key in fields(Settings)} == set(Queue.model_fields)
     assert MODEL
+
+
+@pytest.mark.parametrize("recipe", recipes.RECIPES, ids=lambda recipe: recipe.name)
+def test_the_options_of_a_recipe_are_among_what_it_takes(recipe):
+    assert set(recipe.options.values()) <= {key.name for key in fields(recipe.takes)}
+
+
+def test_a_misspelt_setting_is_refused():
+    with pytest.raises(TypeError, match="low_cuont_below"):
+        Settings(max_rows=1, **PARAMS | {"low_cuont_below": 2})
+    with pytest.raises(TypeError, match="disagree_score"):
+        Settings(max_rows=1, **{key: value for key, value in PARAMS.items() if key != "disagree_score"})
+
+
+def test_a_recipe_gets_what_it_uses_and_nothing_else(tmp_path):
+    seen = []
+    recipe = recipes.Recipe("x", "X.", lambda material, asked: seen.append(asked) or Found(material.rows.head(0)))
+    made = material(tmp_path, predictions(a=("cat", 0.9)))
+    recipes.ask(made, recipe, Settings(max_rows=7, **PARAMS), near_duplicate_distance=4, classes=["cat"])
+    assert seen == [OfClasses(max_rows=7, classes=["cat"])]
+
+
+def test_a_recipe_that_asks_for_a_setting_that_there_is_not_is_refused(tmp_path):
+    takes = make_dataclass("Takes", ["low_cuont_below"], bases=(OfClasses,), frozen=True, kw_only=True)
+    recipe = recipes.Recipe("x", "X.", lambda material, asked: Found(material.rows.head(0)), takes)
+    made = material(tmp_path, predictions(a=("cat", 0.9)))
+    with pytest.raises(KeyError, match="low_cuont_below"):
+        recipes.ask(made, recipe, Settings(max_rows=7, **PARAMS), near_duplicate_distance=4)
 
 
 def test_replaced_files_are_asked_about_first_with_the_label_that_the_old_content_had_and_what_is_seen_now(run):

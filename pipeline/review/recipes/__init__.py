@@ -1,7 +1,7 @@
 """Recipes: saved queries over labels, board and predictions; each ranks images worth a person's time, with a reason."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Set
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from pipeline.errors import UsageError, closest
@@ -9,6 +9,7 @@ from pipeline.inference.store import EMBEDDING, LISTS
 from pipeline.library import duplicates
 from pipeline.review.decisions import CHANGED_RECIPE, CONFLICT_RECIPE, PURGE_RECIPE
 from pipeline.review.recipes import changed, doubt, novel, purge, short
+from pipeline.review.recipes.asked import Asked, OfClasses, Settings
 from pipeline.review.recipes.material import Found, Material
 
 COLUMNS = ["image", "sha256", "group", "rank", "label", "score", "reason", "cluster", "top_labels", "top_scores"]
@@ -23,12 +24,14 @@ class Recipe:
     Attributes:
       finds: in a sentence, what it finds and what to do with it.
       query: gives what it finds.
+      takes: what the query uses of what is asked.
       options: its parameters, what the command line calls them and what the params do.
     """
 
     name: str
     finds: str
-    query: Callable[..., Found]
+    query: Callable[[Material, Any], Found]
+    takes: type[Asked] = OfClasses
     options: dict[str, str] = field(default_factory=dict)
 
 
@@ -52,36 +55,42 @@ RECIPES = [
         "unknown",
         "Good pictures in the library that nobody could name, beside their like. Name them, or leave them unknown.",
         novel.unknown,
+        novel.Unknown,
         {"look_alike": "look_alike", "beside": "unknown_beside"},
     ),
     Recipe(
         "low-count",
         "Pool images of classes that have few images. Confirm the label, or correct it.",
         short.low_count,
+        short.LowCount,
         {"below": "low_count_below", "min_score": "low_count_score"},
     ),
     Recipe(
         "replace-staged",
         "Real images of classes that live on staged or synthetic ones. Confirm the label, or correct it.",
         short.replace_staged,
+        short.ReplaceStaged,
         {"share": "replace_staged_share", "min_score": "replace_staged_score"},
     ),
     Recipe(
         "look-alike",
         "Pool images that the model hesitates over: a class that it does not know may hide here. Name what you see.",
         novel.look_alike,
+        novel.LookAlike,
         {"max_score": "look_alike_score", "images": "look_alike_images"},
     ),
     Recipe(
         "disagree",
         "Pool images that the champion names otherwise. Say yes to what this model sees, or name what you see.",
         doubt.disagree,
+        doubt.Disagree,
         {"min_score": "disagree_score"},
     ),
     Recipe(
         PURGE_RECIPE,
         "A sample of images not worth labelling. Call each bad, or name what it shows: then `wallaby quarantine`.",
         purge.purge_low,
+        purge.PurgeLow,
         {
             "far": "purge_far",
             "images": "purge_images",
@@ -103,12 +112,14 @@ def named(name: str) -> Recipe:
     return known[name]
 
 
-def run(material: Material, *, max_rows: int, **params: Any) -> dict[str, Found]:
+def run(material: Material, settings: Settings, *, near_duplicate_distance: int) -> dict[str, Found]:
     """Runs every recipe; an image stands in the first that finds it, so that purge-low comes last."""
     found: dict[str, Found] = {}
     taken: set[str] = set()
     for recipe in RECIPES:
-        found[recipe.name] = ask(material, recipe, max_rows=max_rows, taken=taken, **params)
+        found[recipe.name] = ask(
+            material, recipe, settings, near_duplicate_distance=near_duplicate_distance, taken=taken
+        )
         taken |= set(found[recipe.name].rows["image"])
     return found
 
@@ -116,36 +127,33 @@ def run(material: Material, *, max_rows: int, **params: Any) -> dict[str, Found]
 def ask(
     material: Material,
     recipe: Recipe,
+    settings: Settings,
     *,
-    max_rows: int,
     near_duplicate_distance: int,
-    taken: set[str] | frozenset[str] = frozenset(),
+    taken: Set[str] = frozenset(),
     classes: list[str] | None = None,
     look_alike: list[str] | None = None,
-    **params: Any,
 ) -> Found:
     """Runs one recipe.
 
     Args:
-      max_rows: most rows of the answer.
       near_duplicate_distance: in bits.
       taken: images that other recipes show already.
       classes: only images of these.
-      look_alike: see `novel.unknown`.
-      params: those of all recipes (section queue of the params).
+      look_alike: see `novel.Unknown`.
 
     Returns:
       Its rows as `COLUMNS`, ranked from 1; near-duplicates share their `group`.
     """
-    found = recipe.query(
-        material.without(taken),  # first: taken out of the answer, some classes would be left without rows
-        number=max_rows,
-        taken=taken,
-        classes=classes or [],
-        look_alike=look_alike or [],
-        near_duplicate_distance=near_duplicate_distance,
-        **params,
-    )
+    values = vars(settings) | {
+        "near_duplicate_distance": near_duplicate_distance,
+        "taken": taken,
+        "classes": classes or [],
+        "look_alike": look_alike or [],
+    }
+    asked = recipe.takes(**{key.name: values[key.name] for key in fields(recipe.takes)})
+    # Without them first: taken out of the answer, some classes would be left without rows.
+    found = recipe.query(material.without(taken), asked)
     rows = found.rows.reset_index(drop=True)
     hashed = rows.assign(phash=material.phashes(rows["image"]))
     group = duplicates.group(hashed, near_duplicate_distance, duplicates.BITS).name if len(rows) else ""

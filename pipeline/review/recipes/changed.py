@@ -3,21 +3,19 @@
 import numpy as np
 import pandas as pd
 
+from pipeline.review.recipes.asked import OfClasses
 from pipeline.review.recipes.material import Found, Material, two_best
 
 
-def changed_content(material: Material, *, number: int, classes: list[str], **_) -> Found:
+def changed_content(material: Material, asked: OfClasses) -> Found:
     """Images whose file was replaced since it was labelled, by the label that the other content had, then by name.
 
     The suggestion is that label, whatever the model sees; of an image that had none, being unknown or bad, it is what
-    the model sees. Until a person decides, they are in no set.
-
-    Args:
-      classes: only images that had one of these labels.
+    the model sees. Until a person decides, they are in no set. Asked of classes, those that had one of these labels.
     """
     rows = material.changed
-    rows = rows[rows["label_then"].isin(classes)] if classes else rows
-    rows = rows.sort_values(["label_then", "image"]).head(number)
+    rows = rows[rows["label_then"].isin(asked.classes)] if asked.classes else rows
+    rows = rows.sort_values(["label_then", "image"]).head(asked.max_rows)
     seen = material.pool.rows[material.pool.rows["image"].isin(rows["image"])]
     seen = material.pool.with_details(seen.astype({"label": "str"})).drop_duplicates("image").set_index("image")
     seen = seen[seen["sha256"] == rows.set_index("image")["sha256"].reindex(seen.index)]

@@ -1,11 +1,14 @@
 """Recipes for what the model has no class for: hesitant pictures that are alike, and unknown ones beside their like."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
 from pipeline.evaluation.cosine import highest, unit
 from pipeline.inference.vectors import Vectors
 from pipeline.review.recipes import nearness
+from pipeline.review.recipes.asked import Asked, OfClasses
 from pipeline.review.recipes.material import Found, Library, Material, two_best
 
 COMPONENTS = 32  # of the features that are clustered: in more, every picture is about as far from every other
@@ -19,16 +22,29 @@ NO_EMBEDDINGS = "The predictions hold no embeddings, so that nothing is clustere
 NO_LIBRARY = "The library's features are missing: how far clusters are from known classes is not told."
 
 
-def look_alike(
-    material: Material,
-    *,
-    number: int,
-    classes: list[str],
-    look_alike_score: float,
-    look_alike_images: int,
-    purge_far: float,
-    **_,
-) -> Found:
+@dataclass(frozen=True, kw_only=True)
+class LookAlike(OfClasses):
+    """What `look_alike` takes."""
+
+    look_alike_score: float
+    look_alike_images: int
+    purge_far: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unknown(Asked):
+    """What `unknown` takes.
+
+    Attributes:
+      look_alike: classes; only images that the model sees as one of these.
+      unknown_beside: pool images for each.
+    """
+
+    look_alike: list[str]
+    unknown_beside: int
+
+
+def look_alike(material: Material, asked: LookAlike) -> Found:
     """Pool images that the model names at a hesitant score: where a class it does not know may hide.
 
     `look_alike_images` of them are looked at, of each class that the model names about as many, the most hesitant.
@@ -40,42 +56,37 @@ def look_alike(
     nearer to an image that people called bad than to any labelled one, and what is like nothing labelled (`purge_far`).
     But of a cluster of these, `FEW` pictures stand among the rows: it may be a class.
     """
-    hesitant = (material.rows["score"] <= look_alike_score).to_numpy()
-    pool = material.candidates(hesitant & material.labelled(classes) if classes else hesitant)
+    hesitant = (material.rows["score"] <= asked.look_alike_score).to_numpy()
+    pool = material.candidates(hesitant & material.labelled(asked.classes) if asked.classes else hesitant)
     vectors, library = material.vectors(), material.library()
     if vectors is None:
-        rows = material.pool.with_details(material.first(pool, [pool["score"].to_numpy()], number))
+        rows = material.pool.with_details(material.first(pool, [pool["score"].to_numpy()], asked.max_rows))
         return Found(rows.assign(label=rows["label"].astype("str"), reason=_hesitates(rows)), NO_EMBEDDINGS)
-    pool = _of_each_class(material, pool, look_alike_images).sort_values("image").astype({"label": "str"})
+    pool = _of_each_class(material, pool, asked.look_alike_images).sort_values("image").astype({"label": "str"})
     units = unit(vectors.exact[pool.index.to_numpy()])
-    like_bad, far = _worthless(material, units, vectors, library, share=purge_far)
+    like_bad, far = _worthless(material, units, vectors, library, share=asked.purge_far)
     pool, units = pool[~like_bad], units[~like_bad]
     new = _novelty(units, library)
     pool = pool.assign(new=new, far=far[~like_bad], **_clusters(units, new, library))
     pool["standing"] = pool["standing"].where(pool["cluster"] != "", pool["new"])
     rows = pool.sort_values(["standing", "cluster", "new", "image"], ascending=[False, True, False, True])
-    rows = material.pool.with_details(_in_turn(rows).head(number))
+    rows = material.pool.with_details(_in_turn(rows).head(asked.max_rows))
     alone = rows["cluster"] == ""
     reason = _hesitates(rows).where(alone, rows["said"] + "; the model hesitates between " + two_best(rows))
     return Found(rows.assign(reason=reason.astype("str")), NO_LIBRARY if library is None else "")
 
 
-def unknown(material: Material, *, number: int, look_alike: list[str], unknown_beside: int, **_) -> Found:
-    """The library's unknown images, those the model is surest of first, each beside the pool images nearest to it.
-
-    Args:
-      look_alike: classes; only images that the model sees as one of these.
-      unknown_beside: pool images for each.
-    """
+def unknown(material: Material, asked: Unknown) -> Found:
+    """The library's unknown images, those the model is surest of first, each beside the pool images nearest to it."""
     wanted = material.rows["is_unknown"].to_numpy() & material.free
-    rows = material.rows[wanted & material.labelled(look_alike) if look_alike else wanted]
-    rows = rows.sort_values(["score", "image"], ascending=[False, True]).head(number)
+    rows = material.rows[wanted & material.labelled(asked.look_alike) if asked.look_alike else wanted]
+    rows = rows.sort_values(["score", "image"], ascending=[False, True]).head(asked.max_rows)
     rows = material.pool.with_details(rows.assign(label=rows["label"].astype("str")))
     rows["reason"] = ("unknown until now; the model sees " + two_best(rows)).astype("str")
     vectors = material.vectors()
-    if vectors is None or rows.empty or not unknown_beside:
-        return Found(rows, NO_EMBEDDINGS if vectors is None and len(rows) and unknown_beside else "")
-    beside = material.pool.with_details(_beside(material, rows, unknown_beside))
+    if vectors is None or rows.empty or not asked.unknown_beside:
+        return Found(rows, NO_EMBEDDINGS if vectors is None and len(rows) and asked.unknown_beside else "")
+    beside = material.pool.with_details(_beside(material, rows, asked.unknown_beside))
     near = beside["near"].map("{:.2f}".format).astype("str")
     seen = "; the model sees " + two_best(beside)
     beside["reason"] = ("alike (cosine " + near + ") to the unknown " + beside["to"] + seen).astype("str")
@@ -83,7 +94,7 @@ def unknown(material: Material, *, number: int, look_alike: list[str], unknown_b
     both = pd.concat([rows, beside.assign(cluster=beside["to"])])
     several = both.groupby("cluster")["image"].transform("size") > 1
     both["cluster"] = both["cluster"].where(several, "")
-    return Found(both.sort_values(["turn", "near", "image"], ascending=[True, False, True]).head(number))
+    return Found(both.sort_values(["turn", "near", "image"], ascending=[True, False, True]).head(asked.max_rows))
 
 
 def _of_each_class(material: Material, pool: pd.DataFrame, number: int) -> pd.DataFrame:

@@ -1,5 +1,8 @@
 """Recipe purge-low: images not worth labelling, as a list for the quarantine and a random sample that people judge."""
 
+from collections.abc import Set
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -7,6 +10,7 @@ from pipeline.evaluation.cosine import highest, unit
 from pipeline.inference.vectors import Vectors
 from pipeline.library import duplicates
 from pipeline.review.recipes import nearness
+from pipeline.review.recipes.asked import OfClasses
 from pipeline.review.recipes.material import Found, Library, Material, two_best
 
 NO_FEATURES = (
@@ -15,21 +19,28 @@ NO_FEATURES = (
 )
 
 
-def purge_low(
-    material: Material,
-    *,
-    number: int,
-    classes: list[str],
-    taken: set[str],
-    near_duplicate_distance: int,
-    low_count_below: float,
-    purge_far: float,
-    purge_images: int,
-    purge_score: float,
-    purge_share: float,
-    purge_sample: int,
-    **_,
-) -> Found:
+@dataclass(frozen=True, kw_only=True)
+class PurgeLow(OfClasses):
+    """What `purge_low` takes.
+
+    Attributes:
+      taken: images that other recipes show.
+      near_duplicate_distance: in bits.
+      purge_images: of what is like bad images, and of what is like nothing labelled, so many are compared exactly:
+        those that seem nearest, or farthest.
+    """
+
+    taken: Set[str]
+    near_duplicate_distance: int
+    low_count_below: float
+    purge_far: float
+    purge_images: int
+    purge_score: float
+    purge_share: float
+    purge_sample: int
+
+
+def purge_low(material: Material, asked: PurgeLow) -> Found:
     """Pool images that no training could use, or that are like nothing labelled; at most `purge_share` of the pool.
 
     In this order: pictures that curation would exclude for their quality; those nearer to an image that people called
@@ -40,31 +51,28 @@ def purge_low(
     Not among them: what another recipe shows (`taken`) and its near-duplicates, and images that the model sees as a
     class which is short of images. The rows are a random sample of the list, the same for the same model: what people
     say of it bounds how many good images the list holds.
-
-    Args:
-      purge_images: of each of the last two kinds, so many are compared exactly: those that seem farthest, or nearest.
     """
     board = material.board.set_index("label")
-    wanted = list(board.index[board["groups"] < low_count_below * board["cutoff"]])
+    wanted = list(board.index[board["groups"] < asked.low_count_below * board["cutoff"]])
     others = ~material.labelled(wanted)
-    pool = material.of_any_quality(others & material.labelled(classes) if classes else others)
-    listed = int(purge_share * len(material.rows))
+    pool = material.of_any_quality(others & material.labelled(asked.classes) if asked.classes else others)
+    listed = int(asked.purge_share * len(material.rows))
     vectors, library = material.vectors(), material.library()
     poor = _unusable(material, pool)
     rest = pool.drop(poor.index)
     if vectors is None or library is None:
-        low = rest[(rest["score"] <= purge_score).to_numpy()]
+        low = rest[(rest["score"] <= asked.purge_score).to_numpy()]
         low = material.first(low, [low["score"].to_numpy()], listed)
         found = pd.concat([poor, low.assign(why="one of the lowest scores")])
     else:
-        far = _unlike(material, rest, vectors, library, share=purge_far, compared=purge_images)
+        far = _unlike(material, rest, vectors, library, share=asked.purge_far, compared=asked.purge_images)
         found = pd.concat([poor, far])
     whole = found.head(listed)
-    shown = material.phashes(pd.Series(sorted(taken), dtype="str"))
-    near = duplicates.near_any(material.phashes(whole["image"]), shown[shown != ""], near_duplicate_distance)
+    shown = material.phashes(pd.Series(sorted(asked.taken), dtype="str"))
+    near = duplicates.near_any(material.phashes(whole["image"]), shown[shown != ""], asked.near_duplicate_distance)
     whole = whole[~near.to_numpy()].astype({"label": "str"})
     drawn = pd.util.hash_pandas_object(material.pool.model + whole["sha256"], index=False).to_numpy()
-    rows = whole.iloc[np.argsort(drawn, kind="stable")[: min(purge_sample, number)]]
+    rows = whole.iloc[np.argsort(drawn, kind="stable")[: min(asked.purge_sample, asked.max_rows)]]
     rows = material.pool.with_details(rows)
     reason = rows["why"] + f"; one of {len(rows)} drawn from {len(whole):,} images; the model sees " + two_best(rows)
     return Found(

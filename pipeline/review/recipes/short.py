@@ -1,17 +1,34 @@
 """Recipes for classes that are short of images, or of real ones."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
+from pipeline.review.recipes.asked import OfClasses
 from pipeline.review.recipes.material import Found, Material, two_best
 
 LOOKED_AT = 10_000  # pool images, the most hesitant, that are held against classes the model does not know
 FEWEST = 3  # images of a class that make a mean
 
 
-def low_count(
-    material: Material, *, number: int, classes: list[str], low_count_below: float, low_count_score: float, **_
-) -> Found:
+@dataclass(frozen=True, kw_only=True)
+class LowCount(OfClasses):
+    """What `low_count` takes."""
+
+    low_count_below: float
+    low_count_score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplaceStaged(OfClasses):
+    """What `replace_staged` takes."""
+
+    replace_staged_share: float
+    replace_staged_score: float
+
+
+def low_count(material: Material, asked: LowCount) -> Found:
     """Pool images of the classes that have fewer than `low_count_below` times their cutoff.
 
     Of a class that the model knows, those that it names at a score of `low_count_score` or more, the surest first. Of
@@ -21,14 +38,16 @@ def low_count(
     """
     board = material.board.set_index("label")
     groups = board["groups"]
-    short = classes or list(groups.index[groups < low_count_below * board["cutoff"]])
-    seen = material.candidates(material.labelled(short) & (material.rows["score"] >= low_count_score).to_numpy())
+    short = asked.classes or list(groups.index[groups < asked.low_count_below * board["cutoff"]])
+    sure = (material.rows["score"] >= asked.low_count_score).to_numpy()
+    seen = material.candidates(material.labelled(short) & sure)
     kin = _kin(material, list(groups.index.intersection(short).difference(material.classes, sort=False)))
     kin = kin[~kin.index.isin(seen.index)]
     both = pd.api.types.union_categoricals([seen["label"], kin["label"]])
     rows = pd.concat([seen.assign(near=np.nan), kin]).assign(label=both)
     order = _by_nearness(material.board)["label"].tolist()
-    rows = _fair(material, rows, order=order, good=rows["score"].fillna(rows["near"]).to_numpy(float), number=number)
+    good = rows["score"].fillna(rows["near"]).to_numpy(float)
+    rows = _fair(material, rows, order=order, good=good, number=asked.max_rows)
     rows = material.pool.with_details(rows)
     many = rows["label"].map(groups).fillna(0).astype(int).astype("str")
     reason = rows["label"] + " has only " + many + " images; the model sees " + two_best(rows)
@@ -40,15 +59,7 @@ def low_count(
     return Found(rows, note if absent else "")
 
 
-def replace_staged(
-    material: Material,
-    *,
-    number: int,
-    classes: list[str],
-    replace_staged_share: float,
-    replace_staged_score: float,
-    **_,
-) -> Found:
+def replace_staged(material: Material, asked: ReplaceStaged) -> Found:
     """Pool images of classes that live on staged or synthetic ones, those that have hardly a real one first.
 
     Of equally staged classes, those nearest to their cutoff come first; each has its share of the rows, as in
@@ -56,10 +67,11 @@ def replace_staged(
     """
     board = material.board.set_index("label")
     share = board["staged_share"]
-    living = classes or list(share.index[share >= replace_staged_share])
-    rows = material.candidates(material.labelled(living) & (material.rows["score"] >= replace_staged_score).to_numpy())
+    living = asked.classes or list(share.index[share >= asked.replace_staged_share])
+    sure = (material.rows["score"] >= asked.replace_staged_score).to_numpy()
+    rows = material.candidates(material.labelled(living) & sure)
     order = _by_nearness(material.board).sort_values("staged_share", ascending=False, kind="stable")["label"].tolist()
-    rows = _fair(material, rows, order=order, good=rows["score"].to_numpy(), number=number)
+    rows = _fair(material, rows, order=order, good=rows["score"].to_numpy(), number=asked.max_rows)
     rows = material.pool.with_details(rows)
     staged = (board["images"] - board["real"]).astype(str) + " of " + board["images"].astype(str)
     reason = rows["label"] + ": " + rows["label"].map(staged).fillna("0 of 0") + " images are staged; the model sees "
