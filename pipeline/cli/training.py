@@ -49,9 +49,6 @@ def add(verb: Verb) -> None:
     command.add_argument("--seeds", type=seeds, default=[], metavar="0,1", help="train each setting with each of them")
     command.add_argument("--dry-run", action="store_true", help="say what would be trained")
 
-    command = verb("find-rate", find_rate, "try ever higher learning rates for a few steps, and suggest one")
-    command.add_argument("--steps", type=int, default=100, metavar="N", help="of a batch each (default: 100)")
-
     command = verb("doctor", doctor, "look at data, base and params before a long training")
     command.add_argument("--quick", action="store_true", help="leave out the two checks that train for a while")
 
@@ -148,35 +145,12 @@ def ablate(args: argparse.Namespace) -> int:
     return Exit.SOME_FAILED if failed else Exit.DONE
 
 
-def find_rate(args: argparse.Namespace) -> int:
-    from pipeline import config
-    from pipeline.files import write_csv
-    from pipeline.terminal import training as terminal
-    from pipeline.training import rate_finder
-
-    if args.steps < 10:
-        raise UsageError(f"--steps {args.steps}: a curve needs at least 10", where="wallaby find-rate")
-    found = rate_finder.find(steps=args.steps)
-    table = config.cache("find-rate.csv")
-    write_csv(found.curve, table)
-    if args.json:
-        told = {"key": found.key, "suggestion": found.suggestion, "now": found.now}
-        return answer(args, told | {"curve": found.curve.to_dict("records")}, "")
-    terminal.rates(found.curve, found.suggestion)
-    print(f"suggestion for train.{found.key}, which applies to this base: {found.suggestion:.2g} (now {found.now:.2g})")
-    print(f"the whole curve: {table}")
-    return Exit.DONE
-
-
 def doctor(args: argparse.Namespace) -> int:
+    from pipeline.cli import answers
+    from pipeline.commands import doctor
     from pipeline.terminal import training as terminal
-    from pipeline.training import examination
-    from pipeline.training.doctor import FAIL
+    from pipeline.workspace import Workspace
 
-    findings = [vars(finding) for finding in examination.examine(quick=args.quick)]
-    failed = any(finding["verdict"] == FAIL for finding in findings)
-    if args.json:
-        answer(args, {"passed": not failed, "findings": findings}, "")
-    else:
-        terminal.findings(findings)
-    return Exit.DATA if failed else Exit.DONE
+    answer = doctor.examine(Workspace.find(), quick=args.quick)
+    shown = answer.as_table(terminal.findings, answer.data["findings"])
+    return answers.print_answer(shown, as_json=args.json)

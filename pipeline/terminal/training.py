@@ -1,12 +1,15 @@
 """What the commands about networks and their training show on a terminal."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
 from pipeline.cli.tables import console
+
+if TYPE_CHECKING:  # Keras is slow to import
+    from pipeline.training.doctor import Finding
 
 
 def models(table: pd.DataFrame, classes: int) -> None:
@@ -51,21 +54,20 @@ def model(row: dict[str, Any], options: dict[str, Any]) -> None:
         screen.print(f"{name:>12}  {text}", markup=False, soft_wrap=True)
 
 
-def findings(found: list[dict[str, str]]) -> None:
-    """What the doctor found, a line a check, and what to do about what did not pass."""
+def findings(findings: list["Finding"]) -> None:
+    """What the doctor found, one line per check, and what to do about what did not pass."""
     shown = Table(title="Before a long run")
     for column in ("check", "", "measured"):
         shown.add_column(column, overflow="fold")
     style = {"pass": "green", "warn": "bold yellow", "FAIL": "bold red"}
-    for finding in found:
-        measured = escape(finding["measured"]) + (
-            f"\n[bold]do:[/bold] {escape(finding['mend'])}" if finding["mend"] else ""
-        )
-        shown.add_row(escape(finding["check"]), f"[{style[finding['verdict']]}]{finding['verdict']}[/]", measured)
+    for finding in findings:
+        measured = escape(finding.measured) + (f"\n[bold]do:[/bold] {escape(finding.mend)}" if finding.mend else "")
+        shown.add_row(escape(finding.check), f"[{style[finding.verdict]}]{finding.verdict}[/]", measured)
     screen = console()
     screen.print(shown)
-    failed = sum(finding["verdict"] == "FAIL" for finding in found)
-    screen.print(f"{failed} of {len(found)} checks failed: do not train yet" if failed else "ready to train: dvc repro")
+    failed = sum(finding.verdict == "FAIL" for finding in findings)
+    todo = f"{failed} of {len(findings)} checks failed: do not train yet"
+    screen.print(todo if failed else "ready to train: dvc repro")
 
 
 def comparison(rows: list[dict[str, Any]], failed: dict[str, str]) -> None:
@@ -134,20 +136,3 @@ def ablation(table: pd.DataFrame, failed: list[str], *, confidence: float) -> No
     screen.print(shown)
     for reason in failed:
         screen.print(f"not trained: {reason}", markup=False, soft_wrap=True)
-
-
-def rates(curve: pd.DataFrame, suggestion: float, *, rows: int = 25) -> None:
-    """The loss over the learning rate, about `rows` of the steps, and the suggested rate among them."""
-    shown = Table(title="Loss while the learning rate rises")
-    for name in ("rate", "loss"):
-        shown.add_column(name, justify="right")
-    shown.add_column("")
-    every = max(1, len(curve) // rows)
-    lowest, highest = curve["loss"].min(), curve["loss"].max()
-    for number, row in enumerate(curve.itertuples()):
-        if number % every == 0 or row.rate == suggestion:
-            length = round(40 * (row.loss - lowest) / ((highest - lowest) or 1))
-            here = row.rate == suggestion
-            mark = " falls fastest" if here else ""
-            shown.add_row(f"{row.rate:.1e}", f"{row.loss:.3f}", "\u2588" * length + mark, style="bold" if here else "")
-    console().print(shown)
