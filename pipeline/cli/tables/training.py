@@ -1,5 +1,6 @@
 """What the commands about networks and their training show on a terminal."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -70,13 +71,13 @@ def findings(findings: list["Finding"]) -> None:
     screen.print(todo if failed else "ready to train: dvc repro")
 
 
-def comparison(rows: list[dict[str, Any]], failed: dict[str, str]) -> None:
+def comparison(compared: dict[str, Any], *, confidence: float) -> None:
     """Networks trained for the same time; those on the Pareto front stand out."""
     shown = Table(title="Networks on your validation images, the most accurate first; bold: none beats them in both")
     shown.add_column("network", overflow="fold")
     for name in (
         "accuracy",
-        "95 % interval",
+        f"{100 * confidence:g} % interval",
         "macro F1",
         "images/s",
         "latency",
@@ -86,7 +87,7 @@ def comparison(rows: list[dict[str, Any]], failed: dict[str, str]) -> None:
         "file",
     ):
         shown.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
+    for row in compared["rows"]:
         shown.add_row(
             escape(row["name"]),
             f"{row['accuracy']:.1%}",
@@ -102,11 +103,12 @@ def comparison(rows: list[dict[str, Any]], failed: dict[str, str]) -> None:
         )
     screen = console()
     screen.print(shown)
-    for name, reason in failed.items():
+    for name, reason in compared["failed"].items():
         screen.print(f"not measured: {name}: {reason}", markup=False, soft_wrap=True)
+    print(f"{compared['advice']}\nlook at {compared['page']}")
 
 
-def ablation(table: pd.DataFrame, failed: list[str], *, confidence: float) -> None:
+def ablation(result: dict[str, Any], *, confidence: float) -> None:
     """What each setting is worth: its accuracies beside the baseline's, and by how much it differs."""
     screen = console()
     shown = Table(
@@ -118,7 +120,7 @@ def ablation(table: pd.DataFrame, failed: list[str], *, confidence: float) -> No
     shown.add_column("set", no_wrap=True)
     for name in ("images", "accuracy", "difference", "macro F1", "log loss"):
         shown.add_column(name, justify="right", no_wrap=True)
-    for _, rows in table.groupby("setting", sort=False):
+    for _, rows in result["rows"].groupby("setting", sort=False):
         for number, row in enumerate(rows.itertuples()):
             first = [escape(row.setting), f"{row.epochs:g}", f"{row.minutes:.1f}"] if number == 0 else ["", "", ""]
             known = not pd.isna(row.difference)  # the baseline's own is not
@@ -134,5 +136,6 @@ def ablation(table: pd.DataFrame, failed: list[str], *, confidence: float) -> No
                 end_section=number == len(rows) - 1,
             )
     screen.print(shown)
-    for reason in failed:
+    for reason in result["failed"]:
         screen.print(f"not trained: {reason}", markup=False, soft_wrap=True)
+    print(f"the same with all columns: {result['page']}, {Path(result['page']).with_suffix('.csv')}")
