@@ -10,15 +10,13 @@ Folder `.wallaby/throwaway/NAME`, written as a whole when the run is over:
 
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from pipeline import bundle, pages, sections
-from pipeline.commands import Answer, experiments, now, preview
-from pipeline.commands import log as log_line
+from pipeline.commands import Answer, experiments, log, now, preview
 from pipeline.errors import DataError, UsageError, closest
 from pipeline.evaluation import trust
 from pipeline.files import atomic_folder, read_json, read_table, write_csv, write_json, write_table, write_text
@@ -56,22 +54,15 @@ def run(workspace: Workspace, *, min_images: int | None, name: str = "") -> Answ
     _check(workspace, name, min_images)
     finished = folder(workspace, name)
     if not finished.exists():
-        _make(workspace, name, min_images, at=now(), log=log_line)
+        _make(workspace, name, min_images)
     page = (finished / QUEUE / "index.html").as_uri()
     return Answer(read_json(finished / RUN) | {"classes": near_cutoff.read_classes(finished / CLASSES), "page": page})
 
 
-def _make(workspace: Workspace, name: str, min_images: int, *, at: str, log: Callable[[str], None]) -> None:
-    """Runs the stages, and keeps what a review needs.
-
-    Args:
-      at: now; decisions on its candidates count from here.
-    """
-    work: dict[str, Any] = {
-        "of": [*COUNTED, *MODELLED],
-        "changes": {"curate": {"min_images": min_images}},
-        "log": log,
-    }
+def _make(workspace: Workspace, name: str, min_images: int) -> None:
+    """Runs the stages, and keeps what a review needs."""
+    at = now()  # decisions on its candidates count from here
+    work: dict[str, Any] = {"of": [*COUNTED, *MODELLED], "changes": {"curate": {"min_images": min_images}}, "log": log}
     with experiments.alone(workspace):
         copy = experiments.proceed(workspace, COPIES + name, COUNTED, **work)
         near = near_classes(workspace, copy)

@@ -9,10 +9,10 @@ from builders import phash, put, sha
 from PIL import Image
 
 from pipeline import config
+from pipeline.cli.tables import training as tables
 from pipeline.commands import doctor
 from pipeline.errors import DataError, Exit
 from pipeline.files import write_table
-from pipeline.terminal import training as tables
 from pipeline.training.doctor import FAIL, PASS, Finding
 from pipeline.workspace import Workspace
 from tests.networks import coloured, save_bundle
