@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline import bundle, rounds
+from pipeline import bundle, dvc
 from pipeline.errors import DataError, GateError, UsageError
 from pipeline.evaluation import scores, thresholds
 from pipeline.files import atomic_folder, digest, read_json, read_table, write_csv, write_table, write_text
@@ -127,7 +127,7 @@ def former(released: Path, champions: Path, *, to: str = "", by: str, at: str, r
         raise UsageError(f"several former champions are called '{to}'", where=champions, mend=f"known: {names}")
     [folder] = found
     if not folder.exists():
-        rounds.dvc("checkout", f"{folder}.dvc")
+        dvc.checkout(Path(), folder)
     old = bundle.check(folder)
     if digest(folder / bundle.MODEL) != old.model_digest:
         raise DataError("the model is not the one its card describes", where=folder, mend=f"dvc checkout {folder}.dvc")

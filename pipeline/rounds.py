@@ -1,51 +1,15 @@
-"""What turns the wheel from round to round: the first base, promoting, and a round in a few words."""
+"""What turns the wheel from round to round: promoting, and a round in a few words."""
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline import bundle, config
-from pipeline.errors import DataError, LeakageError, UsageError, WallabyError
+from pipeline import bundle, dvc
+from pipeline.errors import DataError, LeakageError
 from pipeline.evaluation import audit
 from pipeline.files import atomic_folder, digest, read_json, read_table
-from pipeline.library import board, history, lineage
-
-
-def init_base(preset_name: str, out: Path, *, seed: int, replace: bool, weights: str = "random") -> bundle.Card:
-    """Writes round 0: a network that has seen none of the library's images. Its one output is popped in round 1.
-
-    Args:
-      weights: where its weights come from: see `presets.build`.
-
-    Raises:
-      UsageError: for an unknown preset, weights that do not fit it, or if there is a base and `replace` is not given.
-      DataError: if the weights cannot be read.
-    """
-    preset = config.load_preset(preset_name)
-    refuse_replacing(out, replace=replace)
-    from pipeline.models import presets
-
-    model = presets.build(preset, num_classes=1, seed=seed, weights=weights)
-    card = bundle.Card(preset_name, preset.image_size, pretrained=presets.pretrained(weights))
-    with atomic_folder(out) as new:
-        card = bundle.save(bundle.Bundle(model, [], card, lineage.empty()), new)
-        history.write(new, *history.empty())
-    return card
-
-
-def refuse_replacing(out: Path, *, replace: bool) -> None:
-    """Raises:
-    UsageError: if there is a base and `replace` is not given.
-    """
-    if out.exists() and not replace:
-        raise UsageError(
-            "there is a base already",
-            where=out,
-            mend="`wallaby promote` opens the next round; --replace starts again, and forgets what the base has learnt",
-        )
+from pipeline.library import board, history
 
 
 def promote(model: Path, base: Path, *, curated: Path, splits: Path, evaluation: Path) -> bool:
@@ -66,8 +30,8 @@ def promote(model: Path, base: Path, *, curated: Path, splits: Path, evaluation:
         raise LeakageError("a throw-away model is never a base", where=model, mend="run `dvc repro --force train`")
     if base.exists() and bundle.check(base).model_digest == card.model_digest:
         return False
-    if digest(model / bundle.MODEL) != card.model_digest or "changed outs" in dvc(
-        "status", "--json", "curate", "split", "train"
+    if digest(model / bundle.MODEL) != card.model_digest or "changed outs" in dvc.run(
+        Path(), "status", "--json", "curate", "split", "train"
     ):
         raise DataError(
             f"{model} is not what the last round made", where="dvc.lock", mend="run `dvc repro`, or `dvc checkout`"
@@ -87,77 +51,6 @@ def promote(model: Path, base: Path, *, curated: Path, splits: Path, evaluation:
         if (evaluation / audit.FILE).exists():
             shutil.copyfile(evaluation / audit.FILE, new / audit.FILE)
     return True
-
-
-def track_with_dvc(folder: Path) -> None:
-    """Puts a source folder under DVC, so that a commit says what the round started from.
-
-    Raises:
-      WallabyError: with DVC's own words, if it refuses.
-    """
-    dvc("add", "--quiet", str(folder))
-
-
-def warnings_of_replacing(base: Path) -> list[str]:
-    """What a person should know before this base is replaced: where it can be had from afterwards, if anywhere.
-
-    Nothing is said of a base that a remote has and git names.
-    """
-    if not base.exists():
-        return []
-    card, tracked = bundle.check(base), Path(f"{base}.dvc")
-    name = f"the base of round {card.round} ({card.model_digest[:12]})"
-    commit = _commit_of(tracked)
-    if not commit:
-        return [
-            f"{name} will be lost: git has no commit with its {tracked}; keep it first:"
-            f" `git add {tracked}; git commit`, and `dvc push {tracked}`"
-        ]
-    back = f"`git checkout {commit} -- {tracked}; dvc checkout {tracked}` brings it back"
-    try:
-        if not _remote():
-            return [f"{name} will be in this machine's DVC cache only, no remote is configured; {back}"]
-        if json.loads(dvc("status", "--cloud", "--json", str(tracked))):
-            return [
-                f"{name} will be in this machine's DVC cache only, the remote lacks it: `dvc push {tracked}`; {back}"
-            ]
-    except WallabyError as error:
-        return [f"whether a remote has {name} cannot be asked ({error.what}); this machine's DVC cache has it: {back}"]
-    return []
-
-
-def _remote() -> str:
-    """The name of DVC's default remote; "" if there is none."""
-    try:
-        return dvc("config", "core.remote").strip()
-    except WallabyError:  # some versions of DVC call an option that is not set an error
-        return ""
-
-
-def _commit_of(tracked: Path) -> str:
-    """The last commit whose version of a file is the one that is there; "" if none is."""
-    if not tracked.exists():
-        return ""
-    blob = _git("hash-object", str(tracked))
-    return _git("log", "--all", "--format=%h", "-1", f"--find-object={blob}", "--", str(tracked))
-
-
-def _git(*arguments: str) -> str:
-    result = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    return result.stdout.strip() if result.returncode == 0 else ""
-
-
-def dvc(*arguments: str) -> str:
-    """Runs DVC and returns what it printed.
-
-    Raises:
-      WallabyError: with the last line of its error.
-    """
-    result = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True, check=False)
-    if result.returncode:
-        lines = result.stderr.strip().splitlines() or ["no reason given"]
-        raise WallabyError(f"dvc {arguments[0]}: {lines[-1]}", mend="`dvc doctor` tells about this repository's DVC")
-    return result.stdout
 
 
 def record_verdict(model: Path, gate: Path) -> bool:

@@ -114,7 +114,7 @@ class Train(Section):
     batch_size: Positive | None  # None: auto
     max_epochs: Positive
     continued_max_epochs: Positive
-    head: Literal["reset", "grow", "copy"]
+    head: Literal["reset", "grow"]
     freeze: list[str]
     head_warmup_epochs: Annotated[int, Field(ge=0)]
     optimizer: Literal["adamw", "rmsprop"]

@@ -127,6 +127,10 @@ class Workspace:
     def presets(self) -> list[str]:
         return config.presets(self.presets_folder)
 
+    def preset_size(self, name: str) -> int | None:
+        """The image size in pixels that a preset asks for; None if there is no such preset (any more)."""
+        return self.preset(name).image_size if name in self.presets() else None
+
     @property
     def folders(self) -> dict[str, Path]:
         """The absolute folder of each root, by name."""

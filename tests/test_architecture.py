@@ -24,10 +24,7 @@ LAYERS = [
     {"dvc"},
     {"training", "inference"},
     {"tracking"},
-    {
-        *("review", "serving", "demo", "rounds", "champion", "versions", "chronicle"),
-        *("experiments", "ablation", "comparing", "throwaway", "preview", "upcoming"),
-    },
+    {"review", "serving", "demo", "rounds", "champion", "versions", "chronicle"},
     {"workspace"},
     {"stages"},
     {"commands"},

@@ -10,12 +10,14 @@ import mlflow
 import numpy as np
 import pytest
 
-from pipeline import bundle, rounds, tracking
+from pipeline import bundle, tracking
+from pipeline.commands import init_base
 from pipeline.errors import DataError
 from pipeline.library import lineage
 from pipeline.models import hub_layer, keras
 from pipeline.models.head import freeze, renew_head
 from pipeline.models.hub import hub
+from pipeline.sections import Preset
 from pipeline.training import hardware
 from tests.hub_modules import save_module
 from tests.networks import SIDE, coloured, equal, train, weights
@@ -173,14 +175,12 @@ def test_two_devices_train_one_module(module, tmp_path):
     assert "trained" in result.stdout, result.stderr[-3000:]
 
 
-def test_round_0_knows_what_its_module_had_learnt(module, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "configs/models").mkdir(parents=True)
-    (tmp_path / "configs/models/mine.yaml").write_text(f"architecture: hub\nimage_size: {SIDE}\n")
-    card = rounds.init_base("mine", tmp_path / "base", seed=0, replace=False, weights=f"hub:{module}")
-    base = bundle.load(tmp_path / "base")
+def test_round_0_knows_what_its_module_had_learnt(module, tmp_path):
+    preset, folder = Preset(architecture="hub", image_size=SIDE), tmp_path / "base"
+    card = init_base.make("mine", preset, folder, seed=0, weights=f"hub:{module}", cache=tmp_path)
+    base = bundle.load(folder)
     assert (card.pretrained, base.has_learnt, len(base.lineage)) == ("hub:vector", True, 0)
-    again = rounds.init_base("mine", tmp_path / "base", seed=0, replace=True, weights="hub:base/hub")
+    again = init_base.make("mine", preset, folder, seed=0, weights=f"hub:{folder}/hub", cache=tmp_path)
     assert again.hub_digest == card.hub_digest
 
 

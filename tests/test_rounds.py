@@ -8,13 +8,12 @@ import pandas as pd
 import pytest
 
 from pipeline import bundle, rounds
-from pipeline.errors import DataError, Exit, LeakageError, UsageError, WallabyError
+from pipeline.errors import DataError, Exit, LeakageError
 from pipeline.evaluation import audit
 from pipeline.files import read_table, write_csv, write_table, write_text
 from pipeline.library import board, history
 from tests.networks import save_bundle
 
-TINY = "architecture: inception_v4\nimage_size: 75\noptions: {width: 0.05, blocks: [1, 1, 1]}\n"
 DVC_YAML = """stages:
   curate: {cmd: 'true', outs: [curated]}
   split: {cmd: 'true', outs: [splits]}
@@ -25,7 +24,6 @@ DVC_YAML = """stages:
 @pytest.fixture(autouse=True)
 def workspace(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    write_text(TINY, tmp_path / "configs/models/tiny.yaml")
     return tmp_path
 
 
@@ -50,28 +48,6 @@ def finish_round(folder: Path, **card) -> bundle.Card:
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
-
-
-def test_round_0_has_seen_nothing(workspace):
-    card = rounds.init_base("tiny", workspace / "base", seed=1, replace=False)
-    assert (card.round, card.image_size, card.parent_digest) == (0, 75, "")
-    base = bundle.load(workspace / "base")
-    assert (base.classes, len(base.lineage), base.model.output_shape) == ([], 0, (None, 1))
-
-
-def test_a_base_is_replaced_only_when_asked(workspace):
-    before = save_bundle(workspace / "base", round=7)
-    with pytest.raises(UsageError, match="there is a base already"):
-        rounds.init_base("tiny", workspace / "base", seed=1, replace=False)
-    assert bundle.check(workspace / "base") == before
-    rounds.init_base("tiny", workspace / "base", seed=1, replace=True)
-    assert bundle.check(workspace / "base").round == 0
-
-
-def test_an_unknown_preset_offers_the_nearest_and_writes_nothing(workspace):
-    with pytest.raises(UsageError, match="did you mean 'tiny'"):
-        rounds.init_base("tinny", workspace / "base", seed=1, replace=False)
-    assert not (workspace / "base").exists()
 
 
 def test_a_throw_away_model_is_never_a_base(workspace):
@@ -109,37 +85,3 @@ def test_an_incomplete_model_is_not_promoted(workspace):
     (workspace / "model" / bundle.LINEAGE).unlink()
     with pytest.raises(DataError, match=r"lineage\.parquet missing"):
         promote(workspace)
-
-
-def test_what_dvc_refuses_is_said_in_its_own_words(workspace):
-    with pytest.raises(WallabyError, match="dvc status: ERROR: you are not inside of a DVC repository"):
-        rounds.dvc("status")
-
-
-def in_git(*arguments: str) -> None:
-    identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
-    subprocess.run(["git", *identity, *arguments], check=True, capture_output=True)
-
-
-def test_a_base_that_no_commit_and_no_remote_has_is_named_before_it_is_replaced(workspace):
-    base = Path("base")
-    assert rounds.warnings_of_replacing(base) == []
-    card = save_bundle(base)
-    in_git("init", "--quiet")
-    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], check=True)
-    rounds.track_with_dvc(base)
-    name = f"the base of round {card.round} ({card.model_digest[:12]})"
-    (told,) = rounds.warnings_of_replacing(base)
-    assert told.startswith(f"{name} will be lost: git has no commit with its base.dvc")
-
-    in_git("add", "base.dvc")
-    in_git("commit", "--quiet", "-m", "The base")
-    (told,) = rounds.warnings_of_replacing(base)
-    assert told.startswith(f"{name} will be in this machine's DVC cache only, no remote is configured; `git checkout ")
-    assert told.endswith("-- base.dvc; dvc checkout base.dvc` brings it back")
-
-    rounds.dvc("remote", "add", "--default", "store", str(workspace / "remote"))
-    (told,) = rounds.warnings_of_replacing(base)
-    assert f"{name} will be in this machine's DVC cache only, the remote lacks it: `dvc push base.dvc`" in told
-    rounds.dvc("push", "--quiet", "base.dvc")
-    assert rounds.warnings_of_replacing(base) == []

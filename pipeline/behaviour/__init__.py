@@ -53,10 +53,11 @@ def versions(folder: Path = Path()) -> dict[str, int]:
     return {stage: int(version) for stage, version in LINE.findall(text)}
 
 
-def key(stage: str) -> str:
+def key(stage: str, folder: Path = Path()) -> str:
     """Names what the stage does: its version, and a digest of its code if that differs from the record."""
-    version, today = versions()[stage], reached(stage)
-    return f"{version} {reach.digest_of(today)}" if difference(today, recorded().get(stage, {})) else f"{version}"
+    version, today = versions(folder)[stage], reached(stage, code_folder(folder))
+    changed = difference(today, recorded(folder).get(stage, {}))
+    return f"{version} {reach.digest_of(today)}" if changed else f"{version}"
 
 
 def difference(today: Mapping[str, str], before: Mapping[str, str]) -> Difference:

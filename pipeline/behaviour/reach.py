@@ -58,7 +58,7 @@ Digests = dict[str, str]  # by file, or by `constraints.txt:PACKAGE`
 
 
 def code_folder(folder: Path = Path()) -> Path:
-    """The folder whose `pipeline` the stages run: the workspace's own, else the installed one."""
+    """The folder whose `pipeline` the stages of the workspace `folder` run: its own, else the installed one."""
     return folder if (folder / "pipeline/stages").is_dir() else Path(__file__).parents[2]
 
 

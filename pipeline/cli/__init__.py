@@ -5,19 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline import errors
-from pipeline.cli import (
-    applying,
-    export,
-    forecasts,
-    library,
-    recipes,
-    repository,
-    review,
-    rounds,
-    served,
-    serving,
-    training,
-)
+from pipeline.cli import applying, export, library, recipes, repository, review, rounds, served, serving, training
 from pipeline.cli.parser import Program
 
 EPILOG = """exit codes:
@@ -40,14 +28,15 @@ def program() -> Program:
     )
     made.group("commands")
     repository.add(made)
+    library.add(made)
+    training.add(made)
 
     def verb(name: str, function: Any, help: str) -> argparse.ArgumentParser:
         command = made.verb(name, function, help).parser
         command.set_defaults(function=function)
         return command
 
-    library.add(made)
-    for group in (training, review, applying, recipes, forecasts, rounds, serving, served, export):
+    for group in (review, applying, recipes, rounds, serving, served, export):
         group.add(verb)
     return made
 

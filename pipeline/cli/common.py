@@ -40,9 +40,10 @@ def queue_of(args: argparse.Namespace, otherwise: Path = paths.QUEUE) -> Path:
     """The folder of the queue that is asked for: a throw-away run's, or the other."""
     if args.throwaway is None:
         return otherwise
-    from pipeline import throwaway
+    from pipeline.commands import throwaway
+    from pipeline.workspace import Workspace
 
-    return throwaway.find(args.throwaway) / throwaway.QUEUE
+    return throwaway.find(Workspace.find(), args.throwaway) / throwaway.QUEUE
 
 
 def of_throwaway(command: argparse.ArgumentParser) -> None:

@@ -1,6 +1,7 @@
 """Commands about rounds and model versions."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from pipeline import paths
@@ -55,7 +56,7 @@ def gate(args: argparse.Namespace) -> int:
 
 
 def rescore(args: argparse.Namespace) -> int:
-    from pipeline import champion, config, rounds, sections
+    from pipeline import champion, config, dvc, sections
     from pipeline.evaluation.assessment import TOP_K
     from pipeline.files import read_table
     from pipeline.library import classes
@@ -68,22 +69,22 @@ def rescore(args: argparse.Namespace) -> int:
         champion.predictor(folders, config.cache("rescore"), batch_size=params.batch_size),
         top_k=TOP_K,
     )
-    rounds.track_with_dvc(paths.RELEASED)
+    dvc.track(Path(), paths.RELEASED)
     return answer(args, {"images": number}, f"the champion was scored on {number} images; next: dvc repro gate")
 
 
 def promote(args: argparse.Namespace) -> int:
-    from pipeline import bundle, rounds
+    from pipeline import bundle, dvc, rounds
 
     card = bundle.check(paths.MODEL)
     if not paths.BASE.exists() or bundle.check(paths.BASE).model_digest != card.model_digest:
-        warn(rounds.warnings_of_replacing(paths.BASE))
+        warn(dvc.warnings_of_replacing(Path(), paths.BASE))
     if args.dry_run:
         return answer(args, vars(card), f"would make the model of round {card.round} the base")
     new = rounds.promote(
         paths.MODEL, paths.BASE, curated=paths.CURATED, splits=paths.SPLITS, evaluation=paths.EVALUATION
     )
-    rounds.track_with_dvc(paths.BASE)
+    dvc.track(Path(), paths.BASE)
     text = (
         f"the base is now the model of round {card.round}; next: dvc repro" if new else "the base is this model already"
     )
@@ -91,7 +92,7 @@ def promote(args: argparse.Namespace) -> int:
 
 
 def release(args: argparse.Namespace) -> int:
-    from pipeline import champion, rounds, tracking
+    from pipeline import champion, dvc, rounds, tracking
 
     if args.to and not args.rollback:
         raise UsageError("--to without --rollback", where="wallaby release", mend="add --rollback, or leave --to out")
@@ -107,9 +108,9 @@ def release(args: argparse.Namespace) -> int:
         return answer(args, change.row, f"would make {named} the champion: {change.row['action']}")
     kept = champion.keep(paths.RELEASED, paths.CHAMPIONS)
     if kept:
-        rounds.track_with_dvc(kept)
+        dvc.track(Path(), kept)
     new = champion.install(change, model, evaluation, paths.RELEASED, predictions)
-    rounds.track_with_dvc(paths.RELEASED)
+    dvc.track(Path(), paths.RELEASED)
     rounds.record_verdict(paths.MODEL, paths.GATE)
     version = tracking.set_champion(
         change.card.run_id, f"round-{change.card.round}", champion.tags(paths.RELEASED, change)

@@ -1,182 +1,189 @@
-"""Commands about networks and their training."""
+"""Commands about networks and their training, and those that look ahead: throw-away runs and the preview."""
 
 import argparse
 from pathlib import Path
 
-from pipeline import paths
-from pipeline.cli.common import Verb, answer, warn
-from pipeline.errors import Exit, UsageError
+from pipeline.cli.parser import Program, Verb
+from pipeline.commands import Answer
+from pipeline.errors import UsageError
+from pipeline.workspace import Workspace
 
-IMAGENET_CLASSES = 1000  # of the papers; the networks are listed with so many before there are classes of one's own
 
-
-def add(verb: Verb) -> None:
-    command = verb("init-base", init_base, "write round 0: a network that has seen none of your pictures")
-    command.add_argument(
-        "--model", required=True, metavar="PRESET", help="a file of configs/models, without its ending"
-    )
-    command.add_argument(
+def add(program: Program) -> None:
+    """Declares the commands."""
+    verb = program.verb("init-base", init_base, "write round 0: a network that has seen none of your pictures")
+    verb.add("--model", required=True, metavar="PRESET", help="a file of configs/models, without its ending")
+    verb.add(
         "--weights",
         default="random",
         metavar="random|imagenet|FILE.safetensors|hub:HANDLE",
         help="what it begins with: nothing, what Keras has learnt from ImageNet, timm's inception_v4 in a file, or a"
         " TensorFlow Hub module (address, folder or .tar.gz)",
     )
-    command.add_argument("--seed", type=int, default=0, help="of the random weights")
-    command.add_argument("--out", type=Path, default=paths.BASE)
-    command.add_argument("--replace", action="store_true", help="replace a base; what it has learnt is forgotten")
-    command.add_argument("--dry-run", action="store_true", help="say what would be written")
+    verb.add("--seed", type=int, default=0, help="of the random weights")
+    verb.add("--out", type=Path, help="the folder of the base (default: data/base)")
+    verb.add("--replace", action="store_true", help="replace a base; what it has learnt is forgotten")
+    verb.add("--dry-run", action="store_true", help="say what would be written")
 
-    command = verb("models", models, "list the networks: parameters, arithmetic, size; or compare some on your data")
-    command.add_argument(
-        "names",
+    verb = program.verb(
+        "models", models, "list the networks: parameters, arithmetic, size; or compare some on your data"
+    )
+    _of_comparison(verb, minutes=5.0, seed=0)
+    show = verb.action("show", models_show, "show one network in detail (`show` may be left out)", default=True)
+    show.add("names", nargs="+", metavar="PRESET", help="a file of configs/models, without its ending")
+    compare = verb.action("compare", models_compare, "train each network for the same time and measure it")
+    compare.add(
+        "contenders",
         nargs="*",
-        metavar="PRESET",
-        help="show this one in detail; `compare A B C`: train each for the same time and measure it. A contender is"
-        " PRESET, PRESET=WEIGHTS as of init-base, either with +frozen behind it, or base",
+        metavar="CONTENDER",
+        help="PRESET, PRESET=WEIGHTS as of init-base, either with +frozen behind it, or base",
     )
-    command.add_argument("--minutes", type=float, default=5.0, help="with compare: of training, each (default: 5)")
-    command.add_argument("--seed", type=int, default=0, help="with compare: of random weights and order")
+    _of_comparison(compare, minutes=argparse.SUPPRESS, seed=argparse.SUPPRESS)
 
-    command = verb("augment-sheet", augment_sheet, "show what training will see, the most endangered pictures first")
-    command.add_argument("--out", type=Path, help="the page (default: .wallaby/augment-sheet.html)")
-
-    command = verb("ablate", ablate, "train with one setting changed at a time, and tabulate what each is worth")
-    command.add_argument(
-        "settings", nargs="*", metavar="SETTING=VALUE", help="of section train (default: each part of the recipe)"
+    verb = program.verb(
+        "augment-sheet", augment_sheet, "show what training will see, the most endangered pictures first"
     )
-    command.add_argument("--epochs", type=int, metavar="N", help="of each training, at most (default: of the params)")
-    command.add_argument("--seeds", type=seeds, default=[], metavar="0,1", help="train each setting with each of them")
-    command.add_argument("--dry-run", action="store_true", help="say what would be trained")
+    verb.add("--out", type=Path, help="the page (default: .wallaby/augment-sheet.html)")
 
-    command = verb("find-rate", find_rate, "try ever higher learning rates for a few steps, and suggest one")
-    command.add_argument("--steps", type=int, default=100, metavar="N", help="of a batch each (default: 100)")
+    verb = program.verb("ablate", ablate, "train with one setting changed at a time, and tabulate what each is worth")
+    verb.add("settings", nargs="*", metavar="SETTING=VALUE", help="of section train (default: each part of the recipe)")
+    verb.add("--epochs", type=int, metavar="N", help="of each training, at most (default: of the params)")
+    verb.add("--seeds", type=seeds, default=[], metavar="0,1", help="train each setting with each of them")
+    verb.add("--dry-run", action="store_true", help="say what would be trained")
 
-    command = verb("doctor", doctor, "look at data, base and params before a long training")
-    command.add_argument("--quick", action="store_true", help="leave out the two checks that train for a while")
+    verb = program.verb("doctor", doctor, "look at data, base and params before a long training")
+    verb.add("--quick", action="store_true", help="leave out the two checks that train for a while")
+
+    verb = program.verb("throwaway", throwaway_run, "run a round at a lowered cutoff, in a copy, for its queue alone")
+    _of_run(verb, default=None)
+    run = verb.action("run", throwaway_run, "run one, or continue it (`run` may be left out)")
+    _of_run(run, default=argparse.SUPPRESS)
+    verb.action("list", throwaway_list, "list all throw-away runs")
+    report = verb.action("report", throwaway_report, "compare the expected yield of one with that of its review")
+    remove = verb.action("remove", throwaway_remove, "remove one; decisions on its candidates stay")
+    for action in (report, remove):
+        action.add("which", nargs="?", metavar="NAME", help="(default: the only one)")
+        action.add("--name", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+
+    verb = program.verb(
+        "preview", preview, "forecast the next round after a review: refit only the head, on stored features"
+    )
+    verb.add("--held", action="store_true", help="compare the forecast of the present round with the round")
+
+
+def _of_comparison(verb: Verb, *, minutes: object, seed: object) -> None:
+    verb.add("--minutes", type=float, default=minutes, help="with compare: of training, each (default: 5)")
+    verb.add("--seed", type=int, default=seed, help="with compare: of random weights and order")
+
+
+def _of_run(verb: Verb, *, default: object) -> None:
+    help = "the lowered cutoff, in groups of near-duplicates"
+    verb.add("--min-images", type=int, default=default, metavar="N", help=help)
+    verb.add("--name", default=default, help="(default: min-N)")
 
 
 def seeds(text: str) -> list[int]:
     return [int(seed) for seed in text.split(",")]
 
 
-def init_base(args: argparse.Namespace) -> int:
-    from pipeline import champion, config, rounds
+def init_base(workspace: Workspace, args: argparse.Namespace) -> Answer:
+    from pipeline.commands import init_base
 
-    rounds.refuse_replacing(args.out, replace=args.replace)
-    if args.out == paths.BASE:
-        warn(rounds.warnings_of_replacing(args.out))
-    if args.dry_run:
-        size = config.load_preset(args.model).image_size
-        text = f"would write {args.out}: {args.model}, {size} pixels, {args.weights} weights"
-        return answer(args, {"preset": args.model, "image_size": size, "replaces": args.out.exists()}, text)
-    card = rounds.init_base(args.model, args.out, seed=args.seed, replace=args.replace, weights=args.weights)
-    if args.out == paths.BASE:
-        rounds.track_with_dvc(paths.BASE)
-        if champion.open_released(paths.RELEASED):
-            rounds.track_with_dvc(paths.RELEASED)
-    return answer(args, vars(card), f"{args.out}: {card.preset}, {card.image_size} pixels, {args.weights} weights")
+    return init_base.write(
+        workspace,
+        args.model,
+        out=args.out,
+        weights=args.weights,
+        seed=args.seed,
+        replace=args.replace,
+        dry_run=args.dry_run,
+    )
 
 
-def models(args: argparse.Namespace) -> int:
-    from pipeline import bundle, config
-    from pipeline.models import catalogue
-    from pipeline.terminal import training as terminal
+def models(workspace: Workspace, args: argparse.Namespace) -> Answer:
+    from pipeline.cli.tables import training as tables
+    from pipeline.commands import models
 
-    if args.names[:1] == ["compare"]:
-        return _compare(args)
+    answer = models.listed(workspace)
+    return answer.as_table(tables.models, answer.data, models.classes(workspace))
+
+
+def models_show(workspace: Workspace, args: argparse.Namespace) -> Answer:
+    from pipeline.cli.tables import training as tables
+    from pipeline.commands import models
+
     if len(args.names) > 1:
-        mend = f"wallaby models compare {' '.join(args.names)}"
-        raise UsageError("one network is shown in detail", where=f"wallaby models {' '.join(args.names)}", mend=mend)
-    curated = paths.CURATED / bundle.CLASSES
-    classes = len(bundle.read_classes(paths.CURATED)) if curated.exists() else IMAGENET_CLASSES
-    table = catalogue.listing(args.names or config.presets(), num_classes=classes, cache=config.cache("models.json"))
-    rows = table.astype("object").where(table.notna(), None).to_dict("records")
-    if args.json:
-        return answer(args, rows, "")
-    if args.names:
-        terminal.model(rows[0], config.load_preset(args.names[0]).options)
-    else:
-        terminal.models(table, classes)
-    return Exit.DONE
+        names = " ".join(args.names)
+        hint = f"wallaby models compare {names}"
+        raise UsageError("one network is shown in detail", where=f"wallaby models {names}", mend=hint)
+    [name] = args.names
+    answer = models.shown(workspace, name)
+    return answer.as_table(tables.model, answer.data.to_dict("records")[0], workspace.preset(name).options)
 
 
-def _compare(args: argparse.Namespace) -> int:
-    from pipeline import comparing
-    from pipeline.terminal import training as terminal
+def models_compare(workspace: Workspace, args: argparse.Namespace) -> Answer:
+    from pipeline.cli.tables import training as tables
+    from pipeline.commands import models
 
-    found = comparing.compare(args.names[1:], seconds=args.minutes * 60, seed=args.seed)
-    if args.json:
-        answer(args, found, "")
-    else:
-        terminal.comparison(found["rows"], found["failed"])
-        print(f"{found['advice']}\nlook at {found['page']}")
-    return Exit.SOME_FAILED if found["failed"] else Exit.DONE
+    answer = models.compare(workspace, args.contenders, seconds=args.minutes * 60, seed=args.seed)
+    return answer.as_table(tables.comparison, confidence=models.confidence(workspace))
 
 
-def augment_sheet(args: argparse.Namespace) -> int:
-    from pipeline import config
-    from pipeline.training import sheet
+def augment_sheet(workspace: Workspace, args: argparse.Namespace) -> Answer:
+    from pipeline.commands import augment_sheet
 
-    out = args.out or config.cache("augment-sheet.html")
-    flagged = sheet.write(out)
-    page = out.resolve().as_uri()
-    return answer(args, {"page": page, "flagged": flagged}, f"{flagged} training pictures are flagged; look at {page}")
+    return augment_sheet.write(workspace, out=args.out)
 
 
-def ablate(args: argparse.Namespace) -> int:
-    import sys
+def ablate(workspace: Workspace, args: argparse.Namespace) -> Answer:
+    from pipeline.cli.tables import training as tables
+    from pipeline.commands import ablate
 
-    from pipeline import ablation, config, sections
-    from pipeline.terminal import training as terminal
-
-    trials = ablation.plan(args.settings, epochs=args.epochs, seeds=args.seeds)
     if args.dry_run:
-        todo = [f"{trial.setting}, seed {trial.seed}" for trial in trials if not trial.result.exists()]
-        text = "\n".join([f"would train {len(todo)} of {len(trials)}", *todo])
-        return answer(args, {"trials": len(trials), "to_train": todo}, text)
-    failed = ablation.run(trials, told=lambda line: print(line, file=sys.stderr, flush=True))
-    confidence = config.load(sections.Evaluate).confidence
-    found = ablation.table(trials, confidence=confidence)
-    page = ablation.write(found)
-    reasons = [f"{trial.setting}, seed {trial.seed}: {reason}" for trial, reason in failed.items()]
-    if args.json:
-        answer(args, {"rows": ablation.records(found), "failed": reasons, "page": str(page)}, "")
-    else:
-        terminal.ablation(found, reasons, confidence=confidence)
-        print(f"the same with all columns: {page}, {page.with_suffix('.csv')}")
-    return Exit.SOME_FAILED if failed else Exit.DONE
+        return ablate.planned(workspace, args.settings, epochs=args.epochs, seeds=args.seeds)
+    answer = ablate.ablate(workspace, args.settings, epochs=args.epochs, seeds=args.seeds)
+    return answer.as_table(tables.ablation, confidence=ablate.confidence(workspace))
 
 
-def find_rate(args: argparse.Namespace) -> int:
-    from pipeline import config
-    from pipeline.files import write_csv
-    from pipeline.terminal import training as terminal
-    from pipeline.training import rate_finder
+def doctor(workspace: Workspace, args: argparse.Namespace) -> Answer:
+    from pipeline.cli.tables import training as tables
+    from pipeline.commands import doctor
 
-    if args.steps < 10:
-        raise UsageError(f"--steps {args.steps}: a curve needs at least 10", where="wallaby find-rate")
-    found = rate_finder.find(steps=args.steps)
-    table = config.cache("find-rate.csv")
-    write_csv(found.curve, table)
-    if args.json:
-        told = {"key": found.key, "suggestion": found.suggestion, "now": found.now}
-        return answer(args, told | {"curve": found.curve.to_dict("records")}, "")
-    terminal.rates(found.curve, found.suggestion)
-    print(f"suggestion for train.{found.key}, which applies to this base: {found.suggestion:.2g} (now {found.now:.2g})")
-    print(f"the whole curve: {table}")
-    return Exit.DONE
+    answer = doctor.examine(workspace, quick=args.quick)
+    return answer.as_table(tables.findings, answer.data["findings"])
 
 
-def doctor(args: argparse.Namespace) -> int:
-    from pipeline.terminal import training as terminal
-    from pipeline.training import examination
-    from pipeline.training.doctor import FAIL
+def throwaway_run(workspace: Workspace, args: argparse.Namespace) -> Answer:
+    from pipeline.cli.tables import forecasts as tables
+    from pipeline.commands import throwaway
 
-    findings = [vars(finding) for finding in examination.examine(quick=args.quick)]
-    failed = any(finding["verdict"] == FAIL for finding in findings)
-    if args.json:
-        answer(args, {"passed": not failed, "findings": findings}, "")
-    else:
-        terminal.findings(findings)
-    return Exit.DATA if failed else Exit.DONE
+    return throwaway.run(workspace, min_images=args.min_images, name=args.name or "").as_table(tables.outlook)
+
+
+def throwaway_list(workspace: Workspace, args: argparse.Namespace) -> Answer:
+    from pipeline.cli.tables import forecasts as tables
+    from pipeline.commands import throwaway
+
+    return throwaway.listed(workspace).as_table(tables.throwaways)
+
+
+def throwaway_report(workspace: Workspace, args: argparse.Namespace) -> Answer:
+    from pipeline.cli.tables import forecasts as tables
+    from pipeline.commands import throwaway
+
+    return throwaway.report(workspace, args.which or args.name or "").as_table(tables.yields)
+
+
+def throwaway_remove(workspace: Workspace, args: argparse.Namespace) -> Answer:
+    from pipeline.commands import throwaway
+
+    return throwaway.remove(workspace, args.which or args.name or "")
+
+
+def preview(workspace: Workspace, args: argparse.Namespace) -> Answer:
+    from pipeline.cli.tables import forecasts as tables
+    from pipeline.commands import preview
+
+    if args.held:
+        return preview.compared(workspace).as_table(tables.compared)
+    return preview.forecast_round(workspace).as_table(tables.preview)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import throwaway as throwaways
 from pipeline.commands import Answer, now
+from pipeline.commands import throwaway as throwaways
 from pipeline.demo import library, reviewer, silhouettes
 from pipeline.errors import UsageError
 from pipeline.files import digests, in_turn, write_csv
@@ -95,7 +95,7 @@ def review(workspace: Workspace, *, throwaway: str | None = None) -> Answer:
     Raises:
       DataError: if the queue holds no image of the demo.
     """
-    queue = workspace.queue if throwaway is None else throwaways.find(throwaway) / throwaways.QUEUE
+    queue = workspace.queue if throwaway is None else throwaways.find(workspace, throwaway) / throwaways.QUEUE
     model = sheets.model_digest(queue)
     table = reviewer.review(sheets.queues(queue), workspace.demo, at=now(), model=model)
     path = decisions.write(table, workspace.reviews, reviewer.SESSION)

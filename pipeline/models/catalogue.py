@@ -1,7 +1,7 @@
 """What each preset costs: parameters, arithmetic and room on disk, counted from its layers."""
 
 import gc
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from math import prod
@@ -12,7 +12,7 @@ import keras
 import pandas as pd
 from keras import layers
 
-from pipeline import config, progress, sections
+from pipeline import progress, sections
 from pipeline.errors import DataError, UsageError
 from pipeline.files import read_json, write_json
 from pipeline.models import presets
@@ -41,8 +41,8 @@ class Counts:
     features: int
 
 
-def listing(names: Iterable[str], *, num_classes: int, cache: Path) -> pd.DataFrame:
-    """The presets side by side, a row each.
+def listing(networks: Mapping[str, sections.Preset], *, num_classes: int, cache: Path) -> pd.DataFrame:
+    """The presets side by side, by name, one row per preset.
 
     A network is built to be counted, which takes seconds; the counts are kept in `cache` until the preset or a module
     of the networks changes.
@@ -52,11 +52,10 @@ def listing(names: Iterable[str], *, num_classes: int, cache: Path) -> pd.DataFr
       `model.keras`, reported_top1 and source as the preset gives them; a preset that cannot be built has no counts, and
       says why in `failure`.
     """
-    known, names = _read(cache), list(names)
+    known = _read(cache)
     rows = []
-    with progress.bar("networks", len(names), unit="") as bar:
-        for name in names:
-            preset = config.load_preset(name)
+    with progress.bar("networks", len(networks), unit="") as bar:
+        for name, preset in networks.items():
             row = {
                 "preset": name,
                 "network": preset.options.get("name", preset.architecture),
@@ -124,5 +123,5 @@ def _digest(preset: sections.Preset) -> str:
 def _read(cache: Path) -> dict[str, dict[str, int]]:
     try:
         return read_json(cache)
-    except DataError:  # none yet, or a broken one: counted anew
+    except DataError:  # none yet, or a broken one: counted again
         return {}

@@ -10,7 +10,7 @@ from pipeline.errors import UsageError, closest
 
 HEAD = "head"
 FEATURES = "features"
-MODES = ("reset", "grow", "copy")
+MODES = ("reset", "grow")
 
 
 def add_head(features, num_classes: int, *, seed: int | None = None):
@@ -48,8 +48,7 @@ def renew_head(
 
     Args:
       old_classes: those of the model's head, in the order of its outputs; none for a model that has learnt none.
-      mode: reset: random weights; grow: a class keeps the weights it had, by name, and a new one gets random weights;
-        copy: as grow, but a new class starts as the mean of all old ones.
+      mode: reset: random weights; grow: a class keeps the weights it had, by name, and a new one gets random weights.
     """
     kernel, bias = (keras.ops.convert_to_numpy(weight) for weight in model.get_layer(HEAD).weights)
     renewed = replace_head(model, len(classes), seed=seed)
@@ -57,8 +56,6 @@ def renew_head(
         return renewed
     head = renewed.get_layer(HEAD)
     new_kernel, new_bias = (keras.ops.convert_to_numpy(weight).copy() for weight in head.weights)
-    if mode == "copy":
-        new_kernel[:], new_bias[:] = kernel.mean(axis=1, keepdims=True), bias.mean()
     known = [name for name in classes if name in set(old_classes)]
     new, old = [list(classes).index(name) for name in known], [list(old_classes).index(name) for name in known]
     new_kernel[:, new], new_bias[new] = kernel[:, old], bias[old]

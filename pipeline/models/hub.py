@@ -15,7 +15,6 @@ from urllib.error import HTTPError
 import keras
 from keras import layers
 
-from pipeline import config
 from pipeline.errors import DataError, UsageError, closest
 from pipeline.files import atomic_folder, digest
 from pipeline.models.head import FEATURES, add_head
@@ -30,6 +29,7 @@ def hub(
     image_size: int = 224,
     num_classes: int = 1000,
     handle: str,
+    cache: Path | None = None,
     input_range: Sequence[float] = (0.0, 1.0),
     output_key: str = "",
     dropout: float = 0.2,
@@ -39,7 +39,7 @@ def hub(
 
     Args:
       image_size: side S of the square input, in pixels; many modules take one size only.
-      handle: of the module: see `fetch`.
+      handle, cache: of the module: see `fetch`.
       input_range: of the pixels that the module was made for; TensorFlow Hub's image modules want (0, 1).
       output_key: which of the module's outputs, where it gives several by name.
       dropout: share of features dropped before the head.
@@ -48,7 +48,7 @@ def hub(
       UsageError: if the module takes no pictures of this size, or several of its outputs could be meant.
       DataError: if it gives no feature vector; and as `fetch`.
     """
-    folder = fetch(handle)
+    folder = fetch(handle, cache)
     module = SavedModel(folder)
     refuse_another_input(module, image_size, where=folder)
     output_key = feature_vector(module, output_key, where=folder)
@@ -60,11 +60,12 @@ def hub(
     return keras.Model(pixels, add_head(x, num_classes), name=name)
 
 
-def fetch(handle: str) -> Path:
+def fetch(handle: str, cache: Path | None = None) -> Path:
     """Returns the folder of a module's SavedModel.
 
     Args:
       handle: an address (tfhub.dev, Kaggle, or that of a .tar.gz; kept in TFHUB_CACHE_DIR), a folder, or a .tar.gz.
+      cache: the folder in which a .tar.gz is unpacked, once; only that needs it.
 
     Raises:
       UsageError: if there is no such module, or no network to fetch it.
@@ -74,7 +75,9 @@ def fetch(handle: str) -> Path:
     if "://" in handle.removeprefix("file://"):
         folder = _download(handle)
     elif path.is_file():
-        folder = _unpack(path)
+        if cache is None:
+            raise ValueError(f"{path} cannot be unpacked without a cache")
+        folder = _unpack(path, cache / digest(path)[:16])
     elif path.is_dir():
         folder = path
     else:
@@ -180,9 +183,8 @@ def _timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _unpack(archive: Path) -> Path:
+def _unpack(archive: Path, folder: Path) -> Path:
     """The folder with the SavedModel of an archive, unpacked once; TensorFlow Hub unpacks only what it fetches."""
-    folder = config.cache("hub") / digest(archive)[:16]
     if not folder.exists():
         try:
             with atomic_folder(folder) as new:

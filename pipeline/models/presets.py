@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -25,15 +26,18 @@ ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {
     "squeezenet": squeezenet,
 }
 RANDOM, IMAGENET, HUB, TIMM = "random", "imagenet", "hub:", timm_weights.SUFFIX
-NOT_IN_A_PRESET = {"image_size", "num_classes", "weights", "handle"}
+NOT_IN_A_PRESET = {"image_size", "num_classes", "weights", "handle", "cache"}
 
 
-def build(preset: Preset, num_classes: int, *, seed: int | None = None, weights: str = RANDOM) -> keras.Model:
+def build(
+    preset: Preset, num_classes: int, *, seed: int | None = None, weights: str = RANDOM, cache: Path | None = None
+) -> keras.Model:
     """Builds the preset's network; what is random in it is the same for the same seed.
 
     Args:
       weights: random; imagenet, for a network of keras.applications; a file of timm's, for Inception-V4; or
         `hub:HANDLE`, for the architecture hub (see `hub.fetch`).
+      cache: the folder in which an archive of the weights is unpacked (see `hub.fetch`).
 
     Raises:
       UsageError: for an unknown architecture (the nearest is offered), options it does not take, or weights that it
@@ -51,11 +55,11 @@ def build(preset: Preset, num_classes: int, *, seed: int | None = None, weights:
             mend = closest(key, parameters - NOT_IN_A_PRESET)
             raise UsageError(f"unknown option '{key}'", where="configs/models", mend=mend)
     _check(weights, preset.architecture)
-    chosen: dict[str, str] = {}
+    chosen: dict[str, Any] = {}
     if weights == IMAGENET:
         chosen = {"weights": weights}
     elif weights.startswith(HUB):
-        chosen = {"handle": weights.removeprefix(HUB)}
+        chosen = {"handle": weights.removeprefix(HUB), "cache": cache}
     try:
         model = builder(image_size=preset.image_size, num_classes=num_classes, **preset.options, **chosen)
     except (TypeError, ValueError) as error:
@@ -104,7 +108,7 @@ def _check(weights: str, architecture: str) -> None:
         raise UsageError(
             f"Keras has no ImageNet weights of {architecture}",
             where="--weights",
-            mend="take a preset of keras.applications, efficientnet_b0 for one, or --weights FILE.safetensors of timm",
+            mend="take a preset of keras.applications, such as efficientnet_b0, or --weights FILE.safetensors of timm",
         )
     if weights.endswith(TIMM) and architecture != "inception_v4":
         raise UsageError(

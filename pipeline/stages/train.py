@@ -10,27 +10,26 @@ from pipeline import bundle, files, sections, stages, tracking
 from pipeline.evaluation import calibration
 from pipeline.files import digest, read_json, read_table, write_csv, write_json
 from pipeline.library import lineage
-from pipeline.models.head import freeze, renew_head
-from pipeline.training import checks, reporting
+from pipeline.training import checks, reporting, start
 from pipeline.training.augmentation import Augmentation
-from pipeline.training.fitting import set_seed
 from pipeline.training.trainer import TrainSettings, choose_machine, train
 from pipeline.workspace import Workspace
 
 
 def main(workspace: Workspace) -> None:
     params, distance = workspace.params(sections.Train), workspace.near_duplicate_distance
-    rows = read_table(workspace.splits_table)
-    set_seed(params.seed)  # before the base is loaded: its dropout draws a seed when it is built
-    base = bundle.load(workspace.base)
-    checks.refuse_another_image_size(base.model, base.card, where=workspace.base)
-    lineage.refuse_overlaps(rows, base.lineage, near_duplicate_distance=distance)
-    classes = sorted(rows.loc[rows["set"] == "train", "label"].unique())
-    measurable = rows[rows["label"].isin(classes)]  # of some classes, only val images may be left
+    rows, stored = read_table(workspace.splits_table), bundle.Stored(workspace.base)
+    lineage.refuse_overlaps(rows, stored.lineage, near_duplicate_distance=distance)
+    prepared = start.prepare(
+        stored,
+        rows,
+        preset_size=workspace.preset_size(stored.card.preset),
+        head=params.head,
+        frozen=params.freeze,
+        seed=params.seed,
+    )
+    base, model, classes, measurable = prepared.base, prepared.model, prepared.classes, prepared.rows
     checks.name_classes_without_validation(measurable, where=workspace.splits_table)
-
-    model = renew_head(base.model, classes, old_classes=base.classes, mode=params.head, seed=params.seed)
-    freeze(model, params.freeze)
     data_digest = digest(workspace.splits_table)
     settings = params.model_dump(exclude=sections.FOR_PEOPLE)
     work = work_folder(workspace.own("train"), data_digest, base.card.model_digest, settings)

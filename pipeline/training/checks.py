@@ -3,22 +3,22 @@
 import keras
 import pandas as pd
 
-from pipeline import config
 from pipeline.bundle import Card
 from pipeline.errors import DataError
 
 NAMED = 10  # classes in a message
 
 
-def refuse_another_image_size(model: keras.Model, card: Card, *, where: object) -> None:
-    """Raises DataError if the base reads pictures of another size than its card or its preset says."""
-    for said, size in [
-        ("its card", card.image_size),
-        *([("its preset", config.load_preset(card.preset).image_size)] if card.preset in config.presets() else []),
-    ]:
-        if tuple(model.input_shape[1:3]) != (size, size):
+def refuse_another_image_size(model: keras.Model, card: Card, preset_size: int | None, *, where: object) -> None:
+    """Raises DataError if the base reads images of another size than its card or its preset says.
+
+    Args:
+      preset_size: the image size of the card's preset; None if there is no such preset.
+    """
+    for source, size in [("its card", card.image_size), ("its preset", preset_size)]:
+        if size is not None and tuple(model.input_shape[1:3]) != (size, size):
             raise DataError(
-                f"the base reads pictures of {model.input_shape[1]} pixels, {said} '{card.preset}' says {size}",
+                f"the base reads pictures of {model.input_shape[1]} pixels, {source} '{card.preset}' says {size}",
                 where=where,
                 mend=f"set the preset's image_size back, or `wallaby init-base --model {card.preset} --replace`",
             )

@@ -1,4 +1,4 @@
-"""The examination before a long run: the workspace's own data, base and params go through the doctor's checks."""
+"""The examination before a long run: a round's own data, base and params go through the doctor's checks."""
 
 import contextlib
 import shutil
@@ -10,17 +10,15 @@ from pathlib import Path
 import keras
 import pandas as pd
 
-from pipeline import bundle, config, paths, sections
-from pipeline.bundle import Bundle, Card
-from pipeline.files import read_table
+from pipeline import sections
+from pipeline.bundle import Bundle, Card, Stored
 from pipeline.library import labels
-from pipeline.models.head import freeze, renew_head
 from pipeline.progress import bar
-from pipeline.training import alike, checks, doctor, hardware, trainer
+from pipeline.training import alike, doctor, hardware, start, trainer
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.batches import decode_all
 from pipeline.training.doctor import Finding
-from pipeline.training.fitting import Fitted, set_seed
+from pipeline.training.fitting import Fitted
 from pipeline.training.trainer import Machine, TrainSettings
 
 IMAGES = 64
@@ -31,25 +29,34 @@ TEMPERATURE = 2.0  # of the network that is asked about pictures: at 1, one left
 CHECKED_PICTURES = 16
 
 
-def examine(*, quick: bool) -> list[Finding]:
-    """Runs every check; `quick` leaves out the two that train for a while.
+def examine(
+    stored: Stored,
+    rows: pd.DataFrame,
+    params: sections.Train,
+    *,
+    preset_size: int | None,
+    folders: dict[str, Path],
+    work: Path,
+    quick: bool,
+) -> list[Finding]:
+    """Runs every check of the doctor on what the next training would start from.
+
+    Args:
+      stored: the base.
+      rows: of the split.
+      preset_size: see `start.prepare`.
+      folders: of the roots, by name.
+      work: a folder that is emptied before and removed afterwards.
+      quick: leaves out the two checks that train for a while.
 
     Raises:
-      DataError: if the data sets or the base are missing, or the base does not fit its card.
+      DataError: if the base does not fit its card.
     """
-    params, folders = config.load(sections.Train), config.load(sections.Roots).folders
-    rows = read_table(paths.SPLITS / "splits.parquet")
-    set_seed(params.seed)
-    base = bundle.load(paths.BASE)
-    checks.refuse_another_image_size(base.model, base.card, where=paths.BASE)
     present = doctor.classes_present(rows)
-    classes = sorted(rows.loc[rows["set"] == "train", "label"].unique())
-    if len(classes) < 2:
+    if len(start.learnable(rows)[0]) < 2:
         return [present]
-
-    model = renew_head(base.model, classes, old_classes=base.classes, mode="reset", seed=params.seed)
-    freeze(model, params.freeze)
-    work = config.cache("doctor")
+    prepared = start.prepare(stored, rows, preset_size=preset_size, frozen=params.freeze, seed=params.seed)
+    base, model, classes = prepared.base, prepared.model, prepared.classes
     shutil.rmtree(work, ignore_errors=True)
 
     try:
@@ -68,12 +75,17 @@ def examine(*, quick: bool) -> list[Finding]:
             lambda: doctor.weights_move(trial, pixels, targets),
         ]
         if not quick:
-            known, continued = rows[rows["label"].isin(classes)], base.has_learnt
             steps += [
                 lambda: doctor.overfits(trial, pixels, targets),
                 lambda: doctor.short_run(
                     lambda: train_shortly(
-                        model, params, known, classes, folders=folders, continued=continued, work=work / "short"
+                        model,
+                        params,
+                        prepared.rows,
+                        classes,
+                        folders=folders,
+                        continued=base.has_learnt,
+                        work=work / "short",
                     )
                 ),
             ]

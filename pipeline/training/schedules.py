@@ -1,18 +1,10 @@
-"""The learning rate over a training: warm-up, cosine decay, and a test of which rate suits a network."""
+"""The learning rate over a training: warm-up and cosine decay."""
 
 import math
 
 import keras
-import numpy as np
-import pandas as pd
-
-from pipeline.training.hardware import jit, twin
-from pipeline.training.losses import build_loss
-from pipeline.training.optimizers import build_optimizer
 
 DECAYS = ("plateau", "cosine")
-SMOOTHING = 0.9  # of the loss curve, as a moving average with bias correction
-DIVERGED = 4.0  # times the lowest loss
 
 
 def share(progress: float, *, step: float, warmup_epochs: float, cosine_epochs: float | None) -> float:
@@ -63,61 +55,3 @@ class Rates(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if logs is not None:
             logs["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-
-
-def find_learning_rate(
-    model: keras.Model,
-    batches: keras.utils.PyDataset,
-    *,
-    optimizer: str = "adamw",
-    weight_decay: float = 0.0,
-    body_rate: float = 1.0,
-    loss: str = "cross_entropy",
-    focal_gamma: float = 2.0,
-    label_smoothing: float = 0.0,
-    lowest: float = 1e-6,
-    highest: float = 1.0,
-    steps: int = 100,
-) -> tuple[pd.DataFrame, float]:
-    """The learning rate range test (Smith 2017): the loss while the rate rises exponentially, step by step.
-
-    Optimiser and loss are told as to `fitting.fit`. `model` keeps its weights. The test ends early where the loss has
-    become four times the lowest, or no number.
-
-    Returns:
-      A table of `rate` and `loss` (smoothed), a row a step, and the rate at which the loss fell fastest.
-    """
-    trial = twin(model)
-    trial.compile(
-        build_optimizer(optimizer, learning_rate=lowest, weight_decay=weight_decay, body_rate=body_rate),
-        build_loss(loss, label_smoothing=label_smoothing, focal_gamma=focal_gamma),
-        jit_compile=jit(),
-    )
-    rows: list[dict[str, float]] = []
-    average = 0.0
-    for number, rate in enumerate(np.geomspace(lowest, highest, steps)):
-        trial.optimizer.learning_rate = float(rate)
-        trial.reset_metrics()
-        value = float(trial.train_on_batch(*batches[number % len(batches)]))
-        average = SMOOTHING * average + (1 - SMOOTHING) * value
-        rows.append({"rate": float(rate), "loss": average / (1 - SMOOTHING ** (number + 1))})
-        if not math.isfinite(value) or rows[-1]["loss"] > DIVERGED * min(row["loss"] for row in rows):
-            rows.pop()
-            break
-    curve = pd.DataFrame(rows, columns=["rate", "loss"])
-    return curve, suggest(curve)
-
-
-def suggest(curve: pd.DataFrame) -> float:
-    """The rate of steepest descent of `loss` over the logarithm of `rate`, before the lowest loss.
-
-    The first tenth does not count: there the moving average is that of a few batches, and falls or rises by their luck.
-    For the same reason the slope is that over a tenth of the steps. `rate` rises by the same factor each step.
-    """
-    loss, first, reach = curve["loss"].to_numpy(), len(curve) // 10, max(1, len(curve) // 20)
-    lowest = first + int(loss[first:].argmin())
-    middles = np.arange(max(first, reach), min(lowest, len(curve) - 1 - reach) + 1)
-    if not len(middles):
-        return float(curve["rate"].iloc[lowest])
-    steepest = middles[int((loss[middles + reach] - loss[middles - reach]).argmin())]
-    return float(curve["rate"].iloc[steepest])

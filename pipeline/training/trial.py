@@ -1,9 +1,12 @@
 """One network on trial: trained for a while on the user's own data, and measured."""
 
+import contextlib
 import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import keras
@@ -12,15 +15,20 @@ import pandas as pd
 from sklearn.metrics import f1_score
 
 from pipeline import bundle
+from pipeline.errors import WallabyError
+from pipeline.files import read_table
 from pipeline.inference import latency
 from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import lineage
+from pipeline.models import presets
 from pipeline.models.head import HEAD
-from pipeline.training import hardware
+from pipeline.sections import Preset
+from pipeline.training import hardware, start
 from pipeline.training.augmentation import Augmentation
+from pipeline.training.fitting import set_seed
 from pipeline.training.trainer import Machine, TrainSettings, train
 
-VALIDATION_COST = 1 / 3  # of a training step, for the same pictures: only the forward pass
+VALIDATION_COST = 1 / 3  # of a training step, for the same images: only the forward pass
 RATE_RUNS = 3
 
 
@@ -58,6 +66,72 @@ class TrialSettings:
             lr_patience=epochs,
             decay="cosine",
         )
+
+
+def compete(
+    *,
+    preset: Preset | None,
+    weights: str,
+    frozen: bool,
+    base: Path,
+    base_size: int | None,
+    splits: Path,
+    folders: dict[str, Path],
+    cache: Path,
+    batch_size: int,
+    rates: dict[bool, float],
+    seconds: float,
+    seed: int,
+    augmentation: dict[str, Any],
+    settings: dict[str, Any],
+) -> dict[str, Any]:
+    """Builds a network, or takes the base, and returns what `run` measures of it; or a `failure`, the reason for none.
+
+    Args:
+      preset: with `weights` and `cache` as `presets.build` takes them; None for the base in the folder `base`.
+      frozen: only the head is trained.
+      base_size: the image size of the base's preset (`start.prepare`).
+      splits: the table of the data sets.
+      folders: of the roots, by name.
+      rates: the learning rate of a network that has learnt nothing (False), and of one that has (True).
+      augmentation: as `Augmentation` takes it.
+      settings: others of `TrialSettings`.
+    """
+    rows = read_table(splits)
+    rows = rows[rows["set"].isin(["train", "val"])]
+    try:
+        if preset is None:
+            prepared = start.prepare(bundle.Stored(base), rows, preset_size=base_size, seed=seed)
+            model, classes, rows = prepared.model, prepared.classes, prepared.rows
+            learnt = prepared.base.has_learnt
+        else:
+            set_seed(seed)
+            classes, rows = start.learnable(rows)
+            model = presets.build(preset, len(classes), seed=seed, weights=weights, cache=cache)
+            learnt = weights != presets.RANDOM
+        with TemporaryDirectory() as work, contextlib.redirect_stdout(sys.stderr):
+            return run(
+                model,
+                rows.reset_index(drop=True),
+                classes,
+                TrialSettings(
+                    seconds=seconds,
+                    frozen=frozen,
+                    batch_size=batch_size,
+                    seed=seed,
+                    learning_rate=rates[learnt and not frozen],
+                    **settings,
+                ),
+                folders=folders,
+                work=Path(work),
+                augmentation=Augmentation(**augmentation),
+            )
+    except WallabyError as error:
+        return {"failure": f"{error.what}; {error.mend}" if error.mend else error.what}
+    except Exception as error:
+        if not hardware.is_out_of_memory(error):
+            raise
+        return {"failure": "memory was too small"}
 
 
 def run(

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.config import load_preset
+from pipeline.config import PRESETS, load_preset
 from pipeline.errors import DataError, UsageError
 from pipeline.files import write_text
 from pipeline.models import presets
@@ -36,10 +36,8 @@ def module(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def workspace(tmp_path, monkeypatch) -> Path:
-    """Where archives are unpacked, and what is fetched is kept."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+def folder(tmp_path, monkeypatch) -> Path:
+    """What is fetched is kept here."""
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "fetched"))
     return tmp_path
 
@@ -218,59 +216,59 @@ def pack(folder: Path, archive: Path, *, inside: str = "") -> Path:
 
 
 @pytest.mark.parametrize("inside", ["", "vector"])
-def test_an_archive_is_unpacked_once(module, workspace, inside):
-    archive = pack(module, workspace / "module.tar.gz", inside=inside)
-    assert register(fetch(str(archive))) == register(module)
-    kept = fetch(str(archive))
-    assert kept.is_relative_to(workspace / ".wallaby")
-    assert fetch(str(archive)) == kept
+def test_an_archive_is_unpacked_once(module, tmp_path, inside):
+    archive = pack(module, tmp_path / "module.tar.gz", inside=inside)
+    assert register(fetch(str(archive), tmp_path / "cache")) == register(module)
+    kept = fetch(str(archive), tmp_path / "cache")
+    assert kept.is_relative_to(tmp_path / "cache")
+    assert fetch(str(archive), tmp_path / "cache") == kept
 
 
-def test_a_broken_archive_is_refused_and_leaves_nothing(module, workspace):
-    archive = pack(module, workspace / "module.tar.gz")
+def test_a_broken_archive_is_refused_and_leaves_nothing(module, tmp_path):
+    archive = pack(module, tmp_path / "module.tar.gz")
     whole = archive.read_bytes()
     for broken in (whole[: len(whole) // 2], b"no archive", whole[:500] + b"x" * 50 + whole[550:]):
         archive.write_bytes(broken)
         with pytest.raises(DataError, match="cannot be unpacked"):
-            fetch(str(archive))
-        assert list((workspace / ".wallaby/hub").iterdir()) == []
+            fetch(str(archive), tmp_path / "cache")
+        assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_an_archive_cannot_write_outside_its_folder(workspace):
-    archive = workspace / "module.tar.gz"
+def test_an_archive_cannot_write_outside_its_folder(tmp_path):
+    archive = tmp_path / "module.tar.gz"
     with tarfile.open(archive, "w:gz") as packed:
         packed.addfile(tarfile.TarInfo("../../outside"), io.BytesIO())
     with pytest.raises(DataError, match="cannot be unpacked"):
-        fetch(str(archive))
-    assert not (workspace / "outside").exists()
+        fetch(str(archive), tmp_path / "cache")
+    assert not (tmp_path / "outside").exists()
 
 
 @pytest.fixture
-def server(workspace):
-    """Serves the workspace over HTTP on this machine; yields its address."""
+def server(tmp_path):
+    """Serves the test's folder over HTTP on this machine; yields its address."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=workspace)) as serving:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path)) as serving:
         threading.Thread(target=serving.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{serving.server_port}"
         serving.shutdown()
 
 
-def test_a_module_is_fetched_from_its_address_once(module, workspace, server):
-    archive = pack(module, workspace / "module.tar.gz")
+def test_a_module_is_fetched_from_its_address_once(module, tmp_path, server):
+    archive = pack(module, tmp_path / "module.tar.gz")
     folder = fetch(f"{server}/module.tar.gz")
     assert register(folder) == register(module)
     archive.unlink()
     assert fetch(f"{server}/module.tar.gz") == folder
 
 
-def test_what_a_server_does_not_have_is_said(workspace, server):
+def test_what_a_server_does_not_have_is_said(tmp_path, server):
     with pytest.raises(UsageError, match="the server answers 404"):
         fetch(f"{server}/none.tar.gz")
-    write_text("<html>", workspace / "page.tar.gz")
+    write_text("<html>", tmp_path / "page.tar.gz")
     with pytest.raises((DataError, UsageError), match="module"):
         fetch(f"{server}/page.tar.gz")
 
@@ -288,9 +286,8 @@ def test_a_network_that_swallows_packets_is_not_waited_for(monkeypatch):
     assert socket.getdefaulttimeout() is None
 
 
-def test_the_preset_takes_a_module_and_nothing_else(module, monkeypatch):
-    monkeypatch.chdir(REPOSITORY)
-    preset = load_preset("hub").model_copy(update={"image_size": SIDE})
+def test_the_preset_takes_a_module_and_nothing_else(module):
+    preset = load_preset("hub", REPOSITORY / PRESETS).model_copy(update={"image_size": SIDE})
     model = presets.build(preset, num_classes=5, weights=f"hub:{module}")
     assert [layer.name for layer in model.layers] == ["pixels", "scale", "hub", "features", "head"]
     small = Preset(architecture="inception_v4", image_size=75)

@@ -12,13 +12,16 @@ def rows(**sets: str) -> pd.DataFrame:
 
 
 def test_a_base_of_its_card_s_image_size_is_taken():
-    refuse_another_image_size(tiny(), Card("tiny", SIDE), where="data/base")
+    for preset_size in (SIDE, None):
+        refuse_another_image_size(tiny(), Card("tiny", SIDE), preset_size, where="data/base")
 
 
-@pytest.mark.parametrize("card", [Card("tiny", 32), Card("inception_v4_small", SIDE)])
-def test_a_base_of_another_image_size_is_refused(card):
-    with pytest.raises(DataError, match="reads pictures of 16 pixels"):
-        refuse_another_image_size(tiny(), card, where="data/base")
+@pytest.mark.parametrize(
+    ("card_size", "preset_size", "refusal"), [(32, None, "its card 'tiny' says 32"), (SIDE, 75, "its preset 'tiny'")]
+)
+def test_a_base_of_another_image_size_is_refused(card_size, preset_size, refusal):
+    with pytest.raises(DataError, match=f"reads pictures of 16 pixels, {refusal}"):
+        refuse_another_image_size(tiny(), Card("tiny", card_size), preset_size, where="data/base")
 
 
 def test_a_class_without_validation_images_is_named(capsys):

@@ -1,25 +1,20 @@
-"""The examination of a whole workspace, and the reading of pictures in all parts of the program."""
+"""Which images are examined, and the reading of images in all parts of the program."""
 
-import json
-import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from builders import phash, put, sha
+from builders import put, sha
 from PIL import Image
 
-from pipeline import bundle, cli, paths
-from pipeline.errors import DataError
-from pipeline.files import write_table
+from pipeline import bundle
 from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import lineage, pictures
-from pipeline.training import alike, doctor, examination
+from pipeline.training import alike, examination
 from pipeline.training.doctor import FAIL, PASS
-from tests.networks import SIDE, coloured, save_bundle, tiny
+from tests.networks import SIDE, coloured, tiny
 
-PARAMS = Path(__file__).parents[2] / "configs" / "params.yaml"
 LABELS = ["cat", "dog", "owl"]
 
 
@@ -94,78 +89,3 @@ def test_some_of_each_class_are_chosen_and_always_the_same():
     again = examination.some_of_each(rows.sample(frac=1, random_state=0), 5)
     assert again["sha256"].tolist() == chosen["sha256"].tolist()
     assert len(examination.some_of_each(rows, 50)) == 9
-
-
-@pytest.fixture
-def workspace(tmp_path, monkeypatch):
-    """A base that has seen nothing, and data sets of forty pictures."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    text = re.sub(r"(?m)^    library: .*$", "    library: shots", PARAMS.read_text(encoding="utf-8"))
-    text = text.replace("learning_rate: 0.001", "learning_rate: 0.02")  # the tiny network is slow
-    put(tmp_path / "configs" / "params.yaml", text.encode())
-    seen, targets = coloured(40)
-    names = [f"library/{n:02d}.png" for n in range(40)]
-    for name, picture in zip(names, seen, strict=True):
-        put(tmp_path / "shots" / Path(name).name, Image.fromarray(picture))
-    rows = pd.DataFrame({"image": names, "label": [LABELS[target] for target in targets]})
-    rows["sha256"], rows["phash"] = [sha(name) for name in names], [phash(name) for name in names]
-    rows["flip"] = True
-    rows["set"] = ["val" if n % 10 > 7 else "test" if n % 10 > 6 else "train" for n in range(40)]
-    write_table(rows, paths.SPLITS / "splits.parquet")
-    save_bundle(paths.BASE, classes=[])
-    return rows
-
-
-def told(capsys, *arguments: str) -> tuple[int, dict]:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["doctor", "--json", *arguments])
-    return ended.value.code, json.loads(capsys.readouterr().out)
-
-
-def everything(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and ".wallaby" not in path.parts
-    }
-
-
-def test_the_doctor_examines_a_workspace_and_writes_nothing_in_it(workspace, tmp_path, capsys):
-    before = everything(tmp_path)
-    code, result = told(capsys)
-    verdicts = {finding["check"]: finding["verdict"] for finding in result["findings"]}
-    assert len(verdicts) == 7
-    assert verdicts["the network can overfit 28 images"] == PASS
-    assert set(verdicts.values()) == {PASS}, result
-    assert (code, result["passed"]) == (0, True)
-    assert everything(tmp_path) == before
-    assert list((tmp_path / ".wallaby").iterdir()) == []
-
-
-def test_a_fault_ends_with_exit_code_3_and_what_to_do(workspace, tmp_path, capsys):
-    workspace.loc[workspace["label"] == "owl", "set"] = "test"
-    write_table(workspace, paths.SPLITS / "splits.parquet")
-    code, result = told(capsys, "--quick")
-    assert (code, result["passed"], len(result["findings"])) == (3, False, 5)
-    failed = [finding for finding in result["findings"] if finding["verdict"] == FAIL]
-    assert [finding["check"] for finding in failed] == ["every class is present"]
-    assert "owl" in failed[0]["measured"]
-    assert failed[0]["mend"]
-
-
-def test_the_table_says_what_to_do(capsys):
-    from pipeline.terminal import training as terminal
-
-    findings = [doctor.Finding("one", PASS, "fine"), doctor.Finding("two", FAIL, "9 [of] 10", "mend it")]
-    terminal.findings([vars(finding) for finding in findings])
-    shown = capsys.readouterr().out
-    assert "9 [of] 10" in shown
-    assert "do: mend it" in shown
-    assert "1 of 2 checks failed: do not train yet" in shown
-
-
-def test_without_a_base_there_is_one_clear_error(workspace, tmp_path):
-    (tmp_path / paths.BASE / "card.json").unlink()
-    with pytest.raises(DataError, match="the bundle is incomplete"):
-        examination.examine(quick=True)

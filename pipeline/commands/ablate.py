@@ -1,4 +1,4 @@
-"""Error against ablation: the round's training with one setting changed at a time, held against itself unchanged."""
+"""Trains with one setting changed at a time, and compares each training with the round's own settings."""
 
 import hashlib
 import json
@@ -10,10 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import behaviour, bundle, config, experiments, paths, sections
-from pipeline.errors import DataError, Exit, UsageError, WallabyError, closest
+from pipeline import behaviour, bundle, config, sections
+from pipeline.commands import Answer, existing, experiments, log
+from pipeline.errors import Exit, UsageError, WallabyError, closest
 from pipeline.evaluation import paired_scores, paired_statistics
 from pipeline.files import digest, read_json, read_table, write_csv, write_json, write_table, write_text
+from pipeline.workspace import Workspace
 
 BASELINE = "baseline"
 STAGES = ["train", "evaluate"]
@@ -26,12 +28,17 @@ UNNAMEABLE = re.compile(r"[^\w.=-]+")
 
 @dataclass(frozen=True)
 class Trial:
-    """One training: `setting` as the user wrote it, `changes` to the section train, `key` of everything it reads."""
+    """One training: `setting` as the user wrote it, `changes` to the section train, `key` of everything it reads.
+
+    Attributes:
+      folder: where its result and its scores are kept.
+    """
 
     setting: str
     seed: int
     changes: dict[str, Any] = field(hash=False)
     key: str
+    folder: Path
 
     @property
     def name(self) -> str:
@@ -39,14 +46,53 @@ class Trial:
 
     @property
     def result(self) -> Path:
-        return config.cache("ablation") / f"{self.key}.json"
+        return self.folder / f"{self.key}.json"
 
     @property
     def scores(self) -> Path:
-        return config.cache("ablation") / f"{self.key}.parquet"
+        return self.folder / f"{self.key}.parquet"
+
+    def __str__(self) -> str:
+        return f"{self.setting}, seed {self.seed}"
 
 
-def plan(settings: list[str], *, epochs: int | None, seeds: list[int]) -> list[Trial]:
+def ablate(workspace: Workspace, settings: list[str], *, epochs: int | None, seeds: list[int]) -> Answer:
+    """Trains what has no result yet, and tabulates what each setting is worth; the table lies in .wallaby/ablation.
+
+    Args:
+      settings, epochs, seeds: see `plan`.
+
+    Raises:
+      UsageError, DataError: see `plan`.
+      WallabyError: see `run`.
+    """
+    trials = plan(workspace, settings, epochs=epochs, seeds=seeds)
+    failed = run(workspace, trials, log=log)
+    compared = table(trials, confidence=confidence(workspace))
+    page = write(compared, workspace.cache("ablation"))
+    reasons = [f"{trial}: {reason}" for trial, reason in failed.items()]
+    rows = compared.astype(object).where(compared.notna(), None)
+    return Answer({"rows": rows, "failed": reasons, "page": str(page)}, code=Exit.SOME_FAILED if failed else Exit.DONE)
+
+
+def confidence(workspace: Workspace) -> float:
+    """Of the intervals of the differences."""
+    return workspace.params(sections.Evaluate).confidence
+
+
+def planned(workspace: Workspace, settings: list[str], *, epochs: int | None, seeds: list[int]) -> Answer:
+    """Says what `ablate` would train.
+
+    Raises:
+      UsageError, DataError: see `plan`.
+    """
+    trials = plan(workspace, settings, epochs=epochs, seeds=seeds)
+    todo = [str(trial) for trial in trials if not trial.result.exists()]
+    text = "\n".join([f"would train {len(todo)} of {len(trials)}", *todo])
+    return Answer({"trials": len(trials), "to_train": todo}, text)
+
+
+def plan(workspace: Workspace, settings: list[str], *, epochs: int | None, seeds: list[int]) -> list[Trial]:
     """The trainings of an ablation, the baseline's first.
 
     Args:
@@ -58,22 +104,23 @@ def plan(settings: list[str], *, epochs: int | None, seeds: list[int]) -> list[T
       UsageError: for an unknown key, a value out of range, or one that the baseline has already.
       DataError: if the round has not come as far as training.
     """
-    check_inputs()
-    params = config.load(sections.Train)
-    settings = settings or usual_settings(params, continued=bundle.has_learnt(paths.BASE))
+    existing(workspace.base), existing(workspace.splits_table)
+    params = workspace.params(sections.Train)
+    settings = settings or usual_settings(params, continued=bundle.has_learnt(workspace.base))
     always: dict[str, Any] = {} if epochs is None else dict.fromkeys(EPOCHS, epochs)
-    inputs = f"{digest_of(config.dependencies(STAGES))} {[behaviour.key(stage) for stage in STAGES]}"
+    read = config.dependencies(STAGES, workspace.pipeline_file)
+    inputs = f"{digest_of(read, workspace.root)} {[behaviour.key(stage, workspace.root) for stage in STAGES]}"
     trials: dict[str, Trial] = {}
     for setting in [BASELINE, *settings]:
         changes = always | ({} if setting == BASELINE else dict([parse(setting)]))
         for seed in seeds or [params.seed]:
-            values = config.changed(sections.Train, changes | {"seed": seed})
-            read = values.model_dump(exclude=sections.FOR_PEOPLE)
-            key = hashlib.sha256(f"{inputs} {read}".encode()).hexdigest()[:16]
+            values = workspace.changed_params(sections.Train, changes | {"seed": seed})
+            known = values.model_dump(exclude=sections.FOR_PEOPLE)
+            key = hashlib.sha256(f"{inputs} {known}".encode()).hexdigest()[:16]
             if setting != BASELINE and key in trials:
                 same = trials[key].setting
                 raise UsageError(f"{setting} changes nothing: it is what {same} has", mend="leave it out")
-            trials[key] = Trial(setting, seed, changes | {"seed": seed}, key)
+            trials[key] = Trial(setting, seed, changes | {"seed": seed}, key, workspace.cache("ablation"))
     return list(trials.values())
 
 
@@ -115,29 +162,29 @@ def parse(setting: str) -> tuple[str, Any]:
     return name, config.read_value(value)
 
 
-def run(trials: list[Trial], told: Callable[[str], None]) -> dict[Trial, str]:
+def run(workspace: Workspace, trials: list[Trial], log: Callable[[str], None]) -> dict[Trial, str]:
     """Trains those of the trials that have no result yet; returns why some have none.
 
-    A setting that cannot be trained, because its loss explodes for one, does not keep the others from it.
+    A setting that cannot be trained, for example because its loss explodes, does not keep the others from it.
 
     Raises:
       WallabyError: if the baseline cannot be trained, or something outside interrupts.
     """
-    experiments.remove_others("ablate-", keep={trial.name for trial in trials})
+    experiments.remove_others(workspace, "ablate-", keep={trial.name for trial in trials})
     failed = {}
     for number, trial in enumerate(trials, 1):
         if trial.result.exists():
             continue
-        told(f"ablation: {number} of {len(trials)}, {trial.setting}, seed {trial.seed}{_left(trials)}")
+        log(f"ablation: {number} of {len(trials)}, {trial}{_left(trials)}")
         try:
-            copy = experiments.run(trial.name, STAGES, inputs=data_read(), changes={"train": trial.changes}, told=told)
+            copy = experiments.run(workspace, trial.name, STAGES, changes={"train": trial.changes}, log=log)
         except WallabyError as error:
             if trial.setting == BASELINE or error.code not in (Exit.USAGE, Exit.DATA):
                 raise
             failed[trial] = error.what
         else:
             keep(trial, copy)
-        experiments.remove(trial.name)
+        experiments.remove(workspace, trial.name)
     return failed
 
 
@@ -146,22 +193,22 @@ def _left(trials: list[Trial]) -> str:
     return f", about {sum(took) / len(took) * (len(trials) - len(took)):.0f} min left" if took else ""
 
 
-def keep(trial: Trial, copy: Path) -> None:
+def keep(trial: Trial, copy: Workspace) -> None:
     """Keeps what the table needs of a finished trial; the model goes with the copy."""
-    training = bundle.check(copy / paths.MODEL).training
-    scores = read_table(copy / paths.EVALUATION / "scores.parquet", [*paired_scores.KEY, "label_rank"])
+    training = bundle.check(copy.model).training
+    scores = read_table(copy.scores, [*paired_scores.KEY, "label_rank"])
     write_table(scores, trial.scores)
     figures = {
         "epochs": training["epochs"],
         "best_epoch": training["best_epoch"],
         "minutes": training["seconds"] / 60,
-        "metrics": read_json(copy / paths.EVALUATION / "metrics.json"),
+        "metrics": read_json(copy.evaluation / "metrics.json"),
     }
     write_json({"setting": trial.setting, "changes": trial.changes} | figures, trial.result)
 
 
 def table(trials: list[Trial], *, confidence: float) -> pd.DataFrame:
-    """The finished trials: a row a setting and set, the baseline first; of several seeds, the means.
+    """The finished trials: one row per setting and set, the baseline first; of several seeds, the means.
 
     Columns: setting, set, seeds, epochs, best_epoch, minutes, n, top1, difference, low, high, gained, lost, macro_f1,
     log_loss. The difference is that in accuracy, with its interval (`paired_statistics.over_seeds`).
@@ -172,59 +219,46 @@ def table(trials: list[Trial], *, confidence: float) -> pd.DataFrame:
     baselines = {trial.seed: trial for trial in done if trial.setting == BASELINE}
     rows = []
     for setting in dict.fromkeys(trial.setting for trial in done):
-        own = [trial for trial in done if trial.setting == setting and trial.seed in baselines]
-        if not own:
+        trained = [trial for trial in done if trial.setting == setting and trial.seed in baselines]
+        if not trained:
             continue
-        figures = pd.DataFrame([results[trial] for trial in own])[FIGURES].mean()
+        figures = pd.DataFrame([results[trial] for trial in trained])[FIGURES].mean()
         against = paired_statistics.over_seeds(
-            [scores[trial] for trial in own], [scores[baselines[trial.seed]] for trial in own], confidence=confidence
+            [scores[trial] for trial in trained],
+            [scores[baselines[trial.seed]] for trial in trained],
+            confidence=confidence,
         )
         measured = pd.concat(
-            [pd.DataFrame(results[trial]["metrics"]).T.rename_axis("set").reindex(columns=METRICS) for trial in own]
+            [pd.DataFrame(results[trial]["metrics"]).T.rename_axis("set").reindex(columns=METRICS) for trial in trained]
         )
         means = measured.groupby("set").mean()
         for name in sorted(means.index.drop("train", errors="ignore"), key=lambda s: (s != "val", s != "test", s)):
             difference = {} if setting == BASELINE else against.get(name, {})
             rows.append(
-                {"setting": setting, "set": name, "seeds": len(own)} | figures.to_dict() | means.loc[name].to_dict()
+                {"setting": setting, "set": name, "seeds": len(trained)} | figures.to_dict() | means.loc[name].to_dict()
                 | {key: difference.get(key) for key in ("difference", "low", "high", "gained", "lost")}
             )  # fmt: skip
     columns = ["setting", "set", "seeds", *FIGURES, "n", "top1", "difference", "low", "high", "gained", "lost"]
-    found = pd.DataFrame(rows, columns=[*columns, "macro_f1", "log_loss"])
-    return found[found["n"] > 0].reset_index(drop=True).astype({"n": int, "gained": "Int64", "lost": "Int64"})
+    compared = pd.DataFrame(rows, columns=[*columns, "macro_f1", "log_loss"])
+    return compared[compared["n"] > 0].reset_index(drop=True).astype({"n": int, "gained": "Int64", "lost": "Int64"})
 
 
-def records(found: pd.DataFrame) -> list[dict[str, Any]]:
-    """The table's rows, None where there is nothing."""
-    return found.astype(object).where(found.notna(), None).to_dict("records")
-
-
-def write(found: pd.DataFrame) -> Path:
-    """Writes the table as CSV and as Markdown into .wallaby/ablation; returns the Markdown's path."""
-    page = config.cache("ablation") / "table.md"
-    write_csv(found, page.with_suffix(".csv"))
-    rounded = found.round({"minutes": 2, "epochs": 1, "best_epoch": 1, "macro_f1": 4, "log_loss": 4}).astype("string")
+def write(compared: pd.DataFrame, folder: Path) -> Path:
+    """Writes the table as CSV and as Markdown into a folder; returns the Markdown's path."""
+    page = folder / "table.md"
+    write_csv(compared, page.with_suffix(".csv"))
+    rounded = compared.round({"minutes": 2, "epochs": 1, "best_epoch": 1, "macro_f1": 4, "log_loss": 4})
+    rounded = rounded.astype("string")
     lines = [rounded.columns, ["---"] * len(rounded.columns), *rounded.fillna("").itertuples(index=False)]
     write_text("".join(f"| {' | '.join(line)} |\n" for line in lines), page)
     return page
 
 
-def check_inputs() -> None:
-    for path in (paths.BASE, paths.SPLITS / "splits.parquet"):
-        if not path.exists():
-            raise DataError("the round has not come this far yet", where=path, mend="run `dvc repro`")
-
-
-def data_read() -> list[Path]:
-    """What the stages read of `data`; code and configuration are copied anyway."""
-    return [path for path in config.dependencies(STAGES) if path.parts[0] == paths.BASE.parts[0]]
-
-
-def digest_of(inputs: list[Path]) -> str:
-    """One digest of all files and folders."""
-    files = [file for path in inputs for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
+def digest_of(inputs: list[Path], root: Path) -> str:
+    """One digest of files and folders, which are named relative to `root`."""
     whole = hashlib.sha256()
-    for file in files:
-        if file.is_file() and "__pycache__" not in file.parts:
-            whole.update(f"{file} {digest(file)}\n".encode())
+    for path in inputs:
+        for file in [root / path, *sorted((root / path).rglob("*"))]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                whole.update(f"{file.relative_to(root)} {digest(file)}\n".encode())
     return whole.hexdigest()

@@ -1,12 +1,16 @@
 """What the commands about networks and their training show on a terminal."""
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
 from pipeline.cli.tables import console
+
+if TYPE_CHECKING:  # Keras is slow to import
+    from pipeline.training.doctor import Finding
 
 
 def models(table: pd.DataFrame, classes: int) -> None:
@@ -51,30 +55,29 @@ def model(row: dict[str, Any], options: dict[str, Any]) -> None:
         screen.print(f"{name:>12}  {text}", markup=False, soft_wrap=True)
 
 
-def findings(found: list[dict[str, str]]) -> None:
-    """What the doctor found, a line a check, and what to do about what did not pass."""
+def findings(findings: list["Finding"]) -> None:
+    """What the doctor found, one line per check, and what to do about what did not pass."""
     shown = Table(title="Before a long run")
     for column in ("check", "", "measured"):
         shown.add_column(column, overflow="fold")
     style = {"pass": "green", "warn": "bold yellow", "FAIL": "bold red"}
-    for finding in found:
-        measured = escape(finding["measured"]) + (
-            f"\n[bold]do:[/bold] {escape(finding['mend'])}" if finding["mend"] else ""
-        )
-        shown.add_row(escape(finding["check"]), f"[{style[finding['verdict']]}]{finding['verdict']}[/]", measured)
+    for finding in findings:
+        measured = escape(finding.measured) + (f"\n[bold]do:[/bold] {escape(finding.mend)}" if finding.mend else "")
+        shown.add_row(escape(finding.check), f"[{style[finding.verdict]}]{finding.verdict}[/]", measured)
     screen = console()
     screen.print(shown)
-    failed = sum(finding["verdict"] == "FAIL" for finding in found)
-    screen.print(f"{failed} of {len(found)} checks failed: do not train yet" if failed else "ready to train: dvc repro")
+    failed = sum(finding.verdict == "FAIL" for finding in findings)
+    todo = f"{failed} of {len(findings)} checks failed: do not train yet"
+    screen.print(todo if failed else "ready to train: dvc repro")
 
 
-def comparison(rows: list[dict[str, Any]], failed: dict[str, str]) -> None:
+def comparison(compared: dict[str, Any], *, confidence: float) -> None:
     """Networks trained for the same time; those on the Pareto front stand out."""
     shown = Table(title="Networks on your validation images, the most accurate first; bold: none beats them in both")
     shown.add_column("network", overflow="fold")
     for name in (
         "accuracy",
-        "95 % interval",
+        f"{100 * confidence:g} % interval",
         "macro F1",
         "images/s",
         "latency",
@@ -84,7 +87,7 @@ def comparison(rows: list[dict[str, Any]], failed: dict[str, str]) -> None:
         "file",
     ):
         shown.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
+    for row in compared["rows"]:
         shown.add_row(
             escape(row["name"]),
             f"{row['accuracy']:.1%}",
@@ -100,11 +103,12 @@ def comparison(rows: list[dict[str, Any]], failed: dict[str, str]) -> None:
         )
     screen = console()
     screen.print(shown)
-    for name, reason in failed.items():
+    for name, reason in compared["failed"].items():
         screen.print(f"not measured: {name}: {reason}", markup=False, soft_wrap=True)
+    print(f"{compared['advice']}\nlook at {compared['page']}")
 
 
-def ablation(table: pd.DataFrame, failed: list[str], *, confidence: float) -> None:
+def ablation(result: dict[str, Any], *, confidence: float) -> None:
     """What each setting is worth: its accuracies beside the baseline's, and by how much it differs."""
     screen = console()
     shown = Table(
@@ -116,7 +120,7 @@ def ablation(table: pd.DataFrame, failed: list[str], *, confidence: float) -> No
     shown.add_column("set", no_wrap=True)
     for name in ("images", "accuracy", "difference", "macro F1", "log loss"):
         shown.add_column(name, justify="right", no_wrap=True)
-    for _, rows in table.groupby("setting", sort=False):
+    for _, rows in result["rows"].groupby("setting", sort=False):
         for number, row in enumerate(rows.itertuples()):
             first = [escape(row.setting), f"{row.epochs:g}", f"{row.minutes:.1f}"] if number == 0 else ["", "", ""]
             known = not pd.isna(row.difference)  # the baseline's own is not
@@ -132,22 +136,6 @@ def ablation(table: pd.DataFrame, failed: list[str], *, confidence: float) -> No
                 end_section=number == len(rows) - 1,
             )
     screen.print(shown)
-    for reason in failed:
+    for reason in result["failed"]:
         screen.print(f"not trained: {reason}", markup=False, soft_wrap=True)
-
-
-def rates(curve: pd.DataFrame, suggestion: float, *, rows: int = 25) -> None:
-    """The loss over the learning rate, about `rows` of the steps, and the suggested rate among them."""
-    shown = Table(title="Loss while the learning rate rises")
-    for name in ("rate", "loss"):
-        shown.add_column(name, justify="right")
-    shown.add_column("")
-    every = max(1, len(curve) // rows)
-    lowest, highest = curve["loss"].min(), curve["loss"].max()
-    for number, row in enumerate(curve.itertuples()):
-        if number % every == 0 or row.rate == suggestion:
-            length = round(40 * (row.loss - lowest) / ((highest - lowest) or 1))
-            here = row.rate == suggestion
-            mark = " falls fastest" if here else ""
-            shown.add_row(f"{row.rate:.1e}", f"{row.loss:.3f}", "\u2588" * length + mark, style="bold" if here else "")
-    console().print(shown)
+    print(f"the same with all columns: {result['page']}, {Path(result['page']).with_suffix('.csv')}")

@@ -1,6 +1,5 @@
-"""Which networks are compared, and what is said of those that cannot be."""
+"""Which networks are listed and compared, and what is reported of those that cannot be."""
 
-import json
 import re
 import shutil
 from concurrent.futures import Future
@@ -9,27 +8,28 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline import comparing, config, paths, tracking
-from pipeline.cli import parser
-from pipeline.comparing import Contender
+from pipeline import tracking
+from pipeline.commands import models
+from pipeline.commands.models import Contender
 from pipeline.errors import DataError, Exit, UsageError
-from pipeline.files import write_table
+from pipeline.files import write_table, write_text
 from pipeline.models import presets
+from pipeline.training import trial
+from pipeline.workspace import Workspace
 from tests.networks import save_bundle
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def workspace(tmp_path, monkeypatch) -> Path:
+def workspace(tmp_path, monkeypatch) -> Workspace:
     """Params, presets and a split of two classes; nothing is logged."""
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
+    workspace = Workspace(tmp_path)
     monkeypatch.setattr(tracking, "log_comparison", lambda *_: None)
     rows = [{"image": f"library/{n}.png", "set": ("train", "val")[n > 5], "label": "ab"[n % 2]} for n in range(10)]
-    write_table(pd.DataFrame(rows).assign(flip=True), paths.SPLITS / "splits.parquet")
-    return tmp_path
+    write_table(pd.DataFrame(rows).assign(flip=True), workspace.splits_table)
+    return workspace
 
 
 FIGURES = {
@@ -38,7 +38,7 @@ FIGURES = {
 }
 
 
-def measured(contender: Contender, *_, **__) -> dict:
+def measured(workspace: Workspace, contender: Contender, *_, **__) -> dict:
     if contender.preset == "vgg16":
         return {"failure": "memory was too small"}
     return FIGURES | {"accuracy": 0.75, "right": [1, 1, 1, 0]}
@@ -61,38 +61,38 @@ def test_a_contender_is_called_by_its_preset_its_weights_and_what_is_frozen():
     ],
 )
 def test_wrong_contenders_are_refused_before_anything_is_trained(workspace, monkeypatch, names, said, mend):
-    monkeypatch.setattr(comparing, "_measured", None)
+    monkeypatch.setattr(models, "_measured", None)
     with pytest.raises(UsageError, match=said) as refused:
-        comparing.compare(names, seconds=60, seed=0)
+        models.compare(workspace, names, seconds=60, seed=0)
     assert mend in refused.value.mend
 
 
 @pytest.mark.parametrize(("base", "said"), [(False, "run `wallaby init-base"), (True, "run `dvc repro split`")])
 def test_without_data_sets_it_says_what_to_run_first(workspace, base, said):
-    (paths.SPLITS / "splits.parquet").unlink()
+    workspace.splits_table.unlink()
     if base:
-        save_bundle(paths.BASE, classes=[])
+        save_bundle(workspace.base, classes=[])
     with pytest.raises(DataError) as refused:
-        comparing.compare(["squeezenet"], seconds=60, seed=0)
+        models.compare(workspace, ["squeezenet"], seconds=60, seed=0)
     assert refused.value.mend.startswith(said)
 
 
 def test_a_network_that_cannot_be_measured_keeps_no_other_from_it(workspace, monkeypatch, capsys):
-    monkeypatch.setattr(comparing, "_measured", measured)
-    args = parser().parse_args(["models", "compare", "vgg16", "squeezenet", "--json"])
-    assert args.function(args) == Exit.SOME_FAILED
-    told = capsys.readouterr()
-    found = json.loads(told.out)  # nothing else on stdout
-    assert [row["name"] for row in found["rows"]] == ["squeezenet"]
-    assert found["failed"] == {"vgg16": "memory was too small"}
-    assert "vgg16 could not be measured" in told.err
-    assert Path(".wallaby/compare/index.html").exists()
+    monkeypatch.setattr(models, "_measured", measured)
+    answer = models.compare(workspace, ["vgg16", "squeezenet"], seconds=60, seed=0)
+    assert answer.code == Exit.SOME_FAILED
+    assert [row["name"] for row in answer.data["rows"]] == ["squeezenet"]
+    assert answer.data["failed"] == {"vgg16": "memory was too small"}
+    printed = capsys.readouterr()
+    assert "vgg16 could not be measured" in printed.err
+    assert printed.out == ""
+    assert (workspace.cache("compare") / "index.html").exists()
 
 
 def test_without_one_that_can_be_measured_there_is_no_page(workspace, monkeypatch):
-    monkeypatch.setattr(comparing, "_measured", measured)
+    monkeypatch.setattr(models, "_measured", measured)
     with pytest.raises(DataError, match="none of the networks") as refused:
-        comparing.compare(["vgg16"], seconds=60, seed=0)
+        models.compare(workspace, ["vgg16"], seconds=60, seed=0)
     assert refused.value.where == "vgg16: memory was too small"
     assert not Path(".wallaby/compare/index.html").exists()
 
@@ -103,7 +103,22 @@ def test_too_little_memory_for_a_network_is_a_reason_and_a_bug_is_none(workspace
             raise error
 
         monkeypatch.setattr(presets, "build", build)
-        return comparing._trial(Contender.parse("squeezenet"), paths.SPLITS / "splits.parquet", 60, 0)
+        return trial.compete(
+            preset=workspace.preset("squeezenet"),
+            weights="random",
+            frozen=False,
+            base=workspace.base,
+            base_size=None,
+            splits=workspace.splits_table,
+            folders={},
+            cache=workspace.cache("hub"),
+            batch_size=8,
+            rates={False: 0.1},
+            seconds=60,
+            seed=0,
+            augmentation={},
+            settings={},
+        )
 
     assert fail(MemoryError()) == {"failure": "memory was too small"}
     assert fail(UsageError("it does not fit", mend="take another")) == {"failure": "it does not fit; take another"}
@@ -130,28 +145,49 @@ class AtOnce:
 def test_what_was_measured_is_measured_anew_only_when_the_data_or_the_recipe_is_another(workspace, monkeypatch):
     trained = []
 
-    def trial(contender: Contender, *_) -> dict:
-        trained.append(contender.name)
-        return measured(contender)
+    def trial(work: dict) -> dict:
+        name = work["preset"].architecture
+        trained.append(name)
+        return measured(workspace, Contender.parse(name))
 
-    monkeypatch.setattr(comparing, "_trial", trial)
-    monkeypatch.setattr(comparing, "ProcessPoolExecutor", AtOnce)
+    monkeypatch.setattr(models, "_trial", trial)
+    monkeypatch.setattr(models, "ProcessPoolExecutor", AtOnce)
 
     def compare(*names: str, seconds: float = 60) -> list[str]:
         trained.clear()
-        comparing.compare(list(names), seconds=seconds, seed=0)
+        models.compare(workspace, list(names), seconds=seconds, seed=0)
         return list(trained)
 
     assert compare("squeezenet") == ["squeezenet"]
     assert compare("squeezenet", "mobilenet_v2", "vgg16") == ["mobilenet_v2", "vgg16"]
     assert compare("squeezenet", "mobilenet_v2", "vgg16") == ["vgg16"]  # a failure is no measurement
     assert compare("squeezenet", seconds=120) == ["squeezenet"]
-    params = config.PARAMS.read_text()
+    params = workspace.params_file.read_text()
     for changed in ("  learning_rate: 0.002", "  batch_size: 16", "  rotate_degrees: 5"):
         key = changed.partition(":")[0]
-        config.PARAMS.write_text(re.sub(rf"(?m)^{key}: \S+", changed, params))
+        workspace.params_file.write_text(re.sub(rf"(?m)^{key}: \S+", changed, params))
         assert compare("squeezenet") == ["squeezenet"], changed
-    config.PARAMS.write_text(params)
+    workspace.params_file.write_text(params)
     assert compare("squeezenet") == []
-    write_table(pd.read_parquet(paths.SPLITS / "splits.parquet").iloc[:-1], paths.SPLITS / "splits.parquet")
+    write_table(pd.read_parquet(workspace.splits_table).iloc[:-1], workspace.splits_table)
     assert compare("squeezenet") == ["squeezenet"]
+
+
+TINY = "architecture: inception_v4\nimage_size: 75\noptions: {width: 0.05, blocks: [1, 1, 1]}\n"
+
+
+def test_the_presets_are_listed_with_the_classes_of_one_s_own(tmp_path):
+    workspace = Workspace(tmp_path)
+    write_text(f"{TINY}reported: {{top1: 0.8, source: a paper}}\n", workspace.presets_folder / "tiny.yaml")
+    assert models.classes(workspace) == 1000
+    before = models.listed(workspace).data.iloc[0]
+    write_text("cat\ndog\n", workspace.curated / "classes.txt")
+    [row] = models.shown(workspace, "tiny").data.to_dict("records")
+    assert before["parameters"] - row["parameters"] == (1000 - 2) * (6 * 13 + 1)
+    assert (row["source"], row["failure"]) == ("a paper", "")
+
+
+def test_what_a_paper_reports_needs_a_source(tmp_path):
+    write_text(f"{TINY}reported: {{top1: 0.8}}\n", tmp_path / "configs/models/tiny.yaml")
+    with pytest.raises(UsageError, match=r"reported\.source"):
+        models.listed(Workspace(tmp_path))

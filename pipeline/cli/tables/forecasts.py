@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.cli.tables import console
-from pipeline.preview import Preview
+from pipeline.commands.preview import Preview
 from pipeline.terminal.rounds import frame
 
 
@@ -31,14 +31,14 @@ def throwaways(rows: list[dict[str, Any]]) -> None:
     console().print(shown)
 
 
-def outlook(facts: dict[str, Any], table: pd.DataFrame) -> None:
+def outlook(facts: dict[str, Any]) -> None:
     """The near-cutoff classes of a throw-away run, and what each may expect of its candidates."""
     shown = Table(title=f"Throw-away {facts['name']}: classes of {facts['min_images']} to {facts['cutoff'] - 1} groups")
     shown.add_column("class", overflow="fold")
     for name in ("has", "cutoff", "candidates", "groups", "expected", "with them", "chance"):
         shown.add_column(name, justify="right")
     shown.add_column("clears the cutoff")
-    for row in table.to_dict("records"):
+    for row in facts["classes"].to_dict("records"):
         shown.add_row(
             escape(row["label"]),
             *(str(row[name]) for name in ("had", "cutoff", "candidates", "groups")),
@@ -52,6 +52,7 @@ def outlook(facts: dict[str, Any], table: pd.DataFrame) -> None:
     screen.print(shown)
     name = escape(facts["name"])
     screen.print(f"next: wallaby review --throwaway {name} --sheet sheet.csv; then wallaby throwaway report {name}")
+    print(f"look at {facts['page']}")
 
 
 def yields(table: pd.DataFrame) -> None:
@@ -96,7 +97,7 @@ def preview(made: Preview) -> None:
     screen.print("after the round: wallaby preview --held")
 
 
-def held(told: dict[str, list[dict[str, Any]]]) -> None:
+def compared(forecast: dict[str, list[dict[str, Any]]]) -> None:
     """A forecast beside what the round really became."""
     for name, key in (("sets", "set"), ("classes", "label")):
         rows = [
@@ -104,10 +105,10 @@ def held(told: dict[str, list[dict[str, Any]]]) -> None:
             | {part: _share(row[part]) for part in ("now", "forecast")}
             | {"interval": f"{row['low']:.1%} to {row['high']:.1%}", "real": _share(row["real"])}
             | {"within": "yes" if row["within"] else "no"}
-            for row in told[name]
+            for row in forecast[name]
         ]
         frame(f"Forecast and round: {name}", rows)
-        inside = sum(row["within"] for row in told[name])
+        inside = sum(row["within"] for row in forecast[name])
         console().print(f"{inside} of {len(rows)} within their interval")
 
 
