@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline import errors
-from pipeline.cli import applying, export, library, recipes, repository, review, rounds, served, serving, training
+from pipeline.cli import export, library, repository, review, rounds, served, serving, training
 from pipeline.cli.parser import Program
 
 EPILOG = """exit codes:
@@ -30,13 +30,14 @@ def program() -> Program:
     repository.add(made)
     library.add(made)
     training.add(made)
+    review.add(made)
 
     def verb(name: str, function: Any, help: str) -> argparse.ArgumentParser:
         command = made.verb(name, function, help).parser
         command.set_defaults(function=function)
         return command
 
-    for group in (review, applying, recipes, rounds, serving, served, export):
+    for group in (rounds, serving, served, export):
         group.add(verb)
     return made
 

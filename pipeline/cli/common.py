@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline import errors, paths
+from pipeline import errors
 from pipeline.errors import Exit
 
 Verb = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]  # name, function, help
@@ -34,22 +34,6 @@ def existing(path: Path) -> Path:
     if not path.exists():
         raise errors.DataError("the round has not come this far yet", where=path, mend="run `dvc repro`")
     return path
-
-
-def queue_of(args: argparse.Namespace, otherwise: Path = paths.QUEUE) -> Path:
-    """The folder of the queue that is asked for: a throw-away run's, or the other."""
-    if args.throwaway is None:
-        return otherwise
-    from pipeline.commands import throwaway
-    from pipeline.workspace import Workspace
-
-    return throwaway.find(Workspace.find(), args.throwaway) / throwaway.QUEUE
-
-
-def of_throwaway(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--throwaway", nargs="?", const="", metavar="NAME", help="of this throw-away run (or the only one)"
-    )
 
 
 def now() -> str:

@@ -1,110 +1,169 @@
-"""Commands about the queue and what people decide."""
+"""Verbs by which people decide: the queue, its recipes, what is applied to the labels, and the quarantine."""
 
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pipeline import paths
-from pipeline.cli.common import Verb, answer, now, of_throwaway, queue_of
-from pipeline.errors import Exit, UsageError
+from pipeline.cli.parser import Program, Verb
 
-SHOWN = 10  # images that are left out
+if TYPE_CHECKING:
+    from pipeline.commands import Answer
+    from pipeline.workspace import Workspace
+
+OPTIONS = {  # what some recipes take: their values' kind, and what they mean
+    "min_score": (float, "the least score (low-count, replace-staged, disagree)"),
+    "far": (float, "farther than all but this share of the validation images (purge-low)"),
+    "max_score": (float, "the highest score (look-alike, purge-low)"),
+    "below": (float, "low-count: classes with fewer groups than so many times their cutoff"),
+    "share": (float, "replace-staged: classes with at least this share of staged images; purge-low: of the pool, most"),
+    "images": (int, "look-alike: so many hesitant images are clustered; purge-low: so many far ones are compared"),
+    "beside": (int, "unknown: pool images beside each"),
+    "sample": (int, "purge-low: images to judge"),
+}
+LISTED = 40  # rows of a recipe that are shown without --all
 
 
-def add(verb: Verb) -> None:
-    command = verb("review", review, "open the page where people decide the queue; or decide it in a spreadsheet")
-    command.add_argument("--queue", type=Path, default=paths.QUEUE, help="the folder of the recipes' tables")
-    of_throwaway(command)
-    command.add_argument(
-        "--host", default="127.0.0.1", help="where to serve; beyond this machine the address has a token"
-    )
-    command.add_argument("--port", type=int, help="by default 8700, or any that is free")
-    command.add_argument("--no-browser", action="store_true", help="only print the address")
-    command.add_argument(
-        "--sheet", type=Path, metavar="CSV", help="write the queue as a table with an empty column `decision`"
-    )
-    command.add_argument(
+def add(program: Program) -> None:
+    verb = program.verb("review", review, "open the page where people decide the queue; or decide it in a spreadsheet")
+    verb.add("--queue", type=Path, help="the folder of the recipes' tables (default data/queue)")
+    verb.add("--throwaway", nargs="?", const="", metavar="NAME", help="of this throw-away run (or the only one)")
+    verb.add("--host", default="127.0.0.1", help="where to serve; beyond this machine the address has a token")
+    verb.add("--port", type=int, help="by default 8700, or any that is free")
+    verb.add("--no-browser", action="store_true", help="only print the address")
+    verb.add("--sheet", type=Path, metavar="CSV", help="write the queue as a table with an empty column `decision`")
+    verb.add(
         "--out", nargs=2, metavar=("FORMAT", "PATH"), help="write the queue for label-studio, fiftyone, or as folders"
     )
-    command.add_argument("--recipe", action="append", default=[], help="with --out: only this one; again for more")
-    command.add_argument(
-        "--take", type=Path, metavar="PATH", help="take the decisions of a filled table, an export or folders"
+    verb.add("--recipe", action="append", default=[], help="with --out: only this one; again for more")
+    verb.add("--take", type=Path, metavar="PATH", help="take the decisions of a filled table, an export or folders")
+    verb.add("--by", default="", help="who decides: your name")
+    verb.add("--stats", action="store_true", help="each reviewer's pace and own error")
+
+    verb = program.verb("apply", apply, "bring the reviews into data/labels.csv; doing so twice changes nothing")
+    verb.add("--dry-run", action="store_true", help="say what would change, class by class")
+    verb.add(
+        "--corrections", action="store_true", help="correct test and benchmark images, too: new versions of these sets"
     )
-    command.add_argument("--by", default="", help="who decides: your name")
-    command.add_argument("--stats", action="store_true", help="each reviewer's pace and own error")
+    verb.add(
+        "--settle", action="append", default=[], metavar="IMAGE=CLASS",
+        help="end a dispute: a class, unknown, bad or keep; whatever was said before",
+    )  # fmt: skip
+    undoing = verb.parser.add_mutually_exclusive_group()
+    undoing.add_argument("--undo", action="append", default=[], metavar="ID", help="take a decision back")
+    undoing.add_argument("--undo-session", default="", metavar="SESSION", help="take a whole session back")
+    verb.add("--by", default="", help="who settles or takes back; git's user.name otherwise")
+    verb.add(
+        "--copy-to", type=Path, metavar="FOLDER", help="also copy newly labelled pictures there, in a folder a class"
+    )
+
+    verb = program.verb("queue", queue, "ask one recipe over the present predictions; without one, list them")
+    verb.add("recipe", nargs="?", default="", metavar="RECIPE", help="low-count, look-alike, ...")
+    verb.add("classes", nargs="*", metavar="CLASS", help="only images of these classes")
+    for name, (kind, meaning) in OPTIONS.items():
+        verb.add(f"--{name.replace('_', '-')}", type=kind, help=meaning)
+    verb.add("--look-alike", default="", metavar="CLASS,CLASS", help="unknown: seen as one of these")
+    verb.add("--max-rows", type=int, help="rows of the answer")
+    verb.add("--all", action="store_true", help=f"show every row, not only the first {LISTED}")
+    verb.add(
+        "--out", type=Path, metavar="FILE", help="write a table (.csv as for `review --take`, .parquet) or page (.html)"
+    )
+
+    verb = program.verb("find", find, "find the pool's and the library's images nearest to a picture")
+    verb.add("image", metavar="PICTURE", help="ROOT/path, a picture file, or the beginning of a content hash")
+    verb.add("--number", type=int, default=10, help="images of each (default 10)")
+
+    finds = "show, accept or undo what recipe purge-low would put away; nothing is deleted"
+    verb = program.verb("quarantine", quarantine, finds)
+    _quarantine_options(verb, lost=None, by="", dry_run=False)
+    accept = verb.action("accept", quarantine_accept, "put away what the last round listed")
+    undo = verb.action("undo", quarantine_undo, "take out of quarantine what was put there last")
+    for action in (accept, undo):  # else they would overwrite what stands before the action
+        _quarantine_options(action, **dict.fromkeys(["lost", "by", "dry_run"], argparse.SUPPRESS))
 
 
-def review(args: argparse.Namespace) -> int:
-    from pipeline.review import sheets
+def _quarantine_options(verb: Verb, *, lost: Any, by: Any, dry_run: Any) -> None:
+    verb.add("--lost", type=float, default=lost, metavar="SHARE", help="accept: good images among them, at most")
+    verb.add("--by", default=by, help="who decides (default: git's user.name)")
+    verb.add("--dry-run", action="store_true", default=dry_run, help="say what would change")
+
+
+def review(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.cli.tables import review as tables
+    from pipeline.commands import now, review
 
     if args.stats:
-        return stats(args)
-    queue = queue_of(args, args.queue)
-    of = f" --throwaway {queue.parent.name}" if args.throwaway is not None else ""
+        return review.reviewers(workspace).as_table(tables.reviewers)
+    folder = review.queue_folder(workspace, args.throwaway, args.queue)
     if args.out:
-        return write_out(args)
+        return review.write_out(workspace, args.out[0], Path(args.out[1]), recipes=args.recipe)
     if args.take:
-        return take(args, queue)
+        return review.take(workspace, args.take, queue=folder, by=args.by, at=now())
     if args.sheet:
-        number = sheets.write(args.sheet, queue)
-        text = f"{number} images in {args.sheet}: fill `decision` with yes, a class, keep, unknown or bad; then\n"
-        return answer(args, {"images": number}, f"{text}  wallaby review{of} --take {args.sheet} --by YOUR-NAME")
-    from pipeline.review.page import serving
+        return review.write_sheet(workspace, args.sheet, queue=folder, throwaway=args.throwaway is not None)
 
-    def say(text: str) -> None:
-        print(json.dumps({"address": text}) if args.json else text, flush=True)
+    def say(address: str) -> None:
+        print(json.dumps({"address": address}) if args.json else address, flush=True)
 
-    serving.serve(
-        queue=queue,
-        host=args.host,
-        port=args.port,
+    where = {"host": args.host, "port": args.port, "browser": not args.no_browser}
+    return review.page(workspace, queue=folder, by=args.by, say=say, **where)
+
+
+def apply(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.cli.tables import review as tables
+    from pipeline.commands import apply
+
+    answer = apply.apply(
+        workspace,
+        undo=args.undo,
+        undo_session=args.undo_session,
+        settle=args.settle,
         by=args.by,
-        browser=not args.no_browser,
-        now=now,
-        say=say,
+        correct=args.corrections,
+        dry_run=args.dry_run,
+        copy_to=args.copy_to,
     )
-    return Exit.DONE
+    return answer.as_table(tables.applied, dry_run=args.dry_run)
 
 
-def write_out(args: argparse.Namespace) -> int:
-    from pipeline.errors import closest
-    from pipeline.review import other_tools
+def queue(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.cli.tables import recipes as tables
+    from pipeline.commands import queue
 
-    format_, path = args.out[0], Path(args.out[1])
-    if format_ not in other_tools.FORMATS:
-        mend = closest(format_, other_tools.FORMATS)
-        raise UsageError(f"'{format_}' is no format that a queue is written in", where="--out", mend=mend)
-    number, todo = other_tools.write(format_, path, recipes=args.recipe)
-    return answer(args, {"images": number, "path": str(path)}, f"{number} images in {path}\n{todo}")
-
-
-def take(args: argparse.Namespace, queue: Path) -> int:
-    from pipeline.review import other_tools, sheets
-
-    format_ = other_tools.recognise(args.take)
-    if format_:
-        taken = other_tools.take(args.take, format_, by=args.by, at=now())
-    else:
-        taken = sheets.take(args.take, queue, by=args.by, at=now())
-    lines = [f"{taken.number} decisions in {taken.file or 'no table'}; next: wallaby apply"]
-    if taken.missing:
-        more = f" and {len(taken.missing) - SHOWN} more" if len(taken.missing) > SHOWN else ""
-        lines.append(f"{len(taken.missing)} left out: no image has the content any more that was decided on")
-        lines.append(f"  {', '.join(taken.missing[:SHOWN])}{more}")
-        lines.append("an image that was moved since the index was made is found again after `dvc repro index`")
-    told = {"decisions": taken.number, "file": taken.file and str(taken.file), "missing": taken.missing}
-    answer(args, told, "\n".join(lines))
-    return Exit.SOME_FAILED if taken.missing else Exit.DONE
+    if not args.recipe:
+        return queue.recipes_known(workspace).as_table(tables.recipes)
+    answer = queue.ask(
+        workspace,
+        args.recipe,
+        classes=args.classes,
+        look_alike=[name.strip() for name in args.look_alike.split(",") if name.strip()],
+        options={name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None},
+        max_rows=args.max_rows,
+        out=args.out,
+    )
+    return answer.as_table(tables.listing, limit=None if args.all else LISTED, written=args.out)
 
 
-def stats(args: argparse.Namespace) -> int:
-    from pipeline import config, sections
-    from pipeline.review import decisions, reviewers
-    from pipeline.terminal import review as terminal
+def find(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.cli.tables import recipes as tables
+    from pipeline.commands import find
 
-    log = decisions.read_log(paths.REVIEWS, list(config.load(sections.Roots).folders))
-    table = reviewers.measure(log, confidence=config.load(sections.Evaluate).confidence)
-    if args.json:
-        return answer(args, table.to_dict("records"), "")
-    terminal.reviewers(table)
-    return Exit.DONE
+    return find.find(workspace, args.image, number=args.number).as_table(tables.nearest)
+
+
+def quarantine(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.commands import quarantine
+
+    return quarantine.show(workspace)
+
+
+def quarantine_accept(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.commands import quarantine
+
+    return quarantine.accept(workspace, lost=args.lost, by=args.by, dry_run=args.dry_run)
+
+
+def quarantine_undo(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.commands import quarantine
+
+    return quarantine.undo(workspace, dry_run=args.dry_run)

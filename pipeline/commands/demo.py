@@ -11,7 +11,7 @@ from pipeline.demo import library, reviewer, silhouettes
 from pipeline.errors import UsageError
 from pipeline.files import digests, in_turn, write_csv
 from pipeline.library import labels, roots
-from pipeline.review import decisions, labelling, sheets
+from pipeline.review import applying, decisions, sheets
 from pipeline.sections import Roots
 from pipeline.workspace import Workspace
 
@@ -78,7 +78,7 @@ def remove(workspace: Workspace) -> Answer:
         if set(labels.read_csv(session, ["by"])["by"]) == {reviewer.NAME}:  # a person's may be called so too
             session.unlink()
     # what was taken back, and what it was
-    for path in (workspace.replaced, workspace.reviews / f"{labelling.SESSION}.csv"):
+    for path in (workspace.replaced, workspace.reviews / f"{applying.SESSION}.csv"):
         _forget(path, names)
     shutil.rmtree(folder)
     workspace.index_cache.unlink(missing_ok=True)  # it would miss the demo's folders

@@ -9,13 +9,14 @@ import pandas as pd
 
 from pipeline import bundle, sections
 from pipeline.commands import Answer
+from pipeline.commands.apply import guarded
 from pipeline.errors import DataError
 from pipeline.evaluation import forecast
 from pipeline.files import read_json, read_table, write_json
 from pipeline.inference import pool, stored
 from pipeline.library import benchmarks, board, classes, history, index, labels
 from pipeline.library.benchmarks import PREFIX
-from pipeline.review import applying, decisions, labelling
+from pipeline.review import applying, decisions
 from pipeline.review.contents import Contents
 from pipeline.stages import curate, split
 from pipeline.workspace import Workspace
@@ -136,7 +137,7 @@ def next_inputs(workspace: Workspace, seen: pd.DataFrame) -> curate.Inputs:
     log, replaced = decisions.read_log(workspace.reviews, names), applying.read_replaced(workspace.replaced)
     contents = Contents(workspace.folders, workspace.index_cache, workspace.index)
     table = labels.read(workspace.labels, names)
-    table = applying.apply(table, log, replaced, labelling.guarded(names), land=contents.land).table
+    table = applying.apply(table, log, replaced, guarded(workspace), land=contents.land).table
     marked = benchmarks.read_all(workspace.benchmarks, names)
     scanned = pd.concat([read_table(table) for table in sorted(workspace.index.glob("*.parquet"))], ignore_index=True)
     library, _ = index.divide(scanned, pd.concat([table["image"], marked["image"]]), [*roots.library, *roots.benchmark])

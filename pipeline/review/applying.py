@@ -15,6 +15,7 @@ from pipeline.review.corrections import Guarded
 from pipeline.review.decisions import CHANGED_RECIPE, KEEP, LABEL, SETTLING_RECIPE
 from pipeline.review.landing import Landing
 
+SESSION = "apply"  # of the decisions that are made on the command line
 REPLACED_COLUMNS = ["decision", "benchmark", *labels.COLUMNS]  # without a status there was no row before
 ANSWER = ["decision", "label", "subclass"]
 SAYS = ["image", "by", "tool", "at", *ANSWER]

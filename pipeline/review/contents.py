@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset
 
-from pipeline import config, paths, sections
-from pipeline.library import freshness, index
+from pipeline.library import freshness
 from pipeline.review import landing
 from pipeline.review.landing import Landed
 
@@ -55,15 +54,3 @@ class Contents:
         wanted = pc.field("sha256").isin(pa.array(sorted(set(contents)), pa.large_string()))
         dataset = pyarrow.dataset.dataset([str(file) for file in files])
         return dataset.to_table(["image"], filter=wanted)["image"].to_pylist()
-
-
-def _here() -> Contents:
-    return Contents(config.load(sections.Roots).folders, config.cache(index.CACHE), paths.INDEX)
-
-
-def land(decisions: pd.DataFrame) -> Landed:
-    return _here().land(decisions)
-
-
-def now(images: list[str]) -> pd.Series:
-    return _here().now(images)

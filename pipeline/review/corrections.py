@@ -5,10 +5,12 @@ Older models are not asked again: the gate scores them under the corrected label
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
 from pipeline.errors import DataError
+from pipeline.files import read_table
 from pipeline.library import benchmarks, labels
 from pipeline.review.decisions import BAD, KEEP, LABEL
 
@@ -37,6 +39,25 @@ class Guarded:
         same = contents.index[contents.isin(tested)]
         others = contents.index[(contents != "") & ~contents.isin(tested)]
         return {*self.benchmarks["image"], *same, *(set(self.test["image"]) - set(others))}
+
+
+def read_guarded(folder: Path, root_names: list[str], *, splits: Path, lineage: Path) -> Guarded:
+    """Reads the benchmarks, and the test set of the last round and of the base's ancestors.
+
+    Args:
+      folder: of the benchmark sets.
+      splits: the table of the last round's sets; it need not exist.
+      lineage: the table of what the base's ancestors have seen; it need not exist.
+    """
+    columns = ["image", "sha256"]
+    tested = [pd.DataFrame(columns=columns, dtype="str")]
+    if splits.exists():
+        rows = read_table(splits, [*columns, "set"])
+        tested.append(rows.loc[rows["set"] == TEST, columns])
+    if lineage.exists():
+        rows = read_table(lineage, ["sha256", "role"])
+        tested.append(rows.loc[rows["role"] == TEST, ["sha256"]].assign(image=""))
+    return Guarded(benchmarks.read_all(folder, root_names), pd.concat(tested, ignore_index=True)[columns])
 
 
 def correct(

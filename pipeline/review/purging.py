@@ -1,17 +1,15 @@
-"""Putting images into quarantine, and taking them out again; how many good ones that may cost, at most."""
+"""What people say of a sample of the images that would be put into quarantine: how many good ones that may cost."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pipeline import config, paths, sections
-from pipeline.errors import UsageError
 from pipeline.evaluation import intervals
 from pipeline.files import read_table
-from pipeline.library import quarantine
-from pipeline.review import decisions, landing
+from pipeline.review import landing
 from pipeline.review.decisions import BAD, LABEL, PURGE_RECIPE, UNKNOWN
 
 
@@ -21,18 +19,20 @@ class Audit:
 
     Attributes:
       whole: all these images, `image`, `sha256`, `score`, `model`.
-      sample, judged, good: numbers of images; a good one has a name, or is worth keeping for one.
-      bound: the largest share of good images that the sample does not exclude, one-sided at `confidence` (Wilson); NaN
-        before it.
+      spared: those of them that people named, or called worth keeping for a name.
+      sample, judged, good: numbers of images of the sample; the good ones are `spared`.
+      bound: the largest share of good images that the sample does not exclude (Wilson, one-sided), NaN before it.
+      confidence: of the bound.
     """
 
     whole: pd.DataFrame
+    spared: pd.Index
     sample: int
     judged: int
     good: int
     bound: float
-    in_quarantine: int
     confidence: float
+    in_quarantine: int
 
     @property
     def complete(self) -> bool:
@@ -51,84 +51,30 @@ class Audit:
             lines.append(f"{self.judged} of the {self.sample} drawn from them are judged, {self.good} are good")
         if self.complete:
             most = int(np.floor(self.bound * len(self.whole)))
-            sure = f"at {self.confidence:.0%} confidence"
-            lines.append(f"at most {self.bound:.1%} of them are good ({most} images), {sure}")
+            share = f"at most {self.bound:.1%} of them are good ({most} images)"
+            lines.append(f"{share}, at {self.confidence:.0%} confidence")
         return "\n".join(lines)
 
 
-def audit(*, confidence: float) -> Audit:
-    """Judges the list of the last round by its sample.
+def audit(queue: Path, away: pd.DataFrame, decided: pd.DataFrame, *, confidence: float) -> Audit:
+    """Compares the sample in a queue with what people decided.
 
     Args:
+      queue: the folder of the recipes' tables.
+      away: the quarantine, as `quarantine.read` returns it.
+      decided: decisions, as `decisions.read_all` returns them; they count on images as these were when listed.
       confidence: of the bound, one-sided.
 
     Raises:
       DataError: if the round has not come so far, or a table is not readable.
     """
-    away = quarantine.read(paths.QUARANTINE)
-    whole = read_table(paths.QUEUE / "whole" / f"{PURGE_RECIPE}.parquet")
+    whole = read_table(queue / "whole" / f"{PURGE_RECIPE}.parquet")
     whole = whole[~whole["sha256"].isin(away["sha256"])]
-    sample = read_table(paths.QUEUE / f"{PURGE_RECIPE}.parquet", ["image"])["image"]
+    sample = read_table(queue / f"{PURGE_RECIPE}.parquet", ["image"])["image"]
     sample = sample[sample.isin(whole["image"])]
-    said = _said(whole)
-    judged = sample[sample.isin(said.index[said.isin([LABEL, UNKNOWN, BAD])])]
-    good = int(said[judged].isin([LABEL, UNKNOWN]).sum())
-    bound = float(intervals.wilson(good, len(judged), confidence=2 * confidence - 1)[1]) if len(judged) else np.nan
-    return Audit(whole, len(sample), len(judged), good, bound, len(away), confidence)
-
-
-def accept(*, lost: float | None, confidence: float, by: str, at: str, dry_run: bool) -> tuple[Audit, int]:
-    """Puts the last round's list into quarantine, but for what people named or kept; returns how many images.
-
-    Args:
-      lost: the share of good images among them that may be lost, at most.
-      confidence: as in `audit`.
-
-    Raises:
-      UsageError: if the sample is not judged yet, or does not exclude a greater loss than `lost`.
-    """
-    found = audit(confidence=confidence)
-    if found.whole.empty:
-        raise UsageError("there is nothing to put into quarantine", where=paths.QUEUE, mend="run `dvc repro`")
-    if not found.complete:
-        raise UsageError(
-            f"{found.sample - found.judged} of the {found.sample} images drawn are not judged yet",
-            where=f"recipe {PURGE_RECIPE} of {paths.QUEUE}",
-            mend="decide them (bad, a class, unknown) in the review",
-        )
-    if lost is None or lost < found.bound:
-        given = "name the loss that you accept" if lost is None else f"a loss of {lost:.1%} is not excluded"
-        raise UsageError(
-            f"{given}: at most {found.bound:.1%} of {len(found.whole)} images are good",
-            where=f"{found.good} of {found.judged} judged are",
-            mend=f"--lost {np.ceil(found.bound * 1000) / 1000:g}, or lower purge_far in section queue",
-        )
-    said = _said(found.whole)
-    kept = found.whole["image"].isin(said.index[said.isin([LABEL, UNKNOWN])])
-    note = f"at most {found.bound:.1%} good, {found.good} of {found.judged} judged"
-    new = found.whole[~kept].assign(by=by, at=at, note=note)
-    new["score"] = new["score"].map("{:.4f}".format)
-    if not dry_run:
-        quarantine.write(pd.concat([quarantine.read(paths.QUARANTINE), new.astype("str")]), paths.QUARANTINE)
-    return found, len(new)
-
-
-def undo(*, dry_run: bool) -> int:
-    """Takes out of quarantine what was put there last; returns how many images.
-
-    Raises:
-      UsageError: if nothing is in quarantine.
-    """
-    away = quarantine.read(paths.QUARANTINE)
-    if away.empty:
-        raise UsageError("nothing is in quarantine", where=paths.QUARANTINE)
-    last = away["at"] == away["at"].max()
-    if not dry_run:
-        quarantine.write(away[~last], paths.QUARANTINE)
-    return int(last.sum())
-
-
-def _said(images: pd.DataFrame) -> pd.Series:
-    """The last decision on each of these images (`image`, `sha256`), as they were when they were listed."""
-    said = decisions.read_all(paths.REVIEWS, list(config.load(sections.Roots).folders))
-    return landing.land(said, images).rows.drop_duplicates("image", keep="last").set_index("image")["decision"]
+    last = landing.land(decided, whole).rows.drop_duplicates("image", keep="last").set_index("image")["decision"]
+    spared = last.index[last.isin([LABEL, UNKNOWN])]
+    judged = int(sample.isin(last.index[last.isin([LABEL, UNKNOWN, BAD])]).sum())
+    good = int(sample.isin(spared).sum())
+    bound = float(intervals.wilson(good, judged, confidence=2 * confidence - 1)[1]) if judged else np.nan
+    return Audit(whole, spared, len(sample), judged, good, bound, confidence, len(away))

@@ -13,7 +13,7 @@ from pipeline.cli import main as wallaby
 from pipeline.errors import DataError
 from pipeline.files import write_csv, write_json, write_table, write_text
 from pipeline.library import history, lineage
-from pipeline.review import decisions, recipes, sheets
+from pipeline.review import decisions, recipes
 from pipeline.stages import curate, index
 from pipeline.workspace import Workspace
 
@@ -94,7 +94,7 @@ def test_neither_tables_nor_label_studio_bring_one_in(tmp_path, capsys, kind):
 
 
 def sheet(*answers: str) -> str:
-    sheets.write(Path("sheet.csv"))
+    assert run("review", "--sheet", "sheet.csv") == 0
     write_csv(pd.read_csv("sheet.csv", keep_default_na=False).assign(decision=list(answers)), Path("sheet.csv"))
     return "sheet.csv"
 

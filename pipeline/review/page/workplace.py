@@ -10,8 +10,8 @@ import pandas as pd
 
 from pipeline.errors import DataError, WallabyError
 from pipeline.files import read_json
-from pipeline.library import cells, labels
-from pipeline.review import decisions, yields
+from pipeline.library import cells, labels, quarantine
+from pipeline.review import decisions, sheets, yields
 from pipeline.review.decisions import CHANGED_RECIPE, CONFLICT_RECIPE, PURGE_RECIPE
 from pipeline.review.page.desk import Answer, Decided, Desk
 from pipeline.review.page.files import Files
@@ -37,10 +37,11 @@ class Workplace:
     queue: the folder of the recipes' tables.
     predictions: the folder whose summary names the model that the queues come from.
     reviews: where decisions go.
+    quarantined: the table of what was put away.
     folders: every root's folder, by name.
     cache: for what can be made again.
     blind_share: as `Desk` takes it.
-    confidence: of the intervals shown.
+    confidence: of intervals and bounds.
     now: the time, as decisions tell it.
     """
 
@@ -50,6 +51,7 @@ class Workplace:
         queue: Path,
         predictions: Path,
         reviews: Path,
+        quarantined: Path,
         surroundings: Surroundings,
         folders: dict[str, Path],
         cache: Path,
@@ -61,15 +63,15 @@ class Workplace:
         self.surroundings = surroundings
         self._queue, self._summary, self._reviews = queue, predictions / "summary.json", reviews
         self._folders, self._cache, self._blind_share, self._now = folders, cache, blind_share, now
-        self._files, self._confidence = Files(folders), confidence
+        self._quarantined, self._confidence = quarantined, confidence
+        self._files = Files(folders)
         self._desks: dict[str, tuple[tuple[int, int], Desk]] = {}
         self._journal: tuple[str, Journal] | None = None
         self._lock = threading.RLock()
 
     def names(self) -> list[str]:
-        """The queues there are, in the order of the recipes, others behind."""
-        found = {path.stem for path in self._queue.glob("*.parquet")}
-        return [name for name in FINDS if name in found] + sorted(found - set(FINDS))
+        """The queues there are (`sheets.names`)."""
+        return sheets.names(self._queue)
 
     def desk(self, name: str) -> Desk:
         """The queue of this name as it is now.
@@ -153,7 +155,7 @@ class Workplace:
             "origins": [*labels.ORIGINS, UNLABELLED],
             "words": sorted(cells.WORDS),
         }
-        return told | ({"purge": _promise(self._confidence)} if name == PURGE_RECIPE else {})
+        return told | ({"purge": self._promise()} if name == PURGE_RECIPE else {})
 
     def deal(
         self, name: str, by: str, filter: Filter, number: int, have: list[int], skip: list[int], *, again: bool
@@ -267,6 +269,17 @@ class Workplace:
     def _pictured(self, image: str, sha256: str = "") -> dict[str, str]:
         return {"image": image, "picture": self.thumbnails.address(image, sha256)}
 
+    def _promise(self) -> dict[str, Any] | None:
+        """What the sample judged so far promises of the list that `wallaby quarantine` would take."""
+        from pipeline.review import purging  # here: it brings scipy along, and the queues need not wait for it
+
+        try:
+            away = quarantine.read(self._quarantined)
+            judged = decisions.read_all(self._reviews, list(self._folders))
+            return purging.audit(self._queue, away, judged, confidence=self._confidence).as_dict()
+        except DataError:  # the queue of an earlier program has a sample alone
+            return None
+
     def _told(self, name: str) -> dict[str, Any]:
         try:
             desk = self.desk(name)
@@ -283,16 +296,6 @@ class Workplace:
             "clusters": len(desk.queue.counts("cluster")) if "cluster" in desk.queue.columns else 0,
             "problem": "",
         }
-
-
-def _promise(confidence: float) -> dict[str, Any] | None:
-    """What the sample judged so far promises of the list that `wallaby quarantine` would take."""
-    from pipeline.review import purging
-
-    try:
-        return purging.audit(confidence=confidence).as_dict()
-    except DataError:  # the queue of an earlier program has a sample alone
-        return None
 
 
 def _number(value: float | None) -> float | None:

@@ -18,7 +18,8 @@ COLUMNS = ["image", "sha256", "group", "rank", "label", "score", "reason", "clus
 
 def params(folder: Path, *, blind_share: float = 0.0) -> None:
     text = "roots:\n  library: {library: library}\n  pool: {pool: pool}\nreview:\n  blind_share: " + str(blind_share)
-    served = yaml.safe_dump({"serve": yaml.safe_load(PARAMS.read_text())["serve"]})
+    as_delivered = yaml.safe_load(PARAMS.read_text())
+    served = yaml.safe_dump({name: as_delivered[name] for name in ("evaluate", "serve")})
     write_text(f"{text}\nindex:\n  max_megapixels: 100\n  max_missing: 0.3\n{served}", folder / "configs/params.yaml")
 
 

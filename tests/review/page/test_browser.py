@@ -7,25 +7,25 @@ import socket
 import threading
 import time
 
-import made_up_workspace
 import pandas as pd
 import pytest
 import uvicorn
 
-from pipeline import paths
-from pipeline.cli.common import now
+from pipeline.commands import review
 from pipeline.files import write_csv, write_json, write_table
 from pipeline.review import decisions
-from pipeline.review.page import app, serving
+from pipeline.review.page import app
 from pipeline.review.page.safety import Rules
+from pipeline.workspace import Workspace
 from tests.networks import save_bundle
+from tests.review.page import made_up_workspace
 
 ROOTS = ["library", "pool"]
 
 
 def said(folder) -> dict[str, str]:
     """What holds of each image: the class, or unknown, bad or keep."""
-    log = decisions.read_all(folder / paths.REVIEWS, ROOTS)
+    log = decisions.read_all(folder / "data/reviews", ROOTS)
     return {row.image: row.label or row.decision for row in log.itertuples()}
 
 
@@ -49,9 +49,12 @@ class Late:
 @contextlib.contextmanager
 def slow_server(folder, seconds: float):
     """The page's own server in this process, behind a slow line; gives its address."""
-    with contextlib.chdir(folder), socket.create_server(("127.0.0.1", 0)) as listening:
-        place = serving.workplace(folder / paths.QUEUE, now)
-        served = Late(app.create(place, serving.trial(place), serving.auditing(), Rules.of("127.0.0.1", "")), seconds)
+    workspace = Workspace(folder)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        place = review.workplace(workspace, workspace.queue)
+        trial = review.trial(workspace, place.surroundings)
+        page = app.create(place, trial, review.auditing(workspace), Rules.of("127.0.0.1", ""))
+        served = Late(page, seconds)
         server = uvicorn.Server(uvicorn.Config(served, log_level="warning"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
@@ -84,7 +87,7 @@ def test_a_person_decides_a_queue_with_the_keyboard_alone(workspace, serve, visi
         "pool/shot_000.png": "zebra", "pool/shot_001.png": "emu", "pool/shot_002.png": "unknown",
         "pool/shot_003.png": "bad", "pool/shot_004.png": "keep", "pool/shot_006.png": "okapi",
     }  # fmt: skip
-    first = decisions.read_all(workspace / paths.REVIEWS, ROOTS).iloc[0]
+    first = decisions.read_all(workspace / "data/reviews", ROOTS).iloc[0]
     assert (first["by"], first["suggested"], first["model"]) == ("ann", "zebra", made_up_workspace.MODEL)
     assert pd.to_numeric(first["seconds"]) > 0
 
@@ -198,7 +201,7 @@ def test_a_class_among_1500_is_found_while_it_is_typed(workspace, serve, visit):
     assert page.get_by_role("option").first.inner_text().startswith("gazelle (antelope)")
     page.keyboard.press("Enter")
     shown(page, 2)
-    log = decisions.read_all(workspace / paths.REVIEWS, ROOTS)
+    log = decisions.read_all(workspace / "data/reviews", ROOTS)
     assert log[["label", "subclass"]].to_numpy().tolist() == [["species 1234", ""], ["antelope", "gazelle"]]
 
 
@@ -295,12 +298,12 @@ def test_the_queue_of_a_throw_away_run_is_reviewed_with_what_lies_beside_it(work
     shown(page, 0)
     page.keyboard.press("Enter")
     shown(page, 1)
-    (found,) = decisions.read_all(workspace / paths.REVIEWS, ROOTS).to_dict("records")
+    (found,) = decisions.read_all(workspace / "data/reviews", ROOTS).to_dict("records")
     assert (found["recipe"], found["model"], found["label"]) == ("near-cutoff", "7" * 64, "zebra")
 
 
 def test_a_picture_that_is_dropped_is_named_by_the_model_or_unknown(workspace, serve, visit):
-    card = save_bundle(workspace / paths.MODEL, classes=["emu", "okapi", "zebra"], round=1)
+    card = save_bundle(workspace / "data/model", classes=["emu", "okapi", "zebra"], round=1)
     page = visit(serve(workspace).address + "try")
     page.get_by_text(f"Round 1, model {card.model_digest[:12]}").wait_for()
     page.set_default_timeout(60_000)  # TensorFlow is loaded now
@@ -321,7 +324,7 @@ def test_two_people_share_a_queue_without_losing_or_doubling_a_decision(workspac
         row = page.locator(".stage[data-shown]").get_attribute("data-shown")
         page.keyboard.press(key)
         page.wait_for_selector(f'.empty, .stage[data-shown]:not([data-shown="{row}"])')
-    log = decisions.read_all(workspace / paths.REVIEWS, ROOTS)
+    log = decisions.read_all(workspace / "data/reviews", ROOTS)
     assert log["image"].is_unique
     assert set(log["by"]) == {"ann", "bob"}
     assert len(log) == 12
@@ -348,7 +351,7 @@ def test_a_disk_that_is_full_keeps_the_picture_and_says_so(workspace, serve, vis
     page.get_by_role("alert").get_by_text("the disk is full").wait_for()
     shown(page, 0)
     assert said(workspace) == {}
-    assert [file.read_bytes() for file in (workspace / paths.REVIEWS).glob("*.csv")] in ([], [b""])
+    assert [file.read_bytes() for file in (workspace / "data/reviews").glob("*.csv")] in ([], [b""])
 
 
 def test_a_tab_from_before_a_new_round_says_so_and_loads_the_new_queue(workspace, serve, visit):

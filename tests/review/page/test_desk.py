@@ -7,28 +7,27 @@ import signal
 import threading
 from datetime import UTC, datetime, timedelta
 
-import made_up_workspace
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import paths
+from pipeline.commands import review
 from pipeline.errors import DataError, ResumableError
 from pipeline.files import write_table, write_text
 from pipeline.review import decisions
-from pipeline.review.page import desk, serving
+from pipeline.review.page import desk
 from pipeline.review.page.desk import Answer, StaleError, TakenError
 from pipeline.review.page.queues import Filter
+from pipeline.workspace import Workspace
+from tests.review.page import made_up_workspace
 
 NAME = "low-count"
 ROOTS = ["library", "pool"]
 
 
 @pytest.fixture
-def workspace(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
+def workspace(tmp_path):
     return made_up_workspace.build(tmp_path)
 
 
@@ -39,7 +38,8 @@ class Office:
 
     def __init__(self, workspace):
         self.folder = workspace
-        self.place = serving.workplace(workspace / "data/queue", self.now)
+        self.reviews = workspace / "data/reviews"
+        self.place = review.workplace(Workspace(workspace), workspace / "data/queue", self.now)
 
     def now(self) -> str:
         return (datetime(2026, 3, 1) + timedelta(seconds=next(self.ticks))).isoformat()
@@ -55,7 +55,7 @@ class Office:
         return self.place.decide(NAME, by, version, [answer], **options)
 
     def said(self) -> dict[str, str]:
-        log = decisions.read_all(paths.REVIEWS, ROOTS)
+        log = decisions.read_all(self.reviews, ROOTS)
         return {row.image[5:13]: row.label or row.decision for row in log.itertuples()}
 
 
@@ -149,7 +149,7 @@ def test_what_another_program_writes_in_the_same_moment_is_seen_afterwards(offic
     def beside(*arguments):
         done = own(*arguments)
         monkeypatch.setattr(decisions, step, own)
-        decisions.append(other | {"model": made_up_workspace.MODEL}, paths.REVIEWS, "other", ROOTS)
+        decisions.append(other | {"model": made_up_workspace.MODEL}, office.reviews, "other", ROOTS)
         return done
 
     monkeypatch.setattr(decisions, step, beside)
@@ -161,7 +161,7 @@ def test_what_another_program_writes_in_the_same_moment_is_seen_afterwards(offic
 def test_tables_that_cannot_be_read_leave_what_is_known_as_it_was(office):
     office.say(0)
     journal = office.place.journal()
-    write_text("image,decision\n", paths.REVIEWS / "broken.csv")
+    write_text("image,decision\n", office.reviews / "broken.csv")
     with pytest.raises(DataError):
         journal.read()
     assert list(dict(journal.decided())) == ["pool/shot_000.png"]
@@ -174,20 +174,20 @@ def test_nobody_takes_back_what_another_has_decided(office):
 
 
 def test_a_burst_is_one_decision_and_is_taken_back_as_one(workspace):
-    table = pd.read_parquet("data/queue/low-count.parquet")
+    table = pd.read_parquet(workspace / "data/queue/low-count.parquet")
     table.loc[[0, 4, 7], "group"] = "burst"
     write_table(table, workspace / "data/queue/low-count.parquet")
     office = Office(workspace)
     office.say(0, "okapi")
     assert office.said() == {"shot_000": "okapi", "shot_004": "okapi", "shot_007": "okapi"}
-    seconds = decisions.read_all(paths.REVIEWS, ROOTS).set_index("image")["seconds"]
+    seconds = decisions.read_all(office.reviews, ROOTS).set_index("image")["seconds"]
     assert seconds.astype(float).sum() == 1.0
     assert office.place.undo(NAME, "ann")["undone"] == 3
     assert (office.said(), office.deal()) == ({}, [0, 1, 2])
 
 
 def test_of_a_burst_one_picture_can_be_left_out(workspace):
-    table = pd.read_parquet("data/queue/low-count.parquet")
+    table = pd.read_parquet(workspace / "data/queue/low-count.parquet")
     table.loc[[0, 4], "group"] = "burst"
     write_table(table, workspace / "data/queue/low-count.parquet")
     office = Office(workspace)
@@ -222,7 +222,7 @@ def test_a_decision_of_an_earlier_model_does_not_settle_todays_queue(workspace, 
 
 def test_a_tab_from_before_a_new_round_decides_nothing(workspace, office):
     version = office.place.desk(NAME).queue.version
-    table = pd.read_parquet("data/queue/low-count.parquet").iloc[::-1]
+    table = pd.read_parquet(workspace / "data/queue/low-count.parquet").iloc[::-1]
     write_table(table, workspace / "data/queue/low-count.parquet")
     with pytest.raises(StaleError, match="a new round has replaced this queue"):
         office.say(0, version=version)
@@ -254,7 +254,7 @@ def test_a_sub_class_is_written_beside_its_class_and_undone_with_it(office):
     version = office.place.desk(NAME).queue.version
     answer = Answer(0, "label", "antelope", subclass="gazelle")
     office.place.decide(NAME, "ann", version, [answer], seconds=1.0, blind=False, bulk=False)
-    found = decisions.read_all(paths.REVIEWS, ROOTS).iloc[0]
+    found = decisions.read_all(office.reviews, ROOTS).iloc[0]
     assert (found["label"], found["subclass"]) == ("antelope", "gazelle")
     office.place.undo(NAME, "ann")
     assert office.said() == {}
@@ -312,7 +312,7 @@ def test_two_thousand_answers_for_one_image_at_once_are_refused(office):
 
 def test_a_full_disk_is_said_and_nothing_is_half_written(office):
     office.say(0, "zebra")
-    (table,) = paths.REVIEWS.glob("*.csv")
+    (table,) = office.reviews.glob("*.csv")
     before = table.read_bytes()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -331,7 +331,7 @@ def test_a_full_disk_is_said_and_nothing_is_half_written(office):
 
 def test_a_line_cut_short_by_a_power_cut_is_overwritten_by_the_next_decision(workspace, office):
     office.say(0, "zebra")
-    (table,) = paths.REVIEWS.glob("*.csv")
+    (table,) = office.reviews.glob("*.csv")
     os.truncate(table, table.stat().st_size - 9)
     again = Office(workspace)
     assert again.deal("ann", 1) == [0], "it was never confirmed"
@@ -372,7 +372,7 @@ def test_what_was_put_aside_does_not_come_again_until_it_is_asked_for(office):
 
 
 def test_the_sample_of_a_quarantine_promises_what_was_judged(workspace):
-    table = pd.read_parquet("data/queue/low-count.parquet")
+    table = pd.read_parquet(workspace / "data/queue/low-count.parquet")
     write_table(table, workspace / "data/queue/purge-low.parquet")
     write_table(table[["image", "sha256", "score"]], workspace / "data/queue/whole/purge-low.parquet")
     office = Office(workspace)
@@ -418,4 +418,4 @@ def test_what_was_decided_of_the_content_before_closes_no_card_of_the_new_one(of
     write_table(table, path)
     assert office.deal(number=1) == [0]
     office.say(0, "okapi")
-    assert decisions.read_all(paths.REVIEWS, ROOTS)["sha256"].tolist()[-1] == table.loc[0, "sha256"]
+    assert decisions.read_all(office.reviews, ROOTS)["sha256"].tolist()[-1] == table.loc[0, "sha256"]

@@ -5,28 +5,30 @@ import socket
 import subprocess
 import sys
 
-import made_up_workspace
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from pipeline.review.page import app, serving
+from pipeline.commands import review
+from pipeline.review.page import app
 from pipeline.review.page.safety import Rules
+from pipeline.workspace import Workspace
+from tests.review.page import made_up_workspace
 
 TOKEN = "a-token-of-the-server"
 DEAL = "/api/queue/low-count/deal"
 
 
 @pytest.fixture
-def workspace(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
+def workspace(tmp_path):
     return made_up_workspace.build(tmp_path, cards=4)
 
 
 def client(workspace, *, host: str = "127.0.0.1", token: str = "") -> TestClient:
-    place = serving.workplace(workspace / "data/queue", lambda: "2026-03-01T12:00:00.000")
-    application = app.create(place, serving.trial(place), serving.auditing(), Rules.of(host, token))
+    space = Workspace(workspace)
+    place = review.workplace(space, space.queue, lambda: "2026-03-01T12:00:00.000")
+    trial = review.trial(space, place.surroundings)
+    application = app.create(place, trial, review.auditing(space), Rules.of(host, token))
     return TestClient(application, base_url=f"http://{host}", follow_redirects=False)
 
 
@@ -88,9 +90,8 @@ def test_a_token_is_made_whenever_the_server_leaves_loopback(workspace, monkeypa
     said = []
     monkeypatch.setattr("uvicorn.Server.run", lambda self, sockets: sockets[0].close())
     for host in ("127.0.0.1", "0.0.0.0"):
-        serving.serve(
-            queue=workspace / "data/queue", host=host, port=0, by="", browser=False, now=lambda: "", say=said.append
-        )
+        options = {"queue": workspace / "data/queue", "host": host, "port": 0, "by": "", "browser": False}
+        review.page(Workspace(workspace), **options, say=said.append)
     assert "token=" not in said[0]
     assert len(said[1].partition("?token=")[2]) > 30
 
@@ -115,7 +116,7 @@ def test_a_picture_has_an_address_only_if_the_server_named_it(workspace):
 @pytest.mark.parametrize("image", ["pool/../secret.png", "/etc/passwd", "pool/", "elsewhere/a.png", "pool/a\0.png"])
 def test_a_name_cannot_lead_out_of_the_roots(workspace, image):
     (workspace / "secret.png").write_bytes((workspace / "pool/shot_000.png").read_bytes())
-    place = serving.workplace(workspace / "data/queue", lambda: "")
+    place = review.workplace(Workspace(workspace), workspace / "data/queue")
     answer = client(workspace).get(place.thumbnails.address(image) + "&side=160")
     assert (answer.status_code, "image" in answer.headers["content-type"]) == (404, False)
 
@@ -124,7 +125,7 @@ def test_a_link_out_of_the_roots_is_not_followed(workspace):
     (workspace / "secret.png").write_bytes((workspace / "pool/shot_000.png").read_bytes())
     (workspace / "pool/link.png").symlink_to(workspace / "secret.png")
     (workspace / "pool/within.png").symlink_to(workspace / "library/zebra/0.png")
-    place = serving.workplace(workspace / "data/queue", lambda: "")
+    place = review.workplace(Workspace(workspace), workspace / "data/queue")
     served = client(workspace)
     refused = served.get(place.thumbnails.address("pool/link.png") + "&side=160")
     assert refused.status_code == 404
@@ -159,7 +160,7 @@ def test_a_picture_that_is_gone_or_damaged_says_so(workspace, spoil, why):
 
 def test_a_damaged_picture_whose_content_nobody_knows_says_so(workspace):
     (workspace / "pool/cut.png").write_bytes((workspace / "pool/shot_000.png").read_bytes()[:60])
-    place = serving.workplace(workspace / "data/queue", lambda: "")
+    place = review.workplace(Workspace(workspace), workspace / "data/queue")
     answer = client(workspace).get(place.thumbnails.address("pool/cut.png") + "&side=160")
     assert (answer.status_code, "cannot be read" in answer.text) == (404, True)
 
@@ -193,9 +194,7 @@ def test_try_a_picture_refuses_what_is_none_before_any_model_is_loaded(workspace
 
 
 def test_the_server_starts_without_the_network_library(workspace):
-    code = (
-        "import sys, pipeline.review.page.serving; print({'keras', 'tensorflow', 'scipy.stats'} & sys.modules.keys())"
-    )
+    code = "import sys, pipeline.commands.review; print({'keras', 'tensorflow', 'scipy.stats'} & sys.modules.keys())"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
 

@@ -5,7 +5,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.cli.tables import console
-from pipeline.review.labelling import Report
+from pipeline.commands.apply import Report
 
 SHOWN = 10
 CROSSES = {"in": "comes in", "out": "drops out", "": ""}

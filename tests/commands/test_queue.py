@@ -1,13 +1,15 @@
+"""`wallaby queue`, over a made-up pool."""
+
 import shutil
 from pathlib import Path
 
 import pytest
 
-from pipeline import paths
+from pipeline.commands import queue
 from pipeline.errors import DataError, UsageError
 from pipeline.files import write_table
-from pipeline.review import asking
 from pipeline.review.recipes import gathering
+from pipeline.workspace import Workspace
 from tests.review.made_up_pools import material, predictions
 
 ROOT = Path(__file__).parent.parent.parent
@@ -16,16 +18,16 @@ ROOT = Path(__file__).parent.parent.parent
 @pytest.fixture
 def ask(tmp_path, monkeypatch):
     """Asks over two emus and a dog, of a model that the round's own is told to be."""
-    monkeypatch.chdir(tmp_path)
-    Path("configs").mkdir()
-    shutil.copy(ROOT / "configs/params.yaml", "configs/params.yaml")
-    paths.REVIEWS.mkdir(parents=True)
+    workspace = Workspace(tmp_path)
+    workspace.params_file.parent.mkdir()
+    shutil.copy(ROOT / "configs/params.yaml", workspace.params_file)
+    workspace.reviews.mkdir(parents=True)
     made = material(tmp_path / "made", predictions(a=("emu", 0.9), b=("emu", 0.6), c=("dog", 0.2)))
     monkeypatch.setattr(gathering, "gather", lambda *folders, **more: made)
-    monkeypatch.setattr(asking, "_refuse_another_model", lambda material: None)
+    monkeypatch.setattr(queue, "_refuse_another_model", lambda workspace, material: None)
 
-    def ask(name, *classes, max_rows=None, **given):
-        return asking.ask(name, classes=list(classes), look_alike=[], given=given, max_rows=max_rows)
+    def ask(name, *classes, max_rows=None, out=None, **options):
+        return queue.ask(workspace, name, classes=classes, options=options, max_rows=max_rows, out=out).data
 
     return ask
 
@@ -37,10 +39,10 @@ def test_a_recipe_is_asked_with_parameters_of_one_s_own(ask):
 
 
 def test_the_answer_is_json_with_each_row_s_reason(ask):
-    told = ask("low-count", min_score=0.7).as_dict()
-    assert told["rows"][0]["reason"].startswith("emu has only 10 images")
-    assert told["rows"][0]["top_labels"] == ["emu", "owl", "rat"]
-    assert told["params"] == {"max_rows": 200, "low_count_below": 1.5, "low_count_score": 0.7}
+    listed = ask("low-count", min_score=0.7).as_dict()
+    assert listed["rows"][0]["reason"].startswith("emu has only 10 images")
+    assert listed["rows"][0]["top_labels"] == ["emu", "owl", "rat"]
+    assert listed["params"] == {"max_rows": 200, "low_count_below": 1.5, "low_count_score": 0.7}
 
 
 def test_an_empty_answer_says_what_let_nothing_through(ask):
@@ -72,14 +74,14 @@ def test_purge_low_is_asked_only_when_what_others_show_is_known(ask):
 
 
 @pytest.mark.parametrize("name", ["page.html", "sheet.csv", "table.parquet"])
-def test_an_answer_is_written_as_table_sheet_or_page(ask, name):
-    asking.write(ask("low-count"), Path(name))
-    assert Path(name).stat().st_size > 0
+def test_an_answer_is_written_as_table_sheet_or_page(ask, tmp_path, name):
+    ask("low-count", out=tmp_path / name)
+    assert (tmp_path / name).stat().st_size > 0
 
 
 def test_an_unknown_ending_is_refused(ask):
     with pytest.raises(UsageError, match=r"unknown ending '\.xlsx'"):
-        asking.write(ask("low-count"), Path("queue.xlsx"))
+        ask("low-count", out=Path("queue.xlsx"))
 
 
 def test_without_predictions_a_recipe_says_what_to_run(tmp_path):

@@ -1,4 +1,4 @@
-"""Finds the images nearest to a picture: of the pool and of the library, by the features that the model sees."""
+"""`wallaby find`: the images nearest to one, of the pool and of the library, by the features that the model sees."""
 
 from pathlib import Path
 from typing import Any
@@ -6,22 +6,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import bundle, config, paths
+from pipeline import bundle
+from pipeline.commands import Answer, why
 from pipeline.errors import DataError
 from pipeline.inference import pool, stored, vectors
-from pipeline.library import labels, lookup, pictures
+from pipeline.library import labels, pictures
 from pipeline.review.recipes import gathering
 from pipeline.review.recipes.material import Library
-from pipeline.sections import Curate, Roots
+from pipeline.workspace import Workspace
 
-MORE = 20  # neighbours asked for beyond those shown: the picture itself is among them, and so are its copies
+MORE = 20  # neighbours asked for beyond those shown: the image itself is among them, and so are its copies
 
 
-def find(asked: str, *, number: int) -> dict[str, Any]:
+def find(workspace: Workspace, image: str, *, number: int) -> Answer:
     """Finds the nearest images.
 
     Args:
-      asked: an image's name ROOT/path, a picture file, or the beginning of a content hash (8 digits or more).
+      image: an image's name ROOT/path, its file, or the beginning of a content hash (8 digits or more).
       number: of images from each of pool and library.
 
     Returns:
@@ -29,40 +30,41 @@ def find(asked: str, *, number: int) -> dict[str, Any]:
       and `notes`, sentences on what could not be searched.
 
     Raises:
-      DataError: if there is no such picture, or neither pool nor library have features.
+      DataError: if there is no such image, or neither pool nor library have features.
     """
-    row = lookup.find(asked, paths.INDEX, near_duplicate_distance=config.load(Curate).near_duplicate_distance)
-    predictions = pool.read(paths.PREDICTIONS)
+    row = why.find(workspace, image)
+    predictions = pool.read(workspace.predictions)
     model = str(predictions.at(np.array([0]), ["model"])["model"].iloc[0])
-    of_pool = vectors.of_pool(predictions, config.own("vectors") / "pool")
-    known = gathering.library(paths.EVALUATION, model=model)
-    file = paths.EVALUATION / "outputs" / stored.EMBEDDINGS
-    of_library = None if known is None else vectors.of_file(file, config.own("vectors") / "library")
+    of_pool = vectors.of_pool(predictions, workspace.own("vectors") / "pool")
+    known = gathering.library(workspace.evaluation, model=model)
+    file = workspace.evaluation / "outputs" / stored.EMBEDDINGS
+    of_library = None if known is None else vectors.of_file(file, workspace.own("vectors") / "library")
     notes = []
     if of_pool is None:
         notes.append("The pool's predictions hold no embeddings: `dvc repro identify` stores them.")
     if of_library is None:
         notes.append("The library's features are not those of the model that identified the pool: run `dvc repro`.")
     if of_pool is None and of_library is None:
-        raise DataError("nothing can be searched: no features are stored", where=paths.PREDICTIONS, mend=notes[0])
+        raise DataError("nothing can be searched: no features are stored", where=workspace.predictions, mend=notes[0])
     query = _stored(row["sha256"], predictions, of_pool, known)
     if query is None:
-        query = _embed(row)
-    answer: dict[str, Any] = {"image": row["image"], "sha256": row["sha256"], "notes": notes, "pool": [], "library": []}
+        query = _embed(workspace, row)
+    nearest: dict[str, Any] = {"image": row["image"], "sha256": row["sha256"], "notes": notes}
+    nearest |= {"pool": [], "library": []}
     if of_pool is not None:
         places, cosines = of_pool.nearest(query[None], number=number + MORE)
         near = predictions.at(places[0], ["image", "sha256", "label", "score"]).assign(cosine=cosines[0])
-        answer["pool"] = _rows(near, row["image"], number)
+        nearest["pool"] = _rows(near, row["image"], number)
     if of_library is not None and known is not None:
         places, cosines = of_library.nearest(query[None], number=number + MORE)
-        answer["library"] = _rows(known.rows.iloc[places[0]].assign(cosine=cosines[0]), row["image"], number)
-    return answer
+        nearest["library"] = _rows(known.rows.iloc[places[0]].assign(cosine=cosines[0]), row["image"], number)
+    return Answer(nearest)
 
 
 def _stored(
     sha256: str, predictions: pool.Pool, of_pool: vectors.Vectors | None, known: Library | None
 ) -> np.ndarray | None:
-    """The picture's features, where they are stored."""
+    """The image's features, where they are stored."""
     if known is not None:
         same = np.flatnonzero((known.rows["sha256"] == sha256).to_numpy())
         if len(same):
@@ -71,12 +73,12 @@ def _stored(
     return None if place is None or of_pool is None else of_pool.exact[place]
 
 
-def _embed(row: dict[str, Any]) -> np.ndarray:
-    """The features that the model sees in a picture that it was not shown yet."""
+def _embed(workspace: Workspace, row: dict[str, Any]) -> np.ndarray:
+    """The features that the model sees in an image that it was not shown yet."""
     file = Path(row["image"])
     if "near" not in row:
-        file = labels.locate(row["image"], config.load(Roots).folders)
-    model = bundle.load(paths.MODEL)
+        file = labels.locate(row["image"], workspace.folders)
+    model = bundle.load(workspace.model)
     from pipeline.inference.runtimes.keras import KerasRuntime
 
     try:
