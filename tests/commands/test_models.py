@@ -146,7 +146,7 @@ def test_what_was_measured_is_measured_anew_only_when_the_data_or_the_recipe_is_
     trained = []
 
     def trial(work: dict) -> dict:
-        name = work["preset"].architecture
+        name = next(name for name in workspace.presets() if workspace.preset(name) == work["preset"])
         trained.append(name)
         return measured(workspace, Contender.parse(name))
 
