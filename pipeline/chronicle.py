@@ -6,13 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import config, sections, tracking, versions
+from pipeline import config, sections, versions
 from pipeline.evaluation import versions as measures
 from pipeline.files import write_text
 from pipeline.library import classes
 from pipeline.library.classes import Classes
 from pipeline.pages import runs as page
+from pipeline.paths import workspace
 from pipeline.review import decisions
+from pipeline.tracking import Tracking
 
 MIN_CLASS_IMAGES = 10
 
@@ -34,7 +36,7 @@ def read(class_events: Path, *, confidence: float) -> Chronicle:
     Args:
       confidence: of every interval and test.
     """
-    runs, events = tracking.runs(), classes.read(class_events)
+    runs, events = Tracking(workspace()).runs(), classes.read(class_events)
     return Chronicle(runs, versions.table(runs), versions.sets(runs, confidence=confidence), events, confidence)
 
 
@@ -46,6 +48,7 @@ def difference(told: Chronicle, before: str, after: str) -> dict[str, Any]:
       DataError: if MLflow no longer has the scores of one.
     """
     rows = [versions.find(told.table, name) for name in (before, after)]
+    tracking = Tracking(workspace())
     stored = [versions.stored(tracking.table(row["run_id"], versions.SCORES), row, told.events) for row in rows]
     found = measures.differences(*stored, confidence=told.confidence, min_images=MIN_CLASS_IMAGES)
     names = [f"round {row['round']} ({row['model'] or row['run']})" for row in rows]
@@ -81,6 +84,7 @@ def write_page(told: Chronicle, reviews: Path, path: Path) -> None:
 
 
 def _gathered(told: Chronicle, rounds: pd.DataFrame, artifact: str) -> pd.DataFrame:
+    tracking = Tracking(workspace())
     tables = {
         number: tracking.table(run_id, artifact)
         for number, run_id in zip(rounds["round"], rounds["run_id"], strict=True)

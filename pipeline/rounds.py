@@ -64,9 +64,10 @@ def record_verdict(model: Path, gate: Path) -> bool:
     said, card = read_json(gate / "gate.json"), bundle.check(model)
     if said.get("model") != card.model_digest:
         return False
-    from pipeline import tracking
+    from pipeline.paths import workspace
+    from pipeline.tracking import Tracking
 
-    return tracking.tag(card.run_id, {"gate": said["verdict"], "gate_reason": said["reason"]})
+    return Tracking(workspace()).tag(card.run_id, {"gate": said["verdict"], "gate_reason": said["reason"]})
 
 
 def summary(root: Path) -> dict[str, Any]:

@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import chronicle, paths, tracking, versions
+from pipeline import chronicle, paths, versions
 from pipeline.cli import main
 from pipeline.errors import DataError, Exit, UsageError
 from pipeline.evaluation import versions as measures
 from pipeline.files import write_csv, write_json, write_text
 from pipeline.library import classes
 from pipeline.terminal import rounds as terminal
+from pipeline.tracking import Tracking
 
 EVENTS = "event,class,to,min_images,flip,by,at,note\n"
 PARAMS = (Path(__file__).parent.parent / "configs/params.yaml").read_text()
@@ -24,7 +25,7 @@ def store(tmp_path_factory):
     """Two rounds and a throw-away in a store of their own, in a repository that has no round's files."""
     folder = tmp_path_factory.mktemp("repository")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", "")
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("DVC_ROOT", str(folder))
         patch.chdir(folder)
         write_text(EVENTS, paths.CLASSES)
@@ -38,6 +39,7 @@ def store(tmp_path_factory):
 
 def round_(number: int, *, right: int, classes: int, base: str = "", throwaway: str = "false") -> str:
     """A run of which the model names `right` of 100 test images; returns its id."""
+    tracking = Tracking(paths.workspace())
     run_id = tracking.start(
         f"round-{number}",
         params={"classes": classes, "images_train": 100 * number, "images_val": 10, "images_test": 10},

@@ -92,7 +92,8 @@ def promote(args: argparse.Namespace) -> int:
 
 
 def release(args: argparse.Namespace) -> int:
-    from pipeline import champion, dvc, rounds, tracking
+    from pipeline import champion, dvc, rounds
+    from pipeline.tracking import Tracking
 
     if args.to and not args.rollback:
         raise UsageError("--to without --rollback", where="wallaby release", mend="add --rollback, or leave --to out")
@@ -112,7 +113,7 @@ def release(args: argparse.Namespace) -> int:
     new = champion.install(change, model, evaluation, paths.RELEASED, predictions)
     dvc.track(Path(), paths.RELEASED)
     rounds.record_verdict(paths.MODEL, paths.GATE)
-    version = tracking.set_champion(
+    version = Tracking(paths.workspace()).set_champion(
         change.card.run_id, f"round-{change.card.round}", champion.tags(paths.RELEASED, change)
     )
     text = (

@@ -69,7 +69,7 @@ def as_dict(report: Report) -> dict[str, Any]:
 def log(report: Report, files: list[Path]) -> str:
     """Tells MLflow: a run in the experiment of served models, with figures, curves and what `write` has written;
     returns its id."""
-    from pipeline import tracking
+    from pipeline.tracking import Tracking
 
     figures = {f"serving/{row['measure']}": row for row in report["accuracy"].to_dict("records")}
     metrics = {name: row["share"] for name, row in figures.items()}
@@ -89,7 +89,7 @@ def log(report: Report, files: list[Path]) -> str:
         "until": report.until.isoformat(),
     }
     name = f"{report.since:%Y-%m-%d} to {report.until:%Y-%m-%d}"
-    return tracking.log_serving(name, metrics, curves, files, tags)
+    return Tracking(paths.workspace()).log_serving(name, metrics, curves, files, tags)
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

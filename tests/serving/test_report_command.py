@@ -11,6 +11,7 @@ from mlflow.tracking import MlflowClient
 from pipeline.cli import main
 from pipeline.serving.reports.periods import DAY
 from pipeline.serving.store.opening import open_store
+from pipeline.tracking import SERVING, Tracking
 from scripts import served_week
 
 ROOT = Path(__file__).parents[2]
@@ -59,9 +60,7 @@ def test_the_same_tables_come_as_csv_and_json(store, tmp_path, capsys):
 
 
 def test_mlflow_has_a_run_with_the_figures_curves_and_files_of_a_report(tmp_path, monkeypatch):
-    from pipeline import tracking
-
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
@@ -70,8 +69,8 @@ def test_mlflow_has_a_run_with_the_figures_curves_and_files_of_a_report(tmp_path
     served_week.fill(engine, week, audited=60)
     engine.dispose()
     assert run("report", "--mlflow", "--store", url, "--csv", "tables") == 0
-    client = MlflowClient(tracking.uri())
-    [logged] = client.search_runs([client.get_experiment_by_name(tracking.SERVING).experiment_id])
+    client = MlflowClient(Tracking(tmp_path).uri)
+    [logged] = client.search_runs([client.get_experiment_by_name(SERVING).experiment_id])
     assert (logged.info.run_name, logged.info.status) == ("2026-03-02 to 2026-03-08", "FINISHED")
     assert logged.data.tags["versions"] == "round-1, round-2"
     figures = logged.data.metrics
@@ -85,13 +84,11 @@ def test_mlflow_has_a_run_with_the_figures_curves_and_files_of_a_report(tmp_path
 
 
 def test_mlflow_is_told_of_a_service_that_nobody_has_judged(store, tmp_path, monkeypatch):
-    from pipeline import tracking
-
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     assert run("report", "--mlflow") == 0
-    client = MlflowClient(tracking.uri())
-    [logged] = client.search_runs([client.get_experiment_by_name(tracking.SERVING).experiment_id])
+    client = MlflowClient(Tracking(tmp_path).uri)
+    [logged] = client.search_runs([client.get_experiment_by_name(SERVING).experiment_id])
     assert {"serving/pictures", "serving/p99_ms", "serving/pictures over time"} <= set(logged.data.metrics)
     assert not any("right" in name for name in logged.data.metrics)
 
