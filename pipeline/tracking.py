@@ -219,7 +219,7 @@ class Tracking:
         """Every run, oldest first: columns `run_id`, `start_time`, `metrics.NAME`, `params.NAME`, `tags.NAME`."""
         experiment = self._client.get_experiment_by_name(EXPERIMENT) if self._is_there() else None
         if experiment is None:
-            return pd.DataFrame()
+            return pd.DataFrame(columns=["run_id", "start_time"])
         with self._selected():
             found = mlflow.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
         return pd.DataFrame(found)

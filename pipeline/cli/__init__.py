@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline import errors
-from pipeline.cli import applying, export, library, recipes, repository, review, rounds, served, serving, training
+from pipeline.cli import applying, library, recipes, repository, review, rounds, serving, training
 from pipeline.cli.parser import Program
 
 EPILOG = """exit codes:
@@ -36,8 +36,10 @@ def program() -> Program:
         command.set_defaults(function=function)
         return command
 
-    for group in (review, applying, recipes, rounds, serving, served, export):
+    for group in (review, applying, recipes):
         group.add(verb)
+    rounds.add(made)
+    serving.add(made)
     return made
 
 

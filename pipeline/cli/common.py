@@ -1,6 +1,7 @@
 """What commands share: how one is added, and how it answers."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,9 +17,7 @@ Verb = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.Argume
 def answer(args: argparse.Namespace, result: Any, text: str) -> int:
     """Prints the result as JSON if that is asked for, else the text."""
     if args.json:
-        from pipeline.rounds import as_json
-
-        print(as_json(result))
+        print(json.dumps(result, indent=2, ensure_ascii=False, default=str))
     else:
         print(text)
     return Exit.DONE

@@ -1,162 +1,136 @@
-"""Commands about rounds and model versions."""
+"""The verbs that judge a round, and carry its model on: to the next round, to those who use it, to other programs."""
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from pipeline import paths
-from pipeline.cli.common import Verb, answer, existing, now, user, warn
-from pipeline.errors import Exit, UsageError
+from pipeline.cli.parser import Program
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.commands import Answer
+    from pipeline.workspace import Workspace
 
 
-def add(verb: Verb) -> None:
-    command = verb("gate", gate, "show the gate's verdict; its exit code is 0, 4 or 7")
-    command.add_argument("--html", action="store_true", help="say where the page is")
-    command.add_argument(
+def add(program: Program) -> None:
+    program.verb("summary", summary, "tell the last round in a few lines")
+
+    verb = program.verb("promote", promote, "make the model the next round's base")
+    verb.add("--dry-run", action="store_true", help="say what would change")
+
+    verb = program.verb("gate", gate, "show the gate's verdict; its exit code is 0, 4 or 7")
+    verb.add("--html", action="store_true", help="say where the page is")
+    verb.add(
         "--rescore",
         action="store_true",
-        help="score the champion anew on today's benchmarks; then run `dvc repro gate`",
+        help="score the champion again on today's benchmarks; then run `dvc repro gate`",
     )
 
-    command = verb("promote", promote, "make the model the next round's base")
-    command.add_argument("--dry-run", action="store_true", help="say what would change")
-
-    command = verb("release", release, "make a model that passed the gate the champion, or go back to a former one")
-    command.add_argument("--force", default="", metavar="WHY", help="although the gate did not pass it; WHY is kept")
-    command.add_argument("--rollback", action="store_true", help="go back to the champion before")
-    command.add_argument("--to", default="", metavar="ROUND", help="with --rollback: its round, or its digest")
-    command.add_argument("--why", default="", help="with --rollback: the reason, which is kept")
-    command.add_argument("--by", default="", help="who decides (default: git's user.name)")
-    command.add_argument("--dry-run", action="store_true", help="say what would change")
-
-    command = verb("runs", runs, "list all model versions side by side, or what differs between two")
-    command.add_argument("diff", nargs="*", metavar="diff A B", help="two rounds, or beginnings of digests")
-    command.add_argument("--html", action="store_true", help="write the page, with curves over the rounds")
-    command.add_argument(
-        "--ledger", action="store_true", help="what each round cost in labels and minutes, and brought"
+    verb = program.verb(
+        "release", release, "make a model that passed the gate the champion, or go back to a former one"
     )
+    verb.add("--force", default="", metavar="WHY", help="although the gate did not pass it; WHY is kept")
+    verb.add("--rollback", action="store_true", help="go back to the champion before")
+    verb.add("--to", default="", metavar="ROUND", help="with --rollback: its round, or its digest")
+    verb.add("--why", default="", help="with --rollback: the reason, which is kept")
+    verb.add("--by", default="", help="who decides (default: git's user.name)")
+    verb.add("--dry-run", action="store_true", help="say what would change")
 
-    verb("summary", summary, "tell the last round in a few lines")
+    verb = program.verb("runs", runs, "list all model versions side by side, or what differs between two")
+    verb.add("--html", action="store_true", help="write the page, with curves over the rounds")
+    verb.add("--ledger", action="store_true", help="what each round cost in labels and minutes, and brought")
+    action = verb.action("diff", runs_diff, "what differs between two versions")
+    for name in ("A", "B"):
+        action.add(name.lower(), metavar=name, help="a round, or the beginning of a digest")
 
-
-def gate(args: argparse.Namespace) -> int:
-    from pipeline import rounds
-    from pipeline.files import read_json
-
-    if args.rescore:
-        return rescore(args)
-    verdict = read_json(paths.GATE / "gate.json")
-    rounds.record_verdict(paths.MODEL, paths.GATE)
-    text = f"{verdict['verdict']}: {verdict['reason']}"
-    if args.html:
-        page = existing(paths.GATE / "index.html").resolve().as_uri()
-        verdict, text = verdict | {"page": page}, f"{text}\nlook at {page}"
-    answer(args, verdict, text)
-    return {"pass": Exit.DONE, "fail": Exit.GATE_FAILED, "investigate": Exit.INVESTIGATE}[verdict["verdict"]]
-
-
-def rescore(args: argparse.Namespace) -> int:
-    from pipeline import champion, config, dvc, sections
-    from pipeline.evaluation.assessment import TOP_K
-    from pipeline.files import read_table
-    from pipeline.library import classes
-
-    params, folders = config.load(sections.Evaluate), config.load(sections.Roots).folders
-    number = champion.rescore(
-        paths.RELEASED,
-        read_table(paths.SPLITS / "splits.parquet"),
-        classes.read(paths.CLASSES),
-        champion.predictor(folders, config.cache("rescore"), batch_size=params.batch_size),
-        top_k=TOP_K,
+    verb = program.verb(
+        "validate", validate, "look whether stored predictions are whole and consistent; exit code 3 if not"
     )
-    dvc.track(Path(), paths.RELEASED)
-    return answer(args, {"images": number}, f"the champion was scored on {number} images; next: dvc repro gate")
+    verb.add("path", nargs="?", type=Path, metavar="FOLDER|FILE", help="default: data/predictions")
 
-
-def promote(args: argparse.Namespace) -> int:
-    from pipeline import bundle, dvc, rounds
-
-    card = bundle.check(paths.MODEL)
-    if not paths.BASE.exists() or bundle.check(paths.BASE).model_digest != card.model_digest:
-        warn(dvc.warnings_of_replacing(Path(), paths.BASE))
-    if args.dry_run:
-        return answer(args, vars(card), f"would make the model of round {card.round} the base")
-    new = rounds.promote(
-        paths.MODEL, paths.BASE, curated=paths.CURATED, splits=paths.SPLITS, evaluation=paths.EVALUATION
+    verb = program.verb("export", export, "write the model, or its predictions of the pool, for other programs")
+    verb.add(
+        "format",
+        metavar="FORMAT",
+        help="the model, checked against Keras on real pictures: savedmodel, onnx, litert;"
+        " its predictions: csv, megadetector, label-studio, fiftyone",
     )
-    dvc.track(Path(), paths.BASE)
-    text = (
-        f"the base is now the model of round {card.round}; next: dvc repro" if new else "the base is this model already"
-    )
-    return answer(args, {"round": card.round, "promoted": new}, text)
+    verb.add("--out", type=Path, help="the folder, or the file (default: below data/export)")
+    verb.add("--dry-run", action="store_true", help="say what would be written")
+    of_model = verb.parser.add_argument_group("the model")
+    of_model.add_argument("--model", type=Path, help="a bundle (default: data/model)")
+    of_model.add_argument("--check", type=int, default=32, metavar="N", help="pictures to compare (default 32)")
+    predictions = verb.parser.add_argument_group("its predictions")
+    predictions.add_argument("--class", dest="label", default="", metavar="CLASS", help="images of this class only")
+    predictions.add_argument("--min-score", type=float, default=0.0, help="images with at least this score")
+    predictions.add_argument("--max-score", type=float, default=1.0, help="images with at most this score")
+    predictions.add_argument("--limit", type=int, metavar="N", help="at most N images")
+    predictions.add_argument("--replace", action="store_true", help="replace the file that --out names")
 
 
-def release(args: argparse.Namespace) -> int:
-    from pipeline import champion, dvc, rounds
-    from pipeline.tracking import Tracking
+def summary(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.cli.tables import rounds as tables
+    from pipeline.commands import summary
 
-    if args.to and not args.rollback:
-        raise UsageError("--to without --rollback", where="wallaby release", mend="add --rollback, or leave --to out")
-    by, at = args.by or user(), now()
+    return summary.summary(workspace).as_table(tables.summary)
+
+
+def promote(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.commands import promote
+
+    return promote.promote(workspace, dry_run=args.dry_run)
+
+
+def gate(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.commands import gate
+
+    return gate.rescore(workspace) if args.rescore else gate.gate(workspace, html=args.html)
+
+
+def release(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.commands import release
+
     if args.rollback:
-        model, change = champion.former(paths.RELEASED, paths.CHAMPIONS, to=args.to, by=by, at=at, reason=args.why)
-        evaluation, predictions = model, None
-    else:
-        model, evaluation, predictions = paths.MODEL, paths.EVALUATION, paths.PREDICTIONS
-        change = champion.candidate(model, evaluation, paths.GATE, by=by, at=at, force=args.force)
-    named = f"the model of round {change.card.round} ({change.card.model_digest[:12]})"
-    if args.dry_run:
-        return answer(args, change.row, f"would make {named} the champion: {change.row['action']}")
-    kept = champion.keep(paths.RELEASED, paths.CHAMPIONS)
-    if kept:
-        dvc.track(Path(), kept)
-    new = champion.install(change, model, evaluation, paths.RELEASED, predictions)
-    dvc.track(Path(), paths.RELEASED)
-    rounds.record_verdict(paths.MODEL, paths.GATE)
-    version = Tracking(paths.workspace()).set_champion(
-        change.card.run_id, f"round-{change.card.round}", champion.tags(paths.RELEASED, change)
-    )
-    text = (
-        f"the champion is now {named}, MLflow's version {version}; next: git commit"
-        if new
-        else f"{named} is the champion already"
-    )
-    return answer(args, change.row | {"released": new, "version": version}, text)
+        return release.roll_back(workspace, to=args.to, why=args.why, by=args.by, dry_run=args.dry_run)
+    if args.to:
+        raise UsageError("--to without --rollback", where="wallaby release", mend="add --rollback, or leave --to out")
+    return release.release(workspace, force=args.force, by=args.by, dry_run=args.dry_run)
 
 
-def runs(args: argparse.Namespace) -> int:
-    from pipeline import chronicle, config, rounds, sections
-    from pipeline.terminal import rounds as terminal
+def runs(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.cli.tables import rounds as tables
+    from pipeline.commands import runs
 
-    if args.diff and (args.diff[0] != "diff" or len(args.diff) != 3):
-        raise UsageError(f"wallaby runs {' '.join(args.diff)}", where="wallaby runs", mend="wallaby runs diff A B")
-    rounds.record_verdict(paths.MODEL, paths.GATE)
-    told = chronicle.read(paths.CLASSES, confidence=config.load(sections.Evaluate).confidence)
     if args.html:
-        page = config.cache("runs.html")
-        chronicle.write_page(told, paths.REVIEWS, page)
-        return answer(args, {"page": page.as_uri()}, f"look at {page.as_uri()}")
-    if args.diff:
-        result: Any = chronicle.difference(told, *args.diff[1:])
-    else:
-        result = chronicle.ledger(told, paths.REVIEWS) if args.ledger else told.table.to_dict("records")
-    if args.json:
-        return answer(args, result, "")
-    if args.diff:
-        terminal.difference(result)
-    elif args.ledger:
-        terminal.ledger(result)
-    else:
-        terminal.runs(told.table, told.sets)
-    return Exit.DONE
+        return runs.html(workspace)
+    if args.ledger:
+        return runs.ledger(workspace).as_table(tables.ledger)
+    answer = runs.listed(workspace)
+    return answer.as_table(tables.runs, answer.data.table, answer.data.sets)
 
 
-def summary(args: argparse.Namespace) -> int:
-    from pipeline import rounds
-    from pipeline.terminal import rounds as terminal
+def runs_diff(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.cli.tables import rounds as tables
+    from pipeline.commands import runs
 
-    told = rounds.summary(paths.MODEL.parent)
-    if args.json:
-        return answer(args, told, "")
-    terminal.summary(told)
-    return Exit.DONE
+    return runs.diff(workspace, args.a, args.b).as_table(tables.difference)
+
+
+def validate(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.commands import validate
+
+    return validate.validate(workspace, args.path)
+
+
+def export(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.commands import export
+    from pipeline.inference import sharing
+
+    if args.format not in sharing.FORMATS:
+        return export.model(
+            workspace, args.format, folder=args.model, out=args.out, check=args.check, dry_run=args.dry_run
+        )
+    selection = sharing.Selection(args.label, args.min_score, args.max_score, args.limit)
+    return export.predictions(
+        workspace, args.format, selection, out=args.out, replace=args.replace, dry_run=args.dry_run
+    )

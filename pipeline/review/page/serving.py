@@ -9,7 +9,7 @@ from pathlib import Path
 
 import uvicorn
 
-from pipeline import config, loopback, paths, sections
+from pipeline import config, paths, sections
 from pipeline.errors import UsageError, WallabyError
 from pipeline.library import index
 from pipeline.review.page import app
@@ -18,6 +18,7 @@ from pipeline.review.page.safety import Rules
 from pipeline.review.page.surroundings import Surroundings
 from pipeline.review.page.trying import Places, Trial
 from pipeline.review.page.workplace import Workplace
+from pipeline.web import loopback
 from pipeline.web.connections import Limits, Settings
 
 PORT = 8700

@@ -28,7 +28,7 @@ class Workspace:
       labels: the label table.
       board: of the library.
       thresholds: of the released model's classes that have their own.
-      ledger: as `chronicle.ledger` tells it.
+      ledger: as `runs.ledger_of` tells it.
       cost_per_hour: of a reviewer.
     """
 
