@@ -47,7 +47,7 @@ def report(
         until=until,
         confidence=workspace.params(sections.Evaluate).confidence,
         reference_days=params.reference_days,
-        workspace=beside_the_log(workspace, cost_per_hour=params.reviewer_cost_per_hour),
+        beside=beside_the_log(workspace, cost_per_hour=params.reviewer_cost_per_hour),
     )
     files = write(made, out, csv)
     if mlflow:
@@ -59,7 +59,7 @@ def report(
     return Answer(as_dict(made), "\n".join([*lines, f"look at {out.resolve().as_uri()}{tables}"]))
 
 
-def beside_the_log(workspace: Workspace, *, cost_per_hour: float) -> reports.Workspace:
+def beside_the_log(workspace: Workspace, *, cost_per_hour: float) -> reports.BesideTheLog:
     """What the workspace tells beside the log; parts that it does not have are left out."""
     parts: dict[str, Any] = {}
     if workspace.labels.exists():
@@ -72,7 +72,7 @@ def beside_the_log(workspace: Workspace, *, cost_per_hour: float) -> reports.Wor
     card, limits = champions.current(workspace.released), workspace.released / thresholds.FILE
     if card and limits.exists():
         parts["thresholds"] = thresholds.read(limits, card.model_digest).classes
-    return reports.Workspace(cost_per_hour=cost_per_hour, **parts)
+    return reports.BesideTheLog(cost_per_hour=cost_per_hour, **parts)
 
 
 def html(report: Report) -> str:

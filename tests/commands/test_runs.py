@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import versions
+from pipeline import cli, versions
 from pipeline.cli.answers import print_answer, to_json
 from pipeline.cli.tables import rounds as tables
 from pipeline.commands import runs
@@ -161,6 +161,26 @@ def test_the_tables_show_all_of_it(workspace, known, capsys):
     assert "+20.00" in capsys.readouterr().out
     assert ledger.data["ledger"][1]["round"] == 2
     assert '"new classes": null' in to_json(runs.listed(workspace).data)
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["dif", "1", "2"], "did you mean 'diff'?"),
+        (["diff", "1"], "`wallaby runs diff --help` shows what it takes"),
+        (["diff", "1", "2", "3"], "`wallaby --help` shows what it takes"),
+    ],
+)
+def test_a_difference_takes_two_versions(words, hint):
+    with pytest.raises(UsageError) as refused:
+        cli.program().parse(["runs", *words])
+    assert refused.value.mend == hint
+
+
+@pytest.mark.parametrize("line", ["runs --json diff 1 2f2f", "runs diff --json 1 2f2f", "runs diff 1 2f2f --json"])
+def test_a_flag_stands_before_or_after_the_action(line):
+    args = cli.program().parse(line.split())
+    assert (args.run.__name__, args.json, args.a, args.b) == ("runs_diff", True, "1", "2f2f")
 
 
 def test_a_repository_without_rounds_has_no_runs_and_gets_no_store(tmp_path, capsys):
