@@ -200,3 +200,9 @@ def test_no_rounds_at_all_is_no_error(capsys):
     assert "no rounds yet" in capsys.readouterr().out
     assert versions.rounds_of(nothing).empty
     assert versions.gather({1: None}, classes.none()).empty
+
+
+def test_in_a_sub_directory_the_store_has_the_same_address(workspace, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(workspace.reviews)
+    assert Tracking(Workspace.find({}).home).uri == Tracking(workspace.home).uri
