@@ -27,7 +27,7 @@ class Workspace:
 
     def __init__(self, root: Path, *, home: Path | None = None, experiment: str = ""):
         self.root = root
-        self.home = (home or root).absolute()
+        self.home = Path(os.path.abspath(home or root))  # without `..`: MLflow keeps the address of its files
         self.experiment = experiment
         data = root / "data"
 
@@ -152,7 +152,7 @@ class Workspace:
 
     def own(self, name: str) -> Path:
         """A file or folder of this copy alone."""
-        return self.root.absolute() / ".wallaby" / name
+        return Path(os.path.abspath(self.root)) / ".wallaby" / name
 
     def _located(self, values: AnySection) -> AnySection:
         if not isinstance(values, sections.Serve):

@@ -16,10 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import bundle
+from pipeline.commands.export import some_images
 from pipeline.inference import export, formats
 from pipeline.inference.formats import Predict
 from pipeline.inference.reading import read_batches
 from pipeline.inference.runtimes.keras import KerasRuntime
+from pipeline.workspace import Workspace
 
 BATCHES = (1, 32)
 SECONDS = 5.0
@@ -27,7 +29,7 @@ SECONDS = 5.0
 
 def main(folder: Path) -> None:
     source = bundle.load(folder)
-    pictures = export.some_pictures(max(BATCHES))
+    pictures = some_images(Workspace.find(), max(BATCHES))
     ((pixels,), _), *_ = read_batches(pictures, (source.card.image_size,), max(BATCHES))
     keras_mb = (folder / bundle.MODEL).stat().st_size / 1e6
     rates = [images_per_second(KerasRuntime(source, size).predict, pixels[:size]) for size in BATCHES]

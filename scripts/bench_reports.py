@@ -30,9 +30,10 @@ from pipeline.serving.verdicts import AUDIT, NOT_IN_CLASSES, RIGHT, UNUSABLE, WR
 WEEKS = 10
 SECONDS, GIB = 30, 2.0
 OURS = """
-from pipeline.serving import reporting, reports
+from pipeline.commands import report
+from pipeline.serving import reports
 told = reports.load({url!r})
-page = reporting.html(told)
+page = report.html(told)
 print(len(page), int(told["use"]["pictures"].sum()))
 """
 RIVAL = """

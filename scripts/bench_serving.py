@@ -298,11 +298,12 @@ def serve_plain(bundle: Path, port: int) -> None:
 
 def serve_silent(port: int) -> None:
     """Our service without its log."""
-    from pipeline.serving import server
+    from pipeline.commands import serve
     from pipeline.serving.store.log import Log
+    from pipeline.workspace import Workspace
 
     Log.record = lambda self, *said: None  # type: ignore[method-assign]
-    server.serve(host="127.0.0.1", port=port, say=lambda address: None)
+    serve.serve(Workspace.find(), host="127.0.0.1", port=port, say=lambda address: None)
 
 
 DEFAULT = "keras" if kinds.missing("openvino") else "openvino"

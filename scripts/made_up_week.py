@@ -35,18 +35,20 @@ import uvicorn
 from fastapi import FastAPI
 from PIL import Image, ImageEnhance
 
-from pipeline import bundle, config, paths, sections
+from pipeline import bundle, config, sections
+from pipeline.commands import report, serve
 from pipeline.evaluation import thresholds
 from pipeline.files import read_table, write_json, write_table
 from pipeline.library import labels
 from pipeline.library.tables import read_csv
-from pipeline.serving import audits, evaluations, keys, reporting, reports
+from pipeline.serving import audits, evaluations, keys, reports
 from pipeline.serving.reports import findings
 from pipeline.serving.reports.log import KEY
 from pipeline.serving.reports.periods import DAY
 from pipeline.serving.store import schema
 from pipeline.serving.store.opening import open_store
 from pipeline.serving.verdicts import AUDIT, NOT_IN_CLASSES, RIGHT, WRONG
+from pipeline.workspace import Workspace
 
 DAYS = 7
 SHADOW, NEW, DARK = 2, 3.5, 5  # days after Monday
@@ -64,11 +66,11 @@ def main() -> None:
     store = commands.add_parser("store")
     store.add_argument("url")
     store.set_defaults(function=fill)
-    serve = commands.add_parser("serve")
+    week = commands.add_parser("serve")
     for name in ("workspace", "truth", "out"):
-        serve.add_argument(name, type=Path)
-    serve.set_defaults(function=serve_week)
-    for command, pictures in ((store, 20_000), (serve, 700)):
+        week.add_argument(name, type=Path)
+    week.set_defaults(function=serve_week)
+    for command, pictures in ((store, 20_000), (week, 700)):
         command.add_argument("--pictures", type=int, default=pictures)
         command.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -83,35 +85,34 @@ def fill(args: argparse.Namespace) -> None:
 
 
 def serve_week(args: argparse.Namespace) -> None:
-    from pipeline.serving import server
-
     truth = read_csv(args.truth.absolute(), ["image", "label"])
     prepare(args.workspace.absolute(), args.out.absolute())
     os.chdir(args.out)
     random = np.random.default_rng(args.seed)
-    params = config.load(sections.Serve)
+    workspace = Workspace.find()
+    params = workspace.params(sections.Serve)
     secrets = {name: keys.add(params.keys, name, per_minute=1e6) for name in CLIENTS}
     sent = sending(truth, args.pictures, random)
-    engine = open_store(params.store)
-    with server.service(params) as running, listening(server.application_of(params, running)) as http:
+    engine, known = open_store(params.store), set(read_table(workspace.pool_table, ["sha256"])["sha256"])
+    with serve.service(workspace) as running, listening(serve.application_of(running, params)) as http:
         for start, end in pairwise([0, 1, SHADOW, 3, NEW, 4, DARK, 6, DAYS]):
             if start == SHADOW:
                 shutil.copytree("after", "shadow")
             if start == NEW:
-                shutil.rmtree(paths.RELEASED)
-                shutil.copytree("after", paths.RELEASED)
+                shutil.rmtree(workspace.released)
+                shutil.copytree("after", workspace.released)
             running.releases.look()
             own = sent[(sent["day"] >= start) & (sent["day"] < end)]
-            sent.loc[own.index, ["request_id", "position"]] = send(http, own, secrets, random)
+            sent.loc[own.index, ["request_id", "position"]] = send(http, own, secrets, random, workspace.folders)
             running.log.wait_until_stored(60)
             make_up_times(engine, sent, start)
             if end != NEW:
-                judge(engine, sent, night=served_week.MONDAY + int(end) * DAY)
+                judge(engine, sent, night=served_week.MONDAY + int(end) * DAY, known=known)
             print(f"day {end:g}: {len(own)} pictures answered", flush=True)
         complain(http, engine, sent, secrets, random)
         running.log.wait_until_stored(60)
     told = reports.load(params.store)
-    reporting.write(told, Path("report.html"), Path("csv"))
+    report.write(told, Path("report.html"), Path("csv"))
     for finding in findings.of(told):
         print(f"{finding.kind:>4}  {finding.text}")
     planted(engine, sent)
@@ -144,10 +145,10 @@ def prepare(workspace: Path, out: Path) -> None:
     for kind, roots in folders.items():
         folders[kind] = {name: str(workspace / folder) for name, folder in (roots or {}).items()}
     served = config.load(sections.Serve, Path("configs/params.yaml")).model_dump(mode="json")
-    report = config.load(sections.Report, Path("configs/params.yaml")).model_dump(mode="json")
+    reporting = config.load(sections.Report, Path("configs/params.yaml")).model_dump(mode="json")
     params = config.read_value((out / "configs/params.yaml").read_text())
     own = {"pictures_share": 1.0, "shadow": "shadow", "look_seconds": 3600.0, "runtime": "keras"}
-    params |= {"roots": folders, "serve": served | own, "report": report}
+    params |= {"roots": folders, "serve": served | own, "report": reporting}
     write_json(params, out / "configs/params.yaml")  # JSON is YAML
     evaluated = [workspace / "data/evaluation" / name for name in (SCORES, thresholds.FILE)]
     after = bundle.load(workspace / "data/model")
@@ -163,7 +164,7 @@ def prepare(workspace: Path, out: Path) -> None:
     limits = thresholds.read(evaluated[1], after.card.model_digest)
     thresholds.write(replace(limits, model=card.model_digest), out / "before" / thresholds.FILE)
     write_table(read_table(evaluated[0]).assign(model=card.model_digest), out / "before" / SCORES)
-    shutil.copytree(out / "before", out / paths.RELEASED)
+    shutil.copytree(out / "before", Workspace(out).released)
 
 
 def sending(truth: pd.DataFrame, pictures: int, random: np.random.Generator) -> pd.DataFrame:
@@ -173,10 +174,13 @@ def sending(truth: pd.DataFrame, pictures: int, random: np.random.Generator) -> 
 
 
 def send(
-    http: httpx.Client, rows: pd.DataFrame, secrets: dict[str, str], random: np.random.Generator
+    http: httpx.Client,
+    rows: pd.DataFrame,
+    secrets: dict[str, str],
+    random: np.random.Generator,
+    folders: dict[str, Path],
 ) -> list[tuple[str, int]]:
     """Sends one to three pictures at once; returns the request and position of each."""
-    folders = config.load(sections.Roots).folders
     found: list[tuple[str, int]] = []
     while len(found) < len(rows):
         some = rows.iloc[len(found) : len(found) + random.integers(1, 4)]
@@ -211,9 +215,10 @@ def make_up_times(engine: sa.Engine, sent: pd.DataFrame, start: float) -> None:
             connection.execute(sa.update(schema.releases).where(schema.releases.c.model == model).values(at=at))
 
 
-def judge(engine: sa.Engine, sent: pd.DataFrame, night: int) -> None:
-    """Draws a random audit, and says the truth of what was drawn."""
-    known = set(read_table(paths.INDEX / "pool.parquet", ["sha256"])["sha256"])
+def judge(engine: sa.Engine, sent: pd.DataFrame, night: int, known: set[str]) -> None:
+    """Draws a random audit, and says the truth of what was drawn. Args:
+    known: the content of the pool's pictures.
+    """
     audits.draw(engine, AUDITED, at=night, known=known)
     waiting = audits.queue(engine).merge(sent, on=KEY, suffixes=("_said", ""))
     evaluations.record(

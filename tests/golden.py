@@ -23,12 +23,13 @@ import pandas as pd
 import yaml
 from PIL import Image
 
-from pipeline import behaviour, bundle, tracking
+from pipeline import behaviour, bundle
 from pipeline.files import digest, read_json, read_table, write_json, write_table, write_text
 from pipeline.library import history, lineage, splits
 from pipeline.library.curation import EXCLUDED_COLUMNS
 from pipeline.library.index import COLUMNS as INDEXED
 from pipeline.library.index import TEXTS
+from pipeline.tracking import Tracking
 from pipeline.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
@@ -138,8 +139,8 @@ def workspace():
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         for function in ("log_training", "log_model", "log_evaluation"):
-            stack.enter_context(mock.patch.object(tracking, function))
-        stack.enter_context(mock.patch.object(tracking, "start", return_value="run"))
+            stack.enter_context(mock.patch.object(Tracking, function))
+        stack.enter_context(mock.patch.object(Tracking, "start", return_value="run"))
         stack.enter_context(mock.patch.dict(os.environ))
         os.environ.pop("DVC_ROOT", None)
         os.environ.pop("DVC_EXP_NAME", None)

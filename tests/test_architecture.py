@@ -15,7 +15,7 @@ HEAVY = {"keras", "tensorflow", "mlflow"}
 # Each layer may import itself and those before it.
 LAYERS = [
     {"errors"},
-    {"files", "progress", "paths", "loopback", "web", "behaviour"},
+    {"files", "progress", "paths", "web", "behaviour"},
     {"sections"},
     {"config"},
     {"library"},
@@ -24,7 +24,7 @@ LAYERS = [
     {"dvc"},
     {"training", "inference"},
     {"tracking"},
-    {"review", "serving", "demo", "rounds", "champion", "versions", "chronicle"},
+    {"review", "serving", "demo", "versions"},
     {"workspace"},
     {"stages"},
     {"commands"},

@@ -5,95 +5,112 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-from pipeline import tracking, versions
+from pipeline import versions
+from pipeline.tracking import CHAMPION, MODEL_NAME, REGISTERED, Tracking
 from tests.networks import SIDE, tiny
 
 CURVES = pd.DataFrame({"epoch": [1, 2, 3], "loss": [1.5, 1.0, 0.5], "val_loss": [2.0, 1.0, 1.5]})
 TAGS = {"round": "1", "base_run_id": "", "throwaway": "false"}
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """Away from the working directory, as inside a DVC experiment."""
-    folder = tmp_path_factory.mktemp("repository")
+    return tmp_path_factory.mktemp("repository")
+
+
+@pytest.fixture(scope="module")
+def tracking(store):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", "")  # so that what MLflow makes of it is taken back
-        patch.setenv("DVC_ROOT", str(folder))
-        patch.chdir(tmp_path_factory.mktemp("elsewhere"))
-        yield folder
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        return Tracking(store)
 
 
-def start(name: str = "round-1", **more) -> str:
+@pytest.fixture(scope="module")
+def client(tracking) -> MlflowClient:
+    return MlflowClient(tracking.uri)
+
+
+def start(tracking: Tracking, name: str = "round-1", **more) -> str:
     return tracking.start(name, params={"classes": 3, "images_train": 40}, tags=TAGS, **more)
 
 
-def client() -> MlflowClient:
-    return MlflowClient(tracking.uri())
-
-
-def test_one_run_holds_the_whole_round(store, tmp_path):
-    run_id = start()
+def test_one_run_holds_the_whole_round(tracking, client, store, tmp_path):
+    run_id = start(tracking)
     tracking.log_training(run_id, CURVES, {"training/best_epoch": 2})
     tracking.log_model(run_id, tiny(), np.zeros((2, SIDE, SIDE, 3), np.float32), np.zeros((2, 3), np.float32))
     (tmp_path / "report.html").write_text("report")
     tracking.log_evaluation(run_id, "round-1", {"benchmark/field/top1": 0.5}, [tmp_path / "report.html"])
 
-    run = client().get_run(run_id)
+    run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
     assert run.data.params == {"classes": "3", "images_train": "40"}
     assert run.data.tags["round"] == "1"
     assert len(run.data.tags["git_commit"]) >= 4
     assert (run.data.metrics["benchmark/field/top1"], run.data.metrics["loss"]) == (0.5, 0.5)
-    points = client().get_metric_history(run_id, "val_loss")
+    points = client.get_metric_history(run_id, "val_loss")
     assert [(point.step, point.value) for point in points] == [(1, 2.0), (2, 1.0), (3, 1.5)]
-    assert [file.path for file in client().list_artifacts(run_id)] == ["report.html"]
-    [model] = client().search_logged_models([run.info.experiment_id])
-    assert (model.name, model.source_run_id) == (tracking.MODEL_NAME, run_id)
+    assert [file.path for file in client.list_artifacts(run_id)] == ["report.html"]
+    [model] = client.search_logged_models([run.info.experiment_id])
+    assert (model.name, model.source_run_id) == (MODEL_NAME, run_id)
     assert list(tracking.runs()["run_id"]) == [run_id]
     assert sorted(path.name for path in store.iterdir()) == ["mlflow.db", "mlruns"]
 
 
-def test_an_interrupted_training_finds_its_run_again():
-    run_id = start()
-    assert start(run_id=run_id) == run_id
+def test_an_interrupted_training_finds_its_run_again(tracking):
+    run_id = start(tracking)
+    assert start(tracking, run_id=run_id) == run_id
 
 
 @pytest.mark.parametrize("lost", ["", "0123456789abcdef0123456789abcdef"])
-def test_a_run_that_the_store_does_not_have_is_made_anew(lost):
-    assert start(run_id=lost) not in ("", lost)
+def test_a_run_that_the_store_does_not_have_is_made_anew(tracking, lost):
+    assert start(tracking, run_id=lost) not in ("", lost)
 
 
-def test_a_run_that_was_deleted_is_made_anew(tmp_path):
-    deleted = start()
-    client().delete_run(deleted)
-    assert start(run_id=deleted) != deleted
+def test_a_run_that_was_deleted_is_made_anew(tracking, client, tmp_path):
+    deleted = start(tracking)
+    client.delete_run(deleted)
+    assert start(tracking, run_id=deleted) != deleted
     before = len(tracking.runs())
     tracking.log_evaluation(deleted, "round-1", {"test/top1": 0.5}, [])
     assert len(tracking.runs()) == before + 1
 
 
-def test_a_benchmark_may_be_called_as_no_metric_may():
-    run_id = start()
+def test_a_benchmark_may_be_called_as_no_metric_may(tracking, client):
+    run_id = start(tracking)
     tracking.log_evaluation(run_id, "round-1", {"benchmark/hö (2025+)/top1": 0.5}, [])
-    assert 0.5 in client().get_run(run_id).data.metrics.values()
+    assert 0.5 in client.get_run(run_id).data.metrics.values()
 
 
-def test_more_epochs_than_one_call_may_hold_are_logged():
-    run_id = start()
+def test_more_epochs_than_one_call_may_hold_are_logged(tracking, client):
+    run_id = start(tracking)
     epochs = np.arange(1, 1202)
     tracking.log_training(run_id, pd.DataFrame({"epoch": epochs, "loss": epochs / 2}), {})
-    assert client().get_run(run_id).data.metrics["loss"] == 600.5
+    assert client.get_run(run_id).data.metrics["loss"] == 600.5
 
 
 def test_a_store_whose_address_is_given_is_used(monkeypatch, tmp_path):
     address = f"sqlite:///{tmp_path / 'other.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    assert tracking.uri() == address
+    assert Tracking(tmp_path).uri == address
 
 
-def test_versions_stand_side_by_side_also_where_a_run_has_no_round():
+def test_the_next_repository_of_the_same_process_has_a_store_of_its_own(tracking, tmp_path):
+    start(tracking)
+    assert len(tracking.runs())
+    assert Tracking(tmp_path).uri == f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+def test_who_only_reads_makes_no_store(tmp_path):
+    empty, lost = Tracking(tmp_path), "0123456789abcdef0123456789abcdef"
+    assert empty.runs().empty
+    assert empty.table(lost, "bands.parquet") is None
+    assert not empty.tag(lost, {"gate": "pass"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_versions_stand_side_by_side_also_where_a_run_has_no_round(tracking):
     """A run that `evaluate` had to make knows neither its round nor its classes."""
-    run_id = start("round-2")
+    run_id = start(tracking, "round-2")
     tracking.log_evaluation(run_id, "round-2", {"benchmark/field/top1": 0.75, "val/top1": 1.0}, [])
     tracking.log_evaluation("", "round-3", {"benchmark/field/top1": 0.5}, [])
     table = versions.table(tracking.runs())
@@ -104,33 +121,33 @@ def test_versions_stand_side_by_side_also_where_a_run_has_no_round():
     assert len(versions.table(nameless)) == len(nameless)
 
 
-def champions() -> dict[str, str]:
+def champions(tracking: Tracking, client: MlflowClient) -> dict[str, str]:
     """The digest of each version that has the alias, and of each run that is tagged so."""
-    version = client().get_model_version_by_alias(tracking.REGISTERED, tracking.CHAMPION)
+    version = client.get_model_version_by_alias(REGISTERED, CHAMPION)
     runs = tracking.runs()
     tagged = runs.loc[runs["tags.champion"] == "yes", "tags.model_digest"]
     return {"alias": version.tags["model_digest"], "runs": ", ".join(tagged)}
 
 
-def test_one_model_at_a_time_is_the_champion_and_none_is_registered_twice():
+def test_one_model_at_a_time_is_the_champion_and_none_is_registered_twice(tracking, client):
     tags = {digest: {"model_digest": digest, "released_for": "it passed"} for digest in ("a" * 64, "b" * 64)}
-    runs = {digest: start() for digest in tags}
+    runs = {digest: start(tracking) for digest in tags}
     first, second = tags
     assert tracking.set_champion(runs[first], "round-1", tags[first]) == "1"
     assert tracking.set_champion(runs[second], "round-2", tags[second]) == "2"
-    assert champions() == {"alias": second, "runs": second}
+    assert champions(tracking, client) == {"alias": second, "runs": second}
     assert tracking.set_champion(runs[first], "round-1", tags[first]) == "1"  # rolled back
-    assert champions() == {"alias": first, "runs": first}
+    assert champions(tracking, client) == {"alias": first, "runs": first}
 
 
-def test_a_champion_whose_run_the_store_does_not_have_is_registered_all_the_same():
+def test_a_champion_whose_run_the_store_does_not_have_is_registered_all_the_same(tracking, client):
     digest = "c" * 64
     tracking.set_champion("0123456789abcdef0123456789abcdef", "round-7", {"model_digest": digest})
-    assert champions() == {"alias": digest, "runs": digest}
+    assert champions(tracking, client) == {"alias": digest, "runs": digest}
 
 
-def test_a_table_that_was_logged_is_read_again_and_one_that_was_deleted_is_none(store):
-    run_id = start()
+def test_a_table_that_was_logged_is_read_again_and_one_that_was_deleted_is_none(tracking, store):
+    run_id = start(tracking)
     table = pd.DataFrame({"band": [0.5], "n": [3]})
     tracking.log_evaluation(run_id, "", {}, [], tables={"bands": table}, tags={"version.hö": "a"})
     pd.testing.assert_frame_equal(tracking.table(run_id, "bands.parquet"), table)
@@ -141,6 +158,6 @@ def test_a_table_that_was_logged_is_read_again_and_one_that_was_deleted_is_none(
     assert tracking.table(run_id, "bands.parquet") is None
 
 
-def test_a_run_that_is_not_there_takes_no_tags():
+def test_a_run_that_is_not_there_takes_no_tags(tracking):
     assert not tracking.tag("", {"gate": "pass"})
-    assert tracking.tag(start(), {"gate": "pass"})
+    assert tracking.tag(start(tracking), {"gate": "pass"})

@@ -1,11 +1,9 @@
 """The program `wallaby`: parse, call the command, print its answer as JSON or as a table."""
 
-import argparse
 from collections.abc import Sequence
-from typing import Any
 
 from pipeline import errors
-from pipeline.cli import export, library, repository, review, rounds, served, serving, training
+from pipeline.cli import judge, review, round, serve, start
 from pipeline.cli.parser import Program
 
 EPILOG = """exit codes:
@@ -13,32 +11,28 @@ EPILOG = """exit codes:
   1 unexpected        4 gate failed                   7 the gate says investigate
   2 usage or params   5 leakage or lineage refused    75 interrupted; the same command continues
 """
-
-# They show or hand on what stages wrote, which may be older than the code.
-READ_RESULTS = {"board", "gate", "preview", "promote", "queue", "release", "review", "runs", "summary", "why"}
+GROUPS = {
+    "start: the first round, and what lies where": start,
+    "round: what a round made, and what the next one will": round,
+    "review: the queue, and what people decide": review,
+    "judge: which model is better, and what other programs get": judge,
+    "serve: the champion as a service": serve,
+}
+# They show or pass on what stages wrote, which may be older than the code.
+READ_RESULTS = {"", "board", "gate", "preview", "promote", "queue", "release", "review", "runs", "summary", "why"}
 NEED_NO_WORKSPACE = {"new"}
 
 
 def program() -> Program:
     made = Program(
-        repository.wheel,
+        round.wheel,
         description="Trains, cleans, evaluates and re-trains one image classifier. `dvc repro` runs a round.\n"
         "Without a command, wallaby shows where the round stands and what to do next.",
         epilog=EPILOG,
     )
-    made.group("commands")
-    repository.add(made)
-    library.add(made)
-    training.add(made)
-    review.add(made)
-
-    def verb(name: str, function: Any, help: str) -> argparse.ArgumentParser:
-        command = made.verb(name, function, help).parser
-        command.set_defaults(function=function)
-        return command
-
-    for group in (rounds, serving, served, export):
-        group.add(verb)
+    for title, group in GROUPS.items():
+        made.group(title)
+        group.add(made)
     return made
 
 
@@ -53,9 +47,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             from pipeline import behaviour
 
             behaviour.warn(workspace.root)
-        if hasattr(args, "function"):
-            return args.function(args)
-        answer = args.run(workspace, args)
-        return answers.print_answer(answer, as_json=args.json)
+        return answers.print_answer(args.run(workspace, args), as_json=args.json)
 
     errors.run(command)

@@ -40,8 +40,10 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, Path):
         return str(value)
+    if type(value).__name__ in ("NaTType", "NAType"):  # what pandas does not know; it need not be imported for it
+        return None
     if hasattr(value, "isoformat"):
-        return None if str(value) == "NaT" else value.isoformat()
+        return value.isoformat()
     if hasattr(value, "tolist"):  # a NumPy scalar or array
         return _plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):

@@ -1,4 +1,4 @@
-"""Verbs by which people decide: the queue, its recipes, what is applied to the labels, and the quarantine."""
+"""The verbs of the queue and of what people decide."""
 
 import argparse
 import json
@@ -82,12 +82,6 @@ def add(program: Program) -> None:
         _quarantine_options(action, **dict.fromkeys(["lost", "by", "dry_run"], argparse.SUPPRESS))
 
 
-def _quarantine_options(verb: Verb, *, lost: Any, by: Any, dry_run: Any) -> None:
-    verb.add("--lost", type=float, default=lost, metavar="SHARE", help="accept: good images among them, at most")
-    verb.add("--by", default=by, help="who decides (default: git's user.name)")
-    verb.add("--dry-run", action="store_true", default=dry_run, help="say what would change")
-
-
 def review(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
     from pipeline.cli.tables import review as tables
     from pipeline.commands import now, review
@@ -155,6 +149,12 @@ def quarantine(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
     from pipeline.commands import quarantine
 
     return quarantine.show(workspace)
+
+
+def _quarantine_options(verb: Verb, *, lost: Any, by: Any, dry_run: Any) -> None:
+    verb.add("--lost", type=float, default=lost, metavar="SHARE", help="accept: good images among them, at most")
+    verb.add("--by", default=by, help="who decides (default: git's user.name)")
+    verb.add("--dry-run", action="store_true", default=dry_run, help="say what would change")
 
 
 def quarantine_accept(workspace: "Workspace", args: argparse.Namespace) -> "Answer":

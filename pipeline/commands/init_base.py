@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from pipeline import bundle, champion, dvc
+from pipeline import bundle, dvc
 from pipeline.commands import Answer, warn
 from pipeline.errors import UsageError
 from pipeline.files import atomic_folder
 from pipeline.library import history, lineage
 from pipeline.sections import Preset
+from pipeline.serving import champions
 from pipeline.workspace import Workspace
 
 
@@ -49,7 +50,7 @@ def write(
     card = make(preset_name, preset, out, seed=seed, weights=weights, cache=workspace.cache("hub"))
     if is_the_base:
         dvc.track(workspace.root, workspace.base)
-        if champion.open_released(workspace.released):
+        if champions.open_released(workspace.released):
             dvc.track(workspace.root, workspace.released)
     return Answer(card, f"{out}: {card.preset}, {card.image_size} pixels, {weights} weights")
 

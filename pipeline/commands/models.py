@@ -10,13 +10,14 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline import bundle, sections, tracking
+from pipeline import bundle, sections
 from pipeline.commands import Answer, log
 from pipeline.errors import DataError, Exit, UsageError
 from pipeline.evaluation import contenders as networks
 from pipeline.files import digest, read_json, read_table, write_csv, write_json, write_text
 from pipeline.pages.comparison import comparison
 from pipeline.sections import Preset
+from pipeline.tracking import Tracking
 from pipeline.workspace import Workspace
 
 IMAGENET_CLASSES = 1000  # of the papers; the networks are listed with so many before there are classes of one's own
@@ -140,7 +141,7 @@ def compare(workspace: Workspace, names: list[str], *, seconds: float, seed: int
     )
     write_csv(table, out / "comparison.csv")
     write_text(page, out / "index.html")
-    tracking.log_comparison(table, [out / "comparison.csv", out / "index.html"])
+    Tracking(workspace.home).log_comparison(table, [out / "comparison.csv", out / "index.html"])
     return Answer(
         {
             "rows": table.to_dict("records"),

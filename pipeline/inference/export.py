@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline import bundle, config, paths, sections
+from pipeline import bundle
 from pipeline.bundle import Bundle, Card
 from pipeline.errors import DataError, UsageError, WallabyError
 from pipeline.evaluation import calibration
-from pipeline.files import atomic_folder, read_json, read_table, write_json, write_text
-from pipeline.inference import formats, store
+from pipeline.files import atomic_folder, read_json, write_json, write_text
+from pipeline.inference import formats
 from pipeline.inference.formats import Format, Predict
 from pipeline.inference.reading import read_batches
 from pipeline.inference.runtimes.keras import KerasRuntime
-from pipeline.library import labels
 
 if TYPE_CHECKING:
     import keras
@@ -130,26 +129,6 @@ def compare(predict: Predict, source: Bundle, pictures: list[Path], *, limit: fl
             mend=f"nothing is written: at most {limit:g} and the same class are allowed; try another format",
         )
     return Check(len(compared), float(difference.max()), float(agrees.mean()), limit)
-
-
-def some_pictures(number: int) -> list[Path]:
-    """Pictures to check with: `number` of today's data sets, as their hashes fall, else of the pool.
-
-    Raises:
-      DataError: if the workspace has neither.
-    """
-    splits, pool = paths.SPLITS / "splits.parquet", paths.INDEX / "pool.parquet"
-    if splits.exists():
-        rows = read_table(splits, ["image", "sha256"])
-    elif pool.exists():
-        rows = next(store.stream(pool, ["image", "sha256"], 10 * number), None)
-    else:
-        rows = None
-    if rows is None or rows.empty:
-        raise DataError("no picture to check the export with", where="data", mend="run `dvc repro` first")
-    folders = config.load(sections.Roots).folders
-    chosen = rows.drop_duplicates("sha256").sort_values("sha256").head(number)
-    return [labels.locate(image, folders) for image in chosen["image"]]
 
 
 def describe(name: str, card: Card, num_classes: int) -> dict[str, Any]:

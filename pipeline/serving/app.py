@@ -17,15 +17,15 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 
-from pipeline import loopback
 from pipeline.errors import ResumableError, UsageError
-from pipeline.evaluation import thresholds
 from pipeline.serving import contract, fetching
 from pipeline.serving.contract import refusals
 from pipeline.serving.door import Door
 from pipeline.serving.fetching import EndingError, Fetcher
 from pipeline.serving.keys import Keys
+from pipeline.serving.served import or_none
 from pipeline.serving.service import BUSY, NO_PICTURE, OK, Asker, Service
+from pipeline.web import loopback
 from pipeline.web.bodies import Bodies, Message
 
 AGAIN = {"retry-after": "1"}
@@ -251,11 +251,6 @@ def _tell_refusals(app: FastAPI, service: Service) -> None:
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, error: ClientDisconnect) -> JSONResponse:
         return told(400, "the client has gone before it was answered")
-
-
-def or_none(threshold: float) -> float | None:
-    """A threshold as it is told: null where no answer is ever shown."""
-    return None if threshold == thresholds.NEVER else threshold
 
 
 async def _sent(request: Request, max_pictures: int, allowed: Sequence[str]) -> tuple[list[bytes], list[str]]:

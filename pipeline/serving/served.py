@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import champion
 from pipeline.bundle import Stored
 from pipeline.evaluation import scores, thresholds
 from pipeline.evaluation.thresholds import Thresholds
 from pipeline.files import read_table
 from pipeline.inference.runtimes import Runtime
 from pipeline.library.classes import Classes
+from pipeline.serving import champions
 
 SCORED = ["set", "label", "predicted", "score", "label_rank"]  # what a promise is made of
 
@@ -87,10 +87,30 @@ class Served:
             )
         ]
 
+    def release(self, at: int) -> dict[str, Any]:
+        """Describes the model as a row of the table `releases`.
+
+        Args:
+          at: microseconds since 1970 at which it begins to serve.
+        """
+        return {
+            "model": self.model,
+            "version": self.version,
+            "at": at,
+            "classes": self.classes,
+            "threshold": None if self.thresholds is None else or_none(self.thresholds.threshold),
+            "expected": self.expected,
+        }
+
     def warm_up(self) -> None:
         """The first call of a runtime prepares it."""
         for size in self._runtimes:
             self.say(np.zeros((size, self.image_size, self.image_size, 3), np.uint8))
+
+
+def or_none(threshold: float) -> float | None:
+    """A threshold as it is told: null where no answer is ever shown."""
+    return None if threshold == thresholds.NEVER else threshold
 
 
 def load(folder: Path, *, choose: Choose, events: Classes, top_k: int) -> Served:
@@ -110,10 +130,10 @@ def load(folder: Path, *, choose: Choose, events: Classes, top_k: int) -> Served
         limits = thresholds.read(folder / thresholds.FILE, digest)
     runtime, runtimes = choose(stored, limits)
     codes, names = pd.factorize(events.names(pd.Series(stored.classes, dtype=str)))
-    stored_scores = folder / champion.SCORES
+    stored_scores = folder / champions.SCORES
     served = Served(
         model=digest,
-        version=champion.name(stored.card),
+        version=champions.name(stored.card),
         runtime=runtime,
         classes=[str(name) for name in names],
         image_size=stored.card.image_size,

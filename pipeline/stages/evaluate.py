@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import bundle, sections, stages, tracking
+from pipeline import bundle, sections, stages
 from pipeline.evaluation import (
     assessment,
     audit,
@@ -25,6 +25,7 @@ from pipeline.library import board, classes, labels, mounts, pictures
 from pipeline.library.classes import Classes
 from pipeline.pages import report
 from pipeline.review import decisions, landing
+from pipeline.tracking import Tracking
 from pipeline.workspace import Workspace
 
 SUSPECTS = 48  # suspect labels of each kind on the page
@@ -133,7 +134,7 @@ def main(workspace: Workspace) -> None:
     files = assessment.write(assessed, folder)
     latency.keep(model, workspace.latency)
     report.write(folder, picture=lambda image: _thumbnail(labels.locate(image, folders)), **shown)
-    log(model.card, assessed, [*files, folder / report.PAGE, folder / report.PICTURES])
+    log(Tracking(workspace.home), model.card, assessed, [*files, folder / report.PAGE, folder / report.PICTURES])
     for name, figures in assessed.metrics.items():
         if figures["n"]:
             interval = f"{figures['top1_low']:.1%} to {figures['top1_high']:.1%}"
@@ -154,7 +155,7 @@ def read(workspace: Workspace) -> Inputs:
     )
 
 
-def log(card: bundle.Card, assessed: Assessment, files: list[Path]) -> None:
+def log(tracking: Tracking, card: bundle.Card, assessed: Assessment, files: list[Path]) -> None:
     """Adds the measurements to the round's MLflow run."""
     tracking.log_evaluation(
         card.run_id,

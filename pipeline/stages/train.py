@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import bundle, files, sections, stages, tracking
+from pipeline import bundle, files, sections, stages
 from pipeline.evaluation import calibration
 from pipeline.files import digest, read_json, read_table, write_csv, write_json
 from pipeline.library import lineage
+from pipeline.tracking import Tracking
 from pipeline.training import checks, reporting, start
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.trainer import TrainSettings, choose_machine, train
@@ -51,8 +52,9 @@ def main(workspace: Workspace) -> None:
         images=images,
         note=work / "machine.json",
     )
+    tracking = Tracking(workspace.home)
     logged = params.model_dump() | vars(machine) | {"classes": len(classes)}
-    run_id = start_run(work, card, base, rows, logged, experiment=workspace.experiment)
+    run_id = start_run(tracking, work, card, base, rows, logged, experiment=workspace.experiment)
     print(
         f"train: round {card.round}, {len(classes)} classes, {images} images, {machine.batch_size} a step,"
         f" {machine.precision}, {len(machine.gpus)} GPUs",
@@ -100,7 +102,14 @@ def work_folder(parent: Path, *inputs: object) -> Path:
 
 
 def start_run(
-    work: Path, card: bundle.Card, base: bundle.Bundle, rows: pd.DataFrame, settings: dict, *, experiment: str
+    tracking: Tracking,
+    work: Path,
+    card: bundle.Card,
+    base: bundle.Bundle,
+    rows: pd.DataFrame,
+    settings: dict,
+    *,
+    experiment: str,
 ) -> str:
     """Starts the round's MLflow run, or finds that of the interrupted training."""
     note = work / "run.json"

@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline import tracking
 from pipeline.commands import models
 from pipeline.commands.models import Contender
 from pipeline.errors import DataError, Exit, UsageError
 from pipeline.files import write_table, write_text
 from pipeline.models import presets
+from pipeline.tracking import Tracking
 from pipeline.training import trial
 from pipeline.workspace import Workspace
 from tests.networks import save_bundle
@@ -26,7 +26,7 @@ def workspace(tmp_path, monkeypatch) -> Workspace:
     """Params, presets and a split of two classes; nothing is logged."""
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     workspace = Workspace(tmp_path)
-    monkeypatch.setattr(tracking, "log_comparison", lambda *_: None)
+    monkeypatch.setattr(Tracking, "log_comparison", lambda *_: None)
     rows = [{"image": f"library/{n}.png", "set": ("train", "val")[n > 5], "label": "ab"[n % 2]} for n in range(10)]
     write_table(pd.DataFrame(rows).assign(flip=True), workspace.splits_table)
     return workspace

@@ -111,10 +111,10 @@ def test_the_same_outputs_give_the_same_bytes(tmp_path):
 @pytest.fixture
 def round_(tmp_path, monkeypatch) -> Path:
     """What stage evaluate reads, for a tiny network and 24 pictures: two of an unknown class, one unknown."""
-    from pipeline import tracking
+    from pipeline.tracking import Tracking
     from tests.networks import save_bundle
 
-    monkeypatch.setattr(tracking, "log_evaluation", lambda *_, **__: None)
+    monkeypatch.setattr(Tracking, "log_evaluation", lambda *_, **__: None)
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     names = [f"library/{n}.png" for n in range(24)]
     for number, name in enumerate(names):

@@ -10,9 +10,9 @@ import pytest
 from builders import noise, put
 from PIL import Image
 
-from pipeline import bundle, cli, config, paths, sections
+from pipeline import bundle
 from pipeline.errors import DataError, UsageError
-from pipeline.files import read_json, write_table
+from pipeline.files import read_json
 from pipeline.inference import export, formats
 from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import lineage, pictures
@@ -264,41 +264,9 @@ def test_what_is_not_installed_is_named_with_the_command_that_installs_it(monkey
     assert "'.[export]'" in refused.value.mend
 
 
-def test_pictures_to_check_with_are_those_of_the_data_sets_else_of_the_pool(tmp_path, monkeypatch):
-    import pandas as pd
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(config, "load", lambda section: sections.Roots(library={"library": "l"}, pool={"pool": "p"}))
-    with pytest.raises(DataError, match="no picture to check the export with"):
-        export.some_pictures(2)
-    for table, root in ((paths.INDEX / "pool.parquet", "pool"), (paths.SPLITS / "splits.parquet", "library")):
-        rows = pd.DataFrame({"image": [f"{root}/{n}.png" for n in range(4)], "sha256": list("dbca")})
-        write_table(rows, table)
-        assert [path.name for path in export.some_pictures(2)] == ["3.png", "1.png"]
-        assert export.some_pictures(1)[0].parent == tmp_path / root[0]
-
-
 def test_the_calibrated_network_keeps_small_probabilities(tmp_path):
     """As the runtime, which takes the logarithm of what the head says: a temperature acts on it alike."""
     source = bundle.Bundle(tiny(), CLASSES, bundle.Card("tiny", SIDE, temperature=0.1), lineage.empty())
     pixels = np.random.default_rng(0).integers(0, 256, (4, SIDE, SIDE, 3), dtype=np.uint8)
     found = export.calibrated(source).predict(pixels, verbose=0)["probs"]
     np.testing.assert_allclose(found, KerasRuntime(source, 4).predict(pixels), atol=1e-6)
-
-
-def test_a_dry_run_writes_nothing_and_the_command_tells_what_it_did(model, shots, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(export, "some_pictures", lambda number: shots[:number])
-    out = tmp_path / "out"
-
-    def told(*options: str) -> dict:
-        with pytest.raises(SystemExit) as ended:
-            cli.main(["export", "savedmodel", "--model", str(model), "--out", str(out), "--json", *options])
-        assert ended.value.code == 0
-        return json.loads(capsys.readouterr().out)
-
-    planned = told("--dry-run")
-    assert not out.exists()
-    done = told("--check", "5")
-    assert planned.items() <= done.items()
-    assert done["check"]["pictures"] == 5
-    assert read_json(out / "card.json").items() <= done.items()

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from made_up_records import requests, soon, stored, transaction
 
-from pipeline.cli import main
-from pipeline.serving import server
+from pipeline.commands import serve
 from pipeline.serving.health import Health
 from pipeline.serving.store import log as logs
 from pipeline.serving.store import opening, records, spool
 from pipeline.serving.store.log import Log
 from pipeline.serving.store.spool import Record, Spool
+from pipeline.workspace import Workspace
 
 SOON = 20.0
 ROOT = Path(__file__).parents[2]
@@ -220,34 +220,31 @@ def test_a_store_that_is_down_for_long_does_not_use_up_the_files_that_may_be_ope
     own.close()
 
 
-def test_the_command_lists_and_replays_what_is_set_aside(tmp_path, monkeypatch, capsys):
-    (tmp_path / "configs").mkdir()
-    (tmp_path / "configs/params.yaml").write_text((ROOT / "configs/params.yaml").read_text())
+def test_the_command_lists_and_replays_what_is_set_aside(tmp_path, monkeypatch):
+    workspace = Workspace(tmp_path)
+    workspace.params_file.parent.mkdir()
+    workspace.params_file.write_text((ROOT / "configs/params.yaml").read_text())
     folder = tmp_path / "data/serving/spool"
     folder.mkdir(parents=True)
     good = json.dumps(["transactions", transaction("a").row, "file is not a database"])
     (folder / spool.REFUSED).write_text(good + "\n" + json.dumps(["nowhere", {"x": 1}, "no table"]) + "\n")
     store = f"sqlite:///{tmp_path}/data/serving/transactions.sqlite"
 
-    monkeypatch.chdir(tmp_path)
-
-    def wallaby(*arguments: str) -> tuple[int, dict]:
-        with pytest.raises(SystemExit) as ended:
-            main(["serve", "--json", *arguments])
-        return int(ended.value.code or 0), json.loads(capsys.readouterr().out)
-
-    code, answer = wallaby("--replay", "--dry-run")
-    assert (code, [one["reason"] for one in answer["aside"]]) == (0, ["file is not a database", "no table"])
-    code, answer = wallaby("--replay")
-    assert (code, answer["replayed"], answer["stored"], len(answer["aside"])) == (6, 1, True, 1)
+    answer = serve.replay(workspace, dry_run=True)
+    assert (answer.code, [one["reason"] for one in answer.data["aside"]]) == (0, ["file is not a database", "no table"])
+    assert "no table: " in answer.text
+    answer = serve.replay(workspace)
+    [one] = answer.data["aside"]
+    assert (answer.code, answer.data) == (6, {"replayed": 1, "stored": True, "aside": [one]})
     assert requests(store) == ["a"]
     (folder / spool.REFUSED).unlink()
-    assert wallaby("--replay") == (0, {"replayed": 0, "stored": True, "aside": []})
+    answer = serve.replay(workspace)
+    assert (answer.code, answer.data) == (0, {"replayed": 0, "stored": True, "aside": []})
     (tmp_path / "data/serving/transactions.sqlite").write_bytes(b"garbage" * 1000)
     (folder / spool.REFUSED).write_text(good + "\n")
-    monkeypatch.setattr(server, "REPLAY", 0.5)
-    code, answer = wallaby("--replay")
-    assert (code, answer["replayed"], answer["stored"]) == (75, 1, False)
+    monkeypatch.setattr(serve, "REPLAY", 0.5)
+    answer = serve.replay(workspace)
+    assert (answer.code, answer.data["replayed"], answer.data["stored"]) == (75, 1, False)
     assert spool.refused(folder) == []
     [waiting] = [path.read_text() for path in folder.glob("0*.jsonl")]
     assert json.loads(waiting)[1]["request_id"] == "a"

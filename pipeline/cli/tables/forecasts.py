@@ -7,8 +7,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.cli.tables import console
+from pipeline.cli.tables.rounds import frame
 from pipeline.commands.preview import Preview
-from pipeline.terminal.rounds import frame
 
 
 def throwaways(rows: list[dict[str, Any]]) -> None:

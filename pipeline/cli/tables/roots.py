@@ -4,7 +4,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.tables import console
-from pipeline.terminal.rounds import frame
+from pipeline.cli.tables.rounds import frame
 
 if TYPE_CHECKING:
     from pipeline.commands.moved import Relocation

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
-from pipeline import loopback
+from pipeline.web import loopback
 from pipeline.web.bodies import App, Message, Receive, Send
 from pipeline.web.sites import is_cross_site
 

@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 import uvicorn
 
-from pipeline import loopback
 from pipeline.errors import UsageError, WallabyError
 from pipeline.review.page import app
 from pipeline.review.page.auditing import Auditing
 from pipeline.review.page.safety import Rules
 from pipeline.review.page.trying import Trial
 from pipeline.review.page.workplace import Workplace
+from pipeline.web import loopback
 from pipeline.web.connections import Limits, Settings
 
 PORT = 8700

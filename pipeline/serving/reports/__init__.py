@@ -21,14 +21,14 @@ REFERENCE_DAYS = 7.0
 
 
 @dataclass(frozen=True)
-class Workspace:
-    """What the workspace tells beside the log; every part may be missing.
+class BesideTheLog:
+    """What is known beside the log; every part may be missing.
 
     Attributes:
       labels: the label table.
       board: of the library.
       thresholds: of the released model's classes that have their own.
-      ledger: as `chronicle.ledger` tells it.
+      ledger: as `runs.ledger_of` tells it.
       cost_per_hour: of a reviewer.
     """
 
@@ -71,7 +71,7 @@ def load(
     until: str | datetime | None = None,
     confidence: float = 0.95,
     reference_days: float = REFERENCE_DAYS,
-    workspace: Workspace = Workspace(),
+    beside: BesideTheLog = BesideTheLog(),
 ) -> Report:
     """Reads a store and returns all that is told of it.
 
@@ -91,12 +91,12 @@ def load(
         raise DataError("nothing has been served yet", where=url, mend="`wallaby serve`, and ask it something")
     log = Log(engine, since=periods.microseconds(since), until=periods.microseconds(until))
     try:
-        return tell(log, url, confidence=confidence, reference_days=reference_days, workspace=workspace)
+        return tell(log, url, confidence=confidence, reference_days=reference_days, beside=beside)
     finally:
         engine.dispose()
 
 
-def tell(log: Log, where: object, *, confidence: float, reference_days: float, workspace: Workspace) -> Report:
+def tell(log: Log, where: object, *, confidence: float, reference_days: float, beside: BesideTheLog) -> Report:
     """As `load`, of an open log."""
     rows = log.transactions()
     if rows.empty:
@@ -133,8 +133,8 @@ def tell(log: Log, where: object, *, confidence: float, reference_days: float, w
         "asked_for": accuracy.not_in_classes(
             units, design, said, newest["classes"] if newest else [], confidence=confidence
         ),
-        "effort": effort.per_round(workspace.ledger, cost_per_hour=workspace.cost_per_hour),
-        "labels": effort.labels_by_month(workspace.labels),
+        "effort": effort.per_round(beside.ledger, cost_per_hour=beside.cost_per_hour),
+        "labels": effort.labels_by_month(beside.labels),
         "audits": effort.audit_effort(said),
         "design": design.reset_index(),
     }
@@ -143,8 +143,8 @@ def tell(log: Log, where: object, *, confidence: float, reference_days: float, w
         tables["capabilities"] = capabilities.of(
             newest,
             accuracy.by_class(own, design, confidence=confidence),
-            thresholds=workspace.thresholds,
-            board=workspace.board,
+            thresholds=beside.thresholds,
+            board=beside.board,
             confidence=confidence,
         )
     else:

@@ -18,7 +18,7 @@ LEDGER = [
 
 def per_round(ledger: list[dict[str, object]], *, cost_per_hour: float) -> pd.DataFrame:
     """Args:
-      ledger: as `chronicle.ledger` tells it: what each round cost and gained, on each set.
+      ledger: as `runs.ledger_of` tells it: what each round cost and gained, on each set.
       cost_per_hour: of a reviewer; 0 if it is not told.
 
     Returns:

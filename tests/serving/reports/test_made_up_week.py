@@ -5,7 +5,9 @@ import json
 import pandas as pd
 import pytest
 
-from pipeline.serving import reporting, reports
+from pipeline.cli import answers
+from pipeline.commands import report
+from pipeline.serving import reports
 from pipeline.serving.reports import findings
 from pipeline.serving.store.opening import open_store
 from scripts import served_week
@@ -97,15 +99,15 @@ def test_the_sentences_tell_all_that_was_planted(told):
 
 
 def test_the_page_needs_nothing_else_and_shows_every_section(told):
-    text = reporting.html(told)
+    text = report.html(told)
     assert not any(sign in text for sign in ("http://", "https://", "<link", "@import"))
     assert all(f'id="{name}"' in text for name in ("summary", "use", "accuracy", "drift", "asked", "classes", "method"))
     assert "nan" not in text.partition("<script>")[0].lower()
 
 
 def test_what_is_not_known_is_null_in_json(told):
-    text = json.dumps(reporting.as_dict(told), allow_nan=False)
-    assert json.loads(text)["tables"]["use"][0]["start"] == "2026-03-02T00:00:00"
+    text = answers.to_json(report.as_dict(told))
+    assert json.loads(text, parse_constant=pytest.fail)["tables"]["use"][0]["start"] == "2026-03-02T00:00:00"
 
 
 def test_the_same_log_gives_the_same_page(told, week, tmp_path):
@@ -113,7 +115,7 @@ def test_the_same_log_gives_the_same_page(told, week, tmp_path):
     engine = open_store(url)
     served_week.fill(engine, served_week.make(pictures=8000, seed=3), audited=250)
     engine.dispose()
-    assert reporting.html(reports.load(url)) == reporting.html(told)
+    assert report.html(reports.load(url)) == report.html(told)
 
 
 def test_a_week_without_drift_says_so(tmp_path):

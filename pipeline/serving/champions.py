@@ -1,7 +1,7 @@
-"""The champion: the model that serves, and that candidates are held against. Released, rolled back, never lost.
+"""The champion, which serves and which candidates are compared with: released, rolled back, never lost.
 
-`data/released` holds the champion and `history.csv`: a row for each time that the champion changed. Before another
-takes its place, it is copied to `data/champions/round-R-DIGEST`, a folder of its own under DVC: git keeps its name,
+`released` holds the champion and `history.csv`: one row for each time that the champion changed. Before another takes
+its place, it is copied to `champions/round-R-DIGEST`, a folder of its own under DVC: git keeps its name,
 DVC's cache its files, and `dvc push` takes it along. So a roll-back needs no network and no other commit.
 """
 
@@ -10,16 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from pipeline import bundle, dvc
+from pipeline import bundle
 from pipeline.errors import DataError, GateError, UsageError
-from pipeline.evaluation import scores, thresholds
-from pipeline.files import atomic_folder, digest, read_json, read_table, write_csv, write_table, write_text
+from pipeline.evaluation import thresholds
+from pipeline.files import atomic_folder, digest, read_json, read_table, write_csv, write_text
 from pipeline.inference import pool
-from pipeline.library import labels, mounts
-from pipeline.library.classes import Classes
 from pipeline.library.tables import read_csv
 
 SCORES = "scores.parquet"
@@ -29,8 +26,6 @@ COLUMNS = ["at", "by", "action", "round", "model", "verdict", "reason"]
 RELEASED, FORCED, ROLLED_BACK = "released", "forced", "rolled back"
 SHORT = 12  # digits of a digest in a folder's name
 LEAST_DIGITS = 4  # of a digest, to name a model by
-
-Predict = Callable[[pd.DataFrame, bundle.Bundle], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -71,7 +66,7 @@ def candidate(model: Path, evaluation: Path, gate: Path, *, by: str, at: str, fo
       DataError: if the model is incomplete or changed.
     """
     card, force = bundle.check(model), force.strip()
-    said, stored = read_json(gate / "gate.json"), evaluation / SCORES
+    judgement, stored = read_json(gate / "gate.json"), evaluation / SCORES
     if card.throwaway:
         raise GateError("a throw-away model is never a champion", where=model, mend="run `dvc repro --force train`")
     if digest(model / bundle.MODEL) != card.model_digest:
@@ -80,24 +75,34 @@ def candidate(model: Path, evaluation: Path, gate: Path, *, by: str, at: str, fo
         raise GateError(
             "the scores are those of another model", where=stored, mend="empty evaluate.ensemble, and run `dvc repro`"
         )
-    if said.get("model") != card.model_digest:
+    if judgement.get("model") != card.model_digest:
         raise GateError("the verdict is that on another model", where=gate / "gate.json", mend="run `dvc repro`")
-    verdict = said["verdict"]
+    verdict = judgement["verdict"]
     if verdict != "pass" and not force:
         raise GateError(
-            f"the gate says {verdict}: {said['reason']}",
+            f"the gate says {verdict}: {judgement['reason']}",
             where=gate / "gate.json",
             mend='look at data/gate/index.html; `wallaby release --force "WHY"` takes the blame',
         )
     forced = verdict != "pass"
-    reason = force if forced else said["reason"]
+    reason = force if forced else judgement["reason"]
     return Change(card, _row(card, FORCED if forced else RELEASED, verdict=verdict, reason=reason, by=by, at=at))
 
 
-def former(released: Path, champions: Path, *, to: str = "", by: str, at: str, reason: str = "") -> tuple[Path, Change]:
+def former(
+    released: Path,
+    champions: Path,
+    *,
+    checkout: Callable[[Path], object],
+    to: str = "",
+    by: str,
+    at: str,
+    reason: str = "",
+) -> tuple[Path, Change]:
     """Finds the former champion to go back to, and brings its files from DVC's cache if they are not there.
 
     Args:
+      checkout: brings the files of a folder that is under DVC.
       to: its round, or the beginning of its digest; by default, the one that served before the present one first did.
 
     Returns:
@@ -127,7 +132,7 @@ def former(released: Path, champions: Path, *, to: str = "", by: str, at: str, r
         raise UsageError(f"several former champions are called '{to}'", where=champions, mend=f"known: {names}")
     [folder] = found
     if not folder.exists():
-        dvc.checkout(Path(), folder)
+        checkout(folder)
     old = bundle.check(folder)
     if digest(folder / bundle.MODEL) != old.model_digest:
         raise DataError("the model is not the one its card describes", where=folder, mend=f"dvc checkout {folder}.dvc")
@@ -163,50 +168,6 @@ def install(change: Change, model: Path, evaluation: Path, released: Path, predi
             pool.write_opinions(predictions, new / pool.OPINIONS, model=change.card.model_digest)
         write_csv(rows, new / HISTORY)
     return True
-
-
-def rescore(released: Path, rows: pd.DataFrame, events: Classes, predict: Predict, *, top_k: int) -> int:
-    """Scores the champion anew on today's images but for the training set, where its stored scores are missing or old.
-
-    Args:
-      rows: today's splits table.
-      events: the class events; what the champion calls by an older name is stored by today's.
-      predict: gives the calibrated probabilities (N, C) of rows under a bundle.
-
-    Returns:
-      How many images were scored.
-    """
-    model = bundle.load(released)
-    asked = rows[rows["set"] != "train"]
-    codes, names = pd.factorize(events.names(pd.Series(model.classes, dtype=str)))
-    own = predict(asked, model)
-    # Classes that were merged since are one.
-    probs = np.stack([own[:, codes == code].sum(axis=1) for code in range(len(names))], axis=1)
-    found = scores.score(asked, probs, list(names), top_k=top_k).assign(model=model.card.model_digest)
-    write_table(found, released / SCORES)
-    return len(found)
-
-
-def predictor(folders: dict[str, Path], work: Path, *, batch_size: int) -> Predict:
-    """Gives the probabilities that `rescore` asks for; what an interrupted call has done is kept in `work`.
-
-    Args:
-      folders: of the roots.
-    """
-
-    def predict(rows: pd.DataFrame, model: bundle.Bundle) -> np.ndarray:
-        from pipeline.inference import outputs
-        from pipeline.inference.runtimes.keras import KerasRuntime
-
-        files = [labels.locate(image, folders) for image in rows["image"]]
-        runtime = KerasRuntime(model, batch_size)
-        with mounts.watched(rows["image"], folders):
-            found = outputs.complete(
-                work / "outputs", work / "shards", rows["sha256"], files, runtime=runtime, batch_size=batch_size
-            )
-        return scores.probs_of(found.log_probs)
-
-    return predict
 
 
 def tags(released: Path, change: Change) -> dict[str, str]:

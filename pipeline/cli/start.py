@@ -1,25 +1,22 @@
-"""The verbs about images, labels, classes and roots."""
+"""The verbs of the first round, and of what lies where."""
 
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.cli.parser import Program
+from pipeline.cli.parser import Program, Verb
+from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from pipeline.commands import Answer
     from pipeline.workspace import Workspace
 
-CLASS_EVENTS = {
-    "rename": ("give a class another name", "OLD", "NEW"),
-    "merge": ("count a class as a sub-class of another", "CLASS", "INTO"),
-    "split": ("make a class of a sub-class", "CLASS/SUBCLASS", "NEW"),
-    "retire": ("train a class no more", "CLASS", ""),
-    "set": ("set a class's own lower cutoff, or whether mirroring is safe", "CLASS", ""),
-}
-
 
 def add(program: Program) -> None:
+    verb = program.verb("new", new, "make a repository that runs rounds")
+    verb.add("folder", type=Path, metavar="DIR", help="a folder that is empty or does not exist")
+    verb.add("--dry-run", action="store_true", help="say what would be written")
+
     verb = program.verb("demo", demo, "write the demo's library, pool and benchmark set, or play its reviewer")
     what = verb.parser.add_mutually_exclusive_group()
     what.add_argument("--review", action="store_true", help="answer the queue from the pool's truth")
@@ -46,27 +43,37 @@ def add(program: Program) -> None:
     action.add("name", metavar="NAME", help="what the set is called")
     action.add("source", type=Path, metavar="DIR|FILE", help=source)
 
-    verb = program.verb("board", board, "show where each class stands against the lower cutoff, or one image by image")
-    verb.add("label", nargs="?", default="", metavar="CLASS", help="explain this class image by image")
-    verb.add("--all", action="store_true", help="every row, not only the first 40")
-    verb.add("--html", action="store_true", help="say where the page is")
+    verb = program.verb("init-base", init_base, "write round 0: a network that has seen none of your pictures")
+    verb.add("--model", required=True, metavar="PRESET", help="a file of configs/models, without its ending")
+    verb.add(
+        "--weights",
+        default="random",
+        metavar="random|imagenet|FILE.safetensors|hub:HANDLE",
+        help="what it begins with: nothing, what Keras has learnt from ImageNet, timm's inception_v4 in a file, or a"
+        " TensorFlow Hub module (address, folder or .tar.gz)",
+    )
+    verb.add("--seed", type=int, default=0, help="of the random weights")
+    verb.add("--out", type=Path, help="the folder of the base (default: data/base)")
+    verb.add("--replace", action="store_true", help="replace a base; what it has learnt is forgotten")
+    verb.add("--dry-run", action="store_true", help="say what would be written")
 
-    verb = program.verb("classes", classes, "rename, merge, split off or retire classes; no label is rewritten")
-    verb.share("--min-images", of=["set"], default="", help="with set: a lower cutoff of the class's own")
-    verb.share("--flip", of=["set"], default="", choices=["yes", "no"], help="with set: whether mirroring is safe")
-    verb.share("--by", default="", help="who decided")
-    verb.share("--note", default="", help="why")
-    verb.share("--dry-run", action="store_true", help="say what would change")
-    for event, (help, name, to) in CLASS_EVENTS.items():
-        action = verb.action(event, class_event, help)
-        action.add("name", metavar=name)
-        if to:
-            action.add("to", metavar=to)
-    verb.action("undo", undo_class_event, "take the last event back")
+    verb = program.verb(
+        "models", models, "list the networks: parameters, arithmetic, size; or compare some on your data"
+    )
+    _of_comparison(verb, minutes=5.0, seed=0)
+    show = verb.action("show", models_show, "show one network in detail (`show` may be left out)", default=True)
+    show.add("names", nargs="+", metavar="PRESET", help="a file of configs/models, without its ending")
+    compare = verb.action("compare", models_compare, "train each network for the same time and measure it")
+    compare.add(
+        "contenders",
+        nargs="*",
+        metavar="CONTENDER",
+        help="PRESET, PRESET=WEIGHTS as of init-base, either with +frozen behind it, or base",
+    )
+    _of_comparison(compare, minutes=argparse.SUPPRESS, seed=argparse.SUPPRESS)
 
-    known = "tell all that is known of one image: its label, group, set, models and predictions"
-    verb = program.verb("why", why, known)
-    verb.add("image", help="ROOT/path, an image file, or the beginning of a content hash")
+    verb = program.verb("doctor", doctor, "look at data, base and params before a long training")
+    verb.add("--quick", action="store_true", help="leave out the two checks that train for a while")
 
     verb = program.verb("roots", roots, "list the roots and what is missing in them, or record that a loss is meant")
     verb.share("--by", default="", help="who decides (default: git's user.name)")
@@ -82,6 +89,15 @@ def add(program: Program) -> None:
     verb.add("--root", type=Path, metavar="DIR", help=above)
     verb.add("--by", default="", help="who moved them (default: git's user.name)")
     verb.add("--dry-run", action="store_true", help="say what would move")
+
+    verb = program.verb("upgrade", upgrade, "bring the repository up to the program, and say what will re-run, and why")
+    verb.add("--dry-run", action="store_true", help="say what would change")
+
+
+def new(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.commands import new
+
+    return new.new(args.folder, dry_run=args.dry_run)
 
 
 def demo(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
@@ -114,42 +130,60 @@ def import_benchmark(workspace: "Workspace", args: argparse.Namespace) -> "Answe
     return import_.benchmark(workspace, args.name, args.source, **options)
 
 
-def board(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
-    from pipeline.cli.tables import library as tables
-    from pipeline.commands import board
+def init_base(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.commands import init_base
 
-    if args.html:
-        return board.page(workspace, args.label)
-    if args.label:
-        return board.of_class(workspace, args.label).as_table(tables.class_images, everything=args.all)
-    return board.board(workspace).as_table(tables.board, everything=args.all)
-
-
-def classes(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
-    from pipeline.cli.tables import library as tables
-    from pipeline.commands import classes
-
-    return classes.listed(workspace).as_table(tables.events)
+    return init_base.write(
+        workspace,
+        args.model,
+        out=args.out,
+        weights=args.weights,
+        seed=args.seed,
+        replace=args.replace,
+        dry_run=args.dry_run,
+    )
 
 
-def class_event(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
-    from pipeline.commands import classes
+def models(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.cli.tables import training as tables
+    from pipeline.commands import models
 
-    more = {name: getattr(args, name) for name in ("min_images", "flip", "by", "note", "dry_run")}
-    return classes.add(workspace, args.action, args.name, getattr(args, "to", ""), **more)
-
-
-def undo_class_event(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
-    from pipeline.commands import classes
-
-    return classes.undo(workspace, dry_run=args.dry_run)
+    answer = models.listed(workspace)
+    return answer.as_table(tables.models, answer.data, models.classes(workspace))
 
 
-def why(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
-    from pipeline.cli.tables import library as tables
-    from pipeline.commands import why
+def _of_comparison(verb: Verb, *, minutes: object, seed: object) -> None:
+    verb.add("--minutes", type=float, default=minutes, help="with compare: of training, each (default: 5)")
+    verb.add("--seed", type=int, default=seed, help="with compare: of random weights and order")
 
-    return why.why(workspace, args.image).as_table(tables.why)
+
+def models_show(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.cli.tables import training as tables
+    from pipeline.commands import models
+
+    if len(args.names) > 1:
+        names = " ".join(args.names)
+        hint = f"wallaby models compare {names}"
+        raise UsageError("one network is shown in detail", where=f"wallaby models {names}", mend=hint)
+    [name] = args.names
+    answer = models.shown(workspace, name)
+    return answer.as_table(tables.model, answer.data.to_dict("records")[0], workspace.preset(name).options)
+
+
+def models_compare(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.cli.tables import training as tables
+    from pipeline.commands import models
+
+    answer = models.compare(workspace, args.contenders, seconds=args.minutes * 60, seed=args.seed)
+    return answer.as_table(tables.comparison, confidence=models.confidence(workspace))
+
+
+def doctor(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.cli.tables import training as tables
+    from pipeline.commands import doctor
+
+    answer = doctor.examine(workspace, quick=args.quick)
+    return answer.as_table(tables.findings, answer.data["findings"])
 
 
 def roots(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
@@ -173,3 +207,9 @@ def moved(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
     if not args.json:
         options["show"] = tables.relocation
     return moved.moved(workspace, args.old, args.new, **options)
+
+
+def upgrade(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.commands import upgrade
+
+    return upgrade.upgrade(workspace, dry_run=args.dry_run)
