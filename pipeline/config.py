@@ -9,7 +9,6 @@ import yaml
 from pydantic import ValidationError
 
 from pipeline.errors import UsageError, closest
-from pipeline.paths import workspace
 from pipeline.sections import Preset, Roots, Section
 
 PARAMS = Path("configs/params.yaml")
@@ -17,16 +16,6 @@ PRESETS = Path("configs/models")
 PIPELINE = Path("dvc.yaml")
 
 AnySection = TypeVar("AnySection", bound=Section)
-
-
-def cache(name: str) -> Path:
-    """A file or folder that is kept between runs, and can be deleted at any time."""
-    return workspace() / ".wallaby" / name
-
-
-def own(name: str) -> Path:
-    """A folder of the copy of the repository that this process runs in: an experiment's is not the workspace's."""
-    return Path(".wallaby").absolute() / name
 
 
 def load(section: type[AnySection], path: Path = PARAMS) -> AnySection:

@@ -5,8 +5,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from pipeline.paths import workspace
-
 # Keys of section train; all others are settings of the training itself.
 FOR_PEOPLE = {"tensorboard", "cost_per_hour"}  # they change nothing that is learnt
 AUGMENTATION = {"flip", "rotate_degrees", "zoom", "stronger"}
@@ -49,11 +47,6 @@ class Roots(Section):
     def named(self) -> dict[str, Path]:
         """The folder of each root as it is written."""
         return {**self.library, **self.pool, **self.benchmark}
-
-    @property
-    def folders(self) -> dict[str, Path]:
-        """Every root's absolute folder."""
-        return {name: workspace() / folder.expanduser() for name, folder in self.named.items()}
 
 
 class Index(Section):

@@ -20,10 +20,11 @@ from pathlib import Path
 
 from bench_review import serve
 
-from pipeline import config, paths, sections
 from pipeline.library import labels
 from pipeline.review import decisions, reviewers
+from pipeline.workspace import Workspace
 
+HERE = Workspace(Path())
 NAMES = ["ada", "ben"]
 CHROMIUM = "/usr/bin/chromium"
 WORDS = {"unknown": "u", "bad": "b"}
@@ -70,7 +71,7 @@ def main() -> None:
     args = parser.parse_args()
     truth = labels.read_csv(args.truth.resolve(), ["image", "label"]).set_index("image")["label"].to_dict()
     os.chdir(args.workspace)
-    queues = args.queue or sorted(path.stem for path in paths.QUEUE.glob("*.parquet") if path.stem != "label-conflict")
+    queues = args.queue or sorted(path.stem for path in HERE.queue.glob("*.parquet") if path.stem != "label-conflict")
     server, address = serve(Path.cwd())
     try:
         with ThreadPoolExecutor(len(NAMES)) as people:
@@ -145,7 +146,7 @@ def answer(page, card: dict, truth: dict[str, str], classes: list[str], chance, 
 
 
 def tell(played: list[Played], truth: dict[str, str]) -> None:
-    log = decisions.read_log(paths.REVIEWS, list(config.load(sections.Roots).folders))
+    log = decisions.read_log(HERE.reviews, HERE.root_names)
     measured = reviewers.measure(log, confidence=0.95).set_index("by")
     heads = f"{'':<6}{'answers':>9}{'minutes':>9}{'a minute':>10}{'typed':>7}{'skipped':>9}{'planted':>14}"
     print(f"{heads}{'read twice':>12}{'differ':>8}  own error, by that")

@@ -1,6 +1,7 @@
 """The house's own rules: imports run one way, light stages stay light, and stages name no path of their own."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -12,24 +13,8 @@ STAGES = ["index", "curate", "split", "dataset", "train", "evaluate", "gate", "i
 LIGHT = ["index", "curate", "split", "dataset", "gate", "queue"]
 HEAVY = {"keras", "tensorflow", "mlflow"}
 
-# Each layer may import itself and those before it.
-LAYERS = [
-    {"errors"},
-    {"files", "progress", "paths", "web", "behaviour"},
-    {"sections"},
-    {"config"},
-    {"library"},
-    {"models", "evaluation", "pages", "repository"},
-    {"bundle"},
-    {"dvc"},
-    {"training", "inference"},
-    {"tracking"},
-    {"review", "serving", "demo", "versions"},
-    {"workspace"},
-    {"stages"},
-    {"commands"},
-    {"cli", "terminal"},
-]
+SEE_THE_WORKSPACE = {"workspace", "stages", "commands", "cli"}
+READ_THE_PARAMS = SEE_THE_WORKSPACE | {"config"}
 
 
 def modules() -> list[Path]:
@@ -50,20 +35,52 @@ def imported_by(module: Path) -> set[Path]:
     return {file for file in found if file.is_relative_to(ROOT / "pipeline")}
 
 
-def layer(module: Path) -> int:
-    place = module.relative_to(ROOT / "pipeline").parts[0].removesuffix(".py")
-    return next(number for number, names in enumerate(LAYERS) if place in names)
+def room(module: Path) -> str:
+    """The folder of `pipeline` that a module lies in, or the module itself if it lies at the top."""
+    return module.relative_to(ROOT / "pipeline").parts[0].removesuffix(".py")
 
 
-def test_imports_run_one_way():
-    files = [file for file in modules() if file != ROOT / "pipeline" / "__init__.py"]
-    wrong = [
-        f"{file.relative_to(ROOT)} imports {other.relative_to(ROOT)}"
-        for file in files
-        for other in imported_by(file)
-        if other != ROOT / "pipeline" / "__init__.py" and layer(other) > layer(file)
-    ]
-    assert not wrong
+def imports_between_rooms() -> dict[str, set[str]]:
+    """The rooms that each room imports."""
+    found: dict[str, set[str]] = {}
+    for file in modules():
+        if file != ROOT / "pipeline" / "__init__.py":
+            others = {room(other) for other in imported_by(file) if other != ROOT / "pipeline" / "__init__.py"}
+            found.setdefault(room(file), set()).update(others - {room(file)})
+    return found
+
+
+def test_imports_run_one_way_without_a_circle_of_folders():
+    try:
+        list(graphlib.TopologicalSorter(imports_between_rooms()).static_order())
+    except graphlib.CycleError as error:
+        pytest.fail(f"a circle: {' <- '.join(error.args[1])}")
+
+
+def test_only_stages_commands_and_the_program_see_the_workspace_and_the_params():
+    seen = {name: others & {"workspace", "config"} for name, others in imports_between_rooms().items()}
+    assert {name for name, others in seen.items() if "workspace" in others} <= SEE_THE_WORKSPACE
+    assert {name for name, others in seen.items() if "config" in others} <= READ_THE_PARAMS
+
+
+def test_commands_know_nothing_of_the_program_and_stages_nothing_of_commands():
+    rooms = imports_between_rooms()
+    assert not rooms["commands"] & {"cli"}
+    assert not rooms["stages"] & {"cli", "commands"}
+
+
+def test_files_do_not_import_each_other_in_a_circle():
+    graph = {str(file): {str(other) for other in imported_by(file)} for file in modules()}
+    packages = {str(file) for file in modules() if file.name == "__init__.py"}  # a package and its parts are one
+    within = {
+        name: {other for other in others if other not in packages}
+        for name, others in graph.items()
+        if name not in packages
+    }
+    try:
+        list(graphlib.TopologicalSorter(within).static_order())
+    except graphlib.CycleError as error:
+        pytest.fail(f"a circle: {' <- '.join(error.args[1])}")
 
 
 @pytest.mark.parametrize("stage", LIGHT)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline import config, paths
+from pipeline import config
 from pipeline.commands import moved, roots
 from pipeline.errors import Exit, ResumableError
 from pipeline.files import read_json, read_table, write_text
@@ -15,7 +15,8 @@ from pipeline.stages import index
 from pipeline.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
-HEADS = {paths.QUARANTINE: "image,sha256\n", paths.ROOTS: "name,images,left,by,at,note\n"}
+HERE = Workspace(Path())
+HEADS = {HERE.quarantine: "image,sha256\n", HERE.root_losses: "name,images,left,by,at,note\n"}
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +33,7 @@ def workspace(tmp_path, monkeypatch) -> Path:
             Path(name).parent.mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (40, 30), (20 * number, 0, 255 if name[0] == "p" else 0)).save(name)
             rows += [f"{name},{name.split('/')[1]}"] * name.startswith("library")
-    write_text("\n".join([*rows, ""]), paths.LABELS)
+    write_text("\n".join([*rows, ""]), HERE.labels)
     run()
     return tmp_path
 
@@ -77,7 +78,7 @@ def test_an_unmounted_root_stops_the_round_before_anything_is_written(name, cach
 
 
 def test_a_deleted_product_does_not_make_an_unmounted_root_pass():
-    shutil.rmtree(paths.INDEX)
+    shutil.rmtree(HERE.index)
     unmounted("pool")
     with pytest.raises(ResumableError, match="root 'pool' is empty; it had 10 images"):
         run()
@@ -92,7 +93,7 @@ def test_what_a_person_means_passes_once(capsys):
     roots.empty(here(), "pool", by="Ada")
     run()
     assert "root 'pool' has lost 10 of the 10 images that it had" in capsys.readouterr().out
-    assert read_json(paths.INDEX / "summary.json")["roots"]["pool"] == 0
+    assert read_json(HERE.index / "summary.json")["roots"]["pool"] == 0
     mounted("pool")
     run()
     unmounted("pool")
@@ -107,7 +108,7 @@ def test_a_copy_of_the_workspace_does_not_use_up_what_is_meant_here(tmp_path):
     """A throw-away run has its own products, and shares the cache of the scan."""
     unmounted("pool")
     roots.empty(here(), "pool", by="Ada")
-    for source in (config.PARAMS, *HEADS, paths.LABELS):
+    for source in (config.PARAMS, *HEADS, HERE.labels):
         write_text(source.read_text(), tmp_path / "copy" / source)
     index.main(Workspace(tmp_path / "copy", home=tmp_path))
     run()
@@ -119,12 +120,12 @@ def test_a_renamed_folder_is_noticed_with_the_command_that_moves_its_labels(caps
     said = capsys.readouterr().out
     assert "6 labelled images are missing, and their contents lie at library/cows (was library/cow)" in said
     assert "`wallaby moved library/cow library/cows` moves their rows" in said
-    places = read_json(paths.INDEX / "summary.json")["moved"]
+    places = read_json(HERE.index / "summary.json")["moved"]
     assert places == [{"old": "library/cow", "new": "library/cows", "images": 6}]
     moved.moved(here(), "library/cow", "library/cows", by="Ada")
     run()
-    assert read_json(paths.INDEX / "summary.json")["moved"] == []
-    library = read_table(paths.INDEX / "library.parquet")
+    assert read_json(HERE.index / "summary.json")["moved"] == []
+    library = read_table(HERE.index / "library.parquet")
     assert len(library) == 10
     assert set(library["failure"]) == {""}
 
@@ -136,5 +137,5 @@ def test_a_root_that_was_moved_into_another_one_is_named_and_does_not_wait_for_i
     assert "`wallaby moved library 'pool/old library'` if it was moved" in stopped.value.mend
     moved.moved(here(), "library", "pool/old library", by="Ada")
     run()
-    table = labels.read(paths.LABELS, ["library", "pool"])
+    table = labels.read(HERE.labels, ["library", "pool"])
     assert table["image"].str.startswith("pool/old library/").all()

@@ -19,7 +19,7 @@ EMPTY = "-"
 
 # The params reach DVC as values. Errors, progress and MLflow are for people; the workspace says where.
 CANNOT_CHANGE_WHAT_A_STAGE_WRITES = {
-    *("pipeline/__init__.py", "pipeline/config.py", "pipeline/errors.py", "pipeline/paths.py"),
+    *("pipeline/__init__.py", "pipeline/config.py", "pipeline/errors.py"),
     *("pipeline/progress.py", "pipeline/sections.py", "pipeline/tracking.py", "pipeline/workspace.py"),
 }
 READ_BY = {"pipeline/models/presets.py": "configs/models/*.yaml"}  # files that a module reads besides its templates
