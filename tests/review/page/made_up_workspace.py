@@ -18,8 +18,9 @@ COLUMNS = ["image", "sha256", "group", "rank", "label", "score", "reason", "clus
 
 def params(folder: Path, *, blind_share: float = 0.0) -> None:
     text = "roots:\n  library: {library: library}\n  pool: {pool: pool}\nreview:\n  blind_share: " + str(blind_share)
-    served = yaml.safe_dump({"serve": yaml.safe_load(PARAMS.read_text())["serve"]})
-    write_text(f"{text}\nindex:\n  max_megapixels: 100\n  max_missing: 0.3\n{served}", folder / "configs/params.yaml")
+    usual = yaml.safe_load(PARAMS.read_text())
+    rest = yaml.safe_dump({name: usual[name] for name in ("serve", "evaluate")})
+    write_text(f"{text}\nindex:\n  max_megapixels: 100\n  max_missing: 0.3\n{rest}", folder / "configs/params.yaml")
 
 
 def picture(folder: Path, image: str, colour: int) -> str:
