@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from pipeline import comparing, config, paths, tracking
-from pipeline.cli import parser
+from pipeline.cli import program
 from pipeline.comparing import Contender
 from pipeline.errors import DataError, Exit, UsageError
 from pipeline.files import write_table
@@ -79,7 +79,7 @@ def test_without_data_sets_it_says_what_to_run_first(workspace, base, said):
 
 def test_a_network_that_cannot_be_measured_keeps_no_other_from_it(workspace, monkeypatch, capsys):
     monkeypatch.setattr(comparing, "_measured", measured)
-    args = parser().parse_args(["models", "compare", "vgg16", "squeezenet", "--json"])
+    args = program().parse(["models", "compare", "vgg16", "squeezenet", "--json"])
     assert args.function(args) == Exit.SOME_FAILED
     told = capsys.readouterr()
     found = json.loads(told.out)  # nothing else on stdout
