@@ -29,7 +29,8 @@ class Wheel:
     Attributes:
       last: the last finished round: `round`, `model`, `right` (top-1 by set), `verdict`; empty before the first.
       current: stages that are up to date.
-      reruns: the stages that would run again: `stage`, `why`, and `minutes` and `gigabytes` where they are known.
+      reruns: the stages that would run again: `stage`, `why` (empty: only if what it reads becomes another), and
+        `minutes` and `gigabytes` where they are known.
       next: the best next steps, as `command` and `why`, the best first.
     """
 
@@ -112,9 +113,10 @@ def next_steps(facts: Facts) -> list[dict[str, str]]:
         steps.append(("wallaby promote", f"make the model of round {facts.round} the base of the next round"))
     if facts.reruns:
         minutes = sum(row.get("minutes", 0.0) for row in facts.reruns)
-        cost = f", {_minutes(minutes)}" if minutes else ""
-        names = ", ".join(row["stage"] for row in facts.reruns)
-        steps.append(("dvc repro", f"re-runs {names}{cost}"))
+        cost = f", {_minutes(minutes)} in all" if minutes else ""
+        names = ", ".join(row["stage"] for row in facts.reruns if row["why"])
+        follows = ", and what follows" if any(not row["why"] for row in facts.reruns) else ""
+        steps.append(("dvc repro", f"re-runs {names}{follows}{cost}"))
     return _as_records(steps)
 
 
@@ -141,11 +143,7 @@ def _stages(workspace: Workspace) -> tuple[list[str], list[dict[str, Any]]]:
         if name in status
     }
     reasons = {name: why for name, why in reasons.items() if why}
-    reasons |= {
-        name: "what it reads may become another"
-        for name in lock.downstream(pipeline, list(reasons))
-        if name not in reasons
-    }
+    reasons |= {name: "" for name in lock.downstream(pipeline, list(reasons)) if name not in reasons}
     costs = stages.read_costs(workspace)
     reruns = []
     for name in pipeline["stages"]:
@@ -247,14 +245,19 @@ def _text(turned: Wheel) -> str:
     lines.append(f"up to date: {', '.join(turned.current) or 'nothing'}")
     if turned.reruns:
         lines.append("would re-run:")
-        for row in turned.reruns:
-            cost = f"{_minutes(row['minutes'])}, {row['gigabytes']:.1f} GB" if "minutes" in row else "not timed yet"
-            lines.append(f"  {row['stage']:<10} {cost:<26} {row['why']}")
+        lines += [f"  {row['stage']:<10} {_cost(row):<26} {row['why']}" for row in turned.reruns if row["why"]]
+        following = [f"{row['stage']} ({_cost(row)})" for row in turned.reruns if not row["why"]]
+        if following:
+            lines.append(f"and, if what they read becomes another: {', '.join(following)}")
     if turned.next:
         lines.append("next:")
         width = max(len(step["command"]) for step in turned.next) + 2
         lines += [f"  {step['command']:<{width}}{step['why']}" for step in turned.next]
     return "\n".join(lines)
+
+
+def _cost(row: dict[str, Any]) -> str:
+    return f"{_minutes(row['minutes'])}, {row['gigabytes']:.1f} GB" if "minutes" in row else "not timed yet"
 
 
 def _minutes(minutes: float) -> str:

@@ -8,6 +8,7 @@ from pipeline.commands.wheel import Facts
 DONE = Facts(model="m", base_model="b", champion="m", round=3, verdict="pass")
 PEACH = {"label": "peach", "short_by": 1, "candidates": 6, "queued": 6}
 TRAIN = {"stage": "train", "why": "changed: data/base", "minutes": 41.0, "gigabytes": 3.1}
+EVALUATE = {"stage": "evaluate", "why": "", "minutes": 5.0, "gigabytes": 2.0}
 
 
 def commands(facts: Facts) -> list[str]:
@@ -45,8 +46,8 @@ def test_a_model_that_passed_is_released_and_a_finished_round_opens_the_next():
 
 
 def test_what_would_run_again_is_told_with_its_minutes():
-    assert wheel.next_steps(replace(DONE, reruns=[TRAIN])) == [
-        {"command": "dvc repro", "why": "re-runs train, about 41 minutes"}
+    assert wheel.next_steps(replace(DONE, reruns=[TRAIN, EVALUATE])) == [
+        {"command": "dvc repro", "why": "re-runs train, and what follows, about 46 minutes in all"}
     ]
 
 
