@@ -99,9 +99,8 @@ def _text(plan: Plan, costs: dict[str, dict[str, Any]], *, dry_run: bool) -> str
     if not plan.files:
         return "the repository is up to date with the program"
     done = "would write" if dry_run else "wrote"
-    lines = [
-        f"{done} {len(plan.files)} file{'' if len(plan.files) == 1 else 's'}: {', '.join(str(name) for name in plan.files)}"
-    ]
+    names, plural = ", ".join(str(name) for name in plan.files), "" if len(plan.files) == 1 else "s"
+    lines = [f"{done} {len(plan.files)} file{plural}: {names}"]
     lines += [f"params: new, with its default: {name}" for name in plan.added]
     lines += [f"params: no longer known, taken out: {name}" for name in plan.removed]
     if plan.reruns:

@@ -246,7 +246,11 @@ def _text(turned: Wheel) -> str:
     if turned.reruns:
         lines.append("would re-run:")
         lines += [f"  {row['stage']:<10} {_cost(row):<26} {row['why']}" for row in turned.reruns if row["why"]]
-        following = [f"{row['stage']} ({_cost(row)})" for row in turned.reruns if not row["why"]]
+        following = [
+            f"{row['stage']} ({_cost(row)})" if "minutes" in row else row["stage"]
+            for row in turned.reruns
+            if not row["why"]
+        ]
         if following:
             lines.append(f"and, if what they read becomes another: {', '.join(following)}")
     if turned.next:
