@@ -175,21 +175,13 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
         frame.to_csv(temporary, index=False, lineterminator="\n")
 
 
-def write_table(frame: pd.DataFrame | pa.Table, path: Path, *, plain: str = "", **metadata: str) -> None:
-    """Writes a Parquet table with its schema version; equal rows give equal bytes.
-
-    Args:
-      plain: a column of numbers that no compression shortens much, and any slows down.
-    """
+def write_table(frame: pd.DataFrame | pa.Table, path: Path, **metadata: str) -> None:
+    """Writes a Parquet table with its schema version; equal rows give equal bytes."""
     table = frame if isinstance(frame, pa.Table) else pa.Table.from_pandas(frame, preserve_index=False)
     extra = {key.encode(): value.encode() for key, value in metadata.items()}
     table = table.replace_schema_metadata({VERSION_KEY: SCHEMA_VERSION.encode(), **extra})
-    how: dict[str, Any] = {"compression": "zstd"}
-    if plain in table.column_names:
-        others = [_leaf(field) for field in table.schema if field.name != plain]
-        how = {"compression": dict.fromkeys(others, "zstd"), "use_dictionary": others}
     with atomic(path) as temporary:
-        pq.write_table(table, temporary, **how)
+        pq.write_table(table, temporary, compression="zstd")
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
@@ -226,11 +218,6 @@ def _missing(path: Path, columns: list[str] | None) -> str:
         return ""
     lacking = [name for name in columns or [] if name not in names]
     return f"the table lacks the column {', '.join(lacking)}" if lacking else ""
-
-
-def _leaf(field: pa.Field) -> str:
-    """What Parquet calls the values of a column."""
-    return f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
 
 
 def digests(paths: list[Path]) -> list[str]:

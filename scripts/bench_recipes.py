@@ -22,15 +22,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import config, sections
 from pipeline.evaluation import calibration, scores
 from pipeline.evaluation.cosine import unit
 from pipeline.files import write_table
-from pipeline.inference import pool, vectors
-from pipeline.inference.store import EMBEDDING, LISTS
+from pipeline.inference import pool_predictions as pool
+from pipeline.inference import shards, vectors
+from pipeline.inference.store import LISTS
 from pipeline.library import board, pictures
 from pipeline.review import recipes
 from pipeline.review.recipes import gathering
@@ -48,22 +48,20 @@ SEARCHING = ("low-count", "look-alike")  # recipes that search the pool for clas
 TOP_K = 5
 SEEN = 128  # principal components of the features that the head gets
 MODEL = "a" * 64
-LISTED = {name: dtype for name, dtype in LISTS.items() if name != EMBEDDING}
 
 
 def store(folder: Path, rows: pd.DataFrame, said: pd.DataFrame, features: np.ndarray, shard_rows: int) -> pool.Pool:
     """Writes predictions as identification does."""
-    rows = rows[["image", "sha256"]].reset_index(drop=True).join(said).assign(failure="", model=MODEL).astype(LISTED)
+    rows = rows[["image", "sha256"]].reset_index(drop=True).join(said).assign(failure="", model=MODEL).astype(LISTS)
     for number, start in enumerate(range(0, len(rows), shard_rows)):
         some = slice(start, start + shard_rows)
-        write_table(_with_embedding(rows[some], features[some]), folder / f"part-{number:05d}.parquet", plain=EMBEDDING)
+        _write_shard(rows[some], features[some], folder / f"part-{number:05d}.parquet")
     return pool.read(folder)
 
 
-def _with_embedding(rows: pd.DataFrame, features: np.ndarray) -> pa.Table:
-    starts = np.arange(len(features) + 1) * features.shape[1]
-    lists = pa.ListArray.from_arrays(pa.array(starts, pa.int32()), pa.array(features.astype(np.float16).ravel()))
-    return pa.Table.from_pandas(rows, preserve_index=False).append_column(EMBEDDING, lists)
+def _write_shard(rows: pd.DataFrame, features: np.ndarray, path: Path) -> None:
+    shards.write_array(features, shards.array_file(path, shards.FEATURES))
+    write_table(rows, path)
 
 
 def nothing() -> pd.DataFrame:
@@ -148,7 +146,7 @@ def made_up_material(folder: Path, predictions: pool.Pool, opinions: pd.DataFram
         suspects=nothing(),
         known=pd.Series(dtype="str"),
         phashes=gathering.phashes(folder / "index"),
-        vectors=cache(lambda: vectors.of_pool(predictions, folder / "vectors")),
+        vectors=cache(lambda: vectors.of(predictions.features, folder / "vectors")),
         library=lambda: known,
         champion=lambda: opinions,
         poor=cache(lambda: gathering.poor(folder / "index", config.load(sections.Curate).limits())),
@@ -217,10 +215,10 @@ def plain_rivals(
     }
 
 
-def scan(exact: np.ndarray, query: int) -> np.ndarray:
+def scan(exact: scores.Matrix, query: int) -> np.ndarray:
     """The ten nearest by cosine, all features read."""
     wanted = unit(exact[[query]])[0]
-    cosines = [unit(exact[i : i + 65536]) @ wanted for i in range(0, len(exact), 65536)]
+    cosines = [unit(exact[i : i + 65536]) @ wanted for i in range(0, exact.shape[0], 65536)]
     return np.argsort(-np.concatenate(cosines), kind="stable")[:10]
 
 
@@ -253,10 +251,10 @@ def made_up(folder: Path, images: int, classes: int) -> None:
                 "failure": "",
                 "model": MODEL,
             }
-        ).astype({"label": "str"} | LISTED)
+        ).astype({"label": "str"} | LISTS)
         shift = int(random.integers(0, 2048))
         spread = noise[shift : shift + n] / np.sqrt(score)[:, None].astype(np.float32)
-        write_table(_with_embedding(table, centres[best[:, 0]] + spread), path, plain=EMBEDDING)
+        _write_shard(table, centres[best[:, 0]] + spread, path)
     said = pool.read(folder / "predictions").rows
     otherwise = np.random.default_rng(2).random(len(said)) < 0.1
     label = said["label"].astype("str").mask(otherwise, str(names[0]))
@@ -374,7 +372,7 @@ def material(world: World, model: Model, folder: Path) -> tuple[Material, np.nda
         suspects=nothing(),
         known=pd.Series(dtype="str"),
         phashes=lambda images: images.map(hashes).astype("str"),
-        vectors=lambda: vectors.of_pool(predictions, folder / "vectors"),
+        vectors=lambda: vectors.of(predictions.features, folder / "vectors"),
         library=lambda: library,
     ), places
 

@@ -26,11 +26,10 @@ from pathlib import Path
 import bench_identify as bench
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from pipeline.evaluation import scores
 from pipeline.files import write_table
-from pipeline.inference import prediction, store
+from pipeline.inference import pool_predictions, prediction, shards, store
 
 POOLS = (500, 2_000)
 SIZE = (640, 480)
@@ -80,10 +79,9 @@ def made_up(random: np.random.Generator, first: int) -> pd.DataFrame:
     said = scores.describe(
         probs / probs.sum(axis=1, keepdims=True), [f"class {i}" for i in range(CLASSES)], top_k=TOP_K
     )
-    features = np.maximum(random.normal(0.3, 0.5, SHARD * FEATURES), 0).astype(np.float16)
-    lists = pa.ListArray.from_arrays(np.arange(SHARD + 1, dtype=np.int32) * FEATURES, pa.array(features))
+    features = np.maximum(random.normal(0.3, 0.5, (SHARD, FEATURES)), 0).astype(np.float16)
     rows = index_rows(random, first, SHARD).join(said).assign(model="0" * 64)
-    return rows.assign(**{store.EMBEDDING: pd.Series(pd.arrays.ArrowExtensionArray(lists))})
+    return rows.assign(**{shards.FEATURES: shards.as_lists(features)})
 
 
 def index_rows(random: np.random.Generator, first: int, number: int) -> pd.DataFrame:
@@ -96,23 +94,26 @@ def index_rows(random: np.random.Generator, first: int, number: int) -> pd.DataF
 def predictions(work: Path) -> None:
     random = np.random.default_rng(0)
     print(f"{'store':<28}{'bytes a row':>12}{'rows/s written':>16}")
-    for name, wanted in (("with embeddings", True), ("without", False)):
-        made, seconds = store.Store(work / name, "m", embeddings=wanted), 0.0
+    for name, wanted in (("with features", [shards.FEATURES]), ("without", [])):
+        made, seconds = store.Store(work / name, "m", arrays=wanted), 0.0
         for first in range(0, ROWS if not wanted else ROWS // 10, SHARD):
             rows = made_up(random, first)
-            rows = rows if wanted else rows.drop(columns=store.EMBEDDING)
             start = time.perf_counter()
             made.append(rows)
             seconds += time.perf_counter() - start
-        size = sum(shard.stat().st_size for shard in made.shards())
+        size = sum(file.stat().st_size for file in (work / name).iterdir())
         number = len(made.done())
         print(f"{name:<28}{size / number:>12.0f}{number / seconds:>16,.0f}", flush=True)
     told(f"keys of {ROWS:,} rows in {ROWS // SHARD} shards", look_up, work / "without", ROWS)
-    told(f"store.read of {ROWS:,} rows", store.read, work / "without", ROWS)
+    told(f"what recipes keep of {ROWS:,} rows in memory", light, work / "without", ROWS)
 
 
 def look_up(folder: Path) -> None:
     store.Store(folder, "m").done()
+
+
+def light(folder: Path) -> pd.DataFrame:
+    return pool_predictions.read(folder).rows
 
 
 def index(work: Path) -> None:

@@ -465,10 +465,10 @@ def identify() -> dict[str, Any]:
     promise = thresholds.Thresholds(model, 1.5, 0.95, ["val"], 30, 0.5, thresholds.ESTIMATED, {}, [])
     thresholds.write(promise, Path("data/evaluation/thresholds.json"))
     identify.main(Workspace(Path()))
-    found = pd.concat([read_table(path) for path in sorted(Path("data/predictions").glob("part-*.parquet"))])
-    found = found.sort_values("image")
-    features = [np.linalg.norm(np.asarray(value, np.float64)) for value in found["embedding"]]
-    return {"scores": _figures(found["score"]), "features": _figures(features)}
+    features = np.load("data/predictions/part-00000.features.npy").astype(np.float64)
+    rows = read_table(Path("data/predictions/part-00000.parquet")).assign(norm=np.linalg.norm(features, axis=1))
+    rows = rows.sort_values("image")
+    return {"scores": _figures(rows["score"]), "features": _figures(rows["norm"])}
 
 
 def queue() -> dict[str, Any]:
@@ -515,12 +515,8 @@ def queue() -> dict[str, Any]:
         library_table([{"image": image} for image in [*images["image"], *torn]]), Path("data/index/library.parquet")
     )
     Path("data/predictions").mkdir(parents=True)
-    write_table(
-        pool.assign(embedding=[row.tolist() for row in features_of_pool]).astype({"embedding": "object"}),
-        Path("data/predictions/part-00000.parquet"),
-        model=MODEL,
-    )
-    _as_stored(Path("data/predictions/part-00000.parquet"))
+    write_table(pool, Path("data/predictions/part-00000.parquet"), model=MODEL)
+    np.save("data/predictions/part-00000.features.npy", features_of_pool)
 
     parts = [["train", "train", "val", "test"][place % 4] if place < 42 else "open:below-cutoff" for place in range(48)]
     right = [place % 5 != 0 for place in range(48)]
@@ -537,9 +533,9 @@ def queue() -> dict[str, Any]:
     audited = audited.assign(label_score=0.0625, contradicted=1, reason="the model sees another class", model=MODEL)
     write_table(audited, Path("data/evaluation/audit.parquet"))
     Path("data/evaluation/outputs").mkdir(parents=True)
-    write_table(images[["sha256"]], Path("data/evaluation/outputs/keys.parquet"), model=MODEL)
-    np.save("data/evaluation/outputs/log_probs.npy", np.zeros((48, 3), np.float16))
-    np.save("data/evaluation/outputs/embeddings.npy", features(known))
+    write_table(images[["sha256"]], Path("data/evaluation/outputs/part-00000.parquet"), model=MODEL)
+    np.save("data/evaluation/outputs/part-00000.log_probs.npy", np.zeros((48, 3), np.float16))
+    np.save("data/evaluation/outputs/part-00000.features.npy", features(known))
     champion = pool[["sha256", "score"]].assign(label=[classes[(kind + 1) % 3] for kind in kinds])
     write_text("the champion", Path("data/released/model.keras"))
     write_table(champion[["sha256", "label", "score"]].assign(score=0.75), Path("data/released/pool.parquet"))
@@ -551,17 +547,6 @@ def queue() -> dict[str, Any]:
 
     queue.main(Workspace(Path()))
     return of_tables("data/queue")
-
-
-def _as_stored(path: Path) -> None:
-    """Gives the lists of a shard the types of identification's."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(path)
-    place = table.schema.get_field_index("embedding")
-    halves = table.column("embedding").cast(pa.list_(pa.float16()))
-    pq.write_table(table.set_column(place, "embedding", halves), path)
 
 
 STAGES: dict[str, Callable[[], dict[str, Any]]] = {

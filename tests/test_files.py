@@ -4,9 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -198,17 +196,6 @@ def test_a_column_that_is_not_there_is_named(tmp_path):
 def test_no_pandas_metadata_is_left_in_a_table(tmp_path):
     files.write_table(FRAME, tmp_path / "t.parquet", model="m")
     assert pq.read_schema(tmp_path / "t.parquet").metadata == {files.VERSION_KEY: b"1", b"model": b"m"}
-
-
-def test_a_column_of_plain_numbers_is_kept_as_it_is_and_the_others_are_compressed(tmp_path):
-    numbers = [np.arange(4, dtype=np.float16), None]
-    frame = FRAME.assign(numbers=pd.Series(numbers, dtype=pd.ArrowDtype(pa.list_(pa.float16()))))
-    files.write_table(frame, tmp_path / "t.parquet", plain="numbers")
-    group = pq.ParquetFile(tmp_path / "t.parquet").metadata.row_group(0)
-    found = {group.column(i).path_in_schema.split(".")[0]: group.column(i).compression for i in range(4)}
-    assert found == {"image": "ZSTD", "bytes": "ZSTD", "score": "ZSTD", "numbers": "UNCOMPRESSED"}
-    back = files.read_arrow(tmp_path / "t.parquet")["numbers"].to_pylist()
-    assert back == [[0.0, 1.0, 2.0, 3.0], None]
 
 
 def test_of_two_processes_one_is_refused_and_the_lock_is_free_afterwards(tmp_path):

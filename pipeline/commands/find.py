@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline import bundle
 from pipeline.commands import Answer, why
 from pipeline.errors import DataError
-from pipeline.inference import pool, stored, vectors
+from pipeline.inference import evaluated, pool_predictions, vectors
 from pipeline.library import labels, pictures
 from pipeline.review.recipes import gathering
 from pipeline.review.recipes.material import Library
@@ -33,12 +33,14 @@ def find(workspace: Workspace, image: str, *, number: int) -> Answer:
       DataError: if there is no such image, or neither pool nor library have features.
     """
     row = why.find(workspace, image)
-    predictions = pool.read(workspace.predictions)
+    predictions = pool_predictions.read(workspace.predictions)
     model = str(predictions.at(np.array([0]), ["model"])["model"].iloc[0])
-    of_pool = vectors.of_pool(predictions, workspace.own("vectors") / "pool")
+    of_pool = vectors.of(predictions.features, workspace.own("vectors") / "pool")
     known = gathering.library(workspace.evaluation, model=model)
-    file = workspace.evaluation / "outputs" / stored.EMBEDDINGS
-    of_library = None if known is None else vectors.of_file(file, workspace.own("vectors") / "library")
+    of_library = None
+    if known is not None:
+        stored = evaluated.read(workspace.evaluation / "outputs", known.rows["sha256"])
+        of_library = vectors.of(stored.features, workspace.own("vectors") / "library")
     notes = []
     if of_pool is None:
         notes.append("The pool's predictions hold no embeddings: `dvc repro identify` stores them.")
@@ -62,7 +64,7 @@ def find(workspace: Workspace, image: str, *, number: int) -> Answer:
 
 
 def _stored(
-    sha256: str, predictions: pool.Pool, of_pool: vectors.Vectors | None, known: Library | None
+    sha256: str, predictions: pool_predictions.Pool, of_pool: vectors.Vectors | None, known: Library | None
 ) -> np.ndarray | None:
     """The image's features, where they are stored."""
     if known is not None:

@@ -68,14 +68,13 @@ def rescore(workspace: Workspace) -> Answer:
     with mounts.watched(rows["image"], folders):
         found = outputs.complete(
             work / "outputs",
-            work / "shards",
             rows["sha256"],
             [labels.locate(image, folders) for image in rows["image"]],
             runtime=KerasRuntime(champion, batch_size),
             batch_size=batch_size,
         )
     events = classes.read(workspace.classes)
-    scored = by_todays_names(rows, scores.probs_of(found.log_probs), champion.classes, events, top_k=TOP_K)
+    scored = by_todays_names(rows, scores.probs_of(found.log_probs[:]), champion.classes, events, top_k=TOP_K)
     write_table(scored.assign(model=champion.card.model_digest), workspace.released / champions.SCORES)
     dvc.track(workspace.root, workspace.released)
     number = len(scored)

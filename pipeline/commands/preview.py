@@ -13,7 +13,7 @@ from pipeline.commands.apply import guarded
 from pipeline.errors import DataError
 from pipeline.evaluation import forecast
 from pipeline.files import read_json, read_table, write_json
-from pipeline.inference import pool, stored
+from pipeline.inference import evaluated, pool_predictions
 from pipeline.library import benchmarks, board, classes, history, index, labels
 from pipeline.library.benchmarks import PREFIX
 from pipeline.review import applying, decisions
@@ -79,7 +79,8 @@ def forecast_round(workspace: Workspace) -> Answer:
             where=workspace.reviews,
             mend="`wallaby review --sheet FILE`, then `wallaby review --take FILE --by NAME`",
         )
-    features = _Features(workspace, card.model_digest, wanted={*rows["sha256"], *today["sha256"]})
+    contents, wanted = scores["sha256"].drop_duplicates(), {*rows["sha256"], *today["sha256"]}
+    features = _Features(workspace, card.model_digest, contents, wanted)
 
     now, then = bundle.read_classes(workspace.model), sorted(rows.loc[rows["set"] == "train", "label"].unique())
     judged = rows[(rows["set"] != "train") & rows["label"].isin(then)].drop_duplicates(["sha256", "set"])
@@ -197,33 +198,30 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 class _Features:
     """What the present model's head gets of images, by content: those of its sets, and of the pool as far as wanted."""
 
-    def __init__(self, workspace: Workspace, model: str, wanted: set[str]):
-        evaluated = stored.read(workspace.evaluation / "outputs")
-        self._places = pd.Series(np.arange(len(evaluated.sha256)), index=evaluated.sha256.to_numpy())
-        self._places = self._places[~self._places.index.duplicated()]
-        self._values = np.asarray(evaluated.embeddings)
+    def __init__(self, workspace: Workspace, model: str, contents: pd.Series, wanted: set[str]):
+        self._places = pd.Series(np.arange(len(contents)), index=contents.to_numpy())
+        self._values = evaluated.read(workspace.evaluation / "outputs", contents).features[:]
         missing = wanted - set(self._places.index)
         if missing:
             self._add(workspace.predictions, model, missing)
 
     def _add(self, folder: Path, model: str, missing: set[str]) -> None:
-        predictions = pool.read(folder)
+        predictions = pool_predictions.read(folder)
         rows = predictions.rows[predictions.rows["sha256"].isin(missing)].drop_duplicates("sha256")
         if rows.empty:
             return
         if predictions.model != model:
             what = f"the pool was identified by {predictions.model[:12]}, the model is {model[:12]}"
             raise DataError(what, where=folder, mend="run `dvc repro identify`")
-        features = pool.embeddings_of(predictions, rows.index.to_numpy())
-        if features is None:
+        if predictions.features is None:
             raise DataError(
                 "the pool was identified without features",
                 where="configs/params.yaml, identify.embeddings",
                 mend="set it to true, then `dvc repro identify`",
             )
-        names = rows.loc[features.index, "sha256"].to_numpy()
-        self._places = pd.concat([self._places, pd.Series(np.arange(len(names)) + len(self._values), index=names)])
-        self._values = np.concatenate([self._values, *(np.asarray(row, np.float16)[None] for row in features)])
+        places = pd.Series(np.arange(len(rows)) + len(self._values), index=rows["sha256"].to_numpy())
+        self._places = pd.concat([self._places, places])
+        self._values = np.concatenate([self._values, predictions.features[rows.index.to_numpy()]])
 
     def has(self, rows: pd.DataFrame) -> pd.Series:
         return rows["sha256"].isin(self._places.index)

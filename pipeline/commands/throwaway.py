@@ -20,7 +20,7 @@ from pipeline.commands import Answer, experiments, log, now, preview
 from pipeline.errors import DataError, UsageError, closest
 from pipeline.evaluation import trust
 from pipeline.files import atomic_folder, read_json, read_table, write_csv, write_json, write_table, write_text
-from pipeline.inference import store
+from pipeline.inference import migration, store
 from pipeline.library import board, classes, labels
 from pipeline.review import landing, near_cutoff
 from pipeline.stages import curate
@@ -157,7 +157,7 @@ def keep(workspace: Workspace, copy: Workspace, out: Path, near: pd.DataFrame, *
     """Writes into `out` what a review needs of a finished copy, and what is expected of it."""
     params, folders = workspace.params(sections.Throwaway), workspace.folders
     confidence = workspace.params(sections.Evaluate).confidence
-    shards = sorted(copy.predictions.glob("part-*.parquet"))
+    shards = migration.opened(copy.predictions)
     candidates = pd.concat(
         [
             near_cutoff.candidates(rows[rows["failure"] == ""], near, least=params.least_score)

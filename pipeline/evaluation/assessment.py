@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pipeline.evaluation import audit, calibration, metrics, scores, thresholds
@@ -38,8 +37,8 @@ class Assessment:
 
 def assess(
     rows: pd.DataFrame,
-    log_probs: np.ndarray,
-    embeddings: np.ndarray,
+    log_probs: scores.Matrix,
+    embeddings: scores.Matrix,
     classes: list[str],
     *,
     model: str,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.evaluation.prototypes import Prototypes
-from pipeline.evaluation.scores import BLOCK, known, probs_of
+from pipeline.evaluation.scores import BLOCK, Matrix, known, probs_of
 from pipeline.library.benchmarks import PREFIX
 
 FILE = "audit.parquet"
@@ -25,8 +25,8 @@ NOT_RANKED = 0
 
 def find(
     scores: pd.DataFrame,
-    log_probs: np.ndarray,
-    embeddings: np.ndarray,
+    log_probs: Matrix,
+    embeddings: Matrix,
     classes: list[str],
     verdicts: pd.DataFrame,
     before: pd.DataFrame,
@@ -90,7 +90,7 @@ def figures(scores: pd.DataFrame, audit: pd.DataFrame) -> dict[str, dict[str, fl
     }
 
 
-def _suspects(rows: pd.DataFrame, log_probs: np.ndarray, embeddings: np.ndarray, classes: list[str]) -> pd.DataFrame:
+def _suspects(rows: pd.DataFrame, log_probs: Matrix, embeddings: Matrix, classes: list[str]) -> pd.DataFrame:
     """The rows whose labels are likely wrong, the likeliest first, with what speaks against them."""
     from cleanlab.experimental.label_issues_batched import LabelInspector
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from pipeline.evaluation.scores import Matrix
+
 BLOCK = 16384  # rows of features in memory at once
 
 
@@ -16,11 +18,11 @@ def directions(features: np.ndarray, centre: np.ndarray) -> np.ndarray:
     return unit(unit(features) - centre)
 
 
-def nearest(embeddings: np.ndarray, of: np.ndarray, among: np.ndarray, *, number: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest(embeddings: Matrix, of: np.ndarray, among: np.ndarray, *, number: int) -> tuple[np.ndarray, np.ndarray]:
     """The nearest rows by cosine, all of them compared.
 
     Args:
-      embeddings: features (N, F), perhaps in a file.
+      embeddings: features (N, F), perhaps in files.
       of, among: row numbers (M,) and (K,); a row is no neighbour of itself.
 
     Returns:

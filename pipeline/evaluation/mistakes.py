@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.evaluation import cosine
-from pipeline.evaluation.scores import OUT_OF_CLASS, known
+from pipeline.evaluation.scores import OUT_OF_CLASS, Matrix, known
 
 MISTAKE = ["image", "set", "label", "predicted", "score", "label_score"]
 NEAREST = 3  # training images beside a mistake
@@ -14,7 +14,7 @@ NEAR = ["of", "image", "label", "cosine"]
 OUTSIDE = ["set", "label", "n", "refused"]
 
 
-def gather(scores: pd.DataFrame, embeddings: np.ndarray, *, worst_mistakes: int) -> dict[str, pd.DataFrame]:
+def gather(scores: pd.DataFrame, embeddings: Matrix, *, worst_mistakes: int) -> dict[str, pd.DataFrame]:
     """What the error report shows (`pages.report.write`).
 
     Args:
@@ -38,9 +38,7 @@ def worst(scores: pd.DataFrame, *, number: int) -> pd.DataFrame:
     return order.head(number)[MISTAKE]
 
 
-def nearest_trained(
-    mistakes: pd.DataFrame, scores: pd.DataFrame, embeddings: np.ndarray, *, number: int
-) -> pd.DataFrame:
+def nearest_trained(mistakes: pd.DataFrame, scores: pd.DataFrame, embeddings: Matrix, *, number: int) -> pd.DataFrame:
     """For each of the `mistakes` the training images nearest to it by features, columns `NEAR`.
 
     Args:

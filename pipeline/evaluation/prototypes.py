@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from pipeline.evaluation import calibration, cosine
+from pipeline.evaluation.scores import Matrix
 
 BLOCK = 8192  # rows of features in memory at once
 SHARPNESS = 10.0  # of the softmax over cosines, from where its temperature is fitted
@@ -19,12 +20,12 @@ class Prototypes:
     """Probabilities of images by the cosine of their features to each class's mean, themselves left out.
 
     Args:
-      embeddings: features (N, F), perhaps in a file.
+      embeddings: features (N, F), perhaps in files.
       rows: the images, as row numbers (K,).
       targets: their class indices (K,).
     """
 
-    def __init__(self, embeddings: np.ndarray, rows: np.ndarray, targets: np.ndarray, *, num_classes: int):
+    def __init__(self, embeddings: Matrix, rows: np.ndarray, targets: np.ndarray, *, num_classes: int):
         self._embeddings, self._rows, self._targets = embeddings, rows, targets
         self._centre = np.zeros(embeddings.shape[1], np.float32)
         blocks = [slice(start, start + BLOCK) for start in range(0, len(rows), BLOCK)]

@@ -1,5 +1,7 @@
 """From probabilities to tables: what a model says of each image, held against its label."""
 
+from typing import Any, Protocol
+
 import numpy as np
 import pandas as pd
 
@@ -9,6 +11,15 @@ TINY = 1e-12
 OUT_OF_CLASS = -1  # rank of a label that the model does not know
 OPEN_SETS = {Reason.BELOW_CUTOFF: "open:below-cutoff", Reason.UNKNOWN: "open:unknown"}
 BLOCK = 4096  # rows of probabilities in memory at once
+
+
+class Matrix(Protocol):
+    """An array (N, F), in memory or in files, of which some rows are read at a time."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, rows: Any, /) -> Any: ...
 
 
 def with_open_sets(rows: pd.DataFrame, excluded: pd.DataFrame) -> pd.DataFrame:
@@ -66,7 +77,7 @@ def score(rows: pd.DataFrame, probs: np.ndarray, classes: list[str], *, top_k: i
     return scored.assign(label_score=np.where(known, own[:, 0], np.nan), label_rank=rank)
 
 
-def from_log_probs(rows: pd.DataFrame, log_probs: np.ndarray, classes: list[str], *, top_k: int) -> pd.DataFrame:
+def from_log_probs(rows: pd.DataFrame, log_probs: Matrix, classes: list[str], *, top_k: int) -> pd.DataFrame:
     """As `score`, from stored log probabilities (N, C), a block at a time: they may lie in a file."""
     blocks = [
         score(rows.iloc[start : start + BLOCK], probs_of(log_probs[start : start + BLOCK]), classes, top_k=top_k)

@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from pipeline import errors
 from pipeline.inference import prediction, store
+from pipeline.inference.copies import Copies
 from pipeline.inference.prediction import Load, Seconds
-from pipeline.inference.repeats import Repeats
 from pipeline.inference.runtimes import Runtime
 from pipeline.progress import bar
 
@@ -75,17 +75,17 @@ def collect(pieces: Pieces, total: int, *, predict: Predict, out: store.Store, s
     out.forget_skipped()
     done = out.done()
     todo = store.gather((store.missing(piece, done) for piece in pieces()), store.content_keys)
-    repeats = Repeats(todo, out)
+    copies = Copies(todo, out)
     told = Told(before=total - len(todo))
 
     with bar("identify", total, done=told.before) as progress:
-        shards = _Shards(out, repeats, shard_rows, told, progress)
-        for rows in predict((repeats.to_read(store.missing(piece, done)) for piece in pieces()), told.seconds):
+        shards = _Shards(out, copies, shard_rows, told, progress)
+        for rows in predict((copies.to_read(store.missing(piece, done)) for piece in pieces()), told.seconds):
             shards.add(rows)
         shards.commit()
-        for some in _together(_copies(pieces, done, repeats) if len(repeats) else [], COPIES_AT_ONCE):
+        for some in _together(_copies(pieces, done, copies) if len(copies) else [], COPIES_AT_ONCE):
             copied: set[str] = set()
-            for rows in repeats.copies(some):
+            for rows in copies.of(some):
                 shards.add(rows)
                 copied |= set(rows["image"])
             told.copied += len(copied)
@@ -100,8 +100,8 @@ def collect(pieces: Pieces, total: int, *, predict: Predict, out: store.Store, s
 class _Shards:
     """Gathers predictions into shards of the size that is asked for, and commits them."""
 
-    def __init__(self, out: store.Store, repeats: Repeats, shard_rows: int, told: Told, progress: tqdm):
-        self._out, self._repeats, self._shard_rows, self._told = out, repeats, shard_rows, told
+    def __init__(self, out: store.Store, copies: Copies, shard_rows: int, told: Told, progress: tqdm):
+        self._out, self._copies, self._shard_rows, self._told = out, copies, shard_rows, told
         self._progress, self._failed = progress, 0
         self._waiting: list[pd.DataFrame] = []
         self._number = 0
@@ -124,15 +124,15 @@ class _Shards:
         started = time.perf_counter()
         waiting = pd.concat(self._waiting, ignore_index=True)
         rows, rest = waiting[: self._shard_rows], waiting[self._shard_rows :]
-        self._repeats.note(self._out.append(rows), rows)
+        self._copies.note(self._out.append(rows), rows)
         self._waiting, self._number = [rest], len(rest)
         self._told.seconds.write += time.perf_counter() - started
 
 
-def _copies(pieces: Pieces, done: np.ndarray, repeats: Repeats) -> Iterator[pd.DataFrame]:
+def _copies(pieces: Pieces, done: np.ndarray, copies: Copies) -> Iterator[pd.DataFrame]:
     for piece in pieces():
         todo = store.missing(piece, done)
-        yield todo.drop(repeats.to_read(todo).index)
+        yield todo.drop(copies.to_read(todo).index)
 
 
 def _together(tables: Iterable[pd.DataFrame], least: int) -> Iterator[pd.DataFrame]:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from pipeline.errors import DataError
 from pipeline.evaluation import scores
 from pipeline.inference import reading, store
 from pipeline.inference.runtimes import Runtime
+from pipeline.inference.shards import FEATURES, as_lists
 from pipeline.library import labels, mounts, pictures
 from pipeline.library.failures import Failure, PictureError
 
@@ -72,8 +72,8 @@ def predict(
       embeddings: whether what the (first) head gets is kept.
 
     Returns:
-      `store.COLUMNS` and, if wanted, `embedding` (float16, F values). What was asked of no network, since the picture
-      could not be read or is no longer the one that was indexed, has its reason in `failure`.
+      `store.COLUMNS` and, if wanted, `features` (lists of F float16 values). What was asked of no network, since the
+      picture could not be read or is no longer the one that was indexed, has its reason in `failure`.
 
     Raises:
       DataError: if the model says of a picture what is no probability.
@@ -168,10 +168,7 @@ def _described(
     _refuse_no_numbers(probs, table["image"][readable])
     said = scores.describe(probs, runtime.classes, top_k=top_k).set_index(readable)
     if embeddings:
-        values = np.empty((0, 1), np.float16) if features is None else features.astype(np.float16)
-        offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
-        lists = pa.ListArray.from_arrays(offsets, pa.array(values.ravel()))
-        said[store.EMBEDDING] = pd.Series(pd.arrays.ArrowExtensionArray(lists), index=readable)
+        said[FEATURES] = as_lists(np.empty((0, 1)) if features is None else features, readable)
     joined = table.join(said).assign(model=runtime.model)
     joined["label"] = joined["label"].fillna("")
     return store.typed(joined)

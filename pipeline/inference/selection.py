@@ -27,7 +27,7 @@ from pipeline.errors import DataError
 from pipeline.evaluation import ensembling
 from pipeline.evaluation.thresholds import Thresholds
 from pipeline.files import read_json, write_json
-from pipeline.inference import machine, store, trials
+from pipeline.inference import machine, shards, trials
 from pipeline.inference.runtimes import Runtime, converted, kinds
 from pipeline.inference.runtimes.converted import Calibration
 from pipeline.inference.trials import Limits, Trial
@@ -121,12 +121,12 @@ def choose(
 def begun(folder: Path) -> dict[str, int]:
     """How many images are predicted in a store, by the key of their runtime."""
     found: dict[str, int] = {}
-    for shard in sorted(folder.glob("part-*.parquet")):
+    for shard in shards.listed(folder):
         try:
             metadata = pq.read_metadata(shard)
         except (pa.ArrowInvalid, OSError):  # cut short
             continue
-        key = (metadata.metadata or {}).get(store.MODEL_KEY, b"").decode()
+        key = (metadata.metadata or {}).get(shards.MODEL_KEY, b"").decode()
         found[key] = found.get(key, 0) + metadata.num_rows
     return found
 

@@ -1,62 +1,68 @@
-"""The prediction store: Parquet shards, each written whole, so that an interrupted run continues at the last one.
+"""The store of what a model says, of the pool and of evaluated sets: shards, each written whole (see `shards`).
 
-A row says what one model makes of one image. The metadata of a shard name the model with all that its probabilities
-depend on (`model`), and whatever else its rows depend on; shards that differ in any of it are never mixed.
+A row says what one model makes of one image, or of one content. The metadata of a shard name the model with all that
+its probabilities depend on (`model`), and whatever else its rows depend on; shards that differ in any of it are never
+mixed. An interrupted run continues after the last shard.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import DataError
 from pipeline.files import SCHEMA_VERSION, VERSION_KEY, read_arrow, read_table, write_table
+from pipeline.inference import migration, shards
+from pipeline.inference.shards import ARRAYS, NEXT
 from pipeline.library import failures
 
 COLUMNS = [
     "image", "sha256", "label", "score", "margin", "entropy", "top_labels", "top_scores", "failure", "model",
 ]  # fmt: skip
-EMBEDDING = "embedding"
 LISTS = {  # named, since a shard of failures alone would not tell them
     "top_labels": pd.ArrowDtype(pa.list_(pa.string())),
     "top_scores": pd.ArrowDtype(pa.list_(pa.float64())),
-    EMBEDDING: pd.ArrowDtype(pa.list_(pa.float16())),  # of a fixed size, Arrow could not read back those of failures
 }
-MODEL_KEY = b"model"
+VALUES = pd.ArrowDtype(pa.list_(pa.float16()))  # of arrays, until a shard is written; failures have none
+BY_IMAGE, BY_CONTENT = ("image", "sha256"), ("sha256",)
 
 
 class Store:
-    """The shards `part-*.parquet` of one model in a folder. Those of another, or cut short, are removed.
+    """The shards of one model in a folder. Those of another, or cut short, are removed; older layouts are migrated.
 
     Args:
       model: names all that the probabilities depend on.
-      embeddings: whether rows have one. Shards without are removed if so; if not, those with one lose it.
+      by: the columns that a row is known by.
+      arrays: which of `ARRAYS` each shard has. Shards without are removed; further arrays are.
       metadata: what else the rows depend on, or say of themselves.
     """
 
-    def __init__(self, folder: Path, model: str, *, embeddings: bool = False, **metadata: str):
-        self._folder, self._metadata = folder, {"model": model} | metadata
+    def __init__(
+        self, folder: Path, model: str, *, by: tuple[str, ...] = BY_IMAGE, arrays: Sequence[str] = (), **metadata: str
+    ):
+        self._folder, self._by, self._arrays, self._metadata = folder, by, arrays, {"model": model} | metadata
         folder.mkdir(parents=True, exist_ok=True)
         for unfinished in folder.glob(".part-*.tmp"):  # of a killed run; DVC would take them for products
             unfinished.unlink()
+        migration.migrate(folder, model)
         for shard in self.shards():
-            columns = self._columns_of_ours(shard)
-            if columns is None or (embeddings and EMBEDDING not in columns):
-                shard.unlink()
-            elif not embeddings and EMBEDDING in columns:
-                self._write(read_arrow(shard, [name for name in columns if name != EMBEDDING]), shard)
+            if not self._is_ours(shard):
+                shards.remove(shard)
+        wanted = {shards.array_file(shard, name) for shard in self.shards() for name in arrays}
+        for file in set(folder.glob("part-*.npy")) - wanted:
+            file.unlink()
 
     def shards(self) -> list[Path]:
-        return shards(self._folder)
+        return shards.listed(self._folder)
 
     def done(self) -> np.ndarray:
-        """Sorted keys (`keys`) of the images that are predicted already; 8 bytes an image."""
-        return gather(read_table(shard, ["image", "sha256"]) for shard in self.shards())
+        """Sorted keys of the rows that are there already; 8 bytes each."""
+        return gather((read_table(shard, list(self._by)) for shard in self.shards()), self._keys)
 
     def contents(self) -> Iterator[tuple[Path, np.ndarray]]:
         """Yields each shard, and the keys of the contents (`content_keys`) that are identified in it."""
@@ -65,15 +71,22 @@ class Store:
             yield shard, content_keys(rows[rows["failure"] == ""])
 
     def append(self, rows: pd.DataFrame) -> Path:
-        """Commits one shard."""
+        """Commits one shard: its arrays, then the rows that make them count.
+
+        Args:
+          rows: a column for each of the store's arrays among them, with a list of values each (`as_lists`).
+        """
         last = max((int(shard.stem.removeprefix("part-")) for shard in self.shards()), default=-1)
         shard = self._folder / f"part-{last + 1:05d}.parquet"
-        self._write(pa.Table.from_pandas(typed(rows), preserve_index=False), shard)
+        table = pa.Table.from_pandas(typed(rows), preserve_index=False)
+        for name in self._arrays:
+            shards.write_array(shards.as_array(table[name]), shards.array_file(shard, name))
+        self._write(table.drop_columns([name for name in ARRAYS if name in table.column_names]), shard)
         return shard
 
     def keep_only(self, wanted: np.ndarray) -> int:
         """Drops rows whose key is not among the sorted keys `wanted`; returns how many."""
-        return self._keep(["image", "sha256"], lambda rows: among(keys(rows), wanted))
+        return self._keep(list(self._by), lambda rows: among(self._keys(rows), wanted))
 
     def forget_skipped(self) -> int:
         """Drops rows of pictures that were not there or not the indexed ones: they shall be read again."""
@@ -93,34 +106,52 @@ class Store:
             keep = wanted(read_table(shard, columns))
             dropped += int((~keep).sum())
             if not keep.any():
-                shard.unlink()
+                shards.remove(shard)
             elif not keep.all():
-                self._write(read_arrow(shard).filter(pa.array(keep)), shard)
+                self._rewrite(shard, keep)
         return dropped
 
+    def _rewrite(self, shard: Path, keep: np.ndarray) -> None:
+        """Leaves out rows; killed in between, the number of rows tells which array is theirs (`_settled`)."""
+        for name in self._arrays:
+            rest = shards.read_array(shards.array_file(shard, name))[keep]
+            shards.write_array(rest, shards.array_file(shard, f"{name}.{NEXT}"))
+        self._write(read_arrow(shard).filter(pa.array(keep)), shard)
+        for name in self._arrays:
+            shards.array_file(shard, f"{name}.{NEXT}").replace(shards.array_file(shard, name))
+
     def _write(self, table: pa.Table, shard: Path) -> None:
-        write_table(table, shard, plain=EMBEDDING, **self._metadata)
+        write_table(table, shard, **self._metadata)
 
-    def _columns_of_ours(self, shard: Path) -> list[str] | None:
+    def _keys(self, rows: pd.DataFrame) -> np.ndarray:
+        return keys(rows, self._by)
+
+    def _is_ours(self, shard: Path) -> bool:
         try:
-            schema = pq.read_schema(shard)
+            footer = pq.read_metadata(shard)
         except (pa.ArrowInvalid, OSError):
-            return None
-        found = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+            return False
+        metadata = {key.decode(): value.decode() for key, value in (footer.metadata or {}).items()}
         expected = {VERSION_KEY.decode(): SCHEMA_VERSION} | self._metadata
-        return schema.names if expected.items() <= found.items() else None
+        return expected.items() <= metadata.items() and all(
+            self._settled(shard, name, footer.num_rows) for name in self._arrays
+        )
 
-
-def shards(folder: Path) -> list[Path]:
-    return sorted(folder.glob("part-*.parquet"))
+    def _settled(self, shard: Path, name: str, rows: int) -> bool:
+        """Whether the shard has an array of so many rows, perhaps one that a killed run was about to put there."""
+        file, rewritten = shards.array_file(shard, name), shards.array_file(shard, f"{name}.{NEXT}")
+        if shards.rows_of(rewritten) == rows:
+            rewritten.replace(file)
+        return shards.rows_of(file) == rows
 
 
 def typed(rows: pd.DataFrame) -> pd.DataFrame:
-    """The columns of a shard, in their order and types, whatever failed; `embedding` where there is one."""
-    rows = rows[[column for column in (*COLUMNS, EMBEDDING) if column in rows]]
-    plain = [column for column in LISTS if column in rows and not isinstance(rows[column].dtype, pd.ArrowDtype)]
-    lists = {column: dtype for column, dtype in LISTS.items() if column in rows}
-    return rows.astype(dict.fromkeys(plain, "object")).astype({"label": "str"} | lists)
+    """The columns of a shard, in their order and types, whatever failed; arrays as lists where there are any."""
+    rows = rows[[column for column in (*COLUMNS, *ARRAYS) if column in rows]]
+    lists = {name: dtype for name, dtype in (LISTS | dict.fromkeys(ARRAYS, VALUES)).items() if name in rows}
+    plain = [name for name in lists if not isinstance(rows[name].dtype, pd.ArrowDtype)]
+    texts = dict.fromkeys(rows.columns.intersection(["label"]), "str")
+    return rows.astype(dict.fromkeys(plain, "object")).astype(texts | lists)
 
 
 def skipped(rows: pd.DataFrame) -> np.ndarray:
@@ -135,14 +166,15 @@ def count(rows: pd.DataFrame) -> dict[str, int]:
     return {"identified": len(rows) - failed - left, "failed": failed, "skipped": left}
 
 
-def keys(rows: pd.DataFrame) -> np.ndarray:
-    """A 64-bit key of each row's image and content (N,) uint64."""
-    return pd.util.hash_pandas_object(rows["image"] + " " + rows["sha256"], index=False).to_numpy()
+def keys(rows: pd.DataFrame, by: tuple[str, ...] = BY_IMAGE) -> np.ndarray:
+    """A 64-bit key of each row's image and content, or of what else it is known by (N,) uint64."""
+    texts = reduce(lambda joined, name: joined + " " + rows[name], by[1:], rows[by[0]])
+    return pd.util.hash_pandas_object(texts, index=False).to_numpy()
 
 
 def content_keys(rows: pd.DataFrame) -> np.ndarray:
     """A 64-bit key of each row's content (N,) uint64."""
-    return pd.util.hash_pandas_object(rows["sha256"], index=False).to_numpy()
+    return keys(rows, BY_CONTENT)
 
 
 def gather(tables: Iterable[pd.DataFrame], key: Callable[[pd.DataFrame], np.ndarray] = keys) -> np.ndarray:
@@ -171,45 +203,6 @@ def place(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
     return np.where(ordered[found] == values, found, -1)
 
 
-def read(folder: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """Reads all shards, sorted by image: all columns but `embedding`, or those named.
-
-    Raises:
-      DataError: if there are none, or they come from different models.
-    """
-    tables = [read_arrow(shard, columns or COLUMNS) for shard in of_one_model(folder)]
-    rows = pa.concat_tables(tables).to_pandas()
-    return rows.sort_values("image", ignore_index=True) if "image" in rows else rows
-
-
-def read_embeddings(folder: Path, images: pd.Series) -> np.ndarray:
-    """The embeddings of `images`, float16 (N, F), shard by shard: no others are in memory.
-
-    Raises:
-      DataError: if there are no predictions, they come from different models, or one of the images has no embedding.
-    """
-    wanted = pa.array(images, pa.large_string())
-    found = []
-    for shard in of_one_model(folder):
-        names = read_arrow(shard, ["image"])["image"]
-        keep = pc.is_in(names, wanted)
-        if pc.any(keep).as_py():
-            found.append(read_arrow(shard, ["image", EMBEDDING]).filter(keep))
-    rows = pa.concat_tables(found) if found else pa.table({"image": wanted[:0], EMBEDDING: pa.array([])})
-    rows = rows.filter(rows[EMBEDDING].is_valid())
-    at = pd.Index(rows["image"].to_pandas()).get_indexer(pd.Index(images))
-    if (at < 0).any():
-        raise DataError(
-            f"{(at < 0).sum()} of {len(images)} images have no embedding",
-            where=f"{folder}, {images.to_numpy()[at < 0][0]} for one",
-            mend="set identify.embeddings to true, and run `dvc repro identify`",
-        )
-    if not len(rows):
-        return np.empty((0, 0), np.float16)
-    values = rows[EMBEDDING].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return values.reshape(len(rows), -1)[at]
-
-
 def stream(table: Path, columns: list[str], rows: int) -> Iterator[pd.DataFrame]:
     """Reads a table piece by piece."""
     with pq.ParquetFile(table) as file:
@@ -223,20 +216,13 @@ def of_one_model(folder: Path) -> list[Path]:
     Raises:
       DataError: if there are none, or they come from different models.
     """
-    found = shards(folder)
-    if not found:
+    parts = migration.opened(folder)
+    if not parts:
         raise DataError("there are no predictions yet", where=folder, mend="run `dvc repro`")
-    models = {shard: _model(shard) for shard in found}
-    other = next((shard for shard in found if models[shard] != models[found[0]]), None)
+    models = {shard: shards.model_of(shard) for shard in parts}
+    other = next((shard for shard in parts if models[shard] != models[parts[0]]), None)
     if other:
         raise DataError(
-            "predictions of two models are mixed", where=f"{found[0]} and {other.name}", mend="run `dvc repro identify`"
+            "predictions of two models are mixed", where=f"{parts[0]} and {other.name}", mend="run `dvc repro identify`"
         )
-    return found
-
-
-def _model(shard: Path) -> str:
-    try:
-        return (pq.read_schema(shard).metadata or {}).get(MODEL_KEY, b"").decode()
-    except (pa.ArrowInvalid, OSError):
-        return ""  # reading it tells what is wrong
+    return parts

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from pipeline.errors import DataError
 from pipeline.files import read_arrow, read_json
-from pipeline.inference import store
+from pipeline.inference import migration, shards, store
+from pipeline.inference.shards import FEATURES
 
 SUMMARY = "summary.json"
 EPSILON = 1e-4  # probabilities are made in single precision, and the entropy is a sum of many
@@ -41,14 +42,15 @@ def validate(path: Path) -> tuple[dict[str, int], list[Fault]]:
     Raises:
       DataError: if there is nothing to look at.
     """
-    shards = store.shards(path) if path.is_dir() else [path]
-    if not shards or not path.exists():
+    parts = migration.opened(path) if path.is_dir() else [path]
+    if not parts or not path.exists():
         raise DataError("there are no predictions", where=path, mend="run `dvc repro identify`")
     counts = {"pool": 0, "identified": 0, "failed": 0, "skipped": 0}
     faults: list[Fault] = []
     images: dict[Path, np.ndarray] = {}
     model = ""
-    for shard in shards:
+    width = 0
+    for shard in parts:
         try:
             table = read_arrow(shard)
         except DataError as error:
@@ -57,16 +59,22 @@ def validate(path: Path) -> tuple[dict[str, int], list[Fault]]:
         if wrong := list(_types(table)):
             faults += [Fault(shard.name, 0, 0, what) for what in wrong]
             continue
-        named = (table.schema.metadata or {}).get(store.MODEL_KEY, b"").decode()
+        named = (table.schema.metadata or {}).get(shards.MODEL_KEY, b"").decode()
         model = model or named
         if named != model or not named:
-            faults.append(Fault(shard.name, 0, 0, f"it is of model '{named}', {shards[0].name} of '{model}'"))
+            faults.append(Fault(shard.name, 0, 0, f"it is of model '{named}', {parts[0].name} of '{model}'"))
         rows = table.to_pandas()
         faults += [
             Fault(shard.name, int(np.argmax(bad)) + 1, int(bad.sum()), what)
             for bad, what in [*_texts(rows), *_scores(rows[rows["failure"] == ""], rows["failure"] == "")]
             if bad.any()
         ]
+        features = shards.array_file(shard, FEATURES)
+        if features.exists() != shards.array_file(parts[0], FEATURES).exists():
+            faults.append(Fault(features.name, 0, 0, f"only some shards have features, {parts[0].name} for example"))
+        elif features.exists():
+            wrong_values, width = _features(features, (rows["failure"] != "").to_numpy(), width)
+            faults += wrong_values
         images[shard] = pd.util.hash_pandas_object(rows["image"], index=False).to_numpy()
         for name, number in ({"pool": len(rows)} | store.count(rows)).items():
             counts[name] += number
@@ -96,14 +104,28 @@ def _texts(rows: pd.DataFrame) -> Iterator[tuple[np.ndarray, str]]:
     known = rows["sha256"].str.fullmatch("[0-9a-f]{64}").to_numpy(bool) | (failed & (rows["sha256"] == ""))
     yield ~known, "sha256 is no content hash"
     yield (rows["model"] != rows["model"].iloc[0]).to_numpy() | (rows["model"] == "").to_numpy(), "another model"
-    said = ["score", "margin", "entropy", "top_labels", "top_scores", *rows.columns.intersection([store.EMBEDDING])]
-    given = rows[said].notna().to_numpy()
+    given = rows[["score", "margin", "entropy", "top_labels", "top_scores"]].notna().to_numpy()
     yield failed & (given.any(axis=1) | (rows["label"] != "").to_numpy()), "a failure with a prediction"
     yield ~failed & (~given.all(axis=1) | (rows["label"] == "").to_numpy()), "neither a prediction nor a failure"
-    if store.EMBEDDING in rows:
-        lengths = rows[store.EMBEDDING].str.len().to_numpy(float)
-        other = ~np.isnan(lengths) & (lengths != np.nanmax(lengths, initial=0))
-        yield other, "an embedding of another length"
+
+
+def _features(path: Path, failed: np.ndarray, width: int) -> tuple[list[Fault], int]:
+    """What is wrong with the features of a shard's rows, and their number; `width` is that of the shards before."""
+    try:
+        values = shards.read_array(path)
+    except DataError as error:
+        return [Fault(path.name, 0, 0, error.what)], width
+    if len(values) != len(failed):
+        return [Fault(path.name, 0, 0, f"it has {len(values)} rows, its shard has {len(failed)}")], width
+    number = values.shape[1]
+    if number != (width or number) and not failed.all():
+        return [Fault(path.name, 0, 0, f"{number} features of an image, {width} in the shards before")], width
+    checks = [
+        (~np.isfinite(values).all(axis=1), "features that are no numbers"),
+        (failed & values.any(axis=1), "features of a failure"),
+    ]
+    wrong = [Fault(path.name, int(np.argmax(bad)) + 1, int(bad.sum()), what) for bad, what in checks if bad.any()]
+    return wrong, width or number
 
 
 def _scores(said: pd.DataFrame, where: pd.Series) -> Iterator[tuple[np.ndarray, str]]:

@@ -1,12 +1,11 @@
 """Nearest images among millions: a small code of each in memory finds a shortlist, and exact cosines rank it.
 
 A scan of 2,000,000 x 1,280 float16 features reads 5 GB, which no disk does in a second. So the features are projected
-on their first principal components and kept as int8, 64 bytes an image (128 MB), beside the features themselves in
-one file, from which only the shortlist's rows are read. A cache: it is built from the stored predictions when they
-are new, and can be deleted at any time.
+on their first principal components and kept as int8, 64 bytes an image (128 MB). Of the features themselves, only the
+shortlist's rows are read, from the store where they lie. The codes are a cache: made when the features are new, and
+free to be deleted at any time.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +14,9 @@ import numpy as np
 from pipeline.errors import DataError
 from pipeline.evaluation.cosine import merge_best, unit
 from pipeline.files import atomic_folder, read_json, write_json
-from pipeline.inference import pool
-from pipeline.inference.pool import Pool
+from pipeline.inference.shards import Stacked
 
-EXACT, CODES, PROJECTION, SOURCE = "exact.npy", "codes.npy", "projection.npz", "source.json"
+CODES, PROJECTION, SOURCE = "codes.npy", "projection.npz", "source.json"
 COMPONENTS = 64
 SAMPLE = 20_000  # images from which the components are learnt
 BLOCK = 1 << 16  # rows in memory at once
@@ -32,7 +30,7 @@ FEWEST = 3  # images that span components
 class Vectors:
     """`exact` (N, F) float16 and `codes` (N, K) int8, in files, with the projection (F, K) that the codes come from."""
 
-    exact: np.ndarray
+    exact: Stacked
     codes: np.ndarray
     projection: np.ndarray
 
@@ -90,51 +88,20 @@ class Vectors:
         return rows
 
 
-def of_pool(predictions: Pool, cache: Path) -> Vectors | None:
-    """The pool's, a row a place in the store; None if its predictions have no embeddings, or are a handful."""
-    blocks = pool.embeddings(predictions.shards)
-    if blocks is None or predictions.starts[-1] < FEWEST:
+def of(features: Stacked | None, cache: Path) -> Vectors | None:
+    """Makes features searchable, whose codes lie in the folder `cache`; None if there are none, or only a handful."""
+    if features is None or len(features) < FEWEST:
         return None
-    source = {"files": [_stamp(shard) for shard in predictions.shards]}
+    source = features.source()
     if not _is_of(cache, source):
         with atomic_folder(cache) as new:
-            exact = _write_exact(blocks, int(predictions.starts[-1]), new / EXACT)
-            if exact is not None:
-                _write_codes(exact, new)
+            _write_codes(features, new)
             write_json(source, new / SOURCE)
-    if not (cache / EXACT).exists():
-        return None
-    return Vectors(np.load(cache / EXACT, mmap_mode="r"), *_codes(cache))
+    with np.load(cache / PROJECTION) as stored:
+        return Vectors(features, np.load(cache / CODES, mmap_mode="r"), stored["projection"])
 
 
-def of_file(embeddings: Path, cache: Path) -> Vectors | None:
-    """Those of a file of features (N, F), as evaluation stores them; None if they are a handful."""
-    exact, source = np.load(embeddings, mmap_mode="r"), {"files": [_stamp(embeddings)]}
-    if len(exact) < FEWEST:
-        return None
-    if not _is_of(cache, source):
-        with atomic_folder(cache) as new:
-            _write_codes(exact, new)
-            write_json(source, new / SOURCE)
-    return Vectors(exact, *_codes(cache))
-
-
-def _write_exact(blocks: Iterator[tuple[np.ndarray, np.ndarray]], total: int, path: Path) -> np.ndarray | None:
-    """Features of all places, zeros where an image has none; None if no image has."""
-    exact, place = None, 0
-    for present, features in blocks:
-        if len(features):
-            exact = (
-                np.lib.format.open_memmap(path, "w+", np.float16, (total, features.shape[1]))
-                if exact is None
-                else exact
-            )
-            exact[place + np.flatnonzero(present)] = features
-        place += len(present)
-    return exact
-
-
-def _write_codes(exact: np.ndarray, folder: Path) -> None:
+def _write_codes(exact: Stacked, folder: Path) -> None:
     """Principal components of evenly spaced rows, and the codes of all, each component in steps of its own."""
     from sklearn.decomposition import PCA
 
@@ -149,16 +116,6 @@ def _write_codes(exact: np.ndarray, folder: Path) -> None:
         codes[some] = np.clip(np.rint((unit(exact[some]) @ basis - middle) / steps), -STEPS, STEPS)
     codes.flush()
     np.savez(folder / PROJECTION, projection=basis * steps)
-
-
-def _codes(cache: Path) -> tuple[np.ndarray, np.ndarray]:
-    with np.load(cache / PROJECTION) as stored:
-        return np.load(cache / CODES, mmap_mode="r"), stored["projection"]
-
-
-def _stamp(path: Path) -> list:
-    status = path.stat()
-    return [path.name, status.st_size, status.st_mtime_ns]
 
 
 def _is_of(cache: Path, source: dict) -> bool:

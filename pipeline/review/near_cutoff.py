@@ -5,9 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.evaluation import trust
+from pipeline.inference.store import LISTS
 from pipeline.library import duplicates
 from pipeline.library.classes import Classes
-from pipeline.review.recipes import COLUMNS, LISTED
+from pipeline.review.recipes import COLUMNS
 from pipeline.review.recipes.material import two_best
 
 RECIPE = "near-cutoff"
@@ -118,7 +119,7 @@ def queue(found: pd.DataFrame, told: pd.DataFrame, held: trust.Trust) -> pd.Data
     reason = rows["label"] + " is short by " + short + "; the model sees " + two_best(rows)
     likely = trust.likely(held, rows["score"].to_numpy()).round(4)
     ranked = rows.assign(rank=range(1, len(rows) + 1), reason=reason.astype("str"), cluster="", likely=likely)
-    typed = ranked.astype({"cluster": "str"} | dict.fromkeys(LISTED, "object")).astype(LISTED)
+    typed = ranked.astype({"cluster": "str"} | dict.fromkeys(LISTS, "object")).astype(LISTS)
     return typed[[*COLUMNS, "likely"]]
 
 

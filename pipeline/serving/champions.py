@@ -16,11 +16,11 @@ from pipeline import bundle
 from pipeline.errors import DataError, GateError, UsageError
 from pipeline.evaluation import thresholds
 from pipeline.files import atomic_folder, digest, read_json, read_table, write_csv, write_text
-from pipeline.inference import pool
+from pipeline.inference.pool_predictions import OPINIONS, write_opinions
 from pipeline.library.tables import read_csv
 
 SCORES = "scores.parquet"
-EVALUATED = (SCORES, thresholds.FILE, pool.OPINIONS)  # what a champion takes along; the first is never missing
+EVALUATED = (SCORES, thresholds.FILE, OPINIONS)  # what a champion takes along; the first is never missing
 HISTORY = "history.csv"
 COLUMNS = ["at", "by", "action", "round", "model", "verdict", "reason"]
 RELEASED, FORCED, ROLLED_BACK = "released", "forced", "rolled back"
@@ -165,7 +165,7 @@ def install(change: Change, model: Path, evaluation: Path, released: Path, predi
     with atomic_folder(released) as new:
         _copy(model, evaluation, new)
         if predictions is not None:
-            pool.write_opinions(predictions, new / pool.OPINIONS, model=change.card.model_digest)
+            write_opinions(predictions, new / OPINIONS, model=change.card.model_digest)
         write_csv(rows, new / HISTORY)
     return True
 

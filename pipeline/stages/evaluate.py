@@ -4,7 +4,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pipeline import bundle, sections, stages
@@ -56,8 +55,8 @@ class Inputs:
 
 def compute(
     inputs: Inputs,
-    log_probs: np.ndarray,
-    features: np.ndarray,
+    log_probs: scores.Matrix,
+    features: scores.Matrix,
     model: bundle.Bundle,
     params: sections.Evaluate,
     *,
@@ -116,7 +115,6 @@ def main(workspace: Workspace) -> None:
     with mounts.watched(rows["image"], folders):
         stored = outputs.complete(
             folder / "outputs",
-            workspace.own("evaluate"),
             rows["sha256"],
             [labels.locate(image, folders) for image in rows["image"]],
             runtime=runtime,
@@ -125,7 +123,7 @@ def main(workspace: Workspace) -> None:
     assessed, shown = compute(
         inputs,
         stored.log_probs,
-        stored.embeddings,
+        stored.features,
         model,
         params,
         scored_by=runtime.model,

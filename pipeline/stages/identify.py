@@ -17,6 +17,7 @@ from pipeline.evaluation import thresholds
 from pipeline.files import read_table, write_json
 from pipeline.inference import distributed, ensemble, local, prediction, selection, shipping, store
 from pipeline.inference.runtimes import Runtime
+from pipeline.inference.shards import FEATURES
 from pipeline.library.exclusion import Reason
 from pipeline.workspace import Workspace
 
@@ -59,7 +60,7 @@ def compute(
     predictions = store.Store(
         out,
         runtime.key,
-        embeddings=params.embeddings,
+        arrays=[FEATURES] if params.embeddings else [],
         digest=runtime.model,
         runtime=choice.runtime,
         top_k=str(params.top_k),

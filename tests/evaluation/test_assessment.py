@@ -12,6 +12,7 @@ from made_up_models import guesses, images
 from pipeline.evaluation import assessment, audit, scores, thresholds
 from pipeline.evaluation.assessment import Assessment
 from pipeline.files import read_json, read_table, write_csv, write_json, write_table
+from pipeline.inference import evaluated
 from pipeline.library import board
 from pipeline.library.splits import COLUMNS
 from pipeline.workspace import Workspace
@@ -149,7 +150,7 @@ def test_the_stage_scores_every_image_of_every_set_and_the_open_ones(round_):
     assert len(scored) == 24 == sum(figures["n"] + figures["out_of_class"] for figures in metrics.values())
     assert metrics["open:below-cutoff"]["out_of_class"] == 2
     assert metrics["open:unknown"]["out_of_class"] == 1
-    assert np.load(folder / "outputs/embeddings.npy").shape == (24, 4)
+    assert evaluated.read(folder / "outputs", scored["sha256"]).features.shape == (24, 4)
     chosen = thresholds.read(folder / thresholds.FILE, read_json(round_ / "data/model/card.json")["model_digest"])
     assert (chosen.shown(scored["predicted"], scored["score"]) == scored["shown"]).all()
     assert "Round 2" in (folder / "report.html").read_text()

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from pipeline.files import digest
-from pipeline.inference import local, prediction, store
+from pipeline.files import digest, read_table
+from pipeline.inference import local, prediction, shards, store
 
 CLASSES = ["dark", "light"]
 BATCH, SHARD = 2, 4
@@ -54,6 +54,16 @@ def table(folder: Path) -> pd.DataFrame:
     return pd.DataFrame({"image": names, "sha256": [digest(path) for path in files], "failure": ""}, dtype="str")
 
 
+def read(out: Path) -> pd.DataFrame:
+    """All rows of a store, sorted by image; with a column `features` where it has any."""
+    parts = shards.listed(out)
+    rows = pd.concat([read_table(shard) for shard in parts], ignore_index=True)
+    features = shards.stacked(parts, shards.starts_of(parts), shards.FEATURES)
+    if features is not None:
+        rows["features"] = features[:].tolist()
+    return rows.sort_values("image", ignore_index=True)
+
+
 def identify(
     pool: pd.DataFrame, folder: Path, out: Path, runtime: Shade, *, pieces: int = 3, embeddings: bool = True
 ) -> local.Told:
@@ -64,7 +74,7 @@ def identify(
         len(pool),
         runtime=runtime,
         load=prediction.from_folders({"pool": folder}),
-        out=store.Store(out, runtime.key, embeddings=embeddings),
+        out=store.Store(out, runtime.key, arrays=[shards.FEATURES] if embeddings else []),
         batch_size=BATCH,
         shard_rows=SHARD,
         top_k=2,

@@ -13,10 +13,11 @@ from builders import put
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from shade import read
 
 from pipeline.errors import UsageError
 from pipeline.files import digest
-from pipeline.inference import cluster, distributed, local, prediction, store
+from pipeline.inference import cluster, distributed, local, prediction, shards, store
 from pipeline.inference.cluster import Workers
 from pipeline.inference.prediction import Seconds
 
@@ -162,13 +163,13 @@ def test_a_node_that_dies_in_the_middle_loses_nothing_and_the_rows_are_those_of_
     try:
         second = nodes.add_node(num_cpus=1, **NODE)
         with cluster.connected(nodes.address, to_send=0) as cpus:
-            made = store.Store(tmp_path / "cluster", "m", embeddings=True)
+            made = store.Store(tmp_path / "cluster", "m", arrays=[shards.FEATURES])
             told = local.collect(lambda: pieces, len(pool), predict=predict, out=made, shard_rows=64)
     finally:
         nodes.shutdown()
     assert killed
     assert (told.predicted, told.copied) == (240, 1)
-    here = store.Store(tmp_path / "here", "m", embeddings=True)
+    here = store.Store(tmp_path / "here", "m", arrays=[shards.FEATURES])
     local.identify(
         lambda: pieces,
         len(pool),
@@ -178,8 +179,8 @@ def test_a_node_that_dies_in_the_middle_loses_nothing_and_the_rows_are_those_of_
         shard_rows=64,
         **options,
     )
-    pd.testing.assert_frame_equal(store.read(tmp_path / "cluster"), store.read(tmp_path / "here"))
-    assert store.read(tmp_path / "here", ["failure"])["failure"].value_counts().to_dict() == {
+    pd.testing.assert_frame_equal(read(tmp_path / "cluster"), read(tmp_path / "here"))
+    assert read(tmp_path / "here")["failure"].value_counts().to_dict() == {
         "": 238,
         "damaged or cut short": 1,
         "missing": 1,

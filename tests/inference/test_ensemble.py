@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from builders import noise, phash, put, sha
+from shade import read
 
 from pipeline import bundle, files
 from pipeline.errors import DataError, LeakageError, UsageError
 from pipeline.evaluation import calibration, thresholds
 from pipeline.files import read_json, write_table
-from pipeline.inference import ensemble, store
+from pipeline.inference import ensemble
 from pipeline.inference.reading import predict_all
 from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import lineage, pictures
@@ -159,7 +160,7 @@ def test_the_stage_identify_asks_the_ensemble_and_starts_anew_when_it_changes(tm
         text = params.replace("ensemble: {}  # as in", f"ensemble: {ensemble}  # as in")
         put(tmp_path / "configs" / "params.yaml", text.encode())
         identify.main(Workspace(tmp_path))
-        return store.read(tmp_path / "data/predictions")
+        return read(tmp_path / "data/predictions")
 
     alone = identified("{}")
     together = identified(f'{{two: "{two.card.model_digest[:12]}"}}')

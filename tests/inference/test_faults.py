@@ -13,14 +13,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from shade import SHARD, Shade, grey, identify, table
+from shade import SHARD, Shade, grey, identify, read, table
 
 from pipeline import files
 from pipeline.errors import Exit, ResumableError
 from pipeline.files import digest
-from pipeline.inference import store
-
-ROWS = [*store.COLUMNS, store.EMBEDDING]
+from pipeline.inference import shards, store
 
 
 @pytest.fixture
@@ -34,7 +32,7 @@ def folder(tmp_path):
 @pytest.fixture
 def undisturbed(folder, tmp_path) -> pd.DataFrame:
     identify(table(folder), folder, tmp_path / "undisturbed", Shade())
-    return store.read(tmp_path / "undisturbed", ROWS)
+    return read(tmp_path / "undisturbed")
 
 
 @pytest.mark.parametrize(("gone", "how"), [("pool", "taken away"), ("pool", "left empty"), ("pool/1", "left empty")])
@@ -58,29 +56,29 @@ def test_a_folder_unmounted_in_the_middle_stops_the_run_and_no_picture_is_called
         identify(index, folder, tmp_path / "out", Shade(after=1, then=unmount))
     assert refused.value.code == Exit.RESUMABLE
     assert refused.value.where == str(place)
-    assert not any(store.skipped(pd.read_parquet(shard)).any() for shard in store.shards(tmp_path / "out"))
+    assert not any(store.skipped(pd.read_parquet(shard)).any() for shard in shards.listed(tmp_path / "out"))
     place.unlink(missing_ok=True)
     place.symlink_to(mounted)
     identify(index, folder, tmp_path / "out", Shade())
-    pd.testing.assert_frame_equal(store.read(tmp_path / "out", ROWS), undisturbed)
+    pd.testing.assert_frame_equal(read(tmp_path / "out"), undisturbed)
 
 
 def test_a_folder_that_was_deleted_below_the_root_is_missing_picture_by_picture(folder, tmp_path):
     index = table(folder)
     shutil.rmtree(folder / "1")
     identify(index, folder, tmp_path / "out", Shade())
-    assert store.read(tmp_path / "out")["failure"].tolist() == [""] * 10 + ["missing"] * 10
+    assert read(tmp_path / "out")["failure"].tolist() == [""] * 10 + ["missing"] * 10
 
 
 def test_a_picture_replaced_since_it_was_indexed_is_never_a_prediction_of_the_old_content(folder, tmp_path):
     index = table(folder)
     replaced = digest(grey(folder / "0" / "05.png", 255))
     identify(index, folder, tmp_path / "out", Shade())
-    row = store.read(tmp_path / "out").loc[5]
+    row = read(tmp_path / "out").loc[5]
     assert (row["label"], row["failure"]) == ("", "changed since it was indexed")
     index.loc[5, "sha256"] = replaced  # the next scan sees it
     identify(index, folder, tmp_path / "out", Shade())
-    row = store.read(tmp_path / "out").loc[5]
+    row = read(tmp_path / "out").loc[5]
     assert (row["label"], row["failure"], row["sha256"]) == ("light", "", replaced)
 
 
@@ -91,7 +89,7 @@ def test_corrupt_files_are_failures_with_a_reason_and_the_others_are_identified(
         path.write_bytes(path.read_bytes()[:40])
     index = table(folder)
     identify(index, folder, tmp_path / "out", Shade())
-    found, corrupt = store.read(tmp_path / "out"), np.arange(20) < share * 20
+    found, corrupt = read(tmp_path / "out"), np.arange(20) < share * 20
     assert found["failure"].isin(["not a picture", "damaged or cut short"]).tolist() == corrupt.tolist()
     assert found["failure"].eq("").tolist() == (~corrupt).tolist()
     assert found["label"][~corrupt].tolist() == undisturbed["label"][~corrupt].tolist()
@@ -115,11 +113,14 @@ def test_a_full_disk_stops_the_run_and_it_goes_on_when_there_is_space(folder, un
         identify(table(folder), folder, tmp_path / "out", Shade())
     assert "part-00002" in refused.value.where
     monkeypatch.undo()
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["part-00000.parquet", "part-00001.parquet"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.parquet")) == [
+        "part-00000.parquet",
+        "part-00001.parquet",
+    ]
     runtime = Shade()
     assert identify(table(folder), folder, tmp_path / "out", runtime).before == 2 * SHARD
     assert runtime.seen == 20 - 2 * SHARD
-    pd.testing.assert_frame_equal(store.read(tmp_path / "out", ROWS), undisturbed)
+    pd.testing.assert_frame_equal(read(tmp_path / "out"), undisturbed)
 
 
 SLOWLY = """
@@ -171,5 +172,5 @@ def test_a_run_that_is_killed_at_ten_random_moments_has_every_image_once_and_say
         assert process.stdout.readline() == "ended\n"
     process.stdin.close()
     assert process.wait(timeout=60) == 0
-    pd.testing.assert_frame_equal(store.read(tmp_path / "out", ROWS), undisturbed)
+    pd.testing.assert_frame_equal(read(tmp_path / "out"), undisturbed)
     assert not list((tmp_path / "out").glob(".*"))

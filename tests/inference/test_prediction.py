@@ -6,7 +6,7 @@ import pytest
 from shade import Shade, grey, table
 
 from pipeline.errors import DataError
-from pipeline.inference import prediction, store
+from pipeline.inference import prediction, shards, store
 
 
 @pytest.fixture
@@ -34,17 +34,17 @@ def test_every_row_has_its_prediction_in_the_order_of_the_rows(predict):
     assert found["image"].tolist() == ["pool/4.png", "pool/1.png", "pool/0.png"]
     assert found["label"].tolist() == ["light", "", "dark"]
     assert found["failure"].tolist() == ["", "damaged or cut short", ""]
-    assert [list(value) for value in found["embedding"][[0, 2]]] == [[200.0] * 3, [0.0] * 3]
+    assert [list(value) for value in found["features"][[0, 2]]] == [[200.0] * 3, [0.0] * 3]
 
 
 @pytest.mark.parametrize("rows", [slice(0), slice(1, 2), slice(None)])
 def test_the_columns_and_their_types_are_the_same_whatever_the_rows(predict, rows):
     expected = predict([0])
     assert predict(rows).dtypes.to_dict() == expected.dtypes.to_dict()
-    assert list(expected) == [*store.COLUMNS, store.EMBEDDING]
+    assert list(expected) == [*store.COLUMNS, shards.FEATURES]
 
 
-def test_embeddings_that_are_not_wanted_are_not_made(predict):
+def test_features_that_are_not_wanted_are_not_made(predict):
     assert list(predict(embeddings=False)) == store.COLUMNS
 
 

@@ -16,7 +16,7 @@ from shade import Shade, grey, identify, table
 from pipeline import cli
 from pipeline.errors import Exit, UsageError
 from pipeline.files import read_table, write_json, write_table
-from pipeline.inference import sharing, store
+from pipeline.inference import shards, sharing, store
 from pipeline.inference.sharing import Selection
 from pipeline.library import label_studio
 
@@ -175,6 +175,6 @@ def test_the_command_writes_validates_and_replaces_nothing_unasked(write, tmp_pa
     assert len(pd.read_csv("mine.csv")) == 2
     assert "did you mean 'megadetector'" in wallaby("export", "megadetecter", code=Exit.USAGE)
     assert "9 = 8 identified + 1 failed + 0 skipped" in wallaby("validate")
-    shard = store.shards(tmp_path / "data/predictions")[0]
+    shard = shards.listed(tmp_path / "data/predictions")[0]
     write_table(store.typed(read_table(shard).assign(score=np.nan)), shard, model="0123456789abcdef")
     assert "part-00000.parquet, row 1: neither a prediction" in wallaby("validate", code=Exit.DATA)

@@ -1,3 +1,6 @@
+import resource
+import shutil
+
 import numpy as np
 import pandas as pd
 import pyarrow.dataset
@@ -5,11 +8,12 @@ import pytest
 from builders import sha
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shade import read
 
 from pipeline.errors import DataError
 from pipeline.evaluation import scores
 from pipeline.files import write_table
-from pipeline.inference import store
+from pipeline.inference import shards, store
 from pipeline.inference.store import Store
 
 
@@ -27,7 +31,7 @@ def predicted(*names: str, failure: str = "") -> pd.DataFrame:
 
 
 def names(folder) -> list[str]:
-    return store.read(folder, ["image"])["image"].str.removeprefix("pool/").tolist()
+    return read(folder)["image"].str.removeprefix("pool/").tolist()
 
 
 def filled(folder, *shards: str) -> Store:
@@ -41,7 +45,7 @@ def filled(folder, *shards: str) -> Store:
 def test_what_is_stored_is_read_sorted_by_image(tmp_path):
     filled(tmp_path, "ca", "b")
     assert names(tmp_path) == ["a", "b", "c"]
-    row = store.read(tmp_path).iloc[0]
+    row = read(tmp_path).iloc[0]
     assert (row["label"], row["score"], list(row["top_labels"]), row["model"]) == ("dog", 0.7, ["dog", "cat"], "m")
 
 
@@ -105,8 +109,7 @@ def test_a_new_shard_never_takes_the_place_of_an_old_one(tmp_path):
 
 def test_an_emptied_pool_empties_the_store(tmp_path):
     filled(tmp_path, "ab").keep_only(np.empty(0, np.uint64))
-    with pytest.raises(DataError, match="no predictions yet"):
-        store.read(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_all_shards_have_one_schema_whatever_failed(tmp_path):
@@ -138,26 +141,120 @@ def test_missing_images_are_those_of_the_pool_without_those_done(pool, done):
     assert set(found["image"]) == {f"pool/{n}" for n in pool - done}
 
 
-def test_embeddings_are_read_for_the_images_that_are_asked_for_in_their_order(tmp_path):
-    made = Store(tmp_path, "m", embeddings=True)
-    for number, letters in enumerate(("ab", "cd", "e")):
-        values = [[10.0 * number + place, 1.0] for place in range(len(letters))]
-        made.append(predicted(*letters).assign(embedding=pd.Series(values, dtype=object)))
-    made.append(predicted("x", failure="missing").assign(embedding=None))
-    found = store.read_embeddings(tmp_path, images(*"dae")["image"])
-    assert found.dtype == np.float16
-    assert found.tolist() == [[11.0, 1.0], [0.0, 1.0], [20.0, 1.0]]
-    assert store.read_embeddings(tmp_path, images()["image"]).shape == (0, 0)
-    with pytest.raises(DataError, match="1 of 2 images have no embedding"):
-        store.read_embeddings(tmp_path, images(*"ax")["image"])
-    assert "embedding" not in store.read(tmp_path)
+def with_features(folder, *words: str) -> Store:
+    """As `filled`; the features of an image are the number of its letter and 1."""
+    made = Store(folder, "m", arrays=[shards.FEATURES])
+    for letters in words:
+        made.append(predicted(*letters).assign(features=shards.as_lists(np.array([[ord(x), 1.0] for x in letters]))))
+    return made
+
+
+def features(folder) -> dict[str, list[float]]:
+    return {row.image[-1]: row.features for row in read(folder).itertuples()}
+
+
+def test_features_lie_beside_each_shard_row_by_row(tmp_path):
+    made = with_features(tmp_path, "ca", "b")
+    made.append(predicted("x", failure="missing").assign(features=None))
+    assert np.load(tmp_path / "part-00000.features.npy").tolist() == [[99.0, 1.0], [97.0, 1.0]]
+    assert np.load(tmp_path / "part-00000.features.npy").dtype == np.float16
+    assert features(tmp_path) == {"a": [97.0, 1.0], "b": [98.0, 1.0], "c": [99.0, 1.0], "x": [0.0, 0.0]}
+    assert list(pd.read_parquet(tmp_path / "part-00000.parquet")) == store.COLUMNS
+
+
+def test_a_shard_with_a_failure_has_zeros_for_it(tmp_path):
+    rows = pd.concat([predicted("a").assign(features=[[3.0, 1.0]]), predicted("b", failure="missing")])
+    Store(tmp_path, "m", arrays=[shards.FEATURES]).append(rows)
+    assert features(tmp_path) == {"a": [3.0, 1.0], "b": [0.0, 0.0]}
+
+
+def test_features_of_dropped_images_go_with_them(tmp_path):
+    with_features(tmp_path, "abc", "d").keep_only(np.sort(store.keys(images(*"ac"))))
+    assert features(tmp_path) == {"a": [97.0, 1.0], "c": [99.0, 1.0]}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["part-00000.features.npy", "part-00000.parquet"]
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("moment", range(6))
+def test_a_store_that_is_killed_at_any_rename_goes_on_and_loses_nothing(tmp_path, monkeypatch, moment):
+    """Of a shard that is rewritten, and of one that is appended: each of their files is put in place by a rename."""
+    with_features(tmp_path / "before", "abc", "d")
+    shutil.copytree(tmp_path / "before", tmp_path / "out")
+    left, replace = [moment], type(tmp_path).replace
+
+    def until_killed(path, target):
+        if not left[0]:
+            raise Killed
+        left[0] -= 1
+        return replace(path, target)
+
+    def work() -> None:
+        made = Store(tmp_path / "out", "m", arrays=[shards.FEATURES])
+        missing = store.missing(images("e"), made.done())["image"].str[-1]
+        if len(missing):
+            made.append(predicted(*missing).assign(features=shards.as_lists(np.array([[ord("e"), 1.0]]))))
+        made.keep_only(np.sort(store.keys(images(*"acde"))))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(tmp_path), "replace", until_killed)
+        try:
+            work()
+        except Killed:
+            assert moment < 5
+    Store(tmp_path / "out", "m", arrays=[shards.FEATURES])
+    assert {"a", "c", "d"} <= features(tmp_path / "out").keys()
+    work()
+    assert features(tmp_path / "out") == {x: [ord(x), 1.0] for x in "acde"}
+    assert len(list((tmp_path / "out").iterdir())) == 6
+
+
+@pytest.mark.parametrize("keep", [0, 4, 100, -1])
+def test_a_shard_whose_features_are_cut_short_or_gone_is_removed(tmp_path, keep):
+    with_features(tmp_path, "ab", "c")
+    file = tmp_path / "part-00000.features.npy"
+    file.write_bytes(file.read_bytes()[:keep])
+    again = Store(tmp_path, "m", arrays=[shards.FEATURES])
+    assert features(tmp_path) == {"c": [99.0, 1.0]}
+    (tmp_path / "part-00001.features.npy").unlink()
+    assert again.shards() == [tmp_path / "part-00001.parquet"]
+    assert Store(tmp_path, "m", arrays=[shards.FEATURES]).shards() == []
+
+
+def test_features_are_read_by_rows_slices_and_places_across_shards(tmp_path):
+    parts = with_features(tmp_path, "ab", "cde", "f").shards()
+    together = shards.stacked(parts, shards.starts_of(parts), shards.FEATURES)
+    values = np.array([[ord(x), 1.0] for x in "abcdef"])
+    assert together.shape == values.shape
+    for key in (0, 4, slice(None), slice(1, 5), slice(0, 6, 2), slice(6, 9), [5, 0, 3, 3], np.array([], int)):
+        np.testing.assert_array_equal(together[key], values[key])
+    places = np.array([4, 0, 4])
+    np.testing.assert_array_equal(
+        shards.stacked(parts, shards.starts_of(parts), shards.FEATURES, places)[:], values[places]
+    )
+
+
+def test_mapped_shards_leave_no_file_open(tmp_path):
+    """A process may open 1,024 files by default, and ten million images are 5,000 shards."""
+    number = 300
+    for n in range(number):
+        shards.write_array(np.full((1, 2), n % 100), tmp_path / f"{n}.npy")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (number, limits[1]))
+    try:
+        together = shards.Stacked([tmp_path / f"{n}.npy" for n in range(number)], np.arange(number + 1))
+        assert together[:][:, 0].tolist() == [n % 100 for n in range(number)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_shards_of_two_models_are_not_read_as_one(tmp_path):
     filled(tmp_path, "a", "b")
     write_table(store.typed(predicted("c")), tmp_path / "part-00002.parquet", model="other")
     with pytest.raises(DataError, match="predictions of two models are mixed"):
-        store.read(tmp_path)
+        store.of_one_model(tmp_path)
 
 
 def test_shards_that_differ_in_what_else_their_rows_depend_on_are_removed(tmp_path):

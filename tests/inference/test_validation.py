@@ -71,12 +71,42 @@ def test_one_shard_is_looked_at_alone(folder):
         ("top_scores", 2, [0.3, 0.7], "part-00001.parquet, row 3: top_scores are not sorted"),
         ("top_scores", 2, [0.9, 0.3], "part-00001.parquet, row 3: top_scores are no probabilities"),
         ("top_scores", 2, [0.9], "part-00001.parquet, row 3: top_labels and top_scores are not of one length"),
-        ("embedding", 2, [1.0], "part-00001.parquet, row 3: an embedding of another length"),
     ],
 )
 def test_a_fault_is_named_with_its_shard_and_row(folder, column, row, value, says):
     spoil(folder, put(column, row, value))
     assert says in [str(fault) for fault in validate(folder)[1]]
+
+
+def put_feature(values: np.ndarray, row: int, value: float) -> np.ndarray:
+    values[row, 1] = value
+    return values
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda values: values[:3], "part-00001.features.npy: it has 3 rows, its shard has 4"),
+        (lambda values: values[:, :2], "part-00001.features.npy: 2 features of an image, 3 in the shards before"),
+        (lambda values: put_feature(values, 2, np.nan), "part-00001.features.npy, row 3: features that are no numbers"),
+        (lambda values: put_feature(values, 0, np.inf), "part-00001.features.npy, row 1: features that are no numbers"),
+        (lambda values: put_feature(values, 1, 5.0), "part-00001.features.npy, row 2: features of a failure"),
+    ],
+)
+def test_features_that_do_not_fit_their_rows_are_named(folder, change, says):
+    file = folder / "part-00001.features.npy"
+    np.save(file, change(np.load(file)))
+    assert [str(fault) for fault in validate(folder)[1]] == [says]
+
+
+def test_features_that_are_cut_short_or_gone_are_named(folder):
+    file = folder / "part-00001.features.npy"
+    file.write_bytes(file.read_bytes()[:-1])
+    [fault] = validate(folder)[1]
+    assert str(fault).startswith("part-00001.features.npy: stored values cannot be read")
+    file.unlink()
+    [fault] = validate(folder)[1]
+    assert str(fault) == "part-00001.features.npy: only some shards have features, part-00000.parquet for example"
 
 
 def test_what_many_rows_have_is_said_once(folder):

@@ -7,9 +7,8 @@ import pandas as pd
 from builders import phash, sha
 
 from pipeline.files import write_table
-from pipeline.inference import pool, vectors
-from pipeline.inference.store import COLUMNS, EMBEDDING, LISTS
-from pipeline.review.recipes import LISTED
+from pipeline.inference import pool_predictions, shards, vectors
+from pipeline.inference.store import COLUMNS, LISTS
 from pipeline.review.recipes.material import Library, Material
 
 MODEL = "a" * 64
@@ -34,17 +33,16 @@ def predictions(*, model: str = MODEL, **scores: tuple[str, float]) -> pd.DataFr
         for name, (label, score) in scores.items()
     ]
     texts = dict.fromkeys(("image", "sha256", "label", "failure", "model"), "str")
-    return pd.DataFrame(rows, columns=COLUMNS).astype(texts | {"score": "float64"} | LISTED)
+    return pd.DataFrame(rows, columns=COLUMNS).astype(texts | {"score": "float64"} | LISTS)
 
 
 def store(table: pd.DataFrame, folder: Path, features: np.ndarray | None = None, *, shard_rows: int = 3) -> Path:
-    """Writes predictions in shards, with an embedding each where `features` (N, F) are given."""
+    """Writes predictions in shards, with features beside them where `features` (N, F) are given."""
     for number, start in enumerate(range(0, max(len(table), 1), shard_rows)):
-        rows = table.iloc[start : start + shard_rows]
+        shard, some = folder / f"part-{number:05d}.parquet", slice(start, start + shard_rows)
         if features is not None:
-            own = [row.astype(np.float16) for row in features[start : start + shard_rows]]
-            rows = rows.assign(embedding=pd.Series(own, index=rows.index, dtype=object).astype(LISTS[EMBEDDING]))
-        write_table(rows, folder / f"part-{number:05d}.parquet", model=MODEL)
+            shards.write_array(features[some], shards.array_file(shard, shards.FEATURES))
+        write_table(table[some], shard, model=MODEL)
     return folder
 
 
@@ -98,7 +96,7 @@ def material(
     **more,
 ) -> Material:
     """The material; names in `unknown` are library images nobody could name."""
-    found = pool.read(store(table, folder / "predictions", features))
+    found = pool_predictions.read(store(table, folder / "predictions", features))
     hashes = {f"pool/{name}.jpg": look for name, look in (looks or {}).items()}
     return Material(
         pool=found,
@@ -109,7 +107,7 @@ def material(
         suspects=more.pop("suspects", suspects()),
         known=pd.Series([sha(name) for name in known], dtype="str"),
         phashes=lambda images: images.map(lambda image: hashes.get(image, phash(image))).astype("str"),
-        vectors=lambda: vectors.of_pool(found, folder / "vectors"),
+        vectors=lambda: vectors.of(found.features, folder / "vectors"),
         library=lambda: library,
         **more,
     )

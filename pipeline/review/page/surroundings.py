@@ -16,9 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import DataError
 from pipeline.files import read_table
-from pipeline.inference import vectors
-from pipeline.inference.pool import EMBEDDING
-from pipeline.inference.stored import EMBEDDINGS, KEYS, MODEL_KEY
+from pipeline.inference import evaluated, migration, pool_predictions, vectors
 from pipeline.inference.vectors import Vectors
 from pipeline.library import board, labels
 from pipeline.library.index import PICTURE_ENDINGS
@@ -28,6 +26,7 @@ SAMPLES = 4  # pictures of a class
 BESIDE = 3  # files before, and files after
 FOLDERS = 64  # whose files are remembered
 NEAREST = 8
+SHARD = "__filename"  # what Arrow calls the column with the file that a row comes from
 LEARNT_SETS = ["train", "val", "test"]
 STANDING = ["groups", "cutoff", "short_by", "standing"]
 
@@ -144,8 +143,11 @@ class Surroundings:
             return None
         if sha256 in stored.places:
             return self.like(np.asarray(stored.vectors.exact[stored.places[sha256]]), but=sha256)
-        rows = self._predicted([image], [EMBEDDING])
-        return self.like(np.array(rows[0][EMBEDDING])) if rows and rows[0][EMBEDDING] else None
+        for row in self._predicted([image], ["failure", SHARD]):
+            features = pool_predictions.features_of(image, Path(row[SHARD]))
+            if features is not None and not row["failure"]:
+                return self.like(features)
+        return None
 
     def like(self, features: np.ndarray, *, but: str = "") -> list[dict[str, Any]]:
         """The labelled images whose features are nearest to these (F,).
@@ -162,20 +164,19 @@ class Surroundings:
 
     def features_of(self) -> str:
         """The key of the model whose features of the labelled images are stored; "" if there are none."""
-        path = self._evaluation / "outputs" / KEYS
-        return (pq.read_schema(path).metadata or {}).get(MODEL_KEY, b"").decode() if path.exists() else ""
+        return evaluated.model_of(self._evaluation / "outputs")
 
     def _stored(self) -> "_Stored | None":
-        path = self._evaluation / "outputs" / KEYS
+        path = self._evaluation / "scores.parquet"
 
         def read() -> _Stored | None:
-            sha256 = read_table(path, ["sha256"])["sha256"]
-            rows = read_table(self._evaluation / "scores.parquet", ["image", "sha256", "label", "set"])
-            found = vectors.of_file(path.with_name(EMBEDDINGS), self._cache / "library")
-            if found is None or not rows["sha256"].equals(sha256) or len(found.exact) != len(rows):
+            rows = read_table(path, ["image", "sha256", "label", "set"])
+            features = evaluated.read(self._evaluation / "outputs", rows["sha256"]).features
+            searchable = vectors.of(features, self._cache / "library")
+            if searchable is None:
                 return None
             labelled = np.flatnonzero(rows["set"].isin(LEARNT_SETS))
-            return _Stored(rows, found, labelled, {name: place for place, name in enumerate(sha256)})
+            return _Stored(rows, searchable, labelled, {name: place for place, name in enumerate(rows["sha256"])})
 
         return self._fresh("outputs", path, read, None)
 
@@ -183,11 +184,11 @@ class Surroundings:
         """Rows of the stored predictions; shards are sorted by image, so that few of them are read."""
 
         def read() -> ds.Dataset | None:
-            shards = sorted(self._predictions.glob("part-*.parquet"))
+            shards = migration.opened(self._predictions)
             return ds.dataset([str(shard) for shard in shards]) if shards else None
 
         dataset = self._fresh("predictions", self._predictions / "summary.json", read, None)
-        if dataset is None or not images or not set(columns) <= set(dataset.schema.names):
+        if dataset is None or not images:
             return []
         wanted = pc.is_in(pc.field("image"), value_set=pa.array(images))
         return dataset.to_table(columns=["image", *columns], filter=wanted).to_pylist()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from pipeline.errors import UsageError, closest
-from pipeline.inference.store import EMBEDDING, LISTS
+from pipeline.inference.store import LISTS
 from pipeline.library import duplicates
 from pipeline.review.decisions import CHANGED_RECIPE, CONFLICT_RECIPE, PURGE_RECIPE
 from pipeline.review.recipes import changed, doubt, novel, purge, short
@@ -14,7 +14,6 @@ from pipeline.review.recipes.material import Found, Material
 
 COLUMNS = ["image", "sha256", "group", "rank", "label", "score", "reason", "cluster", "top_labels", "top_scores"]
 TEXTS = ["image", "sha256", "group", "label", "reason", "cluster"]
-LISTED = {name: dtype for name, dtype in LISTS.items() if name != EMBEDDING}
 
 
 @dataclass(frozen=True)
@@ -159,5 +158,5 @@ def ask(
     group = duplicates.group(hashed, near_duplicate_distance, duplicates.BITS).name if len(rows) else ""
     rows = rows.assign(group=group, rank=range(1, len(rows) + 1)).reindex(columns=COLUMNS)
     rows[TEXTS] = rows[TEXTS].astype("object").fillna("").astype("str")
-    typed = rows.astype({"rank": "int64", "score": "float64"} | dict.fromkeys(LISTED, "object")).astype(LISTED)
+    typed = rows.astype({"rank": "int64", "score": "float64"} | dict.fromkeys(LISTS, "object")).astype(LISTS)
     return Found(typed, found.note, found.whole)

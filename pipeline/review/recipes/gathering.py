@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.errors import DataError
 from pipeline.evaluation import audit
 from pipeline.files import read_table
-from pipeline.inference import pool, stored, vectors
+from pipeline.inference import evaluated, pool_predictions, vectors
 from pipeline.library import benchmarks, board, classes, quality
 from pipeline.library.exclusion import Reason
 from pipeline.review.recipes.material import Library, Material
@@ -45,17 +46,17 @@ def gather(
     Raises:
       DataError: if a table is missing, or predictions come from different models.
     """
-    found = pool.read(predictions)
+    found = pool_predictions.read(predictions)
     excluded = read_table(curated / "excluded.parquet")
     known = read_table(curated / "images.parquet", ["sha256"])["sha256"]
     called_bad = excluded.loc[excluded["reason"] == Reason.BAD, "sha256"]
 
     @cache
     def of_pool() -> vectors.Vectors | None:
-        return vectors.of_pool(found, cache_folder / "pool")
+        return vectors.of(found.features, cache_folder / "pool")
 
     def champion() -> pd.DataFrame | str:
-        said = pool.read_opinions(released / pool.OPINIONS, model=found.model)
+        said = pool_predictions.read_opinions(released / pool_predictions.OPINIONS, model=found.model)
         return said if isinstance(said, str) else said.assign(label=classes.read(events).names(said["label"]))
 
     return Material(
@@ -112,12 +113,11 @@ def suspects(audited: pd.DataFrame) -> pd.DataFrame:
 def library(evaluation: Path, *, model: str) -> Library | None:
     """The features of the labelled images but for benchmarks; None if they are not those of `model`."""
     folder, scores = evaluation / "outputs", evaluation / "scores.parquet"
-    if not (folder / stored.KEYS).exists() or not scores.exists():
+    if not scores.exists() or not evaluated.model_of(folder).startswith(model[:DIGEST]):
         return None
-    key = (pq.read_schema(folder / stored.KEYS).metadata or {}).get(stored.MODEL_KEY, b"").decode()
-    if not key.startswith(model[:DIGEST]):
-        return None
-    kept = stored.read(folder)
     rows = read_table(scores, ["image", "sha256", "label", "set"])
     rows["label"] = rows["label"].mask(rows["set"].str.startswith(benchmarks.PREFIX), "")
-    return Library(rows, kept.embeddings) if rows["sha256"].equals(kept.sha256) else None
+    try:
+        return Library(rows, evaluated.read(folder, rows["sha256"]).features)
+    except DataError:  # the scores are not those of the outputs
+        return None

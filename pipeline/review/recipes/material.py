@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.evaluation.cosine import directions, unit
-from pipeline.inference.pool import Pool
+from pipeline.evaluation.scores import Matrix
+from pipeline.inference.pool_predictions import Pool
 from pipeline.inference.vectors import Vectors
 
 PER_CLASS = 50  # images of a class that its mean is taken of
@@ -32,7 +33,7 @@ class Library:
     """Features of labelled images: `rows` (columns `label`, `set`), in the order of `embeddings` (N, F)."""
 
     rows: pd.DataFrame
-    embeddings: np.ndarray
+    embeddings: Matrix
 
     def sample(self, number: int, *, least: int = 10, most: int = PER_CLASS) -> np.ndarray:
         """Places of about `number` labelled images, of each class as many: `least` to `most`."""
@@ -75,7 +76,7 @@ class Material:
       known: contents that are in a set already, or that people have decided on.
       vectors: reads the pool's features, a row a place in the store; None where there are none.
       library: reads the library's, of the same model; None where there are none.
-      champion: reads what the champion says of the pool (`pool.OPINION`), or why there is nothing to read.
+      champion: reads what the champion says of the pool (`pool_predictions.OPINION`), or why there is nothing to read.
       phashes: reads the perceptual hashes of some images, "" where it is not known.
       poor: reads which pool images curation would exclude for their quality: by image, the reason in words.
       bad: contents that people called bad.

@@ -1,6 +1,5 @@
 """The predictions as recipes query them: a light table in memory; the rest is read for the few rows that are shown."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +14,8 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import DataError
 from pipeline.files import read_table, write_table
-from pipeline.inference.store import EMBEDDING
+from pipeline.inference import migration, shards
+from pipeline.inference.shards import FEATURES, MODEL_KEY, Stacked
 
 LIGHT = ["image", "sha256", "label", "score", "failure", "model"]
 CODED = ["label", "failure", "model"]  # few different texts: read as codes
@@ -43,6 +43,15 @@ class Pool:
           DataError: if predictions come from different models.
         """
         return self._light[1]
+
+    @cached_property
+    def features(self) -> Stacked | None:
+        """What the head gets of each image, a row a place (N, F), zeros where it could not be read; None without any.
+
+        Raises:
+          DataError: if they are cut short.
+        """
+        return shards.stacked(self.shards, self.starts, FEATURES)
 
     def at(self, places: np.ndarray, columns: list[str]) -> pd.DataFrame:
         """Reads further columns of some places, which are the index."""
@@ -90,32 +99,18 @@ def read(folder: Path) -> Pool:
     """Raises:
     DataError: if there are no predictions.
     """
-    shards = sorted(folder.glob("part-*.parquet"))
-    if not shards:
+    parts = migration.opened(folder)
+    if not parts:
         raise DataError("there are no predictions yet", where=folder, mend="run `dvc repro`")
-    read_table(shards[0], ["image"])  # of a schema that this program reads
-    sizes = [pq.read_metadata(shard).num_rows for shard in shards]
-    return Pool(shards, np.concatenate([[0], np.cumsum(sizes)]))
+    read_table(parts[0], ["image"])  # of a schema that this program reads
+    return Pool(parts, shards.starts_of(parts))
 
 
-def embeddings(shards: list[Path]) -> Iterator[tuple[np.ndarray, np.ndarray]] | None:
-    """Shard by shard, which images have features (M,), and these (K, F) float16; None if the store has none."""
-    if not all(EMBEDDING in pq.read_schema(shard).names for shard in shards):
-        return None
-    return (_features(pq.read_table(shard, columns=[EMBEDDING])[EMBEDDING].combine_chunks()) for shard in shards)
-
-
-def embeddings_of(predictions: Pool, places: np.ndarray) -> pd.Series | None:
-    """Those of the images of some places that have any, by place (F,) float16 each; None if the store has none."""
-    if not all(EMBEDDING in pq.read_schema(shard).names for shard in predictions.shards):
-        return None
-    return predictions.at(places, [EMBEDDING])[EMBEDDING].dropna()
-
-
-def _features(lists: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    present = lists.is_valid().to_numpy(zero_copy_only=False)
-    flat = lists.flatten().to_numpy(zero_copy_only=False).astype(np.float16)
-    return present, flat.reshape(int(present.sum()), -1) if present.any() else flat.reshape(0, 0)
+def features_of(image: str, shard: Path) -> np.ndarray | None:
+    """What the head gets of an image (F,) that stands in this shard; None where its features are not stored."""
+    file = shards.array_file(shard, FEATURES)
+    place = pc.index(pq.read_table(shard, columns=["image"])["image"], image).as_py()
+    return np.array(shards.read_array(file)[place]) if file.exists() else None
 
 
 def write_opinions(predictions: Path, path: Path, *, model: str) -> bool:
@@ -136,6 +131,6 @@ def read_opinions(path: Path, *, model: str) -> pd.DataFrame | str:
         return "there is no champion yet"
     if not path.exists():
         return "the champion came without its predictions of the pool; the next one that is released brings them"
-    if (pq.read_schema(path).metadata or {}).get(b"model", b"").decode() == model:
+    if (pq.read_schema(path).metadata or {}).get(MODEL_KEY, b"").decode() == model:
         return "this model is the champion"
     return read_table(path)

@@ -1,4 +1,4 @@
-"""Exact duplicates: a content that many images have, or had in an earlier run, goes through the network once."""
+"""Exact copies: a content that many images have, or had in an earlier run, goes through the network once."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.files import read_arrow
-from pipeline.inference import store
+from pipeline.inference import shards, store
+from pipeline.inference.shards import FEATURES
 
 
-class Repeats:
+class Copies:
     """The contents that need no pass through the network for each of their images: 20 bytes each, in memory.
 
     Args:
@@ -53,18 +54,26 @@ class Repeats:
         self._lies_in[at[at >= 0]] = len(self._shards)
         self._shards.append(shard)
 
-    def copies(self, rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    def of(self, rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
         """Yields predictions of `rows`, taken from images of the same contents; none where those could not be read."""
         at = self._place(rows)
         lies_in = np.full(len(rows), -1)
         lies_in[at >= 0] = self._lies_in[at[at >= 0]]
         for number in np.unique(lies_in[lies_in >= 0]):
-            some = rows.loc[lies_in == number, ["image", "sha256"]]
-            table = read_arrow(self._shards[number])
-            table = table.filter(pc.is_in(table["sha256"], pa.array(some["sha256"], table.schema.field("sha256").type)))
-            said = table.to_pandas(types_mapper=lambda kind: pd.ArrowDtype(kind) if pa.types.is_list(kind) else None)
-            said = said[said["failure"] == ""].drop_duplicates("sha256").drop(columns="image")
-            yield store.typed(some.merge(said, on="sha256"))
+            wanted = rows.loc[lies_in == number, ["image", "sha256"]]
+            yield store.typed(wanted.merge(self._predicted(self._shards[number], wanted["sha256"]), on="sha256"))
+
+    def _predicted(self, shard: Path, contents: pd.Series) -> pd.DataFrame:
+        """What a shard says of contents, once of each."""
+        table = read_arrow(shard)
+        table = table.append_column("place", pa.array(np.arange(len(table))))
+        table = table.filter(pc.is_in(table["sha256"], pa.array(contents, table.schema.field("sha256").type)))
+        rows = table.to_pandas(types_mapper=lambda kind: pd.ArrowDtype(kind) if pa.types.is_list(kind) else None)
+        rows = rows[rows["failure"] == ""].drop_duplicates("sha256")
+        features = shards.array_file(shard, FEATURES)
+        if features.exists():
+            rows[FEATURES] = shards.as_lists(shards.read_array(features)[rows["place"]], rows.index)
+        return rows.drop(columns=["image", "place"])
 
     def _place(self, rows: pd.DataFrame) -> np.ndarray:
         at = store.place(store.content_keys(rows), self._contents)
