@@ -149,14 +149,6 @@ def test_a_kind_without_folders_may_stay_empty(params):
     assert roots.pool == {}
 
 
-def test_relative_folders_count_from_the_real_repository_inside_an_experiment(params, monkeypatch):
-    path = params("    pool", "    pool: /mnt/pool")
-    monkeypatch.setenv("DVC_ROOT", "/home/me/zoo")
-    folders = config.load(sections.Roots, path).folders
-    assert folders["library"] == Path("/home/me/zoo/data/demo/library")
-    assert folders["pool"] == Path("/mnt/pool")
-
-
 def test_naming_a_root_changes_one_line_and_keeps_every_comment(params):
     path = params()
     before = path.read_text(encoding="utf-8").splitlines()
