@@ -2,8 +2,10 @@
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -215,3 +217,46 @@ def test_nothing_is_decided_by_the_wording_of_an_error_or_a_failure():
         if (lines := decisions_by_wording(file.read_text()))
     }
     assert found.keys() == UNDERSTAND_OTHERS.keys(), found
+
+
+def public_docstrings(nodes: list[ast.stmt], within: str = "") -> Iterator[tuple[str, str]]:
+    """The qualified name and the docstring of each public function, class and method, constructors included."""
+    for node in nodes:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            name = node.name
+            if name.startswith("_") and not (within and name == "__init__"):
+                continue
+            if (text := ast.get_docstring(node)) is not None:
+                yield within + name, text
+            if isinstance(node, ast.ClassDef):
+                yield from public_docstrings(node.body, f"{within}{name}.")
+
+
+def begins_with_a_sentence(docstring: str) -> bool:
+    paragraph = docstring.split("\n\n")[0]
+    section = re.search(r"\b(Args|Attributes|Raises|Returns|Yields):(\s|$)", paragraph)
+    return not section and bool(re.match(r"""[A-Z0-9"'`]""", paragraph)) and bool(re.search(r"\.(\W|$)", paragraph))
+
+
+@pytest.mark.parametrize(
+    "docstring",
+    [
+        "Raises:\n  DataError: if it is missing.",
+        "Fetches images. Args:\nmost: bytes of all.",
+        "datetime64[D] of the last change.",
+        "Two rules, the first that holds:\n\n  1. One.",
+        "",
+    ],
+)
+def test_a_docstring_without_a_first_sentence_is_noticed(docstring):
+    assert not begins_with_a_sentence(docstring)
+
+
+def test_a_public_docstring_begins_with_a_sentence():
+    lacking = [
+        f"{file.relative_to(ROOT)}: {name}"
+        for file in modules()
+        for name, docstring in public_docstrings(ast.parse(file.read_text()).body)
+        if not begins_with_a_sentence(docstring)
+    ]
+    assert lacking == []

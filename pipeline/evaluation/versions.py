@@ -160,7 +160,9 @@ def worth_labelling(
     high: float = 0.95,
     confidence: float,
 ) -> pd.DataFrame:
-    """Classes for which more labels no longer pay, by two plain rules, the first that holds:
+    """Finds the classes for which more labels no longer pay.
+
+    Two plain rules name a class; the first that holds counts:
 
       1. saturated   the interval of its recall lies above `high`, or rule 2 holds and the recall does: there is little
                      left to gain

@@ -96,8 +96,10 @@ class Pool:
 
 
 def read(folder: Path) -> Pool:
-    """Raises:
-    DataError: if there are no predictions.
+    """Opens the predictions in `folder`, one row per image.
+
+    Raises:
+      DataError: if there are no predictions.
     """
     parts = migration.opened(folder)
     if not parts:

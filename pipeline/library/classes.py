@@ -111,7 +111,15 @@ def read(path: Path) -> Classes:
 
 
 def check(table: pd.DataFrame, source: object) -> Classes:
-    """Raises as `read` does."""
+    """Checks the rows of an event table, and returns the events.
+
+    Args:
+      table: the rows as text; columns of `COLUMNS` that are missing are added empty.
+      source: the table's name in an error.
+
+    Raises:
+      DataError: as `read` does.
+    """
     table = table.reindex(columns=COLUMNS, fill_value="").astype("str")
     for column in COLUMNS:
         table[column] = table[column].str.strip()

@@ -64,8 +64,10 @@ def overlaps(splits: pd.DataFrame, lineage: pd.DataFrame, *, near_duplicate_dist
 
 
 def refuse_overlaps(splits: pd.DataFrame, lineage: pd.DataFrame, *, near_duplicate_distance: int) -> None:
-    """Raises:
-    LeakageError: if any image would change sides; it names the first three.
+    """Refuses a split in which an image would change sides (see `overlaps`).
+
+    Raises:
+      LeakageError: if any image would change sides; it names the first three.
     """
     found = overlaps(splits, lineage, near_duplicate_distance=near_duplicate_distance)
     if len(found):

@@ -98,7 +98,7 @@ def fetch(handle: str, cache: Path | None = None) -> Path:
 
 
 def refuse_another_input(module: SavedModel, image_size: int, *, where: object) -> None:
-    """Raises UsageError if the module does not take batches of square colour pictures of this size."""
+    """Raises UsageError if the module does not take batches of square colour images of this size."""
     wanted = (None, image_size, image_size, 3)
     specs = module.inputs
     if any(

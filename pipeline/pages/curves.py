@@ -82,8 +82,10 @@ def _epochs(first: int, last: int) -> list[int]:
 
 
 def reliability(bins: pd.DataFrame) -> Plot | None:
-    """Args:
-    bins: columns `low`, `high`, `n`, `mean_score`, `accuracy`, `accuracy_low`, `accuracy_high`.
+    """Plots the share of right answers against the mean score of each bin; None if there are no bins.
+
+    Args:
+      bins: columns `low`, `high`, `n`, `mean_score`, `accuracy`, `accuracy_low`, `accuracy_high`.
     """
     if bins.empty:
         return None
@@ -110,10 +112,12 @@ def reliability(bins: pd.DataFrame) -> Plot | None:
 
 
 def coverage(curve: pd.DataFrame, *, wanted: float, shown: float | None, precision: float | None) -> Plot | None:
-    """Args:
-    curve: columns `shown`, `precision`, `low`, `high`, the highest threshold first.
-    wanted: the precision asked for.
-    shown, precision: of the threshold that was chosen.
+    """Plots the precision of the answers shown against their share, over all thresholds; None for an empty curve.
+
+    Args:
+      curve: columns `shown`, `precision`, `low`, `high`, the highest threshold first.
+      wanted: the precision asked for.
+      shown, precision: of the threshold that was chosen.
     """
     if curve.empty:
         return None

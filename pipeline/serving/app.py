@@ -51,13 +51,15 @@ def create(
     max_pictures: int,
     allowed_urls: Sequence[str],
 ) -> FastAPI:
-    """Args:
-    keys: of those who may ask; None: whoever reaches this machine's loopback may.
-    max_megabytes: of a body, 10^6 bytes, or of the pictures that are fetched for one.
-    max_megabytes_at_once: of all bodies that are under way.
-    body_seconds: in which a body must have come.
-    max_pictures: of a request.
-    allowed_urls: beginnings of addresses that pictures are fetched from.
+    """Builds the web application that answers the service's clients.
+
+    Args:
+      keys: of those who may ask; None: whoever reaches this machine's loopback may.
+      max_megabytes: of a body, 10^6 bytes, or of the images that are fetched for one.
+      max_megabytes_at_once: of all bodies that are under way.
+      body_seconds: in which a body must have come.
+      max_pictures: images of a request.
+      allowed_urls: beginnings of addresses that images are fetched from.
 
     Returns:
       The application; `state.fetcher` is to be closed when the service shall end.

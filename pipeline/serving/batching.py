@@ -25,10 +25,12 @@ MOST_SHADOWS = 512  # pictures that may wait for the candidate; beyond, they are
 
 @dataclass
 class Asked:
-    """A picture to be identified. Attributes:
-    pixels: as the served model takes them, uint8 (S, S, 3).
-    row: what is recorded of it; the answer is added.
-    since: when it was asked, on the clock `perf_counter`, in seconds.
+    """An image to be identified.
+
+    Attributes:
+      pixels: as the served model takes them, uint8 (S, S, 3).
+      row: what is recorded of it; the answer is added.
+      since: when it was asked, on the clock `perf_counter`, in seconds.
     """
 
     data: bytes
@@ -46,12 +48,14 @@ Finish = Callable[[list[Asked], list[Said], Served], None]
 
 
 class Batcher:
-    """Args:
-    served: gives the model that serves at the moment.
-    finish: is called with each batch and what the model says of it; it fulfils `answer` of each.
-    shadow: gives the candidate, if there is one; it hears what the served model has answered, when nobody waits.
-    finish_shadow: is called with what the candidate says.
-    health: where a model that fails is reported.
+    """Answers images that are submitted one by one, with a thread that takes them through the network in batches.
+
+    Args:
+      served: gives the model that serves at the moment.
+      finish: is called with each batch and what the model says of it; it fulfils `answer` of each.
+      shadow: gives the candidate, if there is one; it hears what the served model has answered, when nobody waits.
+      finish_shadow: is called with what the candidate says.
+      health: where a model that fails is reported.
     """
 
     def __init__(

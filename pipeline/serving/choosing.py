@@ -23,14 +23,16 @@ LADDER = 4  # from one batch of Keras, which is filled up, to the next larger
 
 @dataclass(frozen=True)
 class Chooser:
-    """Attributes:
-    runtime: its name, or auto.
-    limits: of a trial.
-    batch_size: pictures at once, at most.
-    bulk_batch_size: of bulk identification, whose choice is taken if there is one.
-    splits, pool: tables with the pictures of a trial; where there are none, Keras serves.
-    folders: of the roots.
-    cache: the folder that keeps converted networks.
+    """Chooses the runtime that serves a model.
+
+    Attributes:
+      runtime: its name, or auto.
+      limits: of a trial.
+      batch_size: images at once, at most.
+      bulk_batch_size: of bulk identification, whose choice is taken if there is one.
+      splits, pool: tables with the images of a trial; where there are none, Keras serves.
+      folders: of the roots.
+      cache: the folder that keeps converted networks.
     """
 
     runtime: str

@@ -44,9 +44,12 @@ def refuse_foreign(url: str, allowed: Sequence[str]) -> None:
 
 
 class Fetcher:
-    """Args:
-    most: bytes of all pictures of a request.
-    seconds: for all of them.
+    """Fetches the images of a request by their addresses.
+
+    Args:
+      most: bytes of all images of a request.
+      seconds: for all of them.
+      at_once: addresses fetched at the same time, those of all requests together.
     """
 
     def __init__(self, *, most: int, seconds: float = SECONDS, at_once: int = AT_ONCE):

@@ -45,9 +45,12 @@ class Known:
 
 
 def known(index: Iterable[Path], seen: Iterable[pd.DataFrame], *, distance: int) -> Known:
-    """Args:
-    index: tables with `sha256`; those that are not there are passed over.
-    seen: lineages or splits: columns `sha256`, `phash`, and `role` or `set`.
+    """Collects what is not to be kept, from the indexes and from what models have seen.
+
+    Args:
+      index: tables with `sha256`; those that are not there are passed over.
+      seen: lineages or splits: columns `sha256`, `phash`, and `role` or `set`.
+      distance: bits up to which an image is a near-duplicate of a benchmark's.
     """
     frames = [frame.rename(columns={"set": "role"})[["sha256", "phash", "role"]] for frame in seen]
     held = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["sha256", "phash", "role"])
@@ -58,10 +61,13 @@ def known(index: Iterable[Path], seen: Iterable[pd.DataFrame], *, distance: int)
 
 
 class Keeper:
-    """Args:
-    folder: where pictures are kept.
-    share: of all contents, 0 to 1.
-    health: where it is reported that images cannot be kept.
+    """Keeps a share of the images that clients send, but none that is `known` or near one of a benchmark set.
+
+    Args:
+      folder: where images are kept.
+      share: of all contents, 0 to 1.
+      known: what is not to be kept.
+      health: where it is reported that images cannot be kept.
     """
 
     def __init__(self, folder: Path, *, share: float, known: Known, health: Health | None = None):

@@ -18,10 +18,12 @@ NAMES = re.compile(r"[\w.@-]{1,60}")
 
 @dataclass(frozen=True)
 class Key:
-    """Attributes:
-    name: of the client.
-    sha256: of the key, which is random and long: nothing slower is needed.
-    per_minute: requests; as many at once.
+    """The key of one client.
+
+    Attributes:
+      name: of the client.
+      sha256: of the key, which is random and long: nothing slower is needed.
+      per_minute: requests; as many at once.
     """
 
     name: str
@@ -38,8 +40,10 @@ class _Bucket:
 
 
 def read(path: Path) -> list[Key]:
-    """Raises:
-    DataError: if the file is no list of keys.
+    """Reads the keys of a file; a missing file has none.
+
+    Raises:
+      DataError: if the file is no list of keys.
     """
     try:
         return [Key(**values) for values in read_json(path)] if path.exists() else []
@@ -66,8 +70,10 @@ def add(path: Path, name: str, *, per_minute: float) -> str:
 
 
 def revoke(path: Path, name: str) -> None:
-    """Raises:
-    UsageError: if there is no such key.
+    """Removes the key of a client from the file.
+
+    Raises:
+      UsageError: if there is no such key.
     """
     keys = read(path)
     if name not in {key.name for key in keys}:
@@ -76,9 +82,11 @@ def revoke(path: Path, name: str) -> None:
 
 
 class Keys:
-    """The keys of a running service. Args:
-    path: their file, which may change meanwhile.
-    clock: in seconds; it never goes back.
+    """The keys of a running service.
+
+    Args:
+      path: their file, which may change meanwhile.
+      clock: in seconds; it never goes back.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic):

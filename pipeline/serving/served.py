@@ -41,12 +41,14 @@ class Said:
 
 @dataclass(frozen=True)
 class Served:
-    """Attributes:
-    model: digest of the bundle's model.
-    version: its name among champions.
-    runtime: what runs the network.
-    classes: today's names.
-    image_size: of the pixels that it takes.
+    """A model that serves.
+
+    Attributes:
+      model: digest of the bundle's model.
+      version: its name among champions.
+      runtime: what runs the network.
+      classes: today's names.
+      image_size: of the pixels that it takes.
     """
 
     model: str

@@ -40,12 +40,14 @@ class Asker:
 
 
 class Service:
-    """Args:
-    health: the problems of the parts, which share it.
-    max_megapixels: a larger picture is refused.
-    max_waiting: pictures that may be under way; when there are more, requests are refused.
-    answer_seconds: in which a picture must be answered, from when it has come; else it is refused.
-    now: microseconds since 1970.
+    """Identifies the images of clients, and records every answer and what clients say of it.
+
+    Args:
+      health: the problems of the parts, which share it.
+      max_megapixels: a larger image is refused.
+      max_waiting: images that may be under way; when there are more, requests are refused.
+      answer_seconds: in which an image must be answered, from when it has come; else it is refused.
+      now: microseconds since 1970.
     """
 
     def __init__(

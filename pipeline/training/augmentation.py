@@ -24,7 +24,7 @@ WHERE = "configs/params.yaml, section train, key stronger"
 
 
 class Augmentation:
-    """The same picture for the same seed, whatever the number of threads."""
+    """Augments an image: the same result for the same seed, whatever the number of threads."""
 
     def __init__(
         self,
@@ -34,16 +34,18 @@ class Augmentation:
         zoom: float,
         stronger: dict[str, dict[str, Any]] | None = None,
     ):
-        """Args:
-        flip: mirror half of the pictures, left to right.
-        rotate_degrees: rotate by up to this much, either way.
-        zoom: scale by up to this share, in or out.
-        stronger: transforms of Albumentations by name with their arguments, done after the safe ones, in this order:
-          {"GaussNoise": {"std_range": [0.05, 0.1], "p": 0.2}}.
+        """Sets the transforms, and checks the stronger ones.
+
+        Args:
+          flip: mirror half of the images, left to right.
+          rotate_degrees: rotate by up to this much, either way.
+          zoom: scale by up to this share, in or out.
+          stronger: transforms of Albumentations by name with their arguments, done after the safe ones, in this order:
+            {"GaussNoise": {"std_range": [0.05, 0.1], "p": 0.2}}.
 
         Raises:
           UsageError: for a transform or argument that Albumentations does not know (the nearest is offered), a value
-            that it refuses, or a transform that does not keep a picture's size and type.
+            that it refuses, or a transform that does not keep an image's size and type.
         """
         self._flip, self._rotate_degrees, self._zoom = flip, rotate_degrees, zoom
         self._stronger = stronger or {}

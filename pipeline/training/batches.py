@@ -78,15 +78,17 @@ class Batches(keras.utils.PyDataset):
         no_flip: Collection[int] = (),
         balance: bool = False,
     ):
-        """Args:
-        decoded: uint8 (N, S, S, 3).
-        targets: class index of each picture (N,).
-        no_flip: indices of the classes whose pictures are never mirrored.
-        balance: draw every class equally often in an epoch of N pictures: of a large class a part, which changes from
-          epoch to epoch, of a small one each picture several times, augmented differently.
+        """Takes the images and targets that each epoch is cut from.
+
+        Args:
+          decoded: uint8 (N, S, S, 3).
+          targets: class index of each image (N,).
+          no_flip: indices of the classes whose images are never mirrored.
+          balance: draw every class equally often in an epoch of N images: of a large class a part, which changes from
+            epoch to epoch, of a small one each image several times, augmented differently.
 
         Raises:
-          DataError: if a picture has no class index (-1).
+          DataError: if an image has no class index (-1).
         """
         # No workers: more threads than the network's would take turns with it. Keras asks for batches one step ahead.
         super().__init__(workers=0)

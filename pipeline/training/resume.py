@@ -48,8 +48,13 @@ class Resume(keras.callbacks.Callback):
         watched: list[keras.callbacks.Callback],
         told: Callable[[pd.DataFrame], None] | None = None,
     ):
-        """Args:
-        told: is called with the history after each epoch, once it is safe.
+        """Starts with an empty history.
+
+        Args:
+          folder: where the training state and the best weights are kept.
+          stopping: early stopping, which tells the best epoch.
+          watched: further callbacks whose state is kept.
+          told: is called with the history after each epoch, once it is safe.
         """
         super().__init__()
         self._folder, self._told = folder, told

@@ -34,8 +34,10 @@ class Rates(keras.callbacks.Callback):
     def __init__(
         self, learning_rate: float, *, steps: int, first_epoch: int, warmup_epochs: float, cosine_epochs: float | None
     ):
-        """Args:
-        first_epoch: counted from 0; warm-up and cosine count their epochs from it.
+        """Sets the shape of the schedule; `share` explains it.
+
+        Args:
+          first_epoch: counted from 0; warm-up and cosine count their epochs from it.
         """
         super().__init__()
         self._learning_rate, self._steps, self._first_epoch = learning_rate, steps, first_epoch

@@ -15,11 +15,13 @@ AGAIN = ((b"retry-after", b"1"),)
 
 
 class Bodies:
-    """ASGI middleware that reads the body of a request before the application hears of the request. Args:
-    most: bytes of the body, by the request's scope; 0: the application takes none, and none is read.
-    seconds: for the whole of it.
-    at_once: bytes of all bodies that are under way.
-    refused: is told the status of each request that is refused.
+    """ASGI middleware that reads the body of a request before the application hears of the request.
+
+    Args:
+      most: bytes of the body, by the request's scope; 0: the application takes none, and none is read.
+      seconds: for the whole of it.
+      at_once: bytes of all bodies that are under way.
+      refused: is called with the status of each request that is refused.
     """
 
     def __init__(

@@ -21,11 +21,13 @@ TEXTS = {
 
 @dataclass(frozen=True)
 class Limits:
-    """Attributes:
-    connections: at once; beyond, the one that has waited longest for a request is closed for a new one.
-    head_seconds: in which a request's head must have come, from the connection or from its first byte.
-    body_seconds: in which its body must have come; a while later the connection is closed.
-    write_seconds: in which a client must take what it is sent, 64 kB at a time.
+    """The limits of a server's connections.
+
+    Attributes:
+      connections: at once; beyond, the one that has waited longest for a request is closed for a new one.
+      head_seconds: in which a request's head must have come, from the connection or from its first byte.
+      body_seconds: in which its body must have come; a while later the connection is closed.
+      write_seconds: in which a client must take what it is sent, 64 kB at a time.
     """
 
     connections: int = 512
@@ -35,8 +37,11 @@ class Limits:
 
 
 class Settings(uvicorn.Config):
-    """uvicorn's settings of a server with limits; it takes no WebSockets. Args:
-    options: those of uvicorn.
+    """The settings of a uvicorn server with limits; it takes no WebSockets.
+
+    Args:
+      limits: what bounds each connection.
+      options: those of uvicorn.
     """
 
     def __init__(self, application: Any, limits: Limits, **options: Any):

@@ -96,8 +96,10 @@ class Undoing(Body):
 
 
 def create(workplace: Workplace, trial: Trial, audit: Auditing, rules: Rules, *, by: str = "") -> FastAPI:
-    """Args:
-    by: the reviewer's name where the page has not been told one.
+    """Builds the web application of the review page.
+
+    Args:
+      by: the reviewer's name where the browser has not given one.
     """
     app = FastAPI(title="Wallaby review", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Bodies, most=_largest, seconds=BODY_SECONDS, at_once=MOST_AT_ONCE)

@@ -44,8 +44,10 @@ class Journal:
     """
 
     def __init__(self, folder: Path, root_names: list[str], model: str, now: Callable[[], str]):
-        """Raises:
-        DataError: if a review table cannot be read.
+        """Reads all review tables.
+
+        Raises:
+          DataError: if a review table cannot be read.
         """
         self._folder, self._roots, self._model, self._now = folder, root_names, model, now
         self._started = re.sub(r"\D", "", now())[:14]

@@ -61,10 +61,10 @@ class Known(Protocol):
     """What is known of images beyond a queue, for each of them (N,)."""
 
     def origins(self, images: pa.ChunkedArray) -> np.ndarray:
-        """Text; `UNLABELLED` without a row in the label table."""
+        """Returns the origin of each image as text; `UNLABELLED` without a row in the label table."""
 
     def days(self, images: pa.ChunkedArray) -> np.ndarray:
-        """datetime64[D] of the file's last change; NaT where it is not known."""
+        """Returns the day of each file's last change, datetime64[D]; NaT where it is not known."""
 
 
 class Queue:
@@ -78,8 +78,10 @@ class Queue:
     """
 
     def __init__(self, name: str, path: Path, cache: Path, known: "Known | None" = None):
-        """Args:
-        known: what is known of the images beyond the queue; without it, nothing passes a filter that asks for it.
+        """Opens a queue, and unpacks its table into `cache` if that has not been done yet.
+
+        Args:
+          known: what is known of the images beyond the queue; without it, nothing passes a filter that asks for it.
         """
         self.name, self.path, self._known = name, path, known
         self.version = version_of(path)

@@ -34,9 +34,11 @@ REFUSED = "<!doctype html><meta charset=utf-8><title>Wallaby</title><h1>{title}<
 
 @dataclass(frozen=True)
 class Rules:
-    """Args:
-    hosts: names by which the server may be called; addresses in digits always may, beyond loopback.
-    token: what a browser must have been given; empty on loopback.
+    """The rules by which the server accepts a request.
+
+    Attributes:
+      hosts: names by which the server may be called; addresses in digits always may, beyond loopback.
+      token: what a browser must have been given; empty on loopback.
     """
 
     hosts: frozenset[str]

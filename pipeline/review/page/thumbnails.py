@@ -22,9 +22,11 @@ class NoPictureError(Exception):
 
 
 class Thumbnails:
-    """Args:
-    folders: every root's folder, by name.
-    cache: where thumbnails are kept; it can be deleted at any time.
+    """The thumbnails of the images, with addresses that only this server can hand out.
+
+    Args:
+      folders: every root's folder, by name.
+      cache: where thumbnails are kept; it can be deleted at any time.
     """
 
     def __init__(self, folders: dict[str, Path], cache: Path):

@@ -29,9 +29,13 @@ class Places:
 
 
 class Trial:
-    """The model is loaded when the first picture comes, and stays. Args:
-    places: where the models lie.
-    max_megapixels: a larger picture is refused.
+    """Identifies single images by the model that serves.
+
+    The model is loaded when the first image comes, and stays.
+
+    Args:
+      places: where the models lie.
+      max_megapixels: a larger image is refused.
     """
 
     def __init__(self, places: Places, surroundings: Surroundings, *, max_megapixels: float):

@@ -33,16 +33,18 @@ FINDS = {recipe.name: recipe.finds for recipe in RECIPES}
 
 
 class Workplace:
-    """Args:
-    queue: the folder of the recipes' tables.
-    predictions: the folder whose summary names the model that the queues come from.
-    reviews: where decisions go.
-    quarantined: the table of what was put away.
-    folders: every root's folder, by name.
-    cache: for what can be made again.
-    blind_share: as `Desk` takes it.
-    confidence: of intervals and bounds.
-    now: the time, as decisions tell it.
+    """All that the review page shows and takes: queues, thumbnails and decisions.
+
+    Args:
+      queue: the folder of the recipes' tables.
+      predictions: the folder whose summary names the model that the queues come from.
+      reviews: where decisions go.
+      quarantined: the table of what was put away.
+      folders: every root's folder, by name.
+      cache: for what can be made again.
+      blind_share: as `Desk` takes it.
+      confidence: of intervals and bounds.
+      now: the time, in the form that decisions record.
     """
 
     def __init__(

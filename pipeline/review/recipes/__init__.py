@@ -102,8 +102,10 @@ RECIPES = [
 
 
 def named(name: str) -> Recipe:
-    """Raises:
-    UsageError: if there is no such recipe; the nearest is offered.
+    """Returns the recipe of this name.
+
+    Raises:
+      UsageError: if there is no such recipe; the nearest is offered.
     """
     known = {recipe.name: recipe for recipe in RECIPES}
     if name not in known:

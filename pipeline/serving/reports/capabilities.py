@@ -35,7 +35,9 @@ def of(
     board: pd.DataFrame | None,
     confidence: float,
 ) -> pd.DataFrame:
-    """Args:
+    """Describes how well the model knows each of its classes, and why a class is not to be relied on.
+
+    Args:
       release: a row of `Log.releases`; `expected` has of each set the `classes`, and of each of these `n` and `top1`.
       by_class: in real use, as `accuracy.by_class`, of this model alone.
       thresholds: of classes that have their own; infinite where none is ever shown.

@@ -32,11 +32,13 @@ COLUMNS = [
 
 
 def find(log: pd.DataFrame, unit: str, *, reference_days: float) -> pd.DataFrame:
-    """Args:
+    """Compares each stretch of time with the first days of the same model, feature by feature.
+
+    Args:
       log: transactions, as `Log.transactions` returns them.
       unit: hour, day or week.
-      reference_days: the first days of each model that later ones are held against; of a model that has served for less
-        than three times as long, the first third, and whole stretches of `unit` in any case.
+      reference_days: the first days of each model that later ones are compared with; of a model that has served for
+        less than three times as long, the first third, and whole stretches of `unit` in any case.
 
     Returns:
       `COLUMNS`: `reference` and `now` are means (of classes, the most frequent); p-values are corrected; `drift` is "",

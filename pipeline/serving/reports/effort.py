@@ -17,9 +17,11 @@ LEDGER = [
 
 
 def per_round(ledger: list[dict[str, object]], *, cost_per_hour: float) -> pd.DataFrame:
-    """Args:
-      ledger: as `runs.ledger_of` tells it: what each round cost and gained, on each set.
-      cost_per_hour: of a reviewer; 0 if it is not told.
+    """Returns the ledger with the cost of each round, and of each point that it gained.
+
+    Args:
+      ledger: as `runs.ledger_of` returns it: what each round cost and gained, on each set.
+      cost_per_hour: of a reviewer; 0 if it is not known.
 
     Returns:
       `LEDGER`: `gain` is of top-1; `cost_per_point` is what one hundredth of it cost, where something was gained.

@@ -19,7 +19,9 @@ SHARE = ["n", "n_effective", "weight", "share", "low", "high"]
 
 
 def strata(drawn: pd.DataFrame) -> pd.DataFrame:
-    """Args:
+    """Counts the transactions of each stratum that were drawn and evaluated, and computes how many each stands for.
+
+    Args:
       drawn: the transactions drawn, columns `stratum`, `probability`, `evaluated` (bool).
 
     Returns:

@@ -10,12 +10,14 @@ QUANTILES = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
 
 
 def over_time(log: pd.DataFrame, unit: str) -> pd.DataFrame:
-    """Args:
+    """Counts images, requests and clients, and measures latency, for each stretch of time.
+
+    Args:
       log: transactions, as `Log.transactions` returns them.
       unit: hour, day or week.
 
     Returns:
-      A row a stretch of time that has any: `start`, `pictures`, `requests`, `clients`, `refused` (pictures), `shown`
+      One row per stretch of time that has any: `start`, `pictures`, `requests`, `clients`, `refused` (images), `shown`
       (share of the answers), and the latency of answers, `p50_ms`, `p95_ms`, `p99_ms`.
     """
     period = periods.of(log["at"], unit)

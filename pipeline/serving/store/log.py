@@ -32,11 +32,13 @@ NOTHING = "no request is answered: neither the disk nor the store takes a record
 
 
 class Log:
-    """Records what was asked and said. Args:
-    url: of the store; see `opening.connect`.
-    spool: a folder of this machine.
-    patience: seconds to wait for a lock or for a server.
-    health: where problems are reported.
+    """Records what clients asked and what the model answered.
+
+    Args:
+      url: of the store; see `opening.connect`.
+      spool: a folder of this machine.
+      patience: seconds to wait for a lock or for a server.
+      health: where problems are reported.
 
     Attributes:
       trouble: why the store cannot be used at the moment; empty if it can.

@@ -56,8 +56,10 @@ class Piece:
 
 
 class Spool:
-    """Appends records, and hands them out for the store. Args:
-    folder: of this machine; several processes may share it.
+    """Appends records, and hands them out for the store.
+
+    Args:
+      folder: of this machine; several processes may share it.
     """
 
     def __init__(self, folder: Path):
