@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-from pipeline import versions
+from pipeline.evaluation import runs
 from pipeline.tracking import CHAMPION, MODEL_NAME, REGISTERED, Tracking
 from tests.networks import SIDE, tiny
 
@@ -113,12 +113,12 @@ def test_versions_stand_side_by_side_also_where_a_run_has_no_round(tracking):
     run_id = start(tracking, "round-2")
     tracking.log_evaluation(run_id, "round-2", {"benchmark/field/top1": 0.75, "val/top1": 1.0}, [])
     tracking.log_evaluation("", "round-3", {"benchmark/field/top1": 0.5}, [])
-    table = versions.table(tracking.runs())
+    table = runs.table(tracking.runs())
     assert table["benchmark/field"].tolist()[-2:] == [0.75, 0.5]
     assert "val" not in table
     assert table["round"].tolist()[-2] == "1"
     nameless = tracking.runs().filter(regex="^(run_id|start_time|metrics.*)$")
-    assert len(versions.table(nameless)) == len(nameless)
+    assert len(runs.table(nameless)) == len(nameless)
 
 
 def champions(tracking: Tracking, client: MlflowClient) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from pipeline import bundle, dvc, sections
+from pipeline import bundle, sections
 from pipeline.commands import Answer, existing
 from pipeline.errors import Exit
 from pipeline.evaluation import scores
@@ -11,6 +11,7 @@ from pipeline.evaluation.assessment import TOP_K
 from pipeline.files import read_json, read_table, write_table
 from pipeline.library import classes, labels, mounts
 from pipeline.library.classes import Classes
+from pipeline.repository import dvc
 from pipeline.serving import champions
 from pipeline.workspace import Workspace
 

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from pipeline import bundle, dvc
+from pipeline import bundle
 from pipeline.commands import Answer, warn
 from pipeline.errors import UsageError
 from pipeline.files import atomic_folder
 from pipeline.library import history, lineage
+from pipeline.repository import dvc
 from pipeline.sections import Preset
 from pipeline.serving import champions
 from pipeline.workspace import Workspace

@@ -4,11 +4,10 @@ import subprocess
 from contextlib import nullcontext
 from pathlib import Path
 
-from pipeline import dvc
 from pipeline.commands import Answer
 from pipeline.errors import UsageError
 from pipeline.files import atomic_folder, write_text
-from pipeline.repository import template
+from pipeline.repository import dvc, template
 
 
 def new(folder: Path, *, dry_run: bool) -> Answer:

@@ -2,13 +2,14 @@
 
 import shutil
 
-from pipeline import bundle, dvc
+from pipeline import bundle
 from pipeline.bundle import Card
 from pipeline.commands import Answer, warn
 from pipeline.errors import DataError, LeakageError
 from pipeline.evaluation import audit
 from pipeline.files import atomic_folder, digest, read_table
 from pipeline.library import board, history
+from pipeline.repository import dvc
 from pipeline.workspace import Workspace
 
 

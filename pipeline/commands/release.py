@@ -3,9 +3,9 @@
 from functools import partial
 from pathlib import Path
 
-from pipeline import dvc
 from pipeline.commands import Answer, now, user
 from pipeline.commands.gate import record_verdict
+from pipeline.repository import dvc
 from pipeline.serving import champions
 from pipeline.serving.champions import SHORT, Change
 from pipeline.workspace import Workspace

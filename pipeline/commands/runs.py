@@ -5,10 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import sections, versions
+from pipeline import sections
 from pipeline.commands import Answer
 from pipeline.commands.gate import record_verdict
-from pipeline.evaluation import versions as measures
+from pipeline.evaluation import over_rounds
+from pipeline.evaluation import runs as runs_tables
 from pipeline.files import write_text
 from pipeline.library import classes
 from pipeline.library.classes import Classes
@@ -22,7 +23,7 @@ MIN_CLASS_IMAGES = 10
 
 @dataclass(frozen=True)
 class Runs:
-    """MLflow's runs, and of them `versions.table` and `versions.sets`; names are today's by `events`."""
+    """MLflow's runs, and of them `runs_tables.table` and `runs_tables.sets`; names are today's by `events`."""
 
     tracking: Tracking
     runs: pd.DataFrame
@@ -36,20 +37,20 @@ class Runs:
         return self.table.to_dict("records")
 
     def artifacts(self, rounds: pd.DataFrame, name: str) -> pd.DataFrame:
-        """The tables that each round logged under this name, as one (`versions.gather`)."""
+        """The tables that each round logged under this name, as one (`runs_tables.gather`)."""
         tables = {
             number: self.tracking.table(run_id, name)
             for number, run_id in zip(rounds["round"], rounds["run_id"], strict=True)
         }
-        return versions.gather(tables, self.events)
+        return runs_tables.gather(tables, self.events)
 
 
 def read(workspace: Workspace) -> Runs:
     """Reads the runs from MLflow; where it has none, no store is made."""
     tracking, confidence = Tracking(workspace.home), workspace.params(sections.Evaluate).confidence
     runs = tracking.runs()
-    sets = versions.sets(runs, confidence=confidence)
-    return Runs(tracking, runs, versions.table(runs), sets, classes.read(workspace.classes), confidence)
+    sets = runs_tables.sets(runs, confidence=confidence)
+    return Runs(tracking, runs, runs_tables.table(runs), sets, classes.read(workspace.classes), confidence)
 
 
 def listed(workspace: Workspace) -> Answer:
@@ -58,18 +59,20 @@ def listed(workspace: Workspace) -> Answer:
 
 
 def diff(workspace: Workspace, before: str, after: str) -> Answer:
-    """What differs between two versions, named as `versions.find` says.
+    """What differs between two versions, named as `runs_tables.find` says.
 
     Raises:
       UsageError: if there is no such version.
       DataError: if MLflow no longer has the scores of one.
     """
     runs = _judged(workspace)
-    rows = [versions.find(runs.table, name) for name in (before, after)]
-    stored = [versions.stored(runs.tracking.table(row["run_id"], versions.SCORES), row, runs.events) for row in rows]
-    found = measures.differences(*stored, confidence=runs.confidence, min_images=MIN_CLASS_IMAGES)
+    rows = [runs_tables.find(runs.table, name) for name in (before, after)]
+    stored = [
+        runs_tables.stored(runs.tracking.table(row["run_id"], runs_tables.SCORES), row, runs.events) for row in rows
+    ]
+    found = over_rounds.differences(*stored, confidence=runs.confidence, min_images=MIN_CLASS_IMAGES)
     names = [f"round {row['round']} ({row['model'] or row['run']})" for row in rows]
-    return Answer({"before": names[0], "after": names[1]} | measures.as_records(found))
+    return Answer({"before": names[0], "after": names[1]} | over_rounds.as_records(found))
 
 
 def ledger(workspace: Workspace) -> Answer:
@@ -80,12 +83,12 @@ def ledger(workspace: Workspace) -> Answer:
 def html(workspace: Workspace) -> Answer:
     """Draws all of it into one page."""
     runs, path = _judged(workspace), workspace.cache("runs.html")
-    rounds = versions.rounds_of(runs.table)
+    rounds = runs_tables.rounds_of(runs.table)
     text = page.write(
         table=runs.table,
         sets=runs.sets,
-        bands=runs.artifacts(rounds, versions.BANDS),
-        per_class=runs.artifacts(rounds, versions.PER_CLASS),
+        bands=runs.artifacts(rounds, runs_tables.BANDS),
+        per_class=runs.artifacts(rounds, runs_tables.PER_CLASS),
         **ledger_of(workspace, runs),
         confidence=runs.confidence,
     )
@@ -95,15 +98,15 @@ def html(workspace: Workspace) -> Answer:
 
 def ledger_of(workspace: Workspace, runs: Runs) -> dict[str, Any]:
     """Keys `ledger`, one record per round and set, and `hints`, one record per class."""
-    rounds = versions.rounds_of(runs.table)
-    sets = runs.sets[runs.sets["run_id"].isin(rounds["run_id"]) & ~runs.sets["set"].isin(measures.NOT_SHOWN)]
+    rounds = runs_tables.rounds_of(runs.table)
+    sets = runs.sets[runs.sets["run_id"].isin(rounds["run_id"]) & ~runs.sets["set"].isin(over_rounds.NOT_SHOWN)]
     taken = decisions.read_all(workspace.reviews, workspace.root_names)
-    costs = measures.ledger(
+    costs = over_rounds.ledger(
         rounds,
         sets.assign(round=sets["round"].astype(int)),
-        versions.reviewed(taken, runs.runs, rounds),
+        runs_tables.reviewed(taken, runs.runs, rounds),
     )
-    hints = measures.worth_labelling(runs.artifacts(rounds, versions.PER_CLASS), confidence=runs.confidence)
+    hints = over_rounds.worth_labelling(runs.artifacts(rounds, runs_tables.PER_CLASS), confidence=runs.confidence)
     return {"ledger": costs.to_dict("records"), "hints": hints.to_dict("records")}
 
 

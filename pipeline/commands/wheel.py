@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import bundle, config, dvc, stages
+from pipeline import bundle, config, stages
 from pipeline.commands import Answer
 from pipeline.errors import WallabyError
-from pipeline.evaluation import versions
+from pipeline.evaluation import over_rounds
 from pipeline.files import read_json, read_table
 from pipeline.library import labels
-from pipeline.repository import lock
+from pipeline.repository import dvc, lock
 from pipeline.review import decisions, yields
 from pipeline.workspace import Workspace
 
@@ -186,7 +186,7 @@ def _last_round(workspace: Workspace) -> dict[str, Any]:
     last: dict[str, Any] = {"round": card.round, "model": card.model_digest, "right": {}, "verdict": ""}
     metrics = workspace.evaluation / "metrics.json"
     if metrics.exists():
-        named = {name: values for name, values in read_json(metrics).items() if name not in versions.NOT_SHOWN}
+        named = {name: values for name, values in read_json(metrics).items() if name not in over_rounds.NOT_SHOWN}
         last["right"] = {name: values["top1"] for name, values in named.items() if values["n"]}
     if workspace.verdict.exists():
         verdict = read_json(workspace.verdict)
@@ -203,7 +203,7 @@ def _facts(workspace: Workspace, reruns: list[dict[str, Any]], last: dict[str, A
     queue = [read_table(file, ["image", "group"]) for file in sorted(workspace.queue.glob("*.parquet"))]
     waiting = pd.concat([pd.DataFrame(columns=["image", "group"], dtype="str"), *queue])
     waiting = waiting[~waiting["image"].isin(in_force["image"])]
-    pace = versions.minutes(log)["minutes"].mean() if len(log) else float("nan")
+    pace = over_rounds.minutes(log)["minutes"].mean() if len(log) else float("nan")
     return Facts(
         labelled=bool(len(labels.read(workspace.labels, names))),
         base=(workspace.base / bundle.CARD).exists(),

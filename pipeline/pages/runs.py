@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.evaluation.versions import NOT_SHOWN
+from pipeline.evaluation.over_rounds import NOT_SHOWN
 from pipeline.pages import rendering
 from pipeline.pages.plots import Dot, Frame, Line, Plot, Rule, Text, band, path, percents, round_numbers
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import pandas as pd
 
-from pipeline.evaluation import versions
+from pipeline.evaluation import over_rounds
 from pipeline.library import benchmarks, board
 from pipeline.library.classes import Classes
 from pipeline.library.exclusion import Reason
@@ -123,5 +123,5 @@ def on_versions(
     theirs = then["set"].str.startswith(benchmarks.PREFIX)
     then = then.assign(label=then["label"].mask(theirs, named.reindex(then["image"]).to_numpy()))
     then = then[~theirs | then["label"].notna()]
-    old, new = versions.set_versions(splits), versions.set_versions(then)
+    old, new = over_rounds.set_versions(splits), over_rounds.set_versions(then)
     return {name: (old[name], new.get(name, "")) for name in old if old[name] != new.get(name)}

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.evaluation import intervals, versions
+from pipeline.evaluation import intervals, over_rounds
 from pipeline.review.decisions import SETTLING_RECIPE, UNDO, YES, in_force
 
 COLUMNS = [
@@ -30,7 +30,7 @@ def measure(log: pd.DataFrame, *, confidence: float) -> pd.DataFrame:
     """
     made = log[log["decision"] != UNDO]
     holding = in_force(log)
-    minutes = versions.minutes(made)["minutes"].groupby(made["by"])
+    minutes = over_rounds.minutes(made)["minutes"].groupby(made["by"])
     checks = _checks(made[made["blind"] == YES], holding)
     pairs = _pairs(holding)
     table = pd.DataFrame(

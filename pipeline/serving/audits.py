@@ -15,7 +15,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from pipeline.errors import ResumableError
-from pipeline.evaluation.versions import BANDS
+from pipeline.evaluation.over_rounds import BANDS
 from pipeline.serving.store.opening import reading
 from pipeline.serving.store.schema import audits, evaluations, transactions
 from pipeline.serving.verdicts import AUDIT

@@ -12,10 +12,10 @@ from pipeline.evaluation import (
     audit,
     ensembling,
     mistakes,
+    over_rounds,
     paired_scores,
     paired_statistics,
     scores,
-    versions,
 )
 from pipeline.evaluation.assessment import Assessment
 from pipeline.files import read_table
@@ -164,10 +164,11 @@ def log(tracking: Tracking, card: bundle.Card, assessed: Assessment, files: list
             for key, value in figures.items()
         },
         files,
-        tables={"scores": versions.compact(assessed.scores), "bands": versions.by_band(assessed.scores)},
+        tables={"scores": over_rounds.compact(assessed.scores), "bands": over_rounds.by_band(assessed.scores)},
         tags={"model_digest": card.model_digest}
         | {
-            f"version.{name.replace(':', '/')}": value for name, value in versions.set_versions(assessed.scores).items()
+            f"version.{name.replace(':', '/')}": value
+            for name, value in over_rounds.set_versions(assessed.scores).items()
         },
     )
 

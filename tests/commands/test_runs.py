@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import cli, versions
+from pipeline import cli
 from pipeline.cli.answers import print_answer, to_json
 from pipeline.cli.tables import rounds as tables
 from pipeline.commands import runs
 from pipeline.errors import DataError, UsageError
-from pipeline.evaluation import versions as measures
+from pipeline.evaluation import over_rounds
+from pipeline.evaluation import runs as runs_tables
 from pipeline.files import write_csv, write_text
 from pipeline.library import classes
 from pipeline.tracking import Tracking
@@ -71,7 +72,7 @@ def round_(
         "",
         {"test/n": 100, "test/top1": right / 100, "test/top5": 1.0, "test/macro_f1": 0.5, "val/n": 5, "val/top1": 1.0},
         [file],
-        tables={"scores": scores, "bands": measures.by_band(scores)},
+        tables={"scores": scores, "bands": over_rounds.by_band(scores)},
         tags={"model_digest": f"{number}{throwaway[0]}" * 32, "version.test": "abc"},
     )
     return run_id
@@ -99,13 +100,13 @@ def test_every_score_has_its_interval_and_its_version(known):
 
 @pytest.mark.parametrize(("name", "expected"), [("1", 0), ("2", 1), ("2f2f", 1), ("2t2t2t", 2)])
 def test_a_version_is_named_by_its_round_or_its_digest(known, name, expected):
-    assert versions.find(known.table, name).name == expected
+    assert runs_tables.find(known.table, name).name == expected
 
 
 @pytest.mark.parametrize("name", ["7", "2x", "", "ffffff"])
 def test_an_unknown_version_is_refused(known, name):
     with pytest.raises(UsageError, match="no version is called"):
-        versions.find(known.table, name)
+        runs_tables.find(known.table, name)
 
 
 def test_the_difference_of_two_rounds_names_what_flipped(workspace):
@@ -118,14 +119,14 @@ def test_the_difference_of_two_rounds_names_what_flipped(workspace):
 
 def test_a_version_whose_scores_were_deleted_has_no_difference_and_is_still_listed(known):
     with pytest.raises(DataError, match="MLflow has no scores of round 1"):
-        versions.stored(None, known.table.iloc[0], classes.none())
+        runs_tables.stored(None, known.table.iloc[0], classes.none())
 
 
 def test_an_older_class_goes_by_todays_name():
     merged = classes.check(pd.DataFrame([{"event": "merge", "class": "dog", "to": "cat"}]), "")
     table = pd.DataFrame({"label": ["cat"], "predicted": ["dog"], "label_rank": [2]})
-    assert versions.stored(table, pd.Series(dtype=object), merged)["label_rank"].tolist() == [1]
-    gathered = versions.gather({1: pd.DataFrame({"label": ["dog"]}), 2: None}, merged)
+    assert runs_tables.stored(table, pd.Series(dtype=object), merged)["label_rank"].tolist() == [1]
+    gathered = runs_tables.gather({1: pd.DataFrame({"label": ["dog"]}), 2: None}, merged)
     assert gathered[["round", "label"]].to_numpy().tolist() == [[1, "cat"]]
 
 
@@ -133,8 +134,8 @@ def test_minutes_of_reviewing_belong_to_the_round_that_they_opened(known):
     times = pd.to_datetime(known.runs["start_time"], utc=True)
     between = times[0] + (times[1] - times[0]) / 2
     decisions = pd.DataFrame({"by": "Ada", "at": [(between + pd.Timedelta(i, "ms")).isoformat() for i in range(2)]})
-    rounds = versions.rounds_of(known.table)
-    found = versions.reviewed(decisions, known.runs, rounds).set_index("round")["minutes"]
+    rounds = runs_tables.rounds_of(known.table)
+    found = runs_tables.reviewed(decisions, known.runs, rounds).set_index("round")["minutes"]
     assert found[2] == pytest.approx(0.001 / 60)
     assert pd.isna(found[1])
 
@@ -195,11 +196,11 @@ def test_a_repository_without_rounds_has_no_runs_and_gets_no_store(tmp_path, cap
 
 
 def test_no_rounds_at_all_is_no_error(capsys):
-    nothing = versions.table(pd.DataFrame())
-    tables.runs(nothing, versions.sets(pd.DataFrame(), confidence=0.95))
+    nothing = runs_tables.table(pd.DataFrame())
+    tables.runs(nothing, runs_tables.sets(pd.DataFrame(), confidence=0.95))
     assert "no rounds yet" in capsys.readouterr().out
-    assert versions.rounds_of(nothing).empty
-    assert versions.gather({1: None}, classes.none()).empty
+    assert runs_tables.rounds_of(nothing).empty
+    assert runs_tables.gather({1: None}, classes.none()).empty
 
 
 def test_in_a_sub_directory_the_store_has_the_same_address(workspace, monkeypatch):

@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline import bundle, dvc
+from pipeline import bundle
 from pipeline.errors import DataError, Exit, GateError, UsageError, WallabyError
 from pipeline.files import digest, read_json, read_table, write_json, write_table, write_text
 from pipeline.library import lineage
+from pipeline.repository import dvc
 from pipeline.serving import champions
 
 WHO = {"by": "Ada", "at": "2026-03-01T12:00:00"}

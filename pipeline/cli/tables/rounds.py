@@ -8,13 +8,13 @@ from rich.table import Table
 
 from pipeline.cli.tables import console
 from pipeline.cli.tables.library import replaced_text
-from pipeline.evaluation.versions import NOT_SHOWN
+from pipeline.evaluation.over_rounds import NOT_SHOWN
 from pipeline.library import board, moves
 from pipeline.review.decisions import CHANGED_RECIPE
 
 
 def runs(table: pd.DataFrame, sets: pd.DataFrame) -> None:
-    """The model versions side by side, throw-aways apart (`versions.table`), and their scores (`versions.sets`)."""
+    """The model versions side by side, throw-aways apart (`runs.table`), and their scores (`runs.sets`)."""
     if table.empty:
         console().print("no rounds yet: run `dvc repro`")
         return
@@ -62,7 +62,7 @@ def runs(table: pd.DataFrame, sets: pd.DataFrame) -> None:
 
 
 def difference(told: dict[str, Any], *, limit: int = 20) -> None:
-    """What differs between two versions (`versions.as_records`), with `before` and `after`, their names."""
+    """What differs between two versions (`over_rounds.as_records`), with `before` and `after`, their names."""
     screen = console()
     screen.rule(f"{escape(told['before'])} and {escape(told['after'])}")
     frame("Images", told["sets"])
@@ -110,7 +110,7 @@ def ledger(told: dict[str, Any]) -> None:
 
 
 def hint(row: dict[str, Any]) -> str:
-    """Why more labels of a class no longer pay, in a sentence (`versions.worth_labelling`)."""
+    """Why more labels of a class no longer pay, in a sentence (`over_rounds.worth_labelling`)."""
     if row["hint"] == "saturated":
         return f"{row['label']}: found at {row['now']:.1%}, surely above {row['low']:.1%}: more labels bring little"
     return (

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.evaluation import intervals
-from pipeline.evaluation.versions import BANDS
+from pipeline.evaluation.over_rounds import BANDS
 from pipeline.serving.reports import estimates, periods
 from pipeline.serving.reports.log import KEY
 from pipeline.serving.verdicts import AUDIT, FEEDBACK, NOT_IN_CLASSES, RIGHT, UNUSABLE, VERDICTS

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.evaluation import versions
+from pipeline.evaluation import over_rounds
 
 
 def kept(*rows: tuple) -> pd.DataFrame:
@@ -12,15 +12,15 @@ def kept(*rows: tuple) -> pd.DataFrame:
     return table.assign(score=0.9, label_rank=rank)
 
 
-def differences(before: pd.DataFrame, after: pd.DataFrame) -> versions.Differences:
-    return versions.differences(before, after, confidence=0.95, min_images=1)
+def differences(before: pd.DataFrame, after: pd.DataFrame) -> over_rounds.Differences:
+    return over_rounds.differences(before, after, confidence=0.95, min_images=1)
 
 
 def test_what_is_kept_of_the_scores_is_small_and_sorted():
     scores = kept(("b" * 64, "test", "cat", "cat"), ("a" * 64, "test", "dog", "cat"))
     scores = scores.rename(columns={"content": "sha256"}).assign(embedding=1.0)
-    found = versions.compact(scores)
-    assert list(found.columns) == versions.KEPT
+    found = over_rounds.compact(scores)
+    assert list(found.columns) == over_rounds.KEPT
     assert list(found["content"]) == ["a" * 16, "b" * 16]
     assert found["score"].dtype == np.float32
 
@@ -28,7 +28,7 @@ def test_what_is_kept_of_the_scores_is_small_and_sorted():
 def test_the_bands_count_every_image_once():
     scores = kept(*[(str(i), "test", "cat", "cat" if i % 3 else "dog") for i in range(9)])
     scores["score"] = [0.2, 0.5, 0.69, 0.7, 0.9, 0.95, 0.989, 0.99, 1.0]
-    found = versions.by_band(scores).set_index("band")
+    found = over_rounds.by_band(scores).set_index("band")
     assert found["n"].to_dict() == {0.0: 1, 0.5: 2, 0.7: 1, 0.9: 1, 0.95: 2, 0.99: 2}
     assert found["right"].sum() == 6
 
@@ -36,9 +36,9 @@ def test_the_bands_count_every_image_once():
 def test_a_set_is_another_version_once_a_label_of_it_changes():
     before = kept(("a", "benchmark:field", "cat", "cat"), ("b", "test", "dog", "cat"), ("c", "train", "dog", "dog"))
     before = before.rename(columns={"content": "sha256"})
-    found = versions.set_versions(before)
+    found = over_rounds.set_versions(before)
     assert set(found) == {"benchmark:field", "test"}
-    after = versions.set_versions(before.assign(label=["dog", "dog", "cat"]))
+    after = over_rounds.set_versions(before.assign(label=["dog", "dog", "cat"]))
     assert after["benchmark:field"] != found["benchmark:field"]
     assert after["test"] == found["test"]
 
@@ -75,7 +75,7 @@ def test_pictures_of_no_known_class_are_no_set_of_a_difference():
 
 def test_a_version_held_against_itself_differs_in_nothing():
     table = kept(("a", "test", "cat", "cat"), ("t", "train", "cat", "dog"))
-    told = versions.as_records(differences(table, table))
+    told = over_rounds.as_records(differences(table, table))
     assert told["flips"] == []
     assert [row["difference"] for row in told["classes"]] == [0]
     assert all(row["added"] == row["removed"] == row["relabelled"] == 0 for row in told["sets"])
@@ -87,7 +87,7 @@ def test_the_ledger_divides_what_was_gained_by_what_was_spent():
         {"round": [1, 2, 3], "set": "test", "n": 100, "top1": [0.8, 0.84, 0.85], "version": ["v", "v", "w"]}
     )
     spent = pd.DataFrame({"round": [1, 2, 3], "minutes": [np.nan, 30.0, 0.2]})
-    found = versions.ledger(rounds, sets, spent).set_index("round")
+    found = over_rounds.ledger(rounds, sets, spent).set_index("round")
     assert found.loc[2, ["labelled", "gain", "per_100_images", "per_hour"]].tolist() == pytest.approx(
         [200, 0.04, 0.02, 0.08]
     )
@@ -106,13 +106,13 @@ def test_the_minutes_of_a_decision_are_the_time_since_the_last_one_but_for_pause
             "at": [at("12:00:00"), at("12:00:30"), at("12:00:40"), at("15:00:00"), at("15:01:00")],
         }
     )
-    assert versions.minutes(decisions)["minutes"].sum() == 0.5 + 2.0 + 1.0
-    assert len(versions.minutes(decisions)) == 5
+    assert over_rounds.minutes(decisions)["minutes"].sum() == 0.5 + 2.0 + 1.0
+    assert len(over_rounds.minutes(decisions)) == 5
 
 
 def test_decisions_taken_from_a_spreadsheet_at_once_tell_no_time():
     decisions = pd.DataFrame({"by": "Ada", "at": ["2026-03-01T12:00:00+00:00"] * 50})
-    assert versions.minutes(decisions)["minutes"].isna().all()
+    assert over_rounds.minutes(decisions)["minutes"].isna().all()
 
 
 def per_class(**recalls: list[float]) -> pd.DataFrame:
@@ -126,7 +126,7 @@ def per_class(**recalls: list[float]) -> pd.DataFrame:
 
 
 def hints(table: pd.DataFrame, **more) -> dict[str, str]:
-    found = versions.worth_labelling(table, confidence=0.95, **more)
+    found = over_rounds.worth_labelling(table, confidence=0.95, **more)
     return dict(zip(found["label"], found["hint"], strict=True))
 
 
@@ -152,4 +152,4 @@ def test_a_class_of_few_test_images_gets_no_hint():
 
 def test_one_round_alone_tells_of_no_growth():
     assert hints(per_class(gnu=[0.5])) == {}
-    assert versions.worth_labelling(per_class(), confidence=0.95).empty
+    assert over_rounds.worth_labelling(per_class(), confidence=0.95).empty

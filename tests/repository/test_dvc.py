@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import dvc
 from pipeline.errors import WallabyError
+from pipeline.repository import dvc
 from tests.networks import save_bundle
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import DataError, UsageError, closest
-from pipeline.evaluation import paired_scores, versions
+from pipeline.evaluation import over_rounds, paired_scores
 from pipeline.library.classes import Classes
 
 MEASURES = ["n", "top1", "macro_f1", "log_loss", "ece"]
@@ -63,7 +63,7 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
         }
     )
     top1 = _measures(runs)
-    wide = top1[~top1["set"].isin(versions.NOT_SHOWN)].pivot(index="run_id", columns="set", values="top1")
+    wide = top1[~top1["set"].isin(over_rounds.NOT_SHOWN)].pivot(index="run_id", columns="set", values="top1")
     return made.join(wide, on="run_id")
 
 
@@ -79,7 +79,7 @@ def sets(runs: pd.DataFrame, *, confidence: float) -> pd.DataFrame:
     }
     wide = wide.merge(runs[["run_id"]].assign(**about), on="run_id").merge(order, on="run_id")
     wide["version"] = [_version(runs, run_id, name) for run_id, name in zip(wide["run_id"], wide["set"], strict=True)]
-    wide = versions.with_intervals(wide, confidence=confidence)
+    wide = over_rounds.with_intervals(wide, confidence=confidence)
     return wide.sort_values(["order", "set"], ignore_index=True)[SET_COLUMNS]
 
 
@@ -155,7 +155,7 @@ def reviewed(decisions: pd.DataFrame, runs: pd.DataFrame, rounds: pd.DataFrame) 
       rounds: as `rounds_of`.
     """
     started = pd.to_datetime(runs.set_index("run_id")["start_time"], utc=True).reindex(rounds["run_id"])
-    timed = versions.minutes(decisions).dropna()
+    timed = over_rounds.minutes(decisions).dropna()
     opened = np.searchsorted(started.to_numpy(), timed["at"].to_numpy(), side="left")
     spent = timed.groupby(opened)["minutes"].sum().reindex(range(len(rounds)))
     return pd.DataFrame({"round": rounds["round"], "minutes": spent.to_numpy()})
