@@ -8,7 +8,6 @@ import pytest
 from builders import noise, put, sha
 from made_up_service import Shade
 
-from pipeline import config
 from pipeline.bundle import Stored
 from pipeline.errors import DataError
 from pipeline.evaluation import thresholds
@@ -55,7 +54,6 @@ def test_what_bulk_identification_has_chosen_serves(stored, tmp_path, monkeypatc
         return selection.Choice("onnx", "the fastest"), Shade()
 
     monkeypatch.setattr(selection, "choose", choose)
-    monkeypatch.setattr(config, "cache", lambda name: tmp_path / name)
     name, runtimes = chooser(tmp_path, folders={"library": tmp_path})(stored, None)
     assert (name, list(runtimes), asked["name"], asked["batch"]) == ("onnx", [16], "auto", 64)
 
@@ -64,7 +62,6 @@ def test_what_bulk_identification_has_chosen_serves(stored, tmp_path, monkeypatc
 def test_auto_tries_the_validation_set_and_takes_the_fastest_that_agrees_else_keras(
     stored, tmp_path, monkeypatch, agrees, serves
 ):
-    monkeypatch.setattr(config, "cache", lambda name: tmp_path / name)
     monkeypatch.setattr(machine, "has_gpu", lambda: False)
     monkeypatch.setattr(kinds, "missing", lambda name: "" if name in ("keras", "onnx") else "not installed")
     monkeypatch.setattr(kinds, "load", fast_onnx(kinds.load, agrees))
@@ -95,8 +92,8 @@ def fast_onnx(load, agrees: bool):
                 return self._keras.predict(pixels)
             return np.roll(self._keras.predict(pixels), 0 if agrees else 1, axis=1)
 
-    def made(name, members, calibration, *, batch_size):
-        return Other(name, load("keras", members, calibration, batch_size=batch_size))
+    def made(name, *arguments, **options):
+        return Other(name, load("keras", *arguments, **options))
 
     return made
 
