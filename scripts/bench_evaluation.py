@@ -128,11 +128,11 @@ def make_two_models(folder: Path, images: int, classes: int) -> None:
         }
     )
     os.symlink(ROOT / "configs", folder / "configs")
-    write_text("event,class,to,min_images,flip,by,at,note\n", folder / "classes.csv")
-    for name, scores_folder in (("model", "evaluation"), ("released", "released")):
+    write_text("event,class,to,min_images,flip,by,at,note\n", folder / "data/classes.csv")
+    for name, scores_folder in (("data/model", "data/evaluation"), ("data/released", "data/released")):
         changed = random.random(images) < 1 / 24
         named = right ^ changed
-        if name == "model":
+        if name == "data/model":
             named &= label % 100 != 42
         other = (label + 1 + random.integers(0, classes - 1, images)) % classes
         said = np.where(named, label, other)
@@ -253,16 +253,16 @@ def gate(folder: Path) -> None:
     started = time.perf_counter()
     print("gate", flush=True)
     subprocess.run(
-        [*command, "evaluation", "model", "classes.csv", "released", "gate"],
+        command,
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         check=True,
     )
     seconds, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    said = f"the stage, {read_json(folder / 'gate/gate.json')['images']['all']:,} images of benchmarks"
+    said = f"the stage, {read_json(folder / 'data/gate/gate.json')['images']['all']:,} images of benchmarks"
     cpu = used.ru_utime + used.ru_stime
     print(f"  {said:<58}{seconds:>7.1f} s  ({cpu:.1f} s of CPU)   peak {used.ru_maxrss / 2**20:.1f} GiB")
-    print(f"  page: {(folder / 'gate/index.html').stat().st_size / 2**20:.1f} MiB")
+    print(f"  page: {(folder / 'data/gate/index.html').stat().st_size / 2**20:.1f} MiB")
 
 
 def promise(folder: Path) -> None:

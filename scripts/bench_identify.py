@@ -51,6 +51,7 @@ CLASSES, SIDE, BATCH = 1000, 299, 32
 SMALL, SMALL_SIZE = "inception_v4_small", (160, 120)
 OBVIOUS = 4  # the obvious loop takes a picture in so many
 TABLES = ["pool.parquet", "excluded.parquet", "splits.parquet", "thresholds.json"]
+PLACES = ["index", "curated", "splits", "evaluation"]  # of these, below `data` of a workspace
 CACHE = Path(tempfile.gettempdir()) / "bench_identify-runtimes"
 SECONDS = 4.0  # of a measurement in this process
 
@@ -169,9 +170,10 @@ end(len(files))
 """
 
 IDENTIFY = """
-import os
+from pathlib import Path
 from pipeline.inference import local
 from pipeline.stages import identify
+from pipeline.workspace import Workspace
 import numpy as np
 plain = local.identify
 def timed(*args, runtime, **kwargs):
@@ -181,7 +183,7 @@ def timed(*args, runtime, **kwargs):
     end(told.predicted)
     return told
 local.identify = timed
-identify.main(*sys.argv[3:])
+identify.main(Workspace(Path()))
 """
 
 
@@ -274,13 +276,20 @@ def identify(work: Path, pool: Path, runtime: str) -> Row:
     """Runs the stage on a workspace of its own, whose cache is that of `work`."""
     with tempfile.TemporaryDirectory(dir=work) as folder:
         here = Path(folder)
-        for name in TABLES[1:]:
-            (here / name).symlink_to(work / name)
-        (here / TABLES[0]).symlink_to(pool.with_suffix(".parquet"))
-        (here / "model").symlink_to(pool.parent / ("small" if pool.name.startswith("small") else "model"))
-        (here / ".wallaby").symlink_to(work / ".wallaby")
+        lay_out(here, work, pool, model=pool.parent / ("small" if pool.name.startswith("small") else "model"))
         write_params(here, pool, runtime)
-        return run([sys.executable, "-c", REPORT + IDENTIFY], [str(BATCH), "model", *TABLES, "predictions"], here)
+        return run([sys.executable, "-c", REPORT + IDENTIFY], [str(BATCH)], here)
+
+
+def lay_out(here: Path, work: Path, pool: Path, *, model: Path) -> None:
+    """Makes `here` a workspace with the tables of `work`, the images of `pool`, a model, and the cache of `work`."""
+    tables = [pool.with_suffix(".parquet"), *(work / name for name in TABLES[1:])]
+    for place, name, table in zip(PLACES, TABLES, tables, strict=True):
+        (here / "data" / place).mkdir(parents=True)
+        (here / "data" / place / name).symlink_to(table)
+    (here / "data/model").symlink_to(model)
+    (work / ".wallaby").mkdir(exist_ok=True)
+    (here / ".wallaby").symlink_to(work / ".wallaby")
 
 
 def write_params(here: Path, pool: Path, runtime: str) -> None:

@@ -57,18 +57,15 @@ def stage(work: Path, pool: Path, engine: str) -> float:
     """Seconds that the stage takes to identify the whole pool, from its own summary."""
     with tempfile.TemporaryDirectory(dir=work) as folder:
         here = Path(folder)
-        bench.write_tables(here, pool)
-        (here / "model").symlink_to(work / "model")
-        (here / ".wallaby").symlink_to(work / ".wallaby")
-        (work / ".wallaby").mkdir(exist_ok=True)
+        bench.write_tables(work, pool)
+        bench.lay_out(here, work, pool, model=work / "model")
         bench.write_params(here, pool, "openvino")
         params = here / "configs/params.yaml"
         params.write_text(params.read_text().replace("engine: local", f"engine: {engine}"))
-        tables = [str(pool.with_suffix(".parquet")), *bench.TABLES[1:]]
-        command = [sys.executable, "-m", "pipeline.stages.identify", "model", *tables, "predictions"]
+        command = [sys.executable, "-m", "pipeline.stages.identify"]
         environment = os.environ | {"PYTHONPATH": str(bench.ROOT), "DVC_ROOT": str(here), "TF_CPP_MIN_LOG_LEVEL": "3"}
         subprocess.run(command, cwd=here, env=environment, check=True, stdout=subprocess.DEVNULL)
-        return json.loads((here / "predictions/summary.json").read_text())["seconds"]
+        return json.loads((here / "data/predictions/summary.json").read_text())["seconds"]
 
 
 def made_up(random: np.random.Generator, first: int) -> pd.DataFrame:
