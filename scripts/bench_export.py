@@ -17,8 +17,8 @@ import numpy as np
 
 from pipeline import bundle
 from pipeline.commands.export import some_images
-from pipeline.inference import export, formats
-from pipeline.inference.formats import Predict
+from pipeline.inference import model_export, model_formats
+from pipeline.inference.model_formats import Predict
 from pipeline.inference.reading import read_batches
 from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.workspace import Workspace
@@ -36,8 +36,8 @@ def main(folder: Path) -> None:
     print(f"{'format':<12}{'MB':>7}{'difference':>12}{'images/s at 1':>15}{'at 32':>8}")
     print(f"{'Keras':<12}{keras_mb:>7.1f}{'':>12}{rates[0]:>15.0f}{rates[1]:>8.0f}", flush=True)
     with tempfile.TemporaryDirectory() as out:
-        for name, format_ in formats.FORMATS.items():
-            card = export.export(name, folder, Path(out) / name, pictures=pictures)
+        for name, format_ in model_formats.FORMATS.items():
+            card = model_export.export(name, folder, Path(out) / name, pictures=pictures)
             predict = format_.load(Path(out) / name / format_.file)
             rates = [images_per_second(predict, pixels[:size]) for size in BATCHES]
             difference = card["check"]["max_difference"]

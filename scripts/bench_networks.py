@@ -22,7 +22,7 @@ import numpy as np
 
 from pipeline import bundle, config
 from pipeline.errors import WallabyError, run
-from pipeline.inference import export, formats
+from pipeline.inference import model_export, model_formats
 from pipeline.library import lineage, pictures
 from pipeline.models import presets
 
@@ -35,7 +35,7 @@ def main(library: Path, names: list[str]) -> None:
     classes = sorted(folder.name for folder in library.iterdir() if folder.is_dir())
     found = sorted(path for path in library.glob("*/*") if pictures.looks_like_one(path))
     chosen = [found[place] for place in np.linspace(0, len(found) - 1, PICTURES).astype(int)]
-    titles = [format_.title for format_ in formats.FORMATS.values()]
+    titles = [format_.title for format_ in model_formats.FORMATS.values()]
     print(f"{'network':<20}{'step s':>8}{'MB':>8}  {'reloaded':<10}" + "".join(f"{title:>20}" for title in titles))
     apart = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=apart, max_tasks_per_child=1) as process:
@@ -43,7 +43,9 @@ def main(library: Path, names: list[str]) -> None:
             with tempfile.TemporaryDirectory() as out:
                 folder = Path(out)
                 told = process.submit(trained, name, classes, chosen, folder).result()
-                cells = [process.submit(exported, format_, folder, chosen).result() for format_ in formats.FORMATS]
+                cells = [
+                    process.submit(exported, format_, folder, chosen).result() for format_ in model_formats.FORMATS
+                ]
                 print(told + "".join(f"{cell:>20}" for cell in cells), flush=True)
 
 
@@ -76,7 +78,7 @@ def train_a_step(model: keras.Model, pixels: np.ndarray, targets: np.ndarray) ->
 
 def exported(name: str, folder: Path, chosen: list[Path]) -> str:
     try:
-        card = export.export(name, folder / "bundle", folder / name, pictures=chosen)
+        card = model_export.export(name, folder / "bundle", folder / name, pictures=chosen)
     except WallabyError as error:
         return error.what[:19]
     return f"{card['bytes'] / 1e6:.1f} MB {card['check']['max_difference']:.1e}"

@@ -24,8 +24,8 @@ from pipeline import config, sections
 from pipeline.evaluation.cosine import unit
 from pipeline.library import pictures, quality
 from pipeline.review import recipes
-from pipeline.review.recipes.asked import Settings
-from pipeline.review.recipes.material import Material
+from pipeline.review.recipes.inputs import Material
+from pipeline.review.recipes.settings import Settings
 
 KINDS = ["noise", "flat", "gradient", "blob", "text", "drawn", "blurred", "dark", "bright", "mosaic", "waves"]
 EACH = 24  # pictures of a kind

@@ -33,9 +33,9 @@ from pipeline.inference import shards, vectors
 from pipeline.inference.store import LISTS
 from pipeline.library import board, pictures
 from pipeline.review import recipes
-from pipeline.review.recipes import gathering
-from pipeline.review.recipes.asked import Settings
-from pipeline.review.recipes.material import Library, Material
+from pipeline.review.recipes import reading
+from pipeline.review.recipes.inputs import Library, Material
+from pipeline.review.recipes.settings import Settings
 
 CUTOFF = 25  # images
 HIDDEN = NEAR = LOW = 3  # classes that only the pool has; that the library has just below the cutoff; just above it
@@ -145,11 +145,11 @@ def made_up_material(folder: Path, predictions: pool.Pool, opinions: pd.DataFram
         conflicts=nothing(),
         suspects=nothing(),
         known=pd.Series(dtype="str"),
-        phashes=gathering.phashes(folder / "index"),
+        phashes=reading.phashes(folder / "index"),
         vectors=cache(lambda: vectors.of(predictions.features, folder / "vectors")),
         library=lambda: known,
         champion=lambda: opinions,
-        poor=cache(lambda: gathering.poor(folder / "index", config.load(sections.Curate).limits())),
+        poor=cache(lambda: reading.poor(folder / "index", config.load(sections.Curate).limits())),
         bad=predictions.rows["sha256"].iloc[200:220],
     )
 

@@ -106,13 +106,13 @@ def validate(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
 
 def export(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
     from pipeline.commands import export
-    from pipeline.inference import sharing
+    from pipeline.inference import prediction_export
 
-    if args.format not in sharing.FORMATS:
+    if args.format not in prediction_export.FORMATS:
         return export.model(
             workspace, args.format, folder=args.model, out=args.out, check=args.check, dry_run=args.dry_run
         )
-    selection = sharing.Selection(args.label, args.min_score, args.max_score, args.limit)
+    selection = prediction_export.Selection(args.label, args.min_score, args.max_score, args.limit)
     return export.predictions(
         workspace, args.format, selection, out=args.out, replace=args.replace, dry_run=args.dry_run
     )

@@ -11,7 +11,7 @@ from pipeline.demo import library, reviewer, silhouettes
 from pipeline.errors import UsageError
 from pipeline.files import digests, in_turn, write_csv
 from pipeline.library import labels, roots
-from pipeline.review import applying, decisions, sheets
+from pipeline.review import applying, decisions, spreadsheets
 from pipeline.sections import Roots
 from pipeline.workspace import Workspace
 
@@ -96,8 +96,8 @@ def review(workspace: Workspace, *, throwaway: str | None = None) -> Answer:
       DataError: if the queue holds no image of the demo.
     """
     queue = workspace.queue if throwaway is None else throwaways.find(workspace, throwaway) / throwaways.QUEUE
-    model = sheets.model_digest(queue)
-    table = reviewer.review(sheets.queues(queue), workspace.demo, at=now(), model=model)
+    model = spreadsheets.model_digest(queue)
+    table = reviewer.review(spreadsheets.queues(queue), workspace.demo, at=now(), model=model)
     path = decisions.write(table, workspace.reviews, reviewer.SESSION)
     text = f"{len(table)} decisions in {path}; next: wallaby apply"
     return Answer({"decisions": len(table), "file": str(path)}, text)

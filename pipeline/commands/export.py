@@ -6,8 +6,8 @@ from pipeline import bundle
 from pipeline.commands import Answer
 from pipeline.errors import DataError, UsageError
 from pipeline.files import read_table
-from pipeline.inference import export, formats, sharing, store
-from pipeline.inference.sharing import Selection
+from pipeline.inference import model_export, model_formats, prediction_export, store
+from pipeline.inference.prediction_export import Selection
 from pipeline.library import labels
 from pipeline.workspace import Workspace
 
@@ -21,7 +21,7 @@ def predictions(
     replace: bool = False,
     dry_run: bool = False,
 ) -> Answer:
-    """Writes the last round's predictions of the pool in a format of `sharing.FORMATS`.
+    """Writes the last round's predictions of the pool in a format of `prediction_export.FORMATS`.
 
     Args:
       out: the file; by default below `data/export`.
@@ -30,17 +30,17 @@ def predictions(
     Raises:
       UsageError: for a limit below 1, or if there is a file already.
     """
-    format_, folders = sharing.FORMATS[name], workspace.folders
+    format_, folders = prediction_export.FORMATS[name], workspace.folders
     if selection.limit is not None and selection.limit < 1:
         raise UsageError(f"--limit {selection.limit}: at least one image", where="wallaby export")
     if out and out.exists() and not replace:
         raise UsageError("there is a file already", where=out, mend="name another, or say --replace")
     out = out or workspace.export / format_.file
     if dry_run:
-        number = sum(map(len, sharing.select(name, workspace.predictions, selection)))
+        number = sum(map(len, prediction_export.select(name, workspace.predictions, selection)))
     else:
-        number = sharing.write(name, workspace.predictions, out, selection=selection, folders=folders)
-    figures = {"images": number, "out": str(out), "base": str(sharing.Files(folders).base)}
+        number = prediction_export.write(name, workspace.predictions, out, selection=selection, folders=folders)
+    figures = {"images": number, "out": str(out), "base": str(prediction_export.Files(folders).base)}
     text = f"{out}: {format_.title}, {number} images\n{format_.note.format(**figures)}"
     return Answer(figures, f"would write {text}" if dry_run else text)
 
@@ -54,7 +54,7 @@ def model(
     check: int = 32,
     dry_run: bool = False,
 ) -> Answer:
-    """Writes a bundle's model in a format of `formats.FORMATS`, compared with Keras on real images.
+    """Writes a bundle's model in a format of `model_formats.FORMATS`, compared with Keras on real images.
 
     Args:
       folder: the bundle; by default the last round's model.
@@ -63,18 +63,18 @@ def model(
 
     Raises:
       UsageError: for an unknown format, the nearest is offered, or a folder that holds something else.
-      DataError: see `export.export`.
+      DataError: see `model_export.export`.
     """
-    format_ = formats.find(name, others=sharing.FORMATS)
+    format_ = model_formats.find(name, others=prediction_export.FORMATS)
     if check < 1:
         raise UsageError(f"--check {check}: at least one picture", where="wallaby export")
     folder, out = folder or workspace.model, out or workspace.export / name
-    export.refuse_another_s_folder(out)
+    model_export.refuse_another_s_folder(out)
     card = bundle.check(folder)
     if dry_run:
-        planned = export.describe(name, card, len(bundle.read_classes(folder))) | {"out": str(out)}
+        planned = model_export.describe(name, card, len(bundle.read_classes(folder))) | {"out": str(out)}
         return Answer(planned, f"would write {format_.title} of model {card.model_digest[:12]} into {out}")
-    written = export.export(name, folder, out, pictures=some_images(workspace, check))
+    written = model_export.export(name, folder, out, pictures=some_images(workspace, check))
     checked = written["check"]
     text = (
         f"{out / format_.file}: {format_.title} of model {card.model_digest[:12]}, {written['bytes'] / 1e6:.1f} MB\n"

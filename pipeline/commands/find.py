@@ -11,8 +11,8 @@ from pipeline.commands import Answer, why
 from pipeline.errors import DataError
 from pipeline.inference import evaluated, pool_predictions, vectors
 from pipeline.library import labels, pictures
-from pipeline.review.recipes import gathering
-from pipeline.review.recipes.material import Library
+from pipeline.review.recipes import reading
+from pipeline.review.recipes.inputs import Library
 from pipeline.workspace import Workspace
 
 MORE = 20  # neighbours asked for beyond those shown: the image itself is among them, and so are its copies
@@ -36,7 +36,7 @@ def find(workspace: Workspace, image: str, *, number: int) -> Answer:
     predictions = pool_predictions.read(workspace.predictions)
     model = str(predictions.at(np.array([0]), ["model"])["model"].iloc[0])
     of_pool = vectors.of(predictions.features, workspace.own("vectors") / "pool")
-    known = gathering.library(workspace.evaluation, model=model)
+    known = reading.library(workspace.evaluation, model=model)
     of_library = None
     if known is not None:
         stored = evaluated.read(workspace.evaluation / "outputs", known.rows["sha256"])

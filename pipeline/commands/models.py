@@ -13,7 +13,7 @@ from typing import Any
 from pipeline import bundle, sections
 from pipeline.commands import Answer, log
 from pipeline.errors import DataError, Exit, UsageError
-from pipeline.evaluation import contenders as networks
+from pipeline.evaluation import networks
 from pipeline.files import digest, read_json, read_table, write_csv, write_json, write_text
 from pipeline.pages.comparison import comparison
 from pipeline.sections import Preset

@@ -13,11 +13,11 @@ from pipeline.commands import Answer
 from pipeline.errors import DataError, UsageError, closest
 from pipeline.files import read_table, write_csv, write_table, write_text
 from pipeline.library import labels
-from pipeline.review import decisions, recipes, sheets
+from pipeline.review import decisions, recipes, spreadsheets
 from pipeline.review.decisions import PURGE_RECIPE
-from pipeline.review.recipes import Recipe, gathering
-from pipeline.review.recipes.asked import Settings
-from pipeline.review.recipes.material import Found, Material
+from pipeline.review.recipes import Recipe, reading
+from pipeline.review.recipes.inputs import Found, Material
+from pipeline.review.recipes.settings import Settings
 from pipeline.workspace import Workspace
 
 SUFFIXES = {".csv": "a table", ".parquet": "a table", ".html": "a page with pictures"}
@@ -108,7 +108,7 @@ def _gather(workspace: Workspace) -> Material:
     last = decided.drop_duplicates("image", keep="last")
     bad = last.loc[last["decision"] == decisions.BAD, "sha256"]
     decided = decided.loc[decided["decision"] != decisions.KEEP, "sha256"]
-    return gathering.gather(
+    return reading.gather(
         *(workspace.predictions, workspace.curated, workspace.index, workspace.evaluation),
         *(workspace.released, workspace.classes),
         cache_folder=workspace.own("vectors"),
@@ -123,7 +123,7 @@ def _write(listing: Listing, path: Path, folders: dict[str, Path]) -> None:
         raise UsageError(f"unknown ending '{path.suffix}'", where=path, mend=closest(path.suffix, set(SUFFIXES)))
     rows = listing.found.rows
     if path.suffix == ".csv":
-        write_csv(sheets.to_sheet({listing.recipe.name: rows}), path)
+        write_csv(spreadsheets.to_sheet({listing.recipe.name: rows}), path)
     elif path.suffix == ".parquet":
         write_table(rows, path)
     else:

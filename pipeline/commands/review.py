@@ -10,7 +10,7 @@ from pipeline.commands import Answer, now
 from pipeline.errors import DataError, Exit, UsageError, closest
 from pipeline.files import write_csv
 from pipeline.library import labels
-from pipeline.review import decisions, near_cutoff, other_tools, sheets
+from pipeline.review import decisions, near_cutoff, other_tools, spreadsheets
 from pipeline.review.contents import Contents
 from pipeline.review.page import serving
 from pipeline.review.page.auditing import Auditing
@@ -66,7 +66,7 @@ def write_sheet(workspace: Workspace, path: Path, *, queue: Path, throwaway: boo
     """
     if path.exists():
         raise UsageError("the file exists and may hold decisions", where=path, mend="name another file")
-    sheet = sheets.to_sheet(sheets.queues(queue))
+    sheet = spreadsheets.to_sheet(spreadsheets.queues(queue))
     write_csv(sheet, path)
     of = f" --throwaway {queue.parent.name}" if throwaway else ""
     text = f"{len(sheet)} images in {path}: fill `decision` with yes, a class, keep, unknown or bad; then\n"
@@ -84,12 +84,12 @@ def write_out(workspace: Workspace, format_: str, path: Path, *, recipes: Sequen
         raise UsageError(f"'{format_}' is no format that a queue is written in", where="--out", mend=mend)
     if path.exists() or path.is_symlink():
         raise UsageError("it exists and may hold answers", where=path, mend="name another place")
-    queues = sheets.queues(workspace.queue)
+    queues = spreadsheets.queues(workspace.queue)
     for name in recipes:
         if name not in queues:
             raise UsageError(f"no recipe is called '{name}'", where="--recipe", mend=closest(name, set(queues)))
-    rows = sheets.to_sheet({name: queues[name] for name in recipes or queues})
-    rows = rows.assign(model=sheets.model_digest(workspace.queue))
+    rows = spreadsheets.to_sheet({name: queues[name] for name in recipes or queues})
+    rows = rows.assign(model=spreadsheets.model_digest(workspace.queue))
     classes = labels.read(workspace.labels, workspace.root_names)["label"].tolist()
     steps = other_tools.write(rows, format_, path, classes=classes, folders=workspace.folders)
     return Answer({"images": len(rows), "path": str(path)}, f"{len(rows)} images in {path}\n{steps}")
@@ -189,7 +189,7 @@ def _filled_sheet(path: Path, queue: Path, *, by: str, at: str, of_round: bool) 
     if not by:
         raise UsageError("who decided?", mend="--by NAME")
     sheet = labels.read_csv(path, ["decision", "image"])
-    filled = sheets.from_sheet(sheet, path, by=by, at=at, model=sheets.model_digest(queue))
+    filled = spreadsheets.from_sheet(sheet, path, by=by, at=at, model=spreadsheets.model_digest(queue))
     if filled.empty:
         advice = "fill the column with yes, a class, keep, unknown or bad"
         raise DataError("no row has a decision", where=path, mend=advice)

@@ -18,10 +18,10 @@ from pipeline.files import read_table
 from pipeline.inference import trials
 from pipeline.library import classes, labels
 from pipeline.sections import Serve
-from pipeline.serving import app, keeping, keys, served, server
+from pipeline.serving import app, image_archive, keys, served, server
 from pipeline.serving.choosing import Chooser
 from pipeline.serving.health import Health, Worker
-from pipeline.serving.keeping import Keeper
+from pipeline.serving.image_archive import Keeper
 from pipeline.serving.metrics import Metrics
 from pipeline.serving.releases import Releases
 from pipeline.serving.served import Served
@@ -165,7 +165,7 @@ def forget(workspace: Workspace, client: str) -> Answer:
     engine = opening.open_store(params.store)
     with engine.begin() as connection:
         deleted = records.forget(connection, client)
-    keeper = Keeper(params.pictures, share=1.0, known=keeping.known([], [], distance=0))
+    keeper = Keeper(params.pictures, share=1.0, known=image_archive.known([], [], distance=0))
     labelled = len(set(deleted.paths) & _labelled_among(workspace, params.pictures))
     images = keeper.remove(deleted.paths, spared=set())
     text = f"{deleted.transactions} transactions and {images} pictures deleted"
@@ -214,15 +214,15 @@ def _lines(aside: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _not_kept(workspace: Workspace, params: Serve) -> keeping.Known:
+def _not_kept(workspace: Workspace, params: Serve) -> image_archive.Known:
     """The images that are not kept: those of the library and the pool, and what the champion has seen."""
     if not params.pictures_share:
-        return keeping.known([], [], distance=0)
+        return image_archive.known([], [], distance=0)
     seen = [read_table(workspace.released / bundle.LINEAGE)]
     if workspace.splits_table.exists():
         seen.append(read_table(workspace.splits_table, ["sha256", "phash", "set"]))
     index = [workspace.library_table, workspace.pool_table]
-    return keeping.known(index, seen, distance=workspace.near_duplicate_distance)
+    return image_archive.known(index, seen, distance=workspace.near_duplicate_distance)
 
 
 def _labelled_among(workspace: Workspace, pictures: Path) -> set[str]:

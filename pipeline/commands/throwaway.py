@@ -18,7 +18,7 @@ import pandas as pd
 from pipeline import bundle, pages, sections
 from pipeline.commands import Answer, experiments, log, now, preview
 from pipeline.errors import DataError, UsageError, closest
-from pipeline.evaluation import trust
+from pipeline.evaluation import reliability
 from pipeline.files import atomic_folder, read_json, read_table, write_csv, write_json, write_table, write_text
 from pipeline.inference import migration, store
 from pipeline.library import board, classes, labels
@@ -173,7 +173,7 @@ def keep(workspace: Workspace, copy: Workspace, out: Path, near: pd.DataFrame, *
         distance=workspace.near_duplicate_distance,
         max_rows=params.max_rows,
     )
-    trusted = trust.held(read_table(copy.scores), least=params.least_score)
+    trusted = reliability.held(read_table(copy.scores), least=params.least_score)
     expected = near_cutoff.outlook(near, candidates, trusted, confidence=confidence)
     queue = near_cutoff.queue(candidates, expected, trusted)
 

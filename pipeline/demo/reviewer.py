@@ -7,7 +7,7 @@ import pandas as pd
 from pipeline.demo.library import TRUTH
 from pipeline.errors import DataError
 from pipeline.library import labels
-from pipeline.review import sheets
+from pipeline.review import spreadsheets
 
 NAME = "demo reviewer"
 SESSION = "demo"  # begins the names of its review tables
@@ -24,11 +24,11 @@ def review(queues: dict[str, pd.DataFrame], demo: Path, *, at: str, model: str) 
       DataError: if the queue holds no image of the demo.
     """
     truth = labels.read_csv(demo / TRUTH, ["image", "label"]).set_index("image")
-    sheet = sheets.to_sheet(queues)
+    sheet = spreadsheets.to_sheet(queues)
     sheet["decision"] = sheet["image"].map(truth["label"]).fillna("").astype("str")
     if "sha256" in truth:  # a demo of an earlier program does not say
         sheet.loc[sheet["image"].map(truth["sha256"]) != sheet["sha256"], "decision"] = ""
-    found = sheets.from_sheet(sheet, demo, by=NAME, at=at, model=model)
+    found = spreadsheets.from_sheet(sheet, demo, by=NAME, at=at, model=model)
     if found.empty:
         raise DataError("the queue holds no image of the demo", where=demo, mend="run `dvc repro` on the demo first")
     return found

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from pipeline.library import bounds
+from pipeline.library import image_limits
 from pipeline.library.failures import Failure, PictureError
 
 MAX_MEGAPIXELS = 100.0
@@ -87,7 +87,7 @@ def looks_like_one(path: Path) -> bool:
     """Whether the first bytes of the file are those of a picture that may be opened; the rest is not read."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            bounds.refuse_excess(data)
+            image_limits.refuse_excess(data)
         with Image.open(path, formats=FORMATS):
             return True
     except Exception:
@@ -187,7 +187,7 @@ def to_thumbnail(data: bytes, side: int) -> bytes:
 def _open(data: bytes, max_megapixels: float) -> Image.Image:
     if not data:
         raise PictureError(Failure.EMPTY)
-    bounds.refuse_excess(data)
+    image_limits.refuse_excess(data)
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
     except Exception:
@@ -195,8 +195,8 @@ def _open(data: bytes, max_megapixels: float) -> Image.Image:
     size = f"{picture.width} x {picture.height} pixels"
     if picture.width * picture.height > max_megapixels * 1e6:
         raise PictureError(Failure.TOO_LARGE, size, size=picture.size)
-    if max(picture.size) > bounds.MAX_SIDE:
-        raise PictureError(Failure.TOO_LONG, f"{size}, and a side may have {bounds.MAX_SIDE}")
+    if max(picture.size) > image_limits.MAX_SIDE:
+        raise PictureError(Failure.TOO_LONG, f"{size}, and a side may have {image_limits.MAX_SIDE}")
     return picture
 
 

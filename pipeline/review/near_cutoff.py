@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.evaluation import trust
+from pipeline.evaluation import reliability
 from pipeline.inference.store import LISTS
 from pipeline.library import duplicates
 from pipeline.library.classes import Classes
 from pipeline.review.recipes import COLUMNS
-from pipeline.review.recipes.material import two_best
+from pipeline.review.recipes.inputs import two_best
 
 RECIPE = "near-cutoff"
 FINDS = "Pool images that may lift a class over the lower cutoff, the likeliest classes first. Confirm, or correct."
@@ -87,13 +87,13 @@ def grouped(
     return new[new.groupby("label").cumcount() < max_rows].reset_index(drop=True)
 
 
-def outlook(near: pd.DataFrame, found: pd.DataFrame, held: trust.Trust, *, confidence: float) -> pd.DataFrame:
+def outlook(near: pd.DataFrame, found: pd.DataFrame, held: reliability.Trust, *, confidence: float) -> pd.DataFrame:
     """What each near class may expect of its candidates (`CLASS_COLUMNS`), the likeliest to clear the cutoff first."""
     rows = []
     for of in near.to_dict("records"):
         own = found[found["label"] == of["label"]]
         best = own.groupby("group")["score"].max()
-        told = trust.expect(held, best.to_numpy(), short_by=of["short_by"], confidence=confidence)
+        told = reliability.expect(held, best.to_numpy(), short_by=of["short_by"], confidence=confidence)
         counts = {"candidates": len(own), "groups": len(best), "if_all": of["had"] + len(best)}
         rows.append(of | counts | vars(told) | {"clears": _clears(told.chance, enough=len(best) >= of["short_by"])})
     table = pd.DataFrame(rows, columns=CLASS_COLUMNS)
@@ -107,7 +107,7 @@ def _clears(chance: float, *, enough: bool) -> str:
     return CLEARS if chance >= SURE else LIKELY if chance >= 0.5 else PERHAPS if chance > 1 - SURE else NEVER
 
 
-def queue(found: pd.DataFrame, told: pd.DataFrame, held: trust.Trust) -> pd.DataFrame:
+def queue(found: pd.DataFrame, told: pd.DataFrame, held: reliability.Trust) -> pd.DataFrame:
     """The candidates as a queue (`recipes.COLUMNS`): class by class as in `told`, the surest first.
 
     Its further column `likely` says how likely a suggestion is right.
@@ -117,7 +117,7 @@ def queue(found: pd.DataFrame, told: pd.DataFrame, held: trust.Trust) -> pd.Data
     rows = rows.sort_values(["place", "score", "image"], ascending=[True, False, True], ignore_index=True)
     short = rows["label"].map(told.set_index("label")["short_by"]).astype("str")
     reason = rows["label"] + " is short by " + short + "; the model sees " + two_best(rows)
-    likely = trust.likely(held, rows["score"].to_numpy()).round(4)
+    likely = reliability.likely(held, rows["score"].to_numpy()).round(4)
     ranked = rows.assign(rank=range(1, len(rows) + 1), reason=reason.astype("str"), cluster="", likely=likely)
     typed = ranked.astype({"cluster": "str"} | dict.fromkeys(LISTS, "object")).astype(LISTS)
     return typed[[*COLUMNS, "likely"]]

@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline.errors import DataError, UsageError
 from pipeline.files import write_text
 from pipeline.library import cells, label_studio, labels
-from pipeline.review import fiftyone_table, link_folders, sheets
+from pipeline.review import fiftyone_table, link_folders, spreadsheets
 from pipeline.review.decisions import BAD, KEEP, LABEL, UNKNOWN
 
 LABEL_STUDIO, FIFTYONE, FOLDERS, SHEET = "label-studio", "fiftyone", "folders", ""
@@ -21,7 +21,7 @@ def write(queue: pd.DataFrame, format_: str, path: Path, *, classes: list[str], 
     """Writes a queue for one of the tools (`FORMATS`), the least certain image first; returns what to do there.
 
     Args:
-      queue: columns `sheets.SHEET_COLUMNS` and `model`.
+      queue: columns `spreadsheets.SHEET_COLUMNS` and `model`.
       classes: those that people may name, besides the ones that the queue suggests.
       folders: every root's folder, by name.
     """
@@ -100,7 +100,7 @@ def as_decisions(answers: pd.DataFrame, source: object, *, tool: str, classes: p
     Raises:
       DataError: if a class is misspelt, or called like a word of a decision.
     """
-    made = sheets.as_decisions(answers.reset_index(drop=True)).assign(tool=tool)
+    made = spreadsheets.as_decisions(answers.reset_index(drop=True)).assign(tool=tool)
     named = made[made["decision"] == LABEL]
     cells.refuse_words(named, source)
     labels.check_labels(named, source)

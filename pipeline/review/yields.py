@@ -10,10 +10,10 @@ from pipeline.files import read_table
 from pipeline.library import duplicates
 from pipeline.review import landing
 from pipeline.review.decisions import CHANGED_RECIPE, CONFLICT_RECIPE, LABEL
-from pipeline.review.recipes.material import Found, Material
+from pipeline.review.recipes.inputs import Found, Material
 
 if TYPE_CHECKING:  # it brings scipy along, and the review page only reads
-    from pipeline.evaluation import trust
+    from pipeline.evaluation import reliability
 
 FILE = "yield.csv"
 COLUMNS = ["label", "short_by", "known", "candidates", "expected", "low", "high", "queued", "queued_expected", "model"]
@@ -24,7 +24,7 @@ NO_SUGGESTION = [CHANGED_RECIPE, CONFLICT_RECIPE, "suspect-label"]  # of pool im
 def expected(
     material: Material,
     found: dict[str, Found],
-    held: "trust.Trust",
+    held: "reliability.Trust",
     *,
     near_duplicate_distance: int,
     low_count_below: float,
@@ -33,8 +33,8 @@ def expected(
     """How many images of each short class people would find among those that the model names so.
 
     Each near-duplicate group of candidates counts once, with its highest score, which is believed as far as scores
-    held on images that the model has not learnt from (`trust.expect`, as in a throw-away run). A class that the model
-    does not know has no score, and no yield.
+    held on images that the model has not learnt from (`reliability.expect`, as in a throw-away run). A class that the
+    model does not know has no score, and no yield.
 
     Args:
       found: of each recipe, `likely` with it.
@@ -45,7 +45,7 @@ def expected(
       `COLUMNS`, in the board's order; `queued` images stand in the queue as this class, `queued_expected` of them are
       expected to be of it (NaN for a class that the model does not know).
     """
-    from pipeline.evaluation import trust
+    from pipeline.evaluation import reliability
 
     board = material.board[material.board["groups"] < low_count_below * material.board["cutoff"]]
     pool = material.candidates(material.labelled(list(board["label"])))
@@ -60,7 +60,7 @@ def expected(
     for label, short_by in zip(board["label"], board["short_by"], strict=True):
         row = {"label": label, "short_by": short_by, "known": label in material.classes, "candidates": 0}
         if label in best.index:
-            told = trust.expect(held, best[label], short_by=short_by, confidence=confidence)
+            told = reliability.expect(held, best[label], short_by=short_by, confidence=confidence)
             row |= {"candidates": len(best[label]), "expected": told.expected, "low": told.low, "high": told.high}
         rows.append(row)
     table = pd.DataFrame(rows, columns=COLUMNS)
@@ -70,12 +70,12 @@ def expected(
     return table.assign(model=material.pool.model)
 
 
-def likely(found: dict[str, Found], held: "trust.Trust") -> dict[str, Found]:
+def likely(found: dict[str, Found], held: "reliability.Trust") -> dict[str, Found]:
     """Adds to the rows of each recipe how `likely` what the model sees is right; NaN where it has no score for it."""
-    from pipeline.evaluation import trust
+    from pipeline.evaluation import reliability
 
     return {
-        name: replace(answer, rows=answer.rows.assign(likely=trust.likely(held, answer.rows["score"].to_numpy())))
+        name: replace(answer, rows=answer.rows.assign(likely=reliability.likely(held, answer.rows["score"].to_numpy())))
         for name, answer in found.items()
     }
 

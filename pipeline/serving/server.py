@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from pipeline.errors import UsageError
-from pipeline.serving.keeping import Keeper
+from pipeline.serving.image_archive import Keeper
 from pipeline.serving.store.log import Log
 from pipeline.web.connections import Limits, Settings
 

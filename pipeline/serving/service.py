@@ -16,7 +16,7 @@ from pipeline.library.failures import EXCESS, PictureError
 from pipeline.library.labels import UNKNOWN
 from pipeline.serving.batching import Asked, Batcher
 from pipeline.serving.health import Health
-from pipeline.serving.keeping import Keeper
+from pipeline.serving.image_archive import Keeper
 from pipeline.serving.metrics import Metrics
 from pipeline.serving.releases import Releases
 from pipeline.serving.served import Said, Served

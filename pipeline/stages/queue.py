@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pipeline import pages, sections, stages
-from pipeline.evaluation import trust
+from pipeline.evaluation import reliability
 from pipeline.files import read_table, write_csv, write_table, write_text
 from pipeline.library import labels, mounts
 from pipeline.review import recipes, yields
-from pipeline.review.recipes import gathering
-from pipeline.review.recipes.asked import Settings
-from pipeline.review.recipes.material import Found, Material
+from pipeline.review.recipes import reading
+from pipeline.review.recipes.inputs import Found, Material
+from pipeline.review.recipes.settings import Settings
 from pipeline.workspace import Workspace
 
 
@@ -30,10 +30,10 @@ def compute(
 
     Args:
       material: what the recipes work with.
-      scores: of the evaluated sets (`trust.COLUMNS`), which say how far a score is to be trusted.
+      scores: of the evaluated sets (`reliability.COLUMNS`), which say how far a score is to be trusted.
       confidence: of the interval of what a class may gain.
     """
-    held = trust.held(scores, places=1)
+    held = reliability.held(scores, places=1)
     settings = Settings(**params.model_dump())
     answers = recipes.run(material, settings, near_duplicate_distance=near_duplicate_distance)
     answers = yields.likely(answers, held)
@@ -50,7 +50,7 @@ def compute(
 
 def main(workspace: Workspace) -> None:
     folders, curate = workspace.folders, workspace.params(sections.Curate)
-    material = gathering.gather(
+    material = reading.gather(
         workspace.predictions,
         workspace.curated,
         workspace.index,
@@ -62,7 +62,7 @@ def main(workspace: Workspace) -> None:
     )
     made = compute(
         material,
-        read_table(workspace.scores, trust.COLUMNS),
+        read_table(workspace.scores, reliability.COLUMNS),
         workspace.params(sections.Queue),
         near_duplicate_distance=curate.near_duplicate_distance,
         confidence=workspace.params(sections.Evaluate).confidence,

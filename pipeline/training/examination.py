@@ -14,7 +14,7 @@ from pipeline import sections
 from pipeline.bundle import Bundle, Card, Stored
 from pipeline.library import labels
 from pipeline.progress import bar
-from pipeline.training import alike, doctor, hardware, start, trainer
+from pipeline.training import doctor, hardware, reading_check, start, trainer
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.batches import decode_all
 from pipeline.training.doctor import Finding
@@ -69,7 +69,7 @@ def examine(
         asked = Bundle(model, classes, Card("", base.card.image_size, temperature=TEMPERATURE), base.lineage)
         trial = doctor.practising(model)
         steps: list[Callable[[], Finding]] = [
-            lambda: alike.read_alike(asked, located, work),
+            lambda: reading_check.read_alike(asked, located, work),
             lambda: doctor.inputs_scaled(model, pixels),
             lambda: doctor.loss_at_start(model, pixels, targets),
             lambda: doctor.weights_move(trial, pixels, targets),

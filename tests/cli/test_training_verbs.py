@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline import cli
-from pipeline.cli import training
+from pipeline.cli import round, start
 from pipeline.errors import UsageError
 
 
@@ -21,7 +21,7 @@ def parsed(line: str) -> dict:
 )
 def test_options_of_a_comparison_stand_before_or_after_its_networks(line):
     args = parsed(line)
-    assert (args["run"], args["contenders"]) == (training.models_compare, ["squeezenet", "base+frozen"])
+    assert (args["run"], args["contenders"]) == (start.models_compare, ["squeezenet", "base+frozen"])
     assert (args["minutes"], args["seed"], args["json"]) == (2.0, 7, True)
 
 
@@ -31,13 +31,13 @@ def test_a_comparison_has_five_minutes_per_network_by_default():
 
 @pytest.mark.parametrize("line", ["models squeezenet", "models show squeezenet"])
 def test_a_networks_name_alone_shows_it(line):
-    assert (parsed(line)["run"], parsed(line)["names"]) == (training.models_show, ["squeezenet"])
+    assert (parsed(line)["run"], parsed(line)["names"]) == (start.models_show, ["squeezenet"])
 
 
 def test_two_networks_without_a_word_are_to_be_compared():
     args = cli.program().parse(["models", "squeezenet", "vgg16"])
     with pytest.raises(UsageError, match="one network is shown in detail") as refused:
-        training.models_show(None, args)
+        start.models_show(None, args)
     assert refused.value.mend == "wallaby models compare squeezenet vgg16"
 
 
@@ -51,15 +51,15 @@ def test_two_networks_without_a_word_are_to_be_compared():
 )
 def test_a_throw_away_run_needs_no_word(line):
     args = parsed(line)
-    assert (args["run"], args["min_images"], args["name"]) == (training.throwaway_run, 35, "low")
+    assert (args["run"], args["min_images"], args["name"]) == (round.throwaway_run, 35, "low")
 
 
 @pytest.mark.parametrize(
     ("line", "run"),
     [
-        ("throwaway report low", training.throwaway_report),
-        ("throwaway --name low report", training.throwaway_report),
-        ("throwaway remove --name low", training.throwaway_remove),
+        ("throwaway report low", round.throwaway_report),
+        ("throwaway --name low report", round.throwaway_report),
+        ("throwaway remove --name low", round.throwaway_remove),
     ],
 )
 def test_a_throw_away_run_is_named_before_or_after_the_action(line, run):

@@ -9,7 +9,7 @@ import pytest
 from pipeline.commands import export
 from pipeline.errors import DataError, UsageError
 from pipeline.files import read_json, write_table
-from pipeline.inference.sharing import Selection
+from pipeline.inference.prediction_export import Selection
 from pipeline.workspace import Workspace
 from tests.library.builders import noise, put
 from tests.networks import save_bundle

@@ -8,7 +8,7 @@ import pytest
 from pipeline.commands import queue
 from pipeline.errors import DataError, UsageError
 from pipeline.files import write_table
-from pipeline.review.recipes import gathering
+from pipeline.review.recipes import reading
 from pipeline.workspace import Workspace
 from tests.review.made_up_pools import material, predictions
 
@@ -23,7 +23,7 @@ def ask(tmp_path, monkeypatch):
     shutil.copy(ROOT / "configs/params.yaml", workspace.params_file)
     workspace.reviews.mkdir(parents=True)
     made = material(tmp_path / "made", predictions(a=("emu", 0.9), b=("emu", 0.6), c=("dog", 0.2)))
-    monkeypatch.setattr(gathering, "gather", lambda *folders, **more: made)
+    monkeypatch.setattr(reading, "gather", lambda *folders, **more: made)
     monkeypatch.setattr(queue, "_refuse_another_model", lambda workspace, material: None)
 
     def ask(name, *classes, max_rows=None, out=None, **options):
@@ -87,5 +87,5 @@ def test_an_unknown_ending_is_refused(ask):
 def test_without_predictions_a_recipe_says_what_to_run(tmp_path):
     write_table(predictions(), tmp_path / "other.parquet")
     with pytest.raises(DataError, match="there are no predictions yet") as error:
-        gathering.gather(*[tmp_path] * 6, cache_folder=tmp_path, limits={})
+        reading.gather(*[tmp_path] * 6, cache_folder=tmp_path, limits={})
     assert error.value.mend == "run `dvc repro`"

@@ -144,7 +144,7 @@ def test_a_conversion_that_was_killed_leaves_nothing_that_counts(stored, tmp_pat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.inference.formats.write_onnx", killed)
+        patch.setattr("pipeline.inference.model_formats.write_onnx", killed)
         with pytest.raises(KeyboardInterrupt):
             converted.float32(stored, cache)
     assert graphs(tmp_path) == {}
@@ -155,7 +155,7 @@ def test_a_network_that_cannot_be_converted_is_refused_by_its_name(stored, monke
     def fails(model, path):
         raise ValueError("no such operation: Wobble\nand more")
 
-    monkeypatch.setattr("pipeline.inference.formats.write_onnx", fails)
+    monkeypatch.setattr("pipeline.inference.model_formats.write_onnx", fails)
     with pytest.raises(DataError, match="cannot be converted: no such operation: Wobble") as refused:
         kinds.load("onnx", [stored], NONE, batch_size=4, cache=cache)
     assert refused.value.where == "tiny"

@@ -5,7 +5,7 @@ from itertools import combinations, product
 import pandas as pd
 import pytest
 
-from pipeline.evaluation.contenders import compare
+from pipeline.evaluation.networks import compare
 from pipeline.pages.comparison import FRAME, comparison, scatter
 from pipeline.pages.plots import Plot, Text, name_box
 

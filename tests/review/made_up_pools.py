@@ -9,7 +9,7 @@ from builders import phash, sha
 from pipeline.files import write_table
 from pipeline.inference import pool_predictions, shards, vectors
 from pipeline.inference.store import COLUMNS, LISTS
-from pipeline.review.recipes.material import Library, Material
+from pipeline.review.recipes.inputs import Library, Material
 
 MODEL = "a" * 64
 BOARD = {"cat": 14, "dog": 15, "emu": 10}  # groups; the cutoff is 10

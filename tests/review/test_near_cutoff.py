@@ -3,14 +3,14 @@ import pandas as pd
 import pytest
 from builders import flip, phash, sha
 
-from pipeline.evaluation import trust
+from pipeline.evaluation import reliability
 from pipeline.library import classes
 from pipeline.library.classes import Classes
 from pipeline.review import near_cutoff
 from pipeline.review.decisions import COLUMNS as DECIDED
 
 GRID = np.linspace(0.01, 0.99, 50)
-BELIEVED = trust.fit(
+BELIEVED = reliability.fit(
     np.repeat(GRID, 100), (np.arange(100) < 100 * GRID[:, None]).ravel()
 )  # scores that keep their word
 

@@ -9,8 +9,8 @@ from pipeline.errors import DataError, UsageError
 from pipeline.files import read_table, write_table
 from pipeline.review import recipes
 from pipeline.review.recipes import novel
-from pipeline.review.recipes.asked import OfClasses, Settings
-from pipeline.review.recipes.material import Found, Library
+from pipeline.review.recipes.inputs import Found, Library
+from pipeline.review.recipes.settings import OfClasses, Settings
 from tests.review.made_up_pools import MODEL, board, changed, conflicts, material, names, predictions, suspects
 
 PARAMS = {

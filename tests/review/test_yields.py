@@ -3,14 +3,14 @@ import pandas as pd
 import pytest
 from builders import flip, phash, sha
 
-from pipeline.evaluation import trust
+from pipeline.evaluation import reliability
 from pipeline.files import write_csv, write_table
 from pipeline.review import yields
-from pipeline.review.recipes.material import Found
+from pipeline.review.recipes.inputs import Found
 from tests.review.made_up_pools import board, material, predictions
 
-BELIEVED = trust.fit(np.empty(0), np.empty(0))  # scores as they are, give or take
-DOUBTED = trust.fit(np.full(400, 0.9), np.arange(400) < 120)  # scores of 90 % that were right three times in ten
+BELIEVED = reliability.fit(np.empty(0), np.empty(0))  # scores as they are, give or take
+DOUBTED = reliability.fit(np.full(400, 0.9), np.arange(400) < 120)  # scores of 90 % that were right three times in ten
 
 
 def expected(tmp_path, table, *, queued: str | list[str] = "", rows=None, held=BELIEVED, **more) -> pd.DataFrame:

@@ -14,9 +14,9 @@ from PIL import Image
 
 from pipeline.evaluation.thresholds import Thresholds
 from pipeline.files import read_json, write_json
-from pipeline.serving import app, keeping
+from pipeline.serving import app, image_archive
 from pipeline.serving.health import Health
-from pipeline.serving.keeping import Keeper
+from pipeline.serving.image_archive import Keeper
 from pipeline.serving.keys import Keys
 from pipeline.serving.metrics import Metrics
 from pipeline.serving.releases import Releases
@@ -90,7 +90,7 @@ def running(
     shadow: bool = False,
     keys: Path | None = None,
     share: float = 0.0,
-    known: keeping.Known | None = None,
+    known: image_archive.Known | None = None,
     max_waiting: int = 64,
     answer_seconds: float = 30.0,
     **bounds: Any,
@@ -113,7 +113,7 @@ def running(
     metrics, health = Metrics(), Health()
     log = Log(url, folder / "spool", patience=0.2, health=health)
     releases = Releases(released, folder / "shadow" if shadow else None, load, tell, health=health)
-    keeper = Keeper(folder / "kept", share=share, known=known or keeping.known([], [], distance=0), health=health)
+    keeper = Keeper(folder / "kept", share=share, known=known or image_archive.known([], [], distance=0), health=health)
     service = Service(
         releases,
         log,

@@ -11,7 +11,7 @@ from PIL import Image
 from pipeline import bundle
 from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import lineage, pictures
-from pipeline.training import alike, examination
+from pipeline.training import examination, reading_check
 from pipeline.training.doctor import FAIL, PASS
 from tests.networks import SIDE, coloured, tiny
 
@@ -28,13 +28,13 @@ def noisy(folder: Path) -> list[Path]:
 
 
 def test_all_parts_read_real_and_awkward_pictures_alike(source, tmp_path):
-    found = alike.read_alike(source, noisy(tmp_path), tmp_path / "work")
+    found = reading_check.read_alike(source, noisy(tmp_path), tmp_path / "work")
     assert found.verdict == PASS, found.measured
     assert "7 pictures, equal pixels" in found.measured
 
 
 def test_the_awkward_pictures_are_what_they_are_called(tmp_path):
-    modes = {path.stem: Image.open(path).mode for path in alike.awkward(tmp_path)}
+    modes = {path.stem: Image.open(path).mode for path in reading_check.awkward(tmp_path)}
     assert modes == {"on-its-side": "RGB", "cmyk": "CMYK", "palette": "P", "16-bit": "I;16"}
     assert Image.open(tmp_path / "on-its-side.jpg").getexif()[pictures.ORIENTATION_TAG] == 6
 
@@ -55,14 +55,14 @@ def test_a_part_that_reads_in_its_own_way_is_found(source, tmp_path, monkeypatch
         def decode(paths, size, out):
             return np.stack([fault(path, size) for path in paths])
 
-        monkeypatch.setattr(alike, "decode_all", decode)
+        monkeypatch.setattr(reading_check, "decode_all", decode)
     else:
 
         def read(paths, sizes, batch_size):
             yield [np.stack([fault(path, sizes[0]) for path in paths])], [""] * len(paths)
 
-        monkeypatch.setattr(alike, "read_batches", read)
-    found = alike.read_alike(source, noisy(tmp_path), tmp_path / "work")
+        monkeypatch.setattr(reading_check, "read_batches", read)
+    found = reading_check.read_alike(source, noisy(tmp_path), tmp_path / "work")
     assert found.verdict == FAIL
     assert "train and identify differ in" in found.measured
     assert named in found.measured
@@ -70,14 +70,14 @@ def test_a_part_that_reads_in_its_own_way_is_found(source, tmp_path, monkeypatch
 
 def test_a_temperature_that_one_part_forgets_is_found(source, tmp_path, monkeypatch):
     plain = bundle.replace(source, card=bundle.replace(source.card, temperature=1.0))
-    monkeypatch.setattr(alike, "KerasRuntime", lambda _, batch_size: KerasRuntime(plain, batch_size))
-    found = alike.read_alike(source, noisy(tmp_path), tmp_path / "work")
+    monkeypatch.setattr(reading_check, "KerasRuntime", lambda _, batch_size: KerasRuntime(plain, batch_size))
+    found = reading_check.read_alike(source, noisy(tmp_path), tmp_path / "work")
     assert found.verdict == FAIL
     assert "scores of train and identify differ" in found.measured
 
 
 def test_a_picture_that_has_gone_is_named(source, tmp_path):
-    found = alike.read_alike(source, [tmp_path / "gone.png"], tmp_path / "work")
+    found = reading_check.read_alike(source, [tmp_path / "gone.png"], tmp_path / "work")
     assert found.verdict == FAIL
     assert "gone.png: missing" in found.measured
 

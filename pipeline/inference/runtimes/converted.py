@@ -115,10 +115,10 @@ def _by_use(cache: Path) -> list[Path]:
 
 
 def _write_onnx(stored: Stored, path: Path) -> None:
-    from pipeline.inference import formats
+    from pipeline.inference import model_formats
 
     with _converting(stored):
-        formats.write_onnx(_graph(stored.model), path)
+        model_formats.write_onnx(_graph(stored.model), path)
 
 
 def _graph(model: "keras.Model") -> "keras.Model":

@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.errors import DataError, WallabyError
 from pipeline.files import read_json
 from pipeline.library import cells, labels, quarantine
-from pipeline.review import decisions, sheets, yields
+from pipeline.review import decisions, spreadsheets, yields
 from pipeline.review.decisions import CHANGED_RECIPE, CONFLICT_RECIPE, PURGE_RECIPE
 from pipeline.review.page.desk import Answer, Decided, Desk
 from pipeline.review.page.files import Files
@@ -72,8 +72,8 @@ class Workplace:
         self._lock = threading.RLock()
 
     def names(self) -> list[str]:
-        """The queues there are (`sheets.names`)."""
-        return sheets.names(self._queue)
+        """The queues there are (`spreadsheets.names`)."""
+        return spreadsheets.names(self._queue)
 
     def desk(self, name: str) -> Desk:
         """The queue of this name as it is now.

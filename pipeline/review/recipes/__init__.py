@@ -9,8 +9,8 @@ from pipeline.inference.store import LISTS
 from pipeline.library import duplicates
 from pipeline.review.decisions import CHANGED_RECIPE, CONFLICT_RECIPE, PURGE_RECIPE
 from pipeline.review.recipes import changed, doubt, novel, purge, short
-from pipeline.review.recipes.asked import Asked, OfClasses, Settings
-from pipeline.review.recipes.material import Found, Material
+from pipeline.review.recipes.inputs import Found, Material
+from pipeline.review.recipes.settings import Asked, OfClasses, Settings
 
 COLUMNS = ["image", "sha256", "group", "rank", "label", "score", "reason", "cluster", "top_labels", "top_scores"]
 TEXTS = ["image", "sha256", "group", "label", "reason", "cluster"]

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.review.recipes.asked import OfClasses
-from pipeline.review.recipes.material import Found, Material, two_best
+from pipeline.review.recipes.inputs import Found, Material, two_best
+from pipeline.review.recipes.settings import OfClasses
 
 
 def changed_content(material: Material, asked: OfClasses) -> Found:

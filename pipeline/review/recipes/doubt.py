@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.library import duplicates
-from pipeline.review.recipes.asked import OfClasses
-from pipeline.review.recipes.material import Found, Material, two_best
+from pipeline.review.recipes.inputs import Found, Material, two_best
+from pipeline.review.recipes.settings import OfClasses
 
 
 def label_conflict(material: Material, asked: OfClasses) -> Found:

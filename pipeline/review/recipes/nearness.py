@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.evaluation.cosine import highest, unit
 from pipeline.inference.vectors import Vectors
-from pipeline.review.recipes.material import Library, Material
+from pipeline.review.recipes.inputs import Library, Material
 
 NEIGHBOURS = 5  # the labelled image, by nearness, that tells how far from all a picture is
 HELD_AGAINST = 5_000  # labelled images, of each class as many

@@ -8,8 +8,8 @@ import pandas as pd
 from pipeline.evaluation.cosine import highest, unit
 from pipeline.inference.vectors import Vectors
 from pipeline.review.recipes import nearness
-from pipeline.review.recipes.asked import Asked, OfClasses
-from pipeline.review.recipes.material import Found, Library, Material, two_best
+from pipeline.review.recipes.inputs import Found, Library, Material, two_best
+from pipeline.review.recipes.settings import Asked, OfClasses
 
 COMPONENTS = 32  # of the features that are clustered: in more, every picture is about as far from every other
 FEWEST = 5  # images of a cluster

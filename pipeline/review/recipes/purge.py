@@ -10,8 +10,8 @@ from pipeline.evaluation.cosine import highest, unit
 from pipeline.inference.vectors import Vectors
 from pipeline.library import duplicates
 from pipeline.review.recipes import nearness
-from pipeline.review.recipes.asked import OfClasses
-from pipeline.review.recipes.material import Found, Library, Material, two_best
+from pipeline.review.recipes.inputs import Found, Library, Material, two_best
+from pipeline.review.recipes.settings import OfClasses
 
 NO_FEATURES = (
     "The features of pool or library are missing: beside unusable pictures the list has the lowest scores, among "

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.review.recipes.asked import OfClasses
-from pipeline.review.recipes.material import Found, Material, two_best
+from pipeline.review.recipes.inputs import Found, Material, two_best
+from pipeline.review.recipes.settings import OfClasses
 
 LOOKED_AT = 10_000  # pool images, the most hesitant, that are held against classes the model does not know
 FEWEST = 3  # images of a class that make a mean

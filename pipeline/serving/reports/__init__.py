@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.errors import DataError
-from pipeline.serving.reports import accuracy, capabilities, drift, effort, periods, use, versus
+from pipeline.serving.reports import accuracy, capabilities, drift, effort, model_comparison, periods, use
 from pipeline.serving.reports.log import Log
 from pipeline.serving.store.opening import open_existing
 
@@ -128,8 +128,8 @@ def tell(log: Log, where: object, *, confidence: float, reference_days: float, b
         "accuracy_by_class": accuracy.by_class(units, design, confidence=confidence),
         "verdicts": accuracy.by_source(said),
         "expected": accuracy.against_expected(by_version, releases, confidence=confidence),
-        "versus": versus.served(units, design, ordered, unit=unit, confidence=confidence),
-        "shadow": versus.shadowed(units, log.shadows(), design, confidence=confidence),
+        "versus": model_comparison.served(units, design, ordered, unit=unit, confidence=confidence),
+        "shadow": model_comparison.shadowed(units, log.shadows(), design, confidence=confidence),
         "asked_for": accuracy.not_in_classes(
             units, design, said, newest["classes"] if newest else [], confidence=confidence
         ),

@@ -6,7 +6,7 @@ import pandas as pd
 
 from pipeline.serving.reports import Report, capabilities
 from pipeline.serving.reports.drift import LARGE
-from pipeline.serving.reports.versus import OTHER_TIME
+from pipeline.serving.reports.model_comparison import OTHER_TIME
 from pipeline.serving.verdicts import AUDIT
 
 GOOD, BAD, NOTE = "good", "bad", "note"

@@ -10,10 +10,10 @@ from PIL import Image
 
 from pipeline.files import write_table
 from pipeline.library import pictures
-from pipeline.serving import keeping
-from pipeline.serving.keeping import Keeper
+from pipeline.serving import image_archive
+from pipeline.serving.image_archive import Keeper
 
-NOBODY = keeping.known([], [], distance=0)
+NOBODY = image_archive.known([], [], distance=0)
 
 
 def photograph(seed: int, *, quality: int = 90) -> bytes:
@@ -48,7 +48,9 @@ def test_what_the_library_the_pool_or_a_model_has_seen_is_not_kept_again(tmp_pat
     library, trained, new = photograph(1), photograph(2), photograph(3)
     write_table(pd.DataFrame({"sha256": [sha256(library)]}), tmp_path / "library.parquet")
     index = [tmp_path / "library.parquet", tmp_path / "none.parquet"]
-    keeper = Keeper(tmp_path / "kept", share=1.0, known=keeping.known(index, [seen(trained, "train")], distance=4))
+    keeper = Keeper(
+        tmp_path / "kept", share=1.0, known=image_archive.known(index, [seen(trained, "train")], distance=4)
+    )
     assert [bool(keeper.keep(data, sha256(data))) for data in (library, trained, new)] == [False, False, True]
 
 
@@ -56,10 +58,10 @@ def test_what_the_library_the_pool_or_a_model_has_seen_is_not_kept_again(tmp_pat
 def test_a_picture_near_one_of_a_benchmark_is_never_kept(tmp_path, column):
     again = photograph(1, quality=40)
     held = seen(photograph(1), "benchmark:field").rename(columns={"role": column})
-    keeper = Keeper(tmp_path, share=1.0, known=keeping.known([], [held], distance=4))
+    keeper = Keeper(tmp_path, share=1.0, known=image_archive.known([], [held], distance=4))
     assert again != photograph(1)
     assert keeper.keep(again, sha256(again)) == ""
-    other = Keeper(tmp_path, share=1.0, known=keeping.known([], [seen(photograph(1), "train")], distance=4))
+    other = Keeper(tmp_path, share=1.0, known=image_archive.known([], [seen(photograph(1), "train")], distance=4))
     assert other.keep(again, sha256(again)) != ""
 
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.evaluation import contenders
-from pipeline.evaluation.contenders import pareto
+from pipeline.evaluation import networks
+from pipeline.evaluation.networks import pareto
 
 compare, fitting, advice = (
-    partial(function, confidence=0.95) for function in (contenders.compare, contenders.fitting, contenders.advice)
+    partial(function, confidence=0.95) for function in (networks.compare, networks.fitting, networks.advice)
 )
 
 

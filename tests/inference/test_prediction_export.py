@@ -16,8 +16,8 @@ from shade import Shade, grey, identify, table
 from pipeline import cli
 from pipeline.errors import Exit, UsageError
 from pipeline.files import read_table, write_json, write_table
-from pipeline.inference import shards, sharing, store
-from pipeline.inference.sharing import Selection
+from pipeline.inference import prediction_export, shards, store
+from pipeline.inference.prediction_export import Selection
 from pipeline.library import label_studio
 
 EVERYTHING = Selection()
@@ -35,8 +35,8 @@ def write(tmp_path):
     folders = {"pool": tmp_path / "pictures" / "my pool", "library": tmp_path / "pictures" / "library"}
 
     def call(name: str, selection: Selection = EVERYTHING) -> tuple[int, Path]:
-        out = tmp_path / sharing.FORMATS[name].file
-        return sharing.write(name, tmp_path / "out", out, selection=selection, folders=folders), out
+        out = tmp_path / prediction_export.FORMATS[name].file
+        return prediction_export.write(name, tmp_path / "out", out, selection=selection, folders=folders), out
 
     return call
 

@@ -6,7 +6,7 @@ import pytest
 from pipeline.errors import DataError
 from pipeline.files import write_csv, write_table
 from pipeline.library import labels
-from pipeline.review import decisions, recipes, sheets
+from pipeline.review import decisions, recipes, spreadsheets
 from tests.library.builders import sha
 
 
@@ -22,10 +22,10 @@ def queue(**images: str) -> pd.DataFrame:
 
 def answers(tmp_path, *given: str) -> pd.DataFrame:
     """Writes the queue as a sheet, fills it as a person does, and reads it back."""
-    sheet = sheets.to_sheet({"unknown": queue(a="cat", b="dog"), "look-alike": queue(c="owl", d="owl")})
+    sheet = spreadsheets.to_sheet({"unknown": queue(a="cat", b="dog"), "look-alike": queue(c="owl", d="owl")})
     write_csv(sheet.assign(decision=[*given, *[""] * (4 - len(given))]), tmp_path / "sheet.csv")
     filled = labels.read_csv(tmp_path / "sheet.csv", ["decision"])
-    return sheets.from_sheet(filled, "sheet.csv", by="ann", at="2026-03-01", model="m1")
+    return spreadsheets.from_sheet(filled, "sheet.csv", by="ann", at="2026-03-01", model="m1")
 
 
 def test_an_unchanged_sheet_holds_no_decision(tmp_path):
@@ -55,7 +55,9 @@ def test_a_sheet_s_decisions_survive_the_review_table(tmp_path):
 
 def test_a_sheet_without_a_column_is_refused():
     with pytest.raises(DataError, match="column 'sha256' is missing"):
-        sheets.from_sheet(pd.DataFrame(columns=["decision", "image", "label", "recipe"]), "s", by="a", at="", model="")
+        spreadsheets.from_sheet(
+            pd.DataFrame(columns=["decision", "image", "label", "recipe"]), "s", by="a", at="", model=""
+        )
 
 
 def test_a_sheet_can_say_keep():
@@ -63,7 +65,7 @@ def test_a_sheet_can_say_keep():
         [["keep", "library/a.jpg", "suspect-label", "dog", "ff"]],
         columns=["decision", "image", "recipe", "label", "sha256"],
     )
-    found = sheets.from_sheet(sheet, "sheet.csv", by="ann", at="2026-03-01T12:00:00", model="m1")
+    found = spreadsheets.from_sheet(sheet, "sheet.csv", by="ann", at="2026-03-01T12:00:00", model="m1")
     assert found[["decision", "label", "suggested"]].to_numpy().tolist() == [["keep", "", "dog"]]
 
 
@@ -71,9 +73,9 @@ def test_the_queues_of_a_folder_come_in_the_order_of_the_recipes_and_others_behi
     names = [recipe.name for recipe in recipes.RECIPES]
     for name in ["a-queue-of-ones-own", *sorted(names)]:
         write_table(queue(a="cat"), tmp_path / f"{name}.parquet")
-    assert list(sheets.queues(tmp_path)) == [*names, "a-queue-of-ones-own"]
+    assert list(spreadsheets.queues(tmp_path)) == [*names, "a-queue-of-ones-own"]
 
 
 def test_without_a_queue_nothing_can_be_reviewed(tmp_path):
     with pytest.raises(DataError, match="there is no queue"):
-        sheets.queues(tmp_path)
+        spreadsheets.queues(tmp_path)

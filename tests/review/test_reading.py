@@ -2,7 +2,7 @@ import pandas as pd
 from builders import sha
 
 from pipeline.files import write_csv, write_table
-from pipeline.review.recipes import gathering
+from pipeline.review.recipes import reading
 from tests.review.made_up_pools import board, predictions, store
 
 LIMITS = {"min_side": 24, "min_brightness": 0.15, "min_contrast": 0.02, "min_sharpness": 4.0, "max_aspect_ratio": 5}
@@ -13,7 +13,7 @@ def test_pool_pictures_that_curation_would_not_take_are_named_with_what_was_meas
     rows = [fair, fair | {"contrast": 0.001}, fair | {"height": 10}, fair | {"contrast": 0.02}]
     images = [f"pool/{name}.jpg" for name in "abcd"]
     write_table(pd.DataFrame(rows).assign(image=images, sha256=[sha(i) for i in images]), tmp_path / "pool.parquet")
-    assert gathering.poor(tmp_path, LIMITS).to_dict() == {
+    assert reading.poor(tmp_path, LIMITS).to_dict() == {
         "pool/b.jpg": "near-blank (contrast 0.001)",
         "pool/c.jpg": "too small (300 x 10 pixels)",
     }
@@ -27,6 +27,6 @@ def test_what_people_called_bad_is_offered_by_no_recipe_but_known_to_be_bad(tmp_
     write_csv(board(dog=15), tmp_path / "board.csv")
     audited = {"asked": [False], "set": ["val"], "label": ["dog"], "predicted": ["dog"]}
     write_table(pd.DataFrame(audited), tmp_path / "audit.parquet")
-    found = gathering.gather(*[tmp_path] * 6, cache_folder=tmp_path, limits=LIMITS, bad=pd.Series([sha("d")]))
+    found = reading.gather(*[tmp_path] * 6, cache_folder=tmp_path, limits=LIMITS, bad=pd.Series([sha("d")]))
     assert set(found.bad) == {sha("b"), sha("d")}
     assert found.rows["image"].tolist() == ["pool/c.jpg", "pool/d.jpg"]

@@ -19,8 +19,8 @@ from pipeline.bundle import Bundle, Card
 from pipeline.errors import DataError, UsageError, WallabyError
 from pipeline.evaluation import calibration
 from pipeline.files import atomic_folder, read_json, write_json, write_text
-from pipeline.inference import formats
-from pipeline.inference.formats import Format, Predict
+from pipeline.inference import model_formats
+from pipeline.inference.model_formats import Format, Predict
 from pipeline.inference.reading import read_batches
 from pipeline.inference.runtimes.keras import KerasRuntime
 
@@ -58,7 +58,7 @@ def export(name: str, model: Path, out: Path, *, pictures: list[Path], limit: fl
       UsageError: for an unknown format, what is not installed, or a folder that holds something else.
       DataError: if the bundle has no classes, no picture can be read, or the check fails; then nothing is written.
     """
-    format_ = formats.find(name)
+    format_ = model_formats.find(name)
     refuse_another_s_folder(out)
     source = bundle.load(model)
     if not source.classes:
@@ -146,7 +146,7 @@ def describe(name: str, card: Card, num_classes: int) -> dict[str, Any]:
         "preset": card.preset,
         "round": card.round,
         "throwaway": card.throwaway,
-        "usage": formats.FORMATS[name].usage.format(path=formats.FORMATS[name].file),
+        "usage": model_formats.FORMATS[name].usage.format(path=model_formats.FORMATS[name].file),
     }
 
 

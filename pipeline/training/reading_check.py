@@ -7,7 +7,7 @@ from PIL import Image
 
 from pipeline.bundle import Bundle
 from pipeline.evaluation import calibration
-from pipeline.inference.export import calibrated
+from pipeline.inference.model_export import calibrated
 from pipeline.inference.reading import predict_all, read_batches
 from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import pictures

@@ -16,7 +16,7 @@ from pipeline.files import read_table
 from pipeline.inference import evaluated, pool_predictions, vectors
 from pipeline.library import benchmarks, board, classes, quality
 from pipeline.library.exclusion import Reason
-from pipeline.review.recipes.material import Library, Material
+from pipeline.review.recipes.inputs import Library, Material
 
 DIGEST = 64  # digits: of an ensemble's name, those of the first member, whose features are kept
 

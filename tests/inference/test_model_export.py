@@ -13,7 +13,7 @@ from PIL import Image
 from pipeline import bundle
 from pipeline.errors import DataError, UsageError
 from pipeline.files import read_json
-from pipeline.inference import export, formats
+from pipeline.inference import model_export, model_formats
 from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import lineage, pictures
 from pipeline.models import presets
@@ -46,15 +46,15 @@ def shots(tmp_path_factory):
     return [*found, folder / "09.jpg", put(folder / "10.png", clear)]
 
 
-@pytest.fixture(scope="module", params=sorted(formats.FORMATS))
+@pytest.fixture(scope="module", params=sorted(model_formats.FORMATS))
 def exported(request, model, shots, tmp_path_factory):
     out = tmp_path_factory.mktemp("exports") / request.param
-    export.export(request.param, model, out, pictures=shots)
+    model_export.export(request.param, model, out, pictures=shots)
     return request.param, out
 
 
-def run(name: str, folder) -> formats.Predict:
-    return formats.FORMATS[name].load(folder / formats.FORMATS[name].file)
+def run(name: str, folder) -> model_formats.Predict:
+    return model_formats.FORMATS[name].load(folder / model_formats.FORMATS[name].file)
 
 
 def pixels_of(shots) -> np.ndarray:
@@ -70,14 +70,14 @@ def test_an_export_gives_the_calibrated_scores_that_identify_gives(exported, mod
 def test_the_mean_of_the_pixels_that_efficientnet_knows_travels_inside(tmp_path):
     preset = Preset(architecture="applications", image_size=32, options={"name": "EfficientNetB0"})
     model = presets.build(preset, num_classes=2, seed=0)
-    formats.write_onnx(model, tmp_path / "model.onnx")
+    model_formats.write_onnx(model, tmp_path / "model.onnx")
     assert [given.name for given in onnx.load(tmp_path / "model.onnx").graph.input] == [model.inputs[0].name]
 
 
 def test_a_savedmodel_holds_every_weight_once(model, shots, tmp_path):
     import tensorflow as tf
 
-    export.export("savedmodel", model, tmp_path / "out", pictures=shots)
+    model_export.export("savedmodel", model, tmp_path / "out", pictures=shots)
     held = tf.train.load_checkpoint(str(tmp_path / "out/saved_model/variables/variables")).get_variable_to_shape_map()
     weights = {name: shape for name, shape in held.items() if "VARIABLE_VALUE" in name}
     assert sum(map(np.prod, weights.values())) == bundle.load(model).model.count_params()
@@ -93,11 +93,11 @@ def test_a_large_network_says_the_same_in_onnx_without_copies_of_its_graph(model
         return graph
 
     monkeypatch.setattr(Graph, "__deepcopy__", noted, raising=False)
-    export.export("onnx", model, tmp_path / "small", pictures=shots)
+    model_export.export("onnx", model, tmp_path / "small", pictures=shots)
     assert copied  # else this test would see nothing
     copied.clear()
-    monkeypatch.setattr(formats, "LARGE", 0)
-    card = export.export("onnx", model, tmp_path / "large", pictures=shots)
+    monkeypatch.setattr(model_formats, "LARGE", 0)
+    card = model_export.export("onnx", model, tmp_path / "large", pictures=shots)
     assert not copied
     assert card["check"]["agreement"] == 1
     assert Graph.update_proto is written
@@ -113,7 +113,7 @@ def test_an_export_takes_any_number_of_pictures(exported, shots):
 
 def test_class_list_and_card_are_inside_and_beside(exported, model):
     name, folder = exported
-    written = folder / formats.FORMATS[name].file
+    written = folder / model_formats.FORMATS[name].file
     if name == "onnx":
         import onnx
 
@@ -130,7 +130,7 @@ def test_class_list_and_card_are_inside_and_beside(exported, model):
     assert (card["image_size"], card["temperature"], card["preprocessing"]) == (SIDE, 0.4, pictures.PREPROCESSING)
     assert card["check"]["pictures"] == 11
     assert card["check"]["agreement"] == 1
-    assert card["check"]["max_difference"] <= export.LIMIT
+    assert card["check"]["max_difference"] <= model_export.LIMIT
 
 
 @pytest.fixture
@@ -138,13 +138,15 @@ def instant(monkeypatch):
     """A format whose files are written at once, and whose answers a test gives."""
 
     def plant(predict, write=lambda model, path: path.write_text("a model")):
-        made = formats.Format("Instant", "model", (), write, lambda path, texts: None, lambda path: predict, "{path}")
-        monkeypatch.setitem(formats.FORMATS, "instant", made)
+        made = model_formats.Format(
+            "Instant", "model", (), write, lambda path, texts: None, lambda path: predict, "{path}"
+        )
+        monkeypatch.setitem(model_formats.FORMATS, "instant", made)
 
     return plant
 
 
-def spoilt(source: bundle.Bundle, change) -> formats.Predict:
+def spoilt(source: bundle.Bundle, change) -> model_formats.Predict:
     return lambda pixels: change(KerasRuntime(source, 8).predict(pixels))
 
 
@@ -159,7 +161,7 @@ def spoilt(source: bundle.Bundle, change) -> formats.Predict:
 def test_an_export_that_says_otherwise_than_keras_is_not_written(instant, model, shots, tmp_path, change, says):
     instant(spoilt(bundle.load(model), change))
     with pytest.raises(DataError, match=says) as refused:
-        export.export("instant", model, tmp_path / "out", pictures=shots)
+        model_export.export("instant", model, tmp_path / "out", pictures=shots)
     assert refused.value.where in map(str, shots)
     assert list(tmp_path.iterdir()) == []
 
@@ -167,25 +169,25 @@ def test_an_export_that_says_otherwise_than_keras_is_not_written(instant, model,
 def test_another_class_is_a_fault_however_near_the_scores(instant, model, shots, tmp_path):
     instant(spoilt(bundle.load(model), lambda probs: probs[:, ::-1]))
     with pytest.raises(DataError, match="led by another class"):
-        export.export("instant", model, tmp_path / "out", pictures=shots, limit=1.0)
+        model_export.export("instant", model, tmp_path / "out", pictures=shots, limit=1.0)
 
 
 def test_a_temperature_left_out_is_found(instant, model, shots, tmp_path):
     plain = bundle.load(model)
     instant(spoilt(bundle.replace(plain, card=bundle.replace(plain.card, temperature=1.0)), lambda probs: probs))
     with pytest.raises(DataError, match="get other scores than from Keras"):
-        export.export("instant", model, tmp_path / "out", pictures=shots)
+        model_export.export("instant", model, tmp_path / "out", pictures=shots)
 
 
 def test_one_weight_that_differs_is_found_and_the_last_export_stays(instant, model, shots, tmp_path):
     instant(spoilt(bundle.load(model), lambda probs: probs))
-    export.export("instant", model, tmp_path / "out", pictures=shots)
+    model_export.export("instant", model, tmp_path / "out", pictures=shots)
     other = bundle.load(model)
     kernel = other.model.get_layer("head").kernel
     kernel.assign(kernel + 0.01 * np.eye(*kernel.shape, dtype=np.float32))
     instant(spoilt(other, lambda probs: probs))
     with pytest.raises(DataError, match="pictures get other scores"):
-        export.export("instant", model, tmp_path / "out", pictures=shots)
+        model_export.export("instant", model, tmp_path / "out", pictures=shots)
     assert read_json(tmp_path / "out" / "card.json")["check"]["agreement"] == 1
 
 
@@ -201,17 +203,17 @@ def test_the_picture_that_differs_most_is_named(instant, model, shots, tmp_path)
 
     instant(spoilt(bundle.load(model), change))
     with pytest.raises(DataError, match="1 of 11 pictures") as refused:
-        export.export("instant", model, tmp_path / "out", pictures=shots)
+        model_export.export("instant", model, tmp_path / "out", pictures=shots)
     assert refused.value.where == str(shots[9])
 
 
 def test_pictures_that_can_no_longer_be_read_are_left_out_of_the_check(instant, model, shots, tmp_path):
     instant(spoilt(bundle.load(model), lambda probs: probs))
     gone = tmp_path / "gone.png"
-    card = export.export("instant", model, tmp_path / "out", pictures=[gone, *shots[:3]])
+    card = model_export.export("instant", model, tmp_path / "out", pictures=[gone, *shots[:3]])
     assert card["check"]["pictures"] == 3
     with pytest.raises(DataError, match="not one of 1 pictures to check with can be read: missing"):
-        export.export("instant", model, tmp_path / "out", pictures=[gone])
+        model_export.export("instant", model, tmp_path / "out", pictures=[gone])
 
 
 def test_a_network_that_a_converter_cannot_hold_is_one_clear_error(instant, model, shots, tmp_path):
@@ -220,7 +222,7 @@ def test_a_network_that_a_converter_cannot_hold_is_one_clear_error(instant, mode
 
     instant(None, write=refuse)
     with pytest.raises(DataError, match="Instant cannot hold this network: no such operation\\n"):
-        export.export("instant", model, tmp_path / "out", pictures=shots)
+        model_export.export("instant", model, tmp_path / "out", pictures=shots)
 
 
 def test_a_runtime_that_cannot_run_what_was_written_is_the_same_error(instant, model, shots, tmp_path):
@@ -229,7 +231,7 @@ def test_a_runtime_that_cannot_run_what_was_written_is_the_same_error(instant, m
 
     instant(refuse)
     with pytest.raises(DataError, match="Instant cannot hold this network: required inputs are missing\\n"):
-        export.export("instant", model, tmp_path / "out", pictures=shots)
+        model_export.export("instant", model, tmp_path / "out", pictures=shots)
     assert not (tmp_path / "out").exists()
 
 
@@ -238,29 +240,29 @@ def test_a_folder_that_holds_something_else_is_never_replaced(instant, model, sh
     (tmp_path / "thesis.txt").write_text("ten years")
     for folder in (tmp_path, model):  # a bundle has a card too
         with pytest.raises(UsageError, match="something else than an export"):
-            export.export("instant", model, folder, pictures=shots)
+            model_export.export("instant", model, folder, pictures=shots)
     assert (tmp_path / "thesis.txt").exists()
     for _ in range(2):  # an export is
-        export.export("instant", model, tmp_path / "out", pictures=shots)
+        model_export.export("instant", model, tmp_path / "out", pictures=shots)
 
 
 def test_a_base_that_has_seen_nothing_is_not_exported(instant, shots, tmp_path):
     save_bundle(tmp_path / "base", classes=[])
     instant(None)
     with pytest.raises(DataError, match="no classes to tell"):
-        export.export("instant", tmp_path / "base", tmp_path / "out", pictures=shots)
+        model_export.export("instant", tmp_path / "base", tmp_path / "out", pictures=shots)
 
 
 def test_an_unknown_format_offers_the_nearest():
     with pytest.raises(UsageError, match="unknown format 'savdmodel'") as refused:
-        formats.find("savdmodel")
+        model_formats.find("savdmodel")
     assert refused.value.mend == "did you mean 'savedmodel'?"
 
 
 def test_what_is_not_installed_is_named_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UsageError, match="ONNX needs tf2onnx, onnx, onnxruntime, not installed here") as refused:
-        formats.find("onnx")
+        model_formats.find("onnx")
     assert "'.[export]'" in refused.value.mend
 
 
@@ -268,5 +270,5 @@ def test_the_calibrated_network_keeps_small_probabilities(tmp_path):
     """As the runtime, which takes the logarithm of what the head says: a temperature acts on it alike."""
     source = bundle.Bundle(tiny(), CLASSES, bundle.Card("tiny", SIDE, temperature=0.1), lineage.empty())
     pixels = np.random.default_rng(0).integers(0, 256, (4, SIDE, SIDE, 3), dtype=np.uint8)
-    found = export.calibrated(source).predict(pixels, verbose=0)["probs"]
+    found = model_export.calibrated(source).predict(pixels, verbose=0)["probs"]
     np.testing.assert_allclose(found, KerasRuntime(source, 4).predict(pixels), atol=1e-6)
