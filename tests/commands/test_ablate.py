@@ -139,7 +139,7 @@ def test_another_input_makes_every_result_old(workspace, change):
     [
         lambda workspace: replace(workspace, "configs/params.yaml", "  cost_per_hour: 0 ", "  cost_per_hour: 3 "),
         lambda workspace: replace(workspace, "configs/params.yaml", "  min_images: 40", "  min_images: 50"),
-        lambda workspace: replace(workspace, "pipeline/cli/__init__.py", "argparse", "parsing"),
+        lambda workspace: replace(workspace, "pipeline/cli/__init__.py", "GROUPS", "GROUPED"),
         lambda workspace: replace(
             workspace, "pipeline/training/losses.py", "Losses", "Loss functions"
         ),  # in a docstring
