@@ -2,7 +2,10 @@
 
 import hashlib
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -13,8 +16,69 @@ from pipeline.library import lineage
 from pipeline.tracking import Tracking
 from pipeline.training import checks, reporting, start
 from pipeline.training.augmentation import Augmentation
-from pipeline.training.trainer import TrainSettings, choose_machine, train
+from pipeline.training.trainer import Machine, Trained, TrainSettings, choose_machine, train
 from pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Products:
+    """What a training makes.
+
+    Attributes:
+      history: the curves, one row per epoch, with the cost of each.
+      trained: the plateau, and what the network says of the validation set at it.
+      temperature: calibrates the network's probabilities.
+      training: `epochs`, `best_epoch` and `seconds`, for the card.
+    """
+
+    history: pd.DataFrame
+    trained: Trained
+    temperature: float
+    training: dict[str, Any]
+
+
+def compute(
+    prepared: start.Prepared,
+    params: sections.Train,
+    *,
+    machine: Machine,
+    folders: dict[str, Path],
+    work: Path,
+    tensorboard: Path | None,
+    log_epoch: Callable[[pd.DataFrame], None],
+) -> Products:
+    """Trains the network to its plateau and fits the temperature; the network gets the weights of the best epoch.
+
+    Args:
+      folders: of the roots, by name.
+      work: keeps the state of an interrupted training, which continues.
+      tensorboard: the folder of TensorBoard's curves; None for none.
+      log_epoch: gets the row of each epoch.
+
+    Raises:
+      ResumableError, DataError: see `trainer.train`.
+    """
+
+    def with_cost(history: pd.DataFrame) -> pd.DataFrame:
+        return reporting.with_cost(history, per_hour=params.cost_per_hour)
+
+    trained = train(
+        prepared.model,
+        prepared.rows,
+        prepared.classes,
+        TrainSettings(**params.training(learnt=prepared.base.has_learnt)),
+        folders=folders,
+        work=work,
+        machine=machine,
+        augmentation=Augmentation(**params.augmentation()),
+        tensorboard=tensorboard,
+        told=lambda history: log_epoch(with_cost(history).tail(1)),
+    )
+    history = with_cost(trained.fitted.history)
+    seconds = round(float(history["seconds"].sum()), 1)
+    training = {"epochs": len(history), "best_epoch": trained.fitted.best_epoch, "seconds": seconds}
+    temperature = round(calibration.fit_temperature(trained.val_probs, trained.val_targets), 4)
+    return Products(history, trained, temperature, training)
 
 
 def main(workspace: Workspace) -> None:
@@ -29,21 +93,12 @@ def main(workspace: Workspace) -> None:
         frozen=params.freeze,
         seed=params.seed,
     )
-    base, model, classes, measurable = prepared.base, prepared.model, prepared.classes, prepared.rows
-    checks.name_classes_without_validation(measurable, where=workspace.splits_table)
-    data_digest = digest(workspace.splits_table)
+    base, model, classes = prepared.base, prepared.model, prepared.classes
+    checks.name_classes_without_validation(prepared.rows, where=workspace.splits_table)
+    card = card_of(base.card, data_digest=digest(workspace.splits_table), throwaway=workspace.throwaway)
     settings = params.model_dump(exclude=sections.FOR_PEOPLE)
-    work = work_folder(workspace.own("train"), data_digest, base.card.model_digest, settings)
-    card = bundle.Card(
-        preset=base.card.preset,
-        image_size=base.card.image_size,
-        round=base.card.round + 1,
-        throwaway=workspace.throwaway,
-        parent_digest=base.card.model_digest,
-        data_digest=data_digest,
-        pretrained=base.card.pretrained,
-    )
-    images = int((measurable["set"] == "train").sum())
+    work = work_folder(workspace.own("train"), card.data_digest, card.parent_digest, settings)
+    images = int((prepared.rows["set"] == "train").sum())
     machine = choose_machine(
         model,
         batch_size=params.batch_size,
@@ -60,35 +115,37 @@ def main(workspace: Workspace) -> None:
         f" {machine.precision}, {len(machine.gpus)} GPUs",
         flush=True,
     )
-
-    def with_cost(history: pd.DataFrame) -> pd.DataFrame:
-        return reporting.with_cost(history, per_hour=params.cost_per_hour)
-
-    trained = train(
-        model,
-        measurable,
-        classes,
-        TrainSettings(**params.training(learnt=base.has_learnt)),
+    made = compute(
+        prepared,
+        params,
+        machine=machine,
         folders=workspace.folders,
         work=work,
-        machine=machine,
-        augmentation=Augmentation(**params.augmentation()),
         tensorboard=workspace.cache("tensorboard") / run_id if params.tensorboard else None,
-        told=lambda history: tracking.log_training(run_id, with_cost(history).tail(1), {}),
+        log_epoch=lambda epoch: tracking.log_training(run_id, epoch, {}),
     )
-    fitted, history = trained.fitted, with_cost(trained.fitted.history)
-    seconds = float(history["seconds"].sum())
-    training = {"epochs": len(history), "best_epoch": fitted.best_epoch, "seconds": round(seconds, 1)}
-    tracking.log_training(run_id, history, {f"training/{key}": value for key, value in training.items()})
-    tracking.log_model(run_id, model, trained.example, trained.val_probs[: len(trained.example)])
-
-    temperature = round(calibration.fit_temperature(trained.val_probs, trained.val_targets), 4)
-    card = bundle.replace(card, temperature=temperature, run_id=run_id, training=training)
+    tracking.log_training(run_id, made.history, {f"training/{key}": value for key, value in made.training.items()})
+    tracking.log_model(run_id, model, made.trained.example, made.trained.val_probs[: len(made.trained.example)])
+    card = bundle.replace(card, temperature=made.temperature, run_id=run_id, training=made.training)
     seen = lineage.extend(base.lineage, rows, round_=card.round)
     bundle.save(bundle.Bundle(model, classes, card, seen), workspace.model)
-    write_csv(history, workspace.model / "history.csv")
+    write_csv(made.history, workspace.model / "history.csv")
     shutil.rmtree(work)
-    print(f"train: plateau at epoch {fitted.best_epoch}, {len(history)} epochs in {seconds / 60:.1f} min")
+    epochs, minutes = made.training["epochs"], made.training["seconds"] / 60
+    print(f"train: plateau at epoch {made.training['best_epoch']}, {epochs} epochs in {minutes:.1f} min")
+
+
+def card_of(base: bundle.Card, *, data_digest: str, throwaway: bool) -> bundle.Card:
+    """The card of the model that is trained from a base on the data with this digest."""
+    return bundle.Card(
+        preset=base.preset,
+        image_size=base.image_size,
+        round=base.round + 1,
+        throwaway=throwaway,
+        parent_digest=base.model_digest,
+        data_digest=data_digest,
+        pretrained=base.pretrained,
+    )
 
 
 def work_folder(parent: Path, *inputs: object) -> Path:
