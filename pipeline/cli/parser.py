@@ -82,7 +82,7 @@ class Verb:
             assert isinstance(self._actions, _Actions)
             self._actions.default_action = name
             self._actions.choices = None  # type: ignore[assignment]  # any word is taken
-        parser = self._actions.add_parser(name, help=help, description=f"{help}.")
+        parser = self._actions.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
         made = Verb(parser, run)
         for names, of, options in self._shared:  # a default would overwrite what stands before the action
             help = options["help"] if not of or name in of else argparse.SUPPRESS
