@@ -106,11 +106,15 @@ def next_steps(facts: Facts) -> list[dict[str, str]]:
         if row["queued"] and row["candidates"] >= row["short_by"]:
             steps.append(("wallaby review", _gain(row, facts.minutes_per_decision)))
             break
+    promote = ("wallaby promote", f"make the model of round {facts.round} the base of the next round")
+    ahead = bool(facts.model) and facts.model != facts.base_model
+    if ahead and facts.reruns:  # the data have moved on: without it, this round would be run again
+        steps.append(promote)
     if facts.model and facts.undecided and not any(command == "wallaby review" for command, _ in steps):
         minutes = _minutes(facts.undecided * facts.minutes_per_decision)
         steps.append(("wallaby review", f"{_count(facts.undecided, 'decision')} wait in the queue, {minutes}"))
-    if facts.model and facts.model != facts.base_model and not facts.reruns:
-        steps.append(("wallaby promote", f"make the model of round {facts.round} the base of the next round"))
+    if ahead and not facts.reruns:
+        steps.append(promote)
     if facts.reruns:
         minutes = sum(row.get("minutes", 0.0) for row in facts.reruns)
         cost = f", {_minutes(minutes)} in all" if minutes else ""

@@ -46,9 +46,13 @@ def test_a_model_that_passed_is_released_and_a_finished_round_opens_the_next():
 
 
 def test_what_would_run_again_is_told_with_its_minutes():
-    assert wheel.next_steps(replace(DONE, reruns=[TRAIN, EVALUATE])) == [
+    assert wheel.next_steps(replace(DONE, base_model="m", reruns=[TRAIN, EVALUATE])) == [
         {"command": "dvc repro", "why": "re-runs train, and what follows, about 46 minutes in all"}
     ]
+
+
+def test_once_the_labels_have_moved_on_the_model_is_promoted_before_the_next_round():
+    assert commands(replace(DONE, undecided=9, reruns=[TRAIN])) == ["wallaby promote", "wallaby review", "dvc repro"]
 
 
 def test_there_are_never_more_than_three_steps():
