@@ -75,7 +75,7 @@ def test_the_same_seed_gives_the_same_random_weights(smallest):
 @pytest.mark.parametrize(
     ("preset", "what", "mend"),
     [
-        ({"architecture": "inception_v3"}, "unknown architecture 'inception_v3'", "did you mean 'inception_v4'?"),
+        ({"architecture": "inception_v5"}, "unknown architecture 'inception_v5'", "did you mean 'inception_v4'?"),
         ({"options": {"widht": 0.5}}, "unknown option 'widht'", "did you mean 'width'?"),
         ({"options": {"num_classes": 5}}, "unknown option 'num_classes'", "known: "),
         ({"options": {"blocks": [1, 2]}}, "does not fit inception_v4", ""),
