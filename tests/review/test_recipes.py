@@ -8,7 +8,7 @@ from builders import flip, phash, sha
 from pipeline.errors import DataError, UsageError
 from pipeline.files import read_table, write_table
 from pipeline.review import recipes
-from pipeline.review.recipes import novel
+from pipeline.review.recipes import look_alike
 from pipeline.review.recipes.inputs import Found, Library
 from pipeline.review.recipes.settings import OfClasses, Settings
 from tests.review.made_up_pools import MODEL, board, changed, conflicts, material, names, predictions, suspects
@@ -398,7 +398,7 @@ def test_clusters_that_are_like_nothing_labelled_take_a_tenth_of_the_rows():
     odd = pd.DataFrame({"image": [f"o{i}" for i in range(20)], "cluster": ["two"] * 10 + ["three"] * 10, "far": True})
     alone = pd.DataFrame({"image": ["alone"], "cluster": [""], "far": [True]})
     rows = pd.concat([odd, alone, usual], ignore_index=True)
-    found = novel._in_turn(rows)["image"].tolist()
+    found = look_alike._in_turn(rows)["image"].tolist()
     assert found[:40] == [f"u{i}" for i in range(40)]  # no cluster is cut in two
     assert found[40:43] == ["o0", "o1", "o2"]
     assert found[56:61] == ["u53", "o10", "o11", "o12", "u54"]

@@ -8,7 +8,17 @@ from pipeline.errors import UsageError, closest
 from pipeline.inference.store import LISTS
 from pipeline.library import duplicates
 from pipeline.review.decisions import CHANGED_RECIPE, CONFLICT_RECIPE, PURGE_RECIPE
-from pipeline.review.recipes import changed, doubt, novel, purge, short
+from pipeline.review.recipes import (
+    changed_content,
+    disagree,
+    label_conflict,
+    look_alike,
+    low_count,
+    purge_low,
+    replace_staged,
+    suspect_label,
+    unknown,
+)
 from pipeline.review.recipes.inputs import Found, Material
 from pipeline.review.recipes.settings import Asked, OfClasses, Settings
 
@@ -38,58 +48,58 @@ RECIPES = [
     Recipe(
         CHANGED_RECIPE,
         "Files that were replaced since they were labelled. Say yes if the old label is right, or what they show now.",
-        changed.changed_content,
+        changed_content.changed_content,
     ),
     Recipe(
         CONFLICT_RECIPE,
         "The same picture under different labels. Say of each what it shows: yes, if the label it has is right.",
-        doubt.label_conflict,
+        label_conflict.label_conflict,
     ),
     Recipe(
         "suspect-label",
         "Labels that the model contradicts. Say yes to what it sees, name another class, keep, or call it bad.",
-        doubt.suspect_label,
+        suspect_label.suspect_label,
     ),
     Recipe(
         "unknown",
         "Good pictures in the library that nobody could name, beside their like. Name them, or leave them unknown.",
-        novel.unknown,
-        novel.Unknown,
+        unknown.unknown,
+        unknown.Unknown,
         {"look_alike": "look_alike", "beside": "unknown_beside"},
     ),
     Recipe(
         "low-count",
         "Pool images of classes that have few images. Confirm the label, or correct it.",
-        short.low_count,
-        short.LowCount,
+        low_count.low_count,
+        low_count.LowCount,
         {"below": "low_count_below", "min_score": "low_count_score"},
     ),
     Recipe(
         "replace-staged",
         "Real images of classes that live on staged or synthetic ones. Confirm the label, or correct it.",
-        short.replace_staged,
-        short.ReplaceStaged,
+        replace_staged.replace_staged,
+        replace_staged.ReplaceStaged,
         {"share": "replace_staged_share", "min_score": "replace_staged_score"},
     ),
     Recipe(
         "look-alike",
         "Pool images that the model hesitates over: a class that it does not know may hide here. Name what you see.",
-        novel.look_alike,
-        novel.LookAlike,
+        look_alike.look_alike,
+        look_alike.LookAlike,
         {"max_score": "look_alike_score", "images": "look_alike_images"},
     ),
     Recipe(
         "disagree",
         "Pool images that the champion names otherwise. Say yes to what this model sees, or name what you see.",
-        doubt.disagree,
-        doubt.Disagree,
+        disagree.disagree,
+        disagree.Disagree,
         {"min_score": "disagree_score"},
     ),
     Recipe(
         PURGE_RECIPE,
         "A sample of images not worth labelling. Call each bad, or name what it shows: then `wallaby quarantine`.",
-        purge.purge_low,
-        purge.PurgeLow,
+        purge_low.purge_low,
+        purge_low.PurgeLow,
         {
             "far": "purge_far",
             "images": "purge_images",
@@ -141,7 +151,7 @@ def ask(
       near_duplicate_distance: in bits.
       taken: images that other recipes show already.
       classes: only images of these.
-      look_alike: see `novel.Unknown`.
+      look_alike: see `unknown.Unknown`.
 
     Returns:
       Its rows as `COLUMNS`, ranked from 1; near-duplicates share their `group`.

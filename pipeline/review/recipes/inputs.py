@@ -14,6 +14,7 @@ from pipeline.inference.pool_predictions import Pool
 from pipeline.inference.vectors import Vectors
 
 PER_CLASS = 50  # images of a class that its mean is taken of
+NO_FEATURES = "The predictions hold no embeddings, so that nothing is clustered: `dvc repro identify` stores them."
 
 
 def nothing() -> None:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import pandas as pd
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -46,3 +48,7 @@ class OfClasses(Asked):
     """
 
     classes: list[str]
+
+    def chosen(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows of the classes that are asked for; without any, all."""
+        return rows[rows["label"].isin(self.classes)] if self.classes else rows

@@ -1,4 +1,4 @@
-"""Recipes for what does not agree: labels with each other, with the model, and the model with the champion."""
+"""Recipe disagree: pool images that the champion and the model name differently."""
 
 from dataclasses import dataclass
 
@@ -8,19 +8,6 @@ import pandas as pd
 from pipeline.library import duplicates
 from pipeline.review.recipes.inputs import Found, Material, two_best
 from pipeline.review.recipes.settings import OfClasses
-
-
-def label_conflict(material: Material, asked: OfClasses) -> Found:
-    """Near-duplicates with different labels: they stay out of every set until a person has looked at each."""
-    rows = _of(material.conflicts, asked.classes).sort_values(["group", "image"]).head(asked.max_rows)
-    reason = rows["label"] + " here; the same picture is called " + rows["detail"]
-    return Found(rows.assign(score=np.nan, reason=reason))
-
-
-def suspect_label(material: Material, asked: OfClasses) -> Found:
-    """Images whose label the model contradicts, first those it was not trained on (`evaluation.audit`)."""
-    rows = _of(material.suspects, asked.classes).sort_values(["trained", "rank", "image"])
-    return Found(rows.head(asked.max_rows))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +43,3 @@ def disagree(material: Material, asked: Disagree) -> Found:
     before = rows["was"] + " (" + rows["was_score"].map("{:.0%}".format).astype("str") + ")"
     reason = "the champion says " + before + ", this model " + two_best(rows)
     return Found(rows.assign(reason=reason.astype("str")))
-
-
-def _of(rows: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
-    return rows[rows["label"].isin(classes)] if classes else rows

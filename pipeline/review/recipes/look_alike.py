@@ -1,4 +1,4 @@
-"""Recipes for what the model has no class for: hesitant pictures that are alike, and unknown ones beside their like."""
+"""Recipe look-alike: hesitant pool images that are alike, where a class that the model does not know may hide."""
 
 from dataclasses import dataclass
 
@@ -8,17 +8,15 @@ import pandas as pd
 from pipeline.evaluation.cosine import highest, unit
 from pipeline.inference.vectors import Vectors
 from pipeline.review.recipes import nearness
-from pipeline.review.recipes.inputs import Found, Library, Material, two_best
-from pipeline.review.recipes.settings import Asked, OfClasses
+from pipeline.review.recipes.inputs import NO_FEATURES, Found, Library, Material, two_best
+from pipeline.review.recipes.settings import OfClasses
 
 COMPONENTS = 32  # of the features that are clustered: in more, every picture is about as far from every other
 FEWEST = 5  # images of a cluster
 NEIGHBOURS = 3  # that an image needs to be more than noise
 OWN, LABELLED = 5, 10  # nearest hesitant images, and nearest labelled ones, that tell how new an image is
-SHORTLIST = 50  # images that are compared with an unknown one, of those whose codes are near
 FEW = 3  # pictures shown of a cluster that is like nothing labelled: once named, they let low-count find the others
 SPACE = 27  # rows before the next such cluster: they take a tenth of the rows
-NO_EMBEDDINGS = "The predictions hold no embeddings, so that nothing is clustered: `dvc repro identify` stores them."
 NO_LIBRARY = "The library's features are missing: how far clusters are from known classes is not told."
 
 
@@ -29,19 +27,6 @@ class LookAlike(OfClasses):
     look_alike_score: float
     look_alike_images: int
     purge_far: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Unknown(Asked):
-    """What `unknown` takes.
-
-    Attributes:
-      look_alike: classes; only images that the model sees as one of these.
-      unknown_beside: pool images for each.
-    """
-
-    look_alike: list[str]
-    unknown_beside: int
 
 
 def look_alike(material: Material, asked: LookAlike) -> Found:
@@ -61,7 +46,7 @@ def look_alike(material: Material, asked: LookAlike) -> Found:
     vectors, library = material.vectors(), material.library()
     if vectors is None:
         rows = material.pool.with_details(material.first(pool, [pool["score"].to_numpy()], asked.max_rows))
-        return Found(rows.assign(label=rows["label"].astype("str"), reason=_hesitates(rows)), NO_EMBEDDINGS)
+        return Found(rows.assign(label=rows["label"].astype("str"), reason=_hesitates(rows)), NO_FEATURES)
     pool = _of_each_class(material, pool, asked.look_alike_images).sort_values("image").astype({"label": "str"})
     units = unit(vectors.exact[pool.index.to_numpy()])
     like_bad, far = _worthless(material, units, vectors, library, share=asked.purge_far)
@@ -74,27 +59,6 @@ def look_alike(material: Material, asked: LookAlike) -> Found:
     alone = rows["cluster"] == ""
     reason = _hesitates(rows).where(alone, rows["said"] + "; the model hesitates between " + two_best(rows))
     return Found(rows.assign(reason=reason.astype("str")), NO_LIBRARY if library is None else "")
-
-
-def unknown(material: Material, asked: Unknown) -> Found:
-    """The library's unknown images, those the model is surest of first, each beside the pool images nearest to it."""
-    wanted = material.rows["is_unknown"].to_numpy() & material.free
-    rows = material.rows[wanted & material.labelled(asked.look_alike) if asked.look_alike else wanted]
-    rows = rows.sort_values(["score", "image"], ascending=[False, True]).head(asked.max_rows)
-    rows = material.pool.with_details(rows.assign(label=rows["label"].astype("str")))
-    rows["reason"] = ("unknown until now; the model sees " + two_best(rows)).astype("str")
-    vectors = material.vectors()
-    if vectors is None or rows.empty or not asked.unknown_beside:
-        return Found(rows, NO_EMBEDDINGS if vectors is None and len(rows) and asked.unknown_beside else "")
-    beside = material.pool.with_details(_beside(material, rows, asked.unknown_beside))
-    near = beside["near"].map("{:.2f}".format).astype("str")
-    seen = "; the model sees " + two_best(beside)
-    beside["reason"] = ("alike (cosine " + near + ") to the unknown " + beside["to"] + seen).astype("str")
-    rows = rows.assign(turn=np.arange(len(rows)), near=np.inf, cluster=rows["image"])
-    both = pd.concat([rows, beside.assign(cluster=beside["to"])])
-    several = both.groupby("cluster")["image"].transform("size") > 1
-    both["cluster"] = both["cluster"].where(several, "")
-    return Found(both.sort_values(["turn", "near", "image"], ascending=[True, False, True]).head(asked.max_rows))
 
 
 def _of_each_class(material: Material, pool: pd.DataFrame, number: int) -> pd.DataFrame:
@@ -177,26 +141,3 @@ def _clusters(units: np.ndarray, new: np.ndarray, library: Library | None) -> di
 
 def _hesitates(rows: pd.DataFrame) -> pd.Series:
     return ("perhaps none of the model's classes; it hesitates between " + two_best(rows)).astype("str")
-
-
-def _beside(material: Material, unknown: pd.DataFrame, number: int) -> pd.DataFrame:
-    """For each of the unknown images, the nearest pool images that the model sees as the same class; `to`, `near`."""
-    vectors = material.vectors()
-    assert vectors is not None
-    pool = material.candidates(material.labelled(set(unknown["label"])))
-    of_label = pool.index.to_series().groupby(pool["label"], observed=True).indices
-    places, cosines, turns = [np.empty(0, int)], [np.empty(0, np.float32)], [np.empty(0, int)]
-    for label, alike in unknown.groupby("label").indices.items():
-        if label not in of_label:
-            continue
-        among, queries = pool.index.to_numpy()[of_label[label]], vectors.exact[unknown.index.to_numpy()[alike]]
-        found, near = vectors.nearest(queries, number=number, among=among, shortlist=SHORTLIST)
-        places.append(found.ravel())
-        cosines.append(near.ravel())
-        turns.append(np.repeat(alike, found.shape[1]))
-    turn = np.concatenate(turns)
-    beside = pd.DataFrame({"near": np.concatenate(cosines), "turn": turn}, index=np.concatenate(places))
-    beside = beside.assign(to=unknown["image"].to_numpy(object)[turn])
-    beside = beside.sort_values(["near", "to"], ascending=[False, True])
-    beside = beside[~beside.index.duplicated()]
-    return material.named(beside.join(pool)).astype({"label": "str"})
