@@ -24,7 +24,7 @@ def load(section: type[AnySection], path: Path = PARAMS) -> AnySection:
     Raises:
       UsageError: for unreadable YAML, a missing or unknown key, or a value out of range; the nearest name is offered.
     """
-    values = _read_yaml(path)
+    values = read(path)
     name = section.__name__.lower()
     known = {s.__name__.lower() for s in Section.__subclasses__() if s is not Preset}
     for key in values:
@@ -44,7 +44,7 @@ def load_preset(name: str, folder: Path = PRESETS) -> Preset:
     path = folder / f"{name}.yaml"
     if not path.is_file():
         raise UsageError(f"unknown preset '{name}'", where=folder, mend=closest(name, presets(folder)))
-    return _check(Preset, _read_yaml(path), str(path))
+    return _check(Preset, read(path), str(path))
 
 
 def presets(folder: Path = PRESETS) -> list[str]:
@@ -79,7 +79,7 @@ def changed(section: type[AnySection], values: dict[str, Any], path: Path = PARA
     """
     load(section, path)
     name = section.__name__.lower()
-    return _check(section, _read_yaml(path)[name] | values, f"section {name}")
+    return _check(section, read(path)[name] | values, f"section {name}")
 
 
 def write(changes: dict[str, dict[str, Any]], path: Path) -> None:
@@ -103,10 +103,10 @@ def read_value(text: str) -> Any:
 
 def dependencies(stages: list[str], path: Path = PIPELINE) -> list[Path]:
     """What the stages read, by `dvc.yaml`, and none of them writes; relative to its folder."""
-    known = _read_yaml(path)["stages"]
+    known = read(path)["stages"]
     written = [Path(out) for name in stages for out in known[name].get("outs", []) if isinstance(out, str)]
-    read = {Path(dependency) for name in stages for dependency in known[name]["deps"]}
-    return sorted(read - set(written))
+    needed = {Path(dependency) for name in stages for dependency in known[name]["deps"]}
+    return sorted(needed - set(written))
 
 
 @contextmanager
@@ -161,7 +161,12 @@ def to_text(values: dict) -> str:
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
-def _read_yaml(path: Path) -> dict:
+def read(path: Path) -> dict:
+    """The mapping in a file of YAML.
+
+    Raises:
+      UsageError: if the file is missing, or as `parse`.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

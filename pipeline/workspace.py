@@ -146,6 +146,11 @@ class Workspace:
         """Bits by which the perceptual hashes of near-duplicates differ, at most."""
         return self.params(sections.Curate).near_duplicate_distance
 
+    @property
+    def confidence(self) -> float:
+        """Of every interval, two-sided."""
+        return self.params(sections.Evaluate).confidence
+
     def cache(self, name: str) -> Path:
         """A file or folder that is kept between runs, shared by all copies, and can be deleted at any time."""
         return self.home / ".wallaby" / name

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import served_week
-from pipeline.evaluation.over_rounds import BANDS
 
+from pipeline.evaluation.over_rounds import BANDS
 from pipeline.serving.reports.log import KEY
 from pipeline.serving.reports.periods import DAY
 from pipeline.serving.store.opening import open_store

@@ -3,9 +3,9 @@
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pipeline.cli.parser import Program, Verb
+from pipeline.cli.parser import Program
 
 if TYPE_CHECKING:
     from pipeline.commands import Answer
@@ -54,7 +54,7 @@ def add(program: Program) -> None:
     undoing.add_argument("--undo-session", default="", metavar="SESSION", help="take a whole session back")
     verb.add("--by", default="", help="who settles or takes back; git's user.name otherwise")
     verb.add(
-        "--copy-to", type=Path, metavar="FOLDER", help="also copy newly labelled pictures there, in a folder a class"
+        "--copy-to", type=Path, metavar="FOLDER", help="also copy newly labelled images there, one folder per class"
     )
 
     verb = program.verb("queue", queue, "ask one recipe over the present predictions; without one, list them")
@@ -75,20 +75,20 @@ def add(program: Program) -> None:
 
     finds = "show, accept or undo what recipe purge-low would put away; nothing is deleted"
     verb = program.verb("quarantine", quarantine, finds)
-    _quarantine_options(verb, lost=None, by="", dry_run=False)
-    accept = verb.action("accept", quarantine_accept, "put away what the last round listed")
-    undo = verb.action("undo", quarantine_undo, "take out of quarantine what was put there last")
-    for action in (accept, undo):  # else they would overwrite what stands before the action
-        _quarantine_options(action, **dict.fromkeys(["lost", "by", "dry_run"], argparse.SUPPRESS))
+    verb.share("--lost", type=float, metavar="SHARE", help="accept: good images among them, at most")
+    verb.share("--by", default="", help="who decides (default: git's user.name)")
+    verb.share("--dry-run", action="store_true", help="say what would change")
+    verb.action("accept", quarantine_accept, "put away what the last round listed")
+    verb.action("undo", quarantine_undo, "take out of quarantine what was put there last")
 
 
 def review(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
     from pipeline.cli.tables import review as tables
-    from pipeline.commands import now, review
+    from pipeline.commands import now, queue_folder, review
 
     if args.stats:
         return review.reviewers(workspace).as_table(tables.reviewers)
-    folder = review.queue_folder(workspace, args.throwaway, args.queue)
+    folder = queue_folder(workspace, args.throwaway, args.queue)
     if args.out:
         return review.write_out(workspace, args.out[0], Path(args.out[1]), recipes=args.recipe)
     if args.take:
@@ -149,12 +149,6 @@ def quarantine(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
     from pipeline.commands import quarantine
 
     return quarantine.show(workspace)
-
-
-def _quarantine_options(verb: Verb, *, lost: Any, by: Any, dry_run: Any) -> None:
-    verb.add("--lost", type=float, default=lost, metavar="SHARE", help="accept: good images among them, at most")
-    verb.add("--by", default=by, help="who decides (default: git's user.name)")
-    verb.add("--dry-run", action="store_true", default=dry_run, help="say what would change")
 
 
 def quarantine_accept(workspace: "Workspace", args: argparse.Namespace) -> "Answer":

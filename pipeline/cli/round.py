@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.cli.parser import Program, Verb
+from pipeline.cli.parser import Program
 
 if TYPE_CHECKING:
     from pipeline.commands import Answer
@@ -53,15 +53,15 @@ def add(program: Program) -> None:
     verb.add("--dry-run", action="store_true", help="say what would change")
 
     verb = program.verb("throwaway", throwaway_run, "run a round at a lowered cutoff, in a copy, for its queue alone")
-    _of_run(verb, default=None)
-    run = verb.action("run", throwaway_run, "run one, or continue it (`run` may be left out)")
-    _of_run(run, default=argparse.SUPPRESS)
     verb.action("list", throwaway_list, "list all throw-away runs")
     report = verb.action("report", throwaway_report, "compare the expected yield of one with that of its review")
     remove = verb.action("remove", throwaway_remove, "remove one; decisions on its candidates stay")
     for action in (report, remove):
         action.add("which", nargs="?", metavar="NAME", help="(default: the only one)")
         action.add("--name", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    verb.share("--min-images", type=int, metavar="N", help="the lowered cutoff, in groups of near-duplicates")
+    verb.share("--name", help="(default: min-N)")
+    verb.action("run", throwaway_run, "run one, or continue it (`run` may be left out)")
 
     verb = program.verb(
         "augment-sheet", augment_sheet, "show what training will see, the most endangered pictures first"
@@ -135,12 +135,6 @@ def throwaway_run(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
     return throwaway.run(workspace, min_images=args.min_images, name=args.name or "").as_table(tables.outlook)
 
 
-def _of_run(verb: Verb, *, default: object) -> None:
-    help = "the lowered cutoff, in groups of near-duplicates"
-    verb.add("--min-images", type=int, default=default, metavar="N", help=help)
-    verb.add("--name", default=default, help="(default: min-N)")
-
-
 def throwaway_list(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
     from pipeline.cli.tables import forecasts as tables
     from pipeline.commands import throwaway
@@ -174,7 +168,7 @@ def ablate(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
     if args.dry_run:
         return ablate.planned(workspace, args.settings, epochs=args.epochs, seeds=args.seeds)
     answer = ablate.ablate(workspace, args.settings, epochs=args.epochs, seeds=args.seeds)
-    return answer.as_table(tables.ablation, confidence=ablate.confidence(workspace))
+    return answer.as_table(tables.ablation, confidence=workspace.confidence)
 
 
 def class_event(workspace: "Workspace", args: argparse.Namespace) -> "Answer":

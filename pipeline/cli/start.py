@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.cli.parser import Program, Verb
+from pipeline.cli.parser import Program
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,9 +60,10 @@ def add(program: Program) -> None:
     verb = program.verb(
         "models", models, "list the networks: parameters, arithmetic, size; or compare some on your data"
     )
-    _of_comparison(verb, minutes=5.0, seed=0)
     show = verb.action("show", models_show, "show one network in detail (`show` may be left out)", default=True)
     show.add("names", nargs="+", metavar="PRESET", help="a file of configs/models, without its ending")
+    verb.share("--minutes", type=float, default=5.0, help="with compare: of training, each (default: 5)")
+    verb.share("--seed", type=int, default=0, help="with compare: of random weights and order")
     compare = verb.action("compare", models_compare, "train each network for the same time and measure it")
     compare.add(
         "contenders",
@@ -70,7 +71,6 @@ def add(program: Program) -> None:
         metavar="CONTENDER",
         help="PRESET, PRESET=WEIGHTS as of init-base, either with +frozen behind it, or base",
     )
-    _of_comparison(compare, minutes=argparse.SUPPRESS, seed=argparse.SUPPRESS)
 
     verb = program.verb("doctor", doctor, "look at data, base and params before a long training")
     verb.add("--quick", action="store_true", help="leave out the two checks that train for a while")
@@ -152,11 +152,6 @@ def models(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
     return answer.as_table(tables.models, answer.data, models.classes(workspace))
 
 
-def _of_comparison(verb: Verb, *, minutes: object, seed: object) -> None:
-    verb.add("--minutes", type=float, default=minutes, help="with compare: of training, each (default: 5)")
-    verb.add("--seed", type=int, default=seed, help="with compare: of random weights and order")
-
-
 def models_show(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
     from pipeline.cli.tables import training as tables
     from pipeline.commands import models
@@ -175,7 +170,7 @@ def models_compare(workspace: "Workspace", args: argparse.Namespace) -> "Answer"
     from pipeline.commands import models
 
     answer = models.compare(workspace, args.contenders, seconds=args.minutes * 60, seed=args.seed)
-    return answer.as_table(tables.comparison, confidence=models.confidence(workspace))
+    return answer.as_table(tables.comparison, confidence=workspace.confidence)
 
 
 def doctor(workspace: "Workspace", args: argparse.Namespace) -> "Answer":

@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DataError, Exit, UsageError
+
+if TYPE_CHECKING:
+    from pipeline.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -71,3 +74,19 @@ def user() -> str:
     if not name:
         raise UsageError("nobody knows who you are", where="git config user.name", mend="say --by YOUR-NAME")
     return name
+
+
+def queue_folder(workspace: "Workspace", throwaway: str | None, otherwise: Path | None = None) -> Path:
+    """The folder of a queue: a throw-away run's, else `otherwise`, by default the round's.
+
+    Args:
+      throwaway: the name of the run, "" for the only one; None for no run.
+
+    Raises:
+      UsageError: if there is no such run.
+    """
+    if throwaway is None:
+        return otherwise or workspace.queue
+    from pipeline.commands import throwaway as runs  # here: it brings scipy along, and the page must open at once
+
+    return runs.find(workspace, throwaway) / runs.QUEUE

@@ -68,16 +68,11 @@ def ablate(workspace: Workspace, settings: list[str], *, epochs: int | None, see
     """
     trials = plan(workspace, settings, epochs=epochs, seeds=seeds)
     failed = run(workspace, trials, log=log)
-    compared = table(trials, confidence=confidence(workspace))
+    compared = table(trials, confidence=workspace.confidence)
     page = write(compared, workspace.cache("ablation"))
     reasons = [f"{trial}: {reason}" for trial, reason in failed.items()]
     rows = compared.astype(object).where(compared.notna(), None)
     return Answer({"rows": rows, "failed": reasons, "page": str(page)}, code=Exit.SOME_FAILED if failed else Exit.DONE)
-
-
-def confidence(workspace: Workspace) -> float:
-    """Of the intervals of the differences."""
-    return workspace.params(sections.Evaluate).confidence
 
 
 def planned(workspace: Workspace, settings: list[str], *, epochs: int | None, seeds: list[int]) -> Answer:

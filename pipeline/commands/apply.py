@@ -12,7 +12,7 @@ from pipeline.commands import Answer, now, user
 from pipeline.errors import DataError, Exit, UsageError, closest
 from pipeline.files import in_turn, read_table, write_csv
 from pipeline.library import classes, labels
-from pipeline.review import applying, copying, corrections, decisions, effect
+from pipeline.review import applying, copying, corrections, decisions, effect, spreadsheets
 from pipeline.review.applying import Applied
 from pipeline.review.contents import Contents
 from pipeline.review.corrections import Guarded
@@ -115,7 +115,7 @@ def _apply(
         checked = decisions.check_new(pd.DataFrame(new), names, "the command", session=applying.SESSION)
         labels.check_spelling(checked, "the command", known=table["label"])
         log = pd.concat([log, checked]).sort_values(["at", "image", "id"], ignore_index=True)
-    land = _contents(workspace).land
+    land = contents(workspace).land
     applied = applying.apply(table, log, replaced, guarded(workspace), correct=correct, land=land)
     report = _report(workspace, table, applied, events)
     if not dry_run:
@@ -130,7 +130,8 @@ def _apply(
     return report
 
 
-def _contents(workspace: Workspace) -> Contents:
+def contents(workspace: Workspace) -> Contents:
+    """What the files of the workspace's roots hold now."""
     return Contents(workspace.folders, workspace.index_cache, workspace.index)
 
 
@@ -168,7 +169,7 @@ def _settle(workspace: Workspace, text: str) -> dict[str, str]:
         raise UsageError(
             f"'{text}' does not say IMAGE=CLASS", where="--settle", mend="for example, library/a.jpg=zebra"
         )
-    sha256 = _contents(workspace).now([image]).get(image, "")
+    sha256 = contents(workspace).now([image]).get(image, "")
     if not sha256:
         raise DataError(f"there is no image '{image}'", where="--settle", mend="name it as ROOT/path")
     word = answer.lower()
@@ -189,7 +190,7 @@ def _report(workspace: Workspace, table: pd.DataFrame, applied: Applied, events:
         applied.table,
         read_table(workspace.curated_images, columns),
         read_table(workspace.excluded, [*columns, "reason"]),
-        _queue_groups(workspace.queue),
+        spreadsheets.groups(workspace.queue).drop_duplicates("image").set_index("image")["group"],
         events,
         min_images=workspace.params(sections.Curate).min_images,
     )
@@ -198,13 +199,6 @@ def _report(workspace: Workspace, table: pd.DataFrame, applied: Applied, events:
         splits = read_table(workspace.splits_table, ["image", "sha256", "label", "set"])
         versions = effect.on_versions(splits, rows, applied.benchmarks, events)
     return Report(applied, found, versions, unlabelled)
-
-
-def _queue_groups(queue: Path) -> pd.Series:
-    """The near-duplicate group of each image in the queue."""
-    tables = [read_table(file, ["image", "group"]) for file in sorted(queue.glob("*.parquet"))]
-    rows = pd.concat([pd.DataFrame(columns=["image", "group"], dtype="str"), *tables]).drop_duplicates("image")
-    return rows.set_index("image")["group"]
 
 
 def _write(workspace: Workspace, table: pd.DataFrame, applied: Applied, replaced: pd.DataFrame) -> None:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.commands import Answer, now
-from pipeline.commands import throwaway as throwaways
+from pipeline.commands import Answer, now, queue_folder
 from pipeline.demo import library, reviewer, silhouettes
 from pipeline.errors import UsageError
 from pipeline.files import digests, in_turn, write_csv
@@ -95,7 +94,7 @@ def review(workspace: Workspace, *, throwaway: str | None = None) -> Answer:
     Raises:
       DataError: if the queue holds no image of the demo.
     """
-    queue = workspace.queue if throwaway is None else throwaways.find(workspace, throwaway) / throwaways.QUEUE
+    queue = queue_folder(workspace, throwaway)
     model = spreadsheets.model_digest(queue)
     table = reviewer.review(spreadsheets.queues(queue), workspace.demo, at=now(), model=model)
     path = decisions.write(table, workspace.reviews, reviewer.SESSION)

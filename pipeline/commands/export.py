@@ -102,4 +102,5 @@ def some_images(workspace: Workspace, number: int) -> list[Path]:
     if rows is None or rows.empty:
         raise DataError("no picture to check the export with", where="data", mend="run `dvc repro` first")
     chosen = rows.drop_duplicates("sha256").sort_values("sha256").head(number)
-    return [labels.locate(image, workspace.folders) for image in chosen["image"]]
+    folders = workspace.folders
+    return [labels.locate(image, folders) for image in chosen["image"]]

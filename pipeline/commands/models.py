@@ -122,10 +122,10 @@ def compare(workspace: Workspace, names: list[str], *, seconds: float, seed: int
     if not measured:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
         raise DataError("none of the networks could be measured", where=reasons)
-    table = networks.compare(measured, confidence=confidence(workspace))
+    table = networks.compare(measured, confidence=workspace.confidence)
     rows = read_table(splits)
     per_class = float(rows.loc[rows["set"] == "train", "label"].value_counts().median())
-    advice = networks.advice(table, per_class, confidence=confidence(workspace))
+    advice = networks.advice(table, per_class, confidence=workspace.confidence)
     page = comparison(
         table,
         title="Which network fits",
@@ -137,7 +137,7 @@ def compare(workspace: Workspace, names: list[str], *, seconds: float, seed: int
             "Machine": f"{os.cpu_count()} cores",
         },
         failed=failed,
-        confidence=confidence(workspace),
+        confidence=workspace.confidence,
     )
     write_csv(table, out / "comparison.csv")
     write_text(page, out / "index.html")
@@ -151,11 +151,6 @@ def compare(workspace: Workspace, names: list[str], *, seconds: float, seed: int
         },
         code=Exit.SOME_FAILED if failed else Exit.DONE,
     )
-
-
-def confidence(workspace: Workspace) -> float:
-    """Of the intervals of the accuracies."""
-    return workspace.params(sections.Evaluate).confidence
 
 
 def _measured(

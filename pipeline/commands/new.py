@@ -1,6 +1,5 @@
 """`wallaby new`: makes a repository that runs rounds with the installed program."""
 
-import subprocess
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -37,12 +36,8 @@ def _fill(folder: Path, names: list[Path]) -> None:
         write_text(template.read(name), folder / name)
         if name.parts[0] == "scripts":
             (folder / name).chmod(0o755)
-    inside = _git(folder, "rev-parse", "--is-inside-work-tree")
+    inside = dvc.git(folder, "rev-parse", "--is-inside-work-tree")
     if not inside:
-        _git(folder, "init", "--quiet")
+        dvc.git(folder, "init", "--quiet")
     dvc.run(folder, "init", "--quiet", *(["--subdir"] if inside else []))
-    _git(folder, "add", "--all", ".")
-
-
-def _git(folder: Path, *arguments: str) -> bool:
-    return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=False).returncode == 0
+    dvc.git(folder, "add", "--all", ".")

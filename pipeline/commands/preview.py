@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline import bundle, sections
 from pipeline.commands import Answer
-from pipeline.commands.apply import guarded
+from pipeline.commands.apply import contents, guarded
 from pipeline.errors import DataError
 from pipeline.evaluation import forecast
 from pipeline.files import read_json, read_table, write_json
@@ -17,7 +17,6 @@ from pipeline.inference import evaluated, pool_predictions
 from pipeline.library import benchmarks, board, classes, history, index, labels
 from pipeline.library.benchmarks import PREFIX
 from pipeline.review import applying, decisions
-from pipeline.review.contents import Contents
 from pipeline.stages import curate, split
 from pipeline.workspace import Workspace
 
@@ -79,8 +78,8 @@ def forecast_round(workspace: Workspace) -> Answer:
             where=workspace.reviews,
             mend="`wallaby review --sheet FILE`, then `wallaby review --take FILE --by NAME`",
         )
-    contents, wanted = scores["sha256"].drop_duplicates(), {*rows["sha256"], *today["sha256"]}
-    features = _Features(workspace, card.model_digest, contents, wanted)
+    wanted = {*rows["sha256"], *today["sha256"]}
+    features = _Features(workspace, card.model_digest, scores["sha256"].drop_duplicates(), wanted)
 
     now, then = bundle.read_classes(workspace.model), sorted(rows.loc[rows["set"] == "train", "label"].unique())
     judged = rows[(rows["set"] != "train") & rows["label"].isin(then)].drop_duplicates(["sha256", "set"])
@@ -97,7 +96,7 @@ def forecast_round(workspace: Workspace) -> Answer:
 
     still = bool(workspace.params(sections.Train).freeze)  # a network whose layers stand still is as good as its head
     params = {
-        "confidence": workspace.params(sections.Evaluate).confidence,
+        "confidence": workspace.confidence,
         "flips": 0.0 if still else FLIPS,
         "recovered": 0.0 if still else RECOVERED,
     }
@@ -136,9 +135,8 @@ def next_inputs(workspace: Workspace, seen: pd.DataFrame) -> curate.Inputs:
     """
     names, roots = workspace.root_names, workspace.params(sections.Roots)
     log, replaced = decisions.read_log(workspace.reviews, names), applying.read_replaced(workspace.replaced)
-    contents = Contents(workspace.folders, workspace.index_cache, workspace.index)
     table = labels.read(workspace.labels, names)
-    table = applying.apply(table, log, replaced, guarded(workspace), land=contents.land).table
+    table = applying.apply(table, log, replaced, guarded(workspace), land=contents(workspace).land).table
     marked = benchmarks.read_all(workspace.benchmarks, names)
     scanned = pd.concat([read_table(table) for table in sorted(workspace.index.glob("*.parquet"))], ignore_index=True)
     library, _ = index.divide(scanned, pd.concat([table["image"], marked["image"]]), [*roots.library, *roots.benchmark])

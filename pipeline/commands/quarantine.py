@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 
-from pipeline import sections
 from pipeline.commands import Answer, now, user
 from pipeline.errors import UsageError
 from pipeline.library import quarantine
@@ -81,7 +80,7 @@ def undo(workspace: Workspace, *, dry_run: bool = False) -> Answer:
 
 def _audit(workspace: Workspace, away: pd.DataFrame) -> purging.Audit:
     decided = decisions.read_all(workspace.reviews, workspace.root_names)
-    confidence = workspace.params(sections.Evaluate).confidence
+    confidence = workspace.confidence
     return purging.audit(workspace.queue, away, decided, confidence=confidence)
 
 

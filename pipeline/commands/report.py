@@ -38,14 +38,14 @@ def report(
 
     Raises:
       DataError: if nothing has been served, or not in that time.
-      UsageError: for what is no date.
+      UsageError: if `since` or `until` is not a date.
     """
     params, out = workspace.params(sections.Report), out or workspace.serving_report
     made = reports.load(
         store or workspace.params(sections.Serve).store,
         since=since,
         until=until,
-        confidence=workspace.params(sections.Evaluate).confidence,
+        confidence=workspace.confidence,
         reference_days=params.reference_days,
         beside=beside_the_log(workspace, cost_per_hour=params.reviewer_cost_per_hour),
     )

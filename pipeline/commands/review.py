@@ -7,11 +7,11 @@ import pandas as pd
 
 from pipeline import sections
 from pipeline.commands import Answer, now
+from pipeline.commands.apply import contents
 from pipeline.errors import DataError, Exit, UsageError, closest
 from pipeline.files import write_csv
 from pipeline.library import labels
 from pipeline.review import decisions, near_cutoff, other_tools, spreadsheets
-from pipeline.review.contents import Contents
 from pipeline.review.page import serving
 from pipeline.review.page.auditing import Auditing
 from pipeline.review.page.surroundings import Surroundings
@@ -20,22 +20,6 @@ from pipeline.review.page.workplace import Workplace
 from pipeline.workspace import Workspace
 
 SHOWN = 10  # images that are left out
-
-
-def queue_folder(workspace: Workspace, throwaway: str | None, otherwise: Path | None = None) -> Path:
-    """The folder of a queue: a throw-away run's, else `otherwise`, by default the round's.
-
-    Args:
-      throwaway: the name of the run, "" for the only one; None for no run.
-
-    Raises:
-      UsageError: if there is no such run.
-    """
-    if throwaway is None:
-        return otherwise or workspace.queue
-    from pipeline.commands import throwaway as runs
-
-    return runs.find(workspace, throwaway) / runs.QUEUE
 
 
 def page(
@@ -112,15 +96,15 @@ def take(workspace: Workspace, path: Path, *, queue: Path, by: str, at: str) -> 
     """
     tool = other_tools.recognise(path)
     known = labels.read(workspace.labels, workspace.root_names)["label"]
-    contents = Contents(workspace.folders, workspace.index_cache, workspace.index)
+    files = contents(workspace)
     if tool:
-        landed = contents.land(other_tools.read(path, tool, classes=known, by=by, at=at))
+        landed = files.land(other_tools.read(path, tool, classes=known, by=by, at=at))
         rows = other_tools.as_decisions(landed.rows, path, tool=tool, classes=known)
     else:
         filled = _filled_sheet(path, queue, by=by, at=at, of_round=queue == workspace.queue)
         filled = decisions.check_new(filled, workspace.root_names, path, session=path.stem)
         labels.check_spelling(filled, path, known=known)
-        landed = contents.land(filled.assign(id=""))  # it is named where it lands
+        landed = files.land(filled.assign(id=""))  # it is named where it lands
         rows = landed.rows
     file = decisions.write(rows, workspace.reviews, path.stem) if len(rows) else None
     missing = landed.gone["image"].drop_duplicates().tolist()
@@ -133,7 +117,7 @@ def reviewers(workspace: Workspace) -> Answer:
     from pipeline.review import reviewers as measured  # here: it brings scipy along
 
     log = decisions.read_log(workspace.reviews, workspace.root_names)
-    return Answer(measured.measure(log, confidence=workspace.params(sections.Evaluate).confidence))
+    return Answer(measured.measure(log, confidence=workspace.confidence))
 
 
 def workplace(workspace: Workspace, queue: Path, clock: Callable[[], str] = now) -> Workplace:
@@ -162,7 +146,7 @@ def workplace(workspace: Workspace, queue: Path, clock: Callable[[], str] = now)
         folders=workspace.folders,
         cache=workspace.cache("review"),
         blind_share=workspace.params(sections.Review).blind_share,
-        confidence=workspace.params(sections.Evaluate).confidence,
+        confidence=workspace.confidence,
         now=clock,
     )
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import sections
 from pipeline.commands import Answer
 from pipeline.commands.gate import record_verdict
 from pipeline.evaluation import over_rounds
@@ -47,7 +46,7 @@ class Runs:
 
 def read(workspace: Workspace) -> Runs:
     """Reads the runs from MLflow; where it has none, no store is made."""
-    tracking, confidence = Tracking(workspace.home), workspace.params(sections.Evaluate).confidence
+    tracking, confidence = Tracking(workspace.home), workspace.confidence
     runs = tracking.runs()
     sets = runs_tables.sets(runs, confidence=confidence)
     return Runs(tracking, runs, runs_tables.table(runs), sets, classes.read(workspace.classes), confidence)

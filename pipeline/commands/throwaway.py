@@ -156,7 +156,7 @@ def near_classes(workspace: Workspace, copy: Workspace) -> pd.DataFrame:
 def keep(workspace: Workspace, copy: Workspace, out: Path, near: pd.DataFrame, *, facts: dict[str, Any]) -> None:
     """Writes into `out` what a review needs of a finished copy, and what is expected of it."""
     params, folders = workspace.params(sections.Throwaway), workspace.folders
-    confidence = workspace.params(sections.Evaluate).confidence
+    confidence = workspace.confidence
     shards = migration.opened(copy.predictions)
     candidates = pd.concat(
         [

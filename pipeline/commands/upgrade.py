@@ -10,8 +10,6 @@ from pipeline.files import write_text
 from pipeline.repository import lock, params, template
 from pipeline.workspace import Workspace
 
-LOCK = Path("dvc.lock")
-
 
 @dataclass
 class Plan:
@@ -41,7 +39,7 @@ def upgrade(workspace: Workspace, *, dry_run: bool) -> Answer:
     """
     plan = _plan(workspace)
     if not dry_run:
-        for name, text in sorted(plan.files.items(), key=lambda item: item[0] == LOCK):
+        for name, text in sorted(plan.files.items(), key=lambda item: item[0] == lock.FILE):
             write_text(text, workspace.root / name)
             if name.parts[0] == "scripts":
                 (workspace.root / name).chmod(0o755)
@@ -69,17 +67,17 @@ def _plan(workspace: Workspace) -> Plan:
     merged = params.merge(workspace.params_file.read_text(encoding="utf-8"), template.read(template.PARAMS))
     plan.added, plan.removed = merged.added, merged.removed
     _note(plan, workspace, template.PARAMS, merged.text)
-    if (workspace.root / LOCK).exists():
+    if (workspace.root / lock.FILE).exists():
         pipeline = config.parse(template.read(template.PIPELINE), template.PIPELINE)
         files = {
             str(template.PARAMS): config.parse(merged.text, template.PARAMS),
             lock.BEHAVIOUR: config.parse(template.read(Path(lock.BEHAVIOUR)), lock.BEHAVIOUR),
         }
-        before = config.parse((workspace.root / LOCK).read_text(encoding="utf-8"), LOCK)
+        before = config.read(workspace.root / lock.FILE)
         made = lock.reconcile(before, pipeline, files)
         plan.reruns, plan.after = made.reruns, lock.downstream(pipeline, list(made.reruns))
         if made.lock != before:
-            plan.files[LOCK] = config.to_text(made.lock)
+            plan.files[lock.FILE] = config.to_text(made.lock)
     return plan
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,10 +12,10 @@ from pipeline import bundle, config, stages
 from pipeline.commands import Answer
 from pipeline.errors import WallabyError
 from pipeline.evaluation import over_rounds
-from pipeline.files import read_json, read_table
+from pipeline.files import read_json
 from pipeline.library import labels
 from pipeline.repository import dvc, lock
-from pipeline.review import decisions, yields
+from pipeline.review import decisions, spreadsheets, yields
 from pipeline.workspace import Workspace
 
 MINUTES_PER_DECISION = 1 / 6  # until a review has shown the reviewers' own pace
@@ -138,7 +139,7 @@ def _as_records(steps: list[tuple[str, str]]) -> list[dict[str, str]]:
 
 def _stages(workspace: Workspace) -> tuple[list[str], list[dict[str, Any]]]:
     """The stages that are up to date, and those that would run again, as DVC sees them."""
-    pipeline = config.parse(workspace.pipeline_file.read_text(encoding="utf-8"), workspace.pipeline_file)
+    pipeline = config.read(workspace.pipeline_file)
     status = json.loads(dvc.run(workspace.root, "status", "--json"))
     has_run = _run_before(workspace)
     reasons = {
@@ -159,8 +160,8 @@ def _stages(workspace: Workspace) -> tuple[list[str], list[dict[str, Any]]]:
 
 
 def _run_before(workspace: Workspace) -> set[str]:
-    path = workspace.root / "dvc.lock"
-    return set(config.parse(path.read_text(encoding="utf-8"), path).get("stages", {})) if path.exists() else set()
+    path = workspace.root / lock.FILE
+    return set(config.read(path).get("stages", {})) if path.exists() else set()
 
 
 def _why(changes: Iterable[Any]) -> str:
@@ -204,12 +205,11 @@ def _facts(workspace: Workspace, reruns: list[dict[str, Any]], last: dict[str, A
     in_force = decisions.in_force(log)
     standing = yields.standing(workspace.queue, in_force)
     short = standing[standing["short_by"] > 0].sort_values(["short_by", "label"])
-    queue = [read_table(file, ["image", "group"]) for file in sorted(workspace.queue.glob("*.parquet"))]
-    waiting = pd.concat([pd.DataFrame(columns=["image", "group"], dtype="str"), *queue])
+    table, waiting = labels.read(workspace.labels, names), spreadsheets.groups(workspace.queue)
     waiting = waiting[~waiting["image"].isin(in_force["image"])]
     pace = over_rounds.minutes(log)["minutes"].mean() if len(log) else float("nan")
     return Facts(
-        labelled=bool(len(labels.read(workspace.labels, names))),
+        labelled=not table.empty,
         base=(workspace.base / bundle.CARD).exists(),
         reruns=reruns,
         model=last.get("model", ""),
@@ -218,20 +218,19 @@ def _facts(workspace: Workspace, reruns: list[dict[str, Any]], last: dict[str, A
         round=last.get("round", 0),
         verdict=last.get("verdict", ""),
         undecided=int(waiting["group"].nunique()),
-        unapplied=_unapplied(workspace, in_force),
+        unapplied=_unapplied(table, in_force),
         short=short[["label", "short_by", "candidates", "queued"]].to_dict("records"),
         minutes_per_decision=MINUTES_PER_DECISION if pd.isna(pace) else float(pace),
     )
 
 
-def _unapplied(workspace: Workspace, in_force: pd.DataFrame) -> int:
+def _unapplied(table: pd.DataFrame, in_force: pd.DataFrame) -> int:
     """Decisions that name a class which the label table does not have for their image."""
     named = in_force[in_force["decision"] == decisions.LABEL].drop_duplicates("image", keep="last")
-    table = labels.read(workspace.labels, workspace.root_names).set_index("image")["label"]
-    return int((named["image"].map(table).astype("str") != named["label"]).sum())
+    return int((named["image"].map(table.set_index("image")["label"]).astype("str") != named["label"]).sum())
 
 
-def _digest(folder: Any) -> str:
+def _digest(folder: Path) -> str:
     try:
         return bundle.check(folder).model_digest if (folder / bundle.CARD).exists() else ""
     except WallabyError:

@@ -183,7 +183,7 @@ def decide(
 
 
 def class_table(comparison: Comparison | None) -> pd.DataFrame:
-    """Columns `label` and those of `paired_statistics.by_group`, a row a shared class, the greatest loss first."""
+    """Columns `label` and those of `paired_statistics.by_group`, one row per shared class, the greatest loss first."""
     if comparison is None:
         return pd.DataFrame(columns=["label", *paired_statistics.COLUMNS])
     table = comparison.classes.rename_axis("label").reset_index()

@@ -46,7 +46,7 @@ class Pool:
 
     @cached_property
     def features(self) -> Stacked | None:
-        """What the head gets of each image, a row a place (N, F), zeros where it could not be read; None without any.
+        """What the head gets of each image (N, F), one row per place, zeros where it cannot be read; None without any.
 
         Raises:
           DataError: if they are cut short.

@@ -83,10 +83,11 @@ def _commit_of(root: Path, tracked: Path) -> str:
     if not tracked.exists():
         return ""
     name = os.path.relpath(tracked, root)
-    blob = _git(root, "hash-object", name)
-    return _git(root, "log", "--all", "--format=%h", "-1", f"--find-object={blob}", "--", name)
+    blob = git(root, "hash-object", name)
+    return git(root, "log", "--all", "--format=%h", "-1", f"--find-object={blob}", "--", name)
 
 
-def _git(root: Path, *arguments: str) -> str:
+def git(root: Path, *arguments: str) -> str:
+    """Runs git in a folder and returns what it printed; "" if it fails."""
     result = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
     return result.stdout.strip() if result.returncode == 0 else ""

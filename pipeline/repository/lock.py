@@ -6,8 +6,10 @@ would train again because of a command that is spelt differently, or a module th
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+FILE = Path("dvc.lock")
 BEHAVIOUR = "configs/behaviour.yaml"
 FIRST_VERSION = 1  # of every stage's behaviour, before the versions were counted
 

@@ -1,4 +1,4 @@
-"""Copies of pictures that got a label, for who wants them in a folder a class; the originals stay where they are."""
+"""Copies of pictures that got a label, for people who want one folder per class; the originals stay where they are."""
 
 import shutil
 from pathlib import Path

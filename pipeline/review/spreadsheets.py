@@ -32,6 +32,13 @@ def queues(folder: Path) -> dict[str, pd.DataFrame]:
     return tables
 
 
+def groups(folder: Path) -> pd.DataFrame:
+    """Columns `image` and `group` of every row of a queue; empty where there is none."""
+    columns = ["image", "group"]
+    tables = [read_table(file, columns) for file in sorted(folder.glob("*.parquet"))]
+    return pd.concat([pd.DataFrame(columns=columns, dtype="str"), *tables])
+
+
 def model_digest(folder: Path) -> str:
     """The model whose suggestions a queue shows: its predictions lie beside."""
     return read_json(folder.parent / "predictions" / "summary.json")["model"]

@@ -65,7 +65,7 @@ def main(workspace: Workspace) -> None:
         read_table(workspace.scores, reliability.COLUMNS),
         workspace.params(sections.Queue),
         near_duplicate_distance=curate.near_duplicate_distance,
-        confidence=workspace.params(sections.Evaluate).confidence,
+        confidence=workspace.confidence,
     )
     answers = made.answers
     page = pages.queue(

@@ -177,7 +177,7 @@ def test_a_picture_that_fails_in_the_middle_of_an_epoch_is_named(tmp_path):
 def test_a_picture_that_fails_in_validation_is_named(tmp_path):
     fault = DataError("a picture cannot be read", where="library/cat/7.jpg")
     with pytest.raises(DataError) as refused:
-        fitting.fit(tiny(), batches(24), failing(fault, epoch=0), FIT, folder=tmp_path)  # each starts anew
+        fitting.fit(tiny(), batches(24), failing(fault, epoch=0), FIT, folder=tmp_path)  # each starts again
     assert refused.value is fault
 
 

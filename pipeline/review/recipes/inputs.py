@@ -75,7 +75,7 @@ class Material:
       suspects: labelled images that the label audit asks about; columns `image`, `sha256`, `rank`, `trained`, `label`
         (what it sees instead), `score`, `reason`.
       known: contents that are in a set already, or that people have decided on.
-      vectors: reads the pool's features, a row a place in the store; None where there are none.
+      vectors: reads the pool's features, one row per place in the store; None where there are none.
       library: reads the library's, of the same model; None where there are none.
       champion: reads what the champion says of the pool (`pool_predictions.OPINION`), or why there is nothing to read.
       phashes: reads the perceptual hashes of some images, "" where it is not known.
