@@ -166,21 +166,34 @@ def test_a_value_that_only_this_database_refuses_is_set_aside_beside_others(url,
     assert [one.record.row["request_id"] for one in spool.refused(folder)] == ["bad"]
 
 
-def test_a_spool_that_is_deleted_while_it_is_used_loses_nothing(sqlite, folder, monkeypatch):
-    monkeypatch.setattr(logs, "PAUSE", 3600.0)
-    log = Log(sqlite, folder)
-    assert log.wait_until_stored(SOON)
-    log.record(transaction("a"))
+def test_a_spool_that_is_deleted_while_it_is_used_loses_nothing(folder):
+    own = Spool(folder)
+    own.append([transaction("a")])
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()
-    log.record(transaction("b"))
+    own.append([transaction("b")])
     [segment] = folder.glob("0*.jsonl")
-    assert [json.loads(text)[1]["request_id"] for text in segment.read_text().splitlines()] == ["a", "b"]
+    size = segment.stat().st_size
     segment.unlink()
-    assert log.wait_until_stored(SOON)
+    assert own.bytes_waiting() == size
+    piece = next(own.pieces(10))
+    assert [record.row["request_id"] for record in piece.records] == ["a", "b"]
+    own.done(piece)
+    assert own.bytes_waiting() == 0
+    own.close()
+
+
+def test_nothing_counts_as_stored_because_its_segment_was_deleted(sqlite, folder, monkeypatch):
+    monkeypatch.setattr(logs, "PAUSE", 3600.0)
+    log = Log(sqlite, folder)
+    for number in range(20):
+        log.record(transaction(f"r{number:02d}"))
+        for segment in folder.glob("0*.jsonl"):
+            segment.unlink(missing_ok=True)
+        assert log.wait_until_stored(SOON)
+        assert requests(sqlite) == [f"r{earlier:02d}" for earlier in range(number + 1)]
     log.close()
-    assert requests(sqlite) == ["a", "b"]
 
 
 def test_a_segment_that_cannot_be_read_holds_up_no_other_and_is_named(sqlite, folder):

@@ -163,8 +163,10 @@ class Spool:
         return len(again), stay
 
     def bytes_waiting(self) -> int:
-        """How much the store does not have yet, of this process's segments."""
-        return sum(max(0, _size(segment) - self._read.get(segment, 0)) for segment in list(self._locks))
+        """How much the store does not have yet, of this process's segments, also where somebody has deleted them."""
+        with self._append:
+            sizes = {segment: _size(segment) for segment in self._locks} | {self._current: self._size}
+        return sum(max(0, size - self._read.get(segment, 0)) for segment, size in sizes.items())
 
     def has_room(self) -> bool:
         """Whether the disk takes records, as far as a file beside them can tell."""
