@@ -14,9 +14,9 @@ from pipeline.library import labels
 from pipeline.review import decisions, near_cutoff, other_tools, spreadsheets
 from pipeline.review.page import serving
 from pipeline.review.page.auditing import Auditing
-from pipeline.review.page.surroundings import Surroundings
+from pipeline.review.page.image_context import ImageContext
+from pipeline.review.page.reviewing import Reviewing
 from pipeline.review.page.trying import Places, Trial
-from pipeline.review.page.workplace import Workplace
 from pipeline.workspace import Workspace
 
 SHOWN = 10  # images that are left out
@@ -33,8 +33,8 @@ def page(
     say: Callable[[str], None],
 ) -> Answer:
     """Serves the review page of a queue until the user stops it (`serving.serve`)."""
-    place = workplace(workspace, queue)
-    models = trial(workspace, place.surroundings)
+    place = reviewing(workspace, queue)
+    models = trial(workspace, place.context)
     serving.serve(place, models, auditing(workspace), host=host, port=port, by=by, browser=browser, say=say)
     return Answer(None)
 
@@ -120,7 +120,7 @@ def reviewers(workspace: Workspace) -> Answer:
     return Answer(measured.measure(log, confidence=workspace.confidence))
 
 
-def workplace(workspace: Workspace, queue: Path, clock: Callable[[], str] = now) -> Workplace:
+def reviewing(workspace: Workspace, queue: Path, clock: Callable[[], str] = now) -> Reviewing:
     """The queue as the page shows it, with what is known of its images and classes."""
 
     def beside(product: Path) -> Path:
@@ -128,7 +128,7 @@ def workplace(workspace: Workspace, queue: Path, clock: Callable[[], str] = now)
         own = queue.parent / product.name
         return own if own.exists() else product
 
-    surroundings = Surroundings(
+    context = ImageContext(
         labels_table=workspace.labels,
         curated=beside(workspace.curated),
         evaluation=beside(workspace.evaluation),
@@ -137,12 +137,12 @@ def workplace(workspace: Workspace, queue: Path, clock: Callable[[], str] = now)
         folders=workspace.folders,
         cache=workspace.own("vectors"),
     )
-    return Workplace(
+    return Reviewing(
         queue=queue,
         predictions=beside(workspace.predictions),
         reviews=workspace.reviews,
         quarantined=workspace.quarantine,
-        surroundings=surroundings,
+        context=context,
         folders=workspace.folders,
         cache=workspace.cache("review"),
         blind_share=workspace.params(sections.Review).blind_share,
@@ -151,10 +151,10 @@ def workplace(workspace: Workspace, queue: Path, clock: Callable[[], str] = now)
     )
 
 
-def trial(workspace: Workspace, surroundings: Surroundings) -> Trial:
+def trial(workspace: Workspace, context: ImageContext) -> Trial:
     """The models to which the page shows an image."""
     models = Places(workspace.released, workspace.model, workspace.evaluation, workspace.classes)
-    return Trial(models, surroundings, max_megapixels=workspace.params(sections.Index).max_megapixels)
+    return Trial(models, context, max_megapixels=workspace.params(sections.Index).max_megapixels)
 
 
 def auditing(workspace: Workspace) -> Auditing:

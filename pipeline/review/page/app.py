@@ -11,13 +11,13 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.errors import ResumableError, UsageError, WallabyError
+from pipeline.review.page.assignment import Answer, ChangedError, StaleError, TakenError
 from pipeline.review.page.auditing import Auditing
-from pipeline.review.page.desk import Answer, ChangedError, StaleError, TakenError
 from pipeline.review.page.queues import Filter
+from pipeline.review.page.reviewing import Reviewing
 from pipeline.review.page.safety import Guard, Rules
 from pipeline.review.page.thumbnails import NoPictureError, Thumbnails
 from pipeline.review.page.trying import LARGEST, Trial
-from pipeline.review.page.workplace import Workplace
 from pipeline.web.bodies import Bodies
 
 STATIC = Path(__file__).parent / "static"
@@ -95,7 +95,7 @@ class Undoing(Body):
     by: Name
 
 
-def create(workplace: Workplace, trial: Trial, audit: Auditing, rules: Rules, *, by: str = "") -> FastAPI:
+def create(reviewing: Reviewing, trial: Trial, audit: Auditing, rules: Rules, *, by: str = "") -> FastAPI:
     """Builds the web application of the review page.
 
     Args:
@@ -106,7 +106,7 @@ def create(workplace: Workplace, trial: Trial, audit: Auditing, rules: Rules, *,
     app.add_middleware(Guard, rules=rules)
 
     def pictured(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [{**row, "picture": workplace.thumbnails.address(row["image"], row["sha256"])} for row in rows]
+        return [{**row, "picture": reviewing.thumbnails.address(row["image"], row["sha256"])} for row in rows]
 
     @app.exception_handler(WallabyError)
     def refused(request: Request, error: WallabyError) -> JSONResponse:
@@ -126,15 +126,15 @@ def create(workplace: Workplace, trial: Trial, audit: Auditing, rules: Rules, *,
 
     @app.get("/api/overview")
     def overview() -> dict[str, Any]:
-        return workplace.overview()
+        return reviewing.overview()
 
     @app.get("/api/reviewers")
     def reviewers() -> list[dict[str, Any]]:
-        return workplace.reviewers()
+        return reviewing.reviewers()
 
     @app.get("/api/yields")
     def yields() -> list[dict[str, Any]]:
-        return workplace.yields()
+        return reviewing.yields()
 
     @app.get("/api/who")
     def who() -> dict[str, str]:
@@ -142,25 +142,25 @@ def create(workplace: Workplace, trial: Trial, audit: Auditing, rules: Rules, *,
 
     @app.get("/api/classes")
     def classes() -> list[dict[str, Any]]:
-        return workplace.surroundings.classes()
+        return reviewing.context.classes()
 
     @app.get("/api/class")
     def one_class(label: str) -> dict[str, Any]:
-        return workplace.candidate(label)
+        return reviewing.candidate(label)
 
     @app.get("/api/nearest")
     def nearest(image: str, sha256: str) -> dict[str, Any]:
-        found = workplace.surroundings.nearest(image, sha256)
+        found = reviewing.context.nearest(image, sha256)
         return {"known": found is not None, "nearest": pictured(found or [])}
 
     @app.get("/api/queue/{name}")
     def about(name: str) -> dict[str, Any]:
-        return workplace.about(name)
+        return reviewing.about(name)
 
     @app.post("/api/queue/{name}/deal")
     def deal(name: str, body: Dealing) -> dict[str, Any]:
         wanted = Filter(**body.filter.model_dump())
-        return workplace.deal(name, body.by, wanted, body.number, body.have, body.skip, again=body.again)
+        return reviewing.deal(name, body.by, wanted, body.number, body.have, body.skip, again=body.again)
 
     @app.post("/api/queue/{name}/decide")
     def decide(name: str, body: Deciding) -> dict[str, Any]:
@@ -168,14 +168,14 @@ def create(workplace: Workplace, trial: Trial, audit: Auditing, rules: Rules, *,
             Answer(said.row, said.decision, said.label.strip(), tuple(said.rows), said.subclass.strip())
             for said in body.answers
         ]
-        decided = workplace.decide(
+        decided = reviewing.decide(
             name, body.by, body.version, answers, seconds=body.seconds, blind=body.blind, bulk=body.bulk
         )
         return {"decided": len(decided.stroke.rows), "late": decided.late, "changed": decided.changed}
 
     @app.post("/api/queue/{name}/undo")
     def undo(name: str, body: Undoing) -> dict[str, Any]:
-        return workplace.undo(name, body.by)
+        return reviewing.undo(name, body.by)
 
     @app.get("/try")
     def try_a_picture() -> Response:
@@ -218,7 +218,7 @@ def create(workplace: Workplace, trial: Trial, audit: Auditing, rules: Rules, *,
 
     @app.get("/picture")
     def picture(image: str, key: str, side: int, sha256: str = "") -> Response:
-        return thumbnail(workplace.thumbnails, image, key, side, sha256)
+        return thumbnail(reviewing.thumbnails, image, key, side, sha256)
 
     def thumbnail(of: Thumbnails, image: str, key: str, side: int, sha256: str) -> Response:
         try:

@@ -11,9 +11,9 @@ import uvicorn
 from pipeline.errors import UsageError, WallabyError
 from pipeline.review.page import app
 from pipeline.review.page.auditing import Auditing
+from pipeline.review.page.reviewing import Reviewing
 from pipeline.review.page.safety import Rules
 from pipeline.review.page.trying import Trial
-from pipeline.review.page.workplace import Workplace
 from pipeline.web import loopback
 from pipeline.web.connections import Limits, Settings
 
@@ -21,7 +21,7 @@ PORT = 8700
 
 
 def serve(
-    place: Workplace,
+    place: Reviewing,
     trial: Trial,
     audit: Auditing,
     *,

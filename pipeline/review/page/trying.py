@@ -12,7 +12,7 @@ import pandas as pd
 from pipeline import bundle
 from pipeline.errors import DataError
 from pipeline.library import classes, labels, pictures
-from pipeline.review.page.surroundings import Surroundings
+from pipeline.review.page.image_context import ImageContext
 
 LARGEST = 50_000_000  # bytes of a picture
 BEST = 5  # classes shown
@@ -38,8 +38,8 @@ class Trial:
       max_megapixels: a larger image is refused.
     """
 
-    def __init__(self, places: Places, surroundings: Surroundings, *, max_megapixels: float):
-        self._places, self._surroundings, self._max_megapixels = places, surroundings, max_megapixels
+    def __init__(self, places: Places, context: ImageContext, *, max_megapixels: float):
+        self._places, self._context, self._max_megapixels = places, context, max_megapixels
         self._lock = threading.Lock()  # Keras predicts one batch at a time
         self._loaded: dict[Path, tuple[str, Any]] = {}
 
@@ -124,8 +124,8 @@ class Trial:
         if not (self._places.model / bundle.CARD).exists():
             return []
         model = bundle.check(self._places.model).model_digest
-        if not self._surroundings.features_of().startswith(model):
+        if not self._context.features_of().startswith(model):
             return []
         if bundle.check(folder).model_digest != model:
             features = self._predict(self._places.model, path)[1]
-        return self._surroundings.like(features)
+        return self._context.like(features)

@@ -51,8 +51,8 @@ def slow_server(folder, seconds: float):
     """The page's own server in this process, behind a slow line; gives its address."""
     workspace = Workspace(folder)
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        place = review.workplace(workspace, workspace.queue)
-        trial = review.trial(workspace, place.surroundings)
+        place = review.reviewing(workspace, workspace.queue)
+        trial = review.trial(workspace, place.context)
         page = app.create(place, trial, review.auditing(workspace), Rules.of("127.0.0.1", ""))
         served = Late(page, seconds)
         server = uvicorn.Server(uvicorn.Config(served, log_level="warning"))

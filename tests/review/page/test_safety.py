@@ -26,8 +26,8 @@ def workspace(tmp_path):
 
 def client(workspace, *, host: str = "127.0.0.1", token: str = "") -> TestClient:
     space = Workspace(workspace)
-    place = review.workplace(space, space.queue, lambda: "2026-03-01T12:00:00.000")
-    trial = review.trial(space, place.surroundings)
+    place = review.reviewing(space, space.queue, lambda: "2026-03-01T12:00:00.000")
+    trial = review.trial(space, place.context)
     application = app.create(place, trial, review.auditing(space), Rules.of(host, token))
     return TestClient(application, base_url=f"http://{host}", follow_redirects=False)
 
@@ -116,7 +116,7 @@ def test_a_picture_has_an_address_only_if_the_server_named_it(workspace):
 @pytest.mark.parametrize("image", ["pool/../secret.png", "/etc/passwd", "pool/", "elsewhere/a.png", "pool/a\0.png"])
 def test_a_name_cannot_lead_out_of_the_roots(workspace, image):
     (workspace / "secret.png").write_bytes((workspace / "pool/shot_000.png").read_bytes())
-    place = review.workplace(Workspace(workspace), workspace / "data/queue")
+    place = review.reviewing(Workspace(workspace), workspace / "data/queue")
     answer = client(workspace).get(place.thumbnails.address(image) + "&side=160")
     assert (answer.status_code, "image" in answer.headers["content-type"]) == (404, False)
 
@@ -125,7 +125,7 @@ def test_a_link_out_of_the_roots_is_not_followed(workspace):
     (workspace / "secret.png").write_bytes((workspace / "pool/shot_000.png").read_bytes())
     (workspace / "pool/link.png").symlink_to(workspace / "secret.png")
     (workspace / "pool/within.png").symlink_to(workspace / "library/zebra/0.png")
-    place = review.workplace(Workspace(workspace), workspace / "data/queue")
+    place = review.reviewing(Workspace(workspace), workspace / "data/queue")
     served = client(workspace)
     refused = served.get(place.thumbnails.address("pool/link.png") + "&side=160")
     assert refused.status_code == 404
@@ -160,7 +160,7 @@ def test_a_picture_that_is_gone_or_damaged_says_so(workspace, spoil, why):
 
 def test_a_damaged_picture_whose_content_nobody_knows_says_so(workspace):
     (workspace / "pool/cut.png").write_bytes((workspace / "pool/shot_000.png").read_bytes()[:60])
-    place = review.workplace(Workspace(workspace), workspace / "data/queue")
+    place = review.reviewing(Workspace(workspace), workspace / "data/queue")
     answer = client(workspace).get(place.thumbnails.address("pool/cut.png") + "&side=160")
     assert (answer.status_code, "cannot be read" in answer.text) == (404, True)
 

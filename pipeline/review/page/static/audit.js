@@ -13,7 +13,7 @@ const left = el("span", { class: "note", "aria-live": "polite" });
 const names = new Names([]);
 let by = "";
 let waiting = 0;
-let hand = [];
+let cards = [];
 let past = [];
 let busy = false;
 let box = null;
@@ -25,22 +25,22 @@ main.append(trouble, stage);
 const key = ({ request, position }) => ({ request, position });
 
 async function fill() {
-  const told = await ask("/api/audit/deal", { number: AHEAD, have: hand.map(key) });
+  const told = await ask("/api/audit/deal", { number: AHEAD, have: cards.map(key) });
   waiting = told.left;
-  hand.push(...told.cards);
+  cards.push(...told.cards);
   for (const card of told.cards) new Image().src = `${card.picture}&side=1024`;
 }
 
 async function say(verdict, truth = "") {
-  const card = hand[0];
+  const card = cards[0];
   if (!card || busy) return;
   busy = true;
   try {
     await ask("/api/audit/say", { by, ...key(card), verdict, truth });
     trouble.replaceChildren();
-    past.push(hand.shift());
+    past.push(cards.shift());
     waiting = Math.max(0, waiting - 1);
-    if (hand.length < AHEAD / 2) await fill();
+    if (cards.length < AHEAD / 2) await fill();
     show();
   } catch (error) {
     banner(trouble, error);
@@ -51,14 +51,14 @@ async function say(verdict, truth = "") {
 
 function back() {
   if (busy || !past.length) return;
-  hand.unshift(past.pop());
+  cards.unshift(past.pop());
   waiting += 1;
   show();
 }
 
 function skip() {
-  if (busy || hand.length < 2) return;
-  hand.push(hand.shift());
+  if (busy || cards.length < 2) return;
+  cards.push(cards.shift());
   show();
 }
 
@@ -77,7 +77,7 @@ function button(text, letter, act, first = false) {
 
 function show() {
   left.textContent = `${plural(waiting, "picture")} left`;
-  const card = hand[0];
+  const card = cards[0];
   if (!card) {
     delete stage.dataset.shown;
     const [title, text] = past.length ? ["All judged", "Next: `wallaby report`. `wallaby audit --draw NUMBER` draws from what has been served since."]
@@ -106,8 +106,8 @@ function show() {
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.target.closest("input, dialog")) return;
-  const others = hand[0] ? hand[0].top.filter((one) => one.label !== hand[0].label).slice(0, 4) : [];
-  if (!hand[0] && event.key !== "Backspace") return;
+  const others = cards[0] ? cards[0].top.filter((one) => one.label !== cards[0].label).slice(0, 4) : [];
+  if (!cards[0] && event.key !== "Backspace") return;
   const acts = { Enter: () => say("right"), r: () => say("right"), w: () => name("wrong"), n: () => name("not-in-classes"), u: () => say("unusable"), s: skip, Backspace: back, "/": () => box.querySelector("input").focus() };
   others.forEach((one, place) => { acts[place + 1] = () => say("wrong", one.label); });
   if (!acts[event.key] || (event.key === "Enter" && event.target.closest("button, a"))) return;

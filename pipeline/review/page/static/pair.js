@@ -2,22 +2,22 @@
 
 import { count, el, picture, plural } from "./dom.js";
 import { finder } from "./finder.js";
-import { Hand } from "./hand.js";
+import { CardByCard } from "./card_by_card.js";
 
-export class Pair extends Hand {
+export class Pair extends CardByCard {
   constructor(told) {
     super(told);
     this.element = el("div", { class: "stage" });
   }
 
   show() {
-    const card = this.deck.card;
+    const card = this.queue.card;
     this.count();
     if (!card) {
-      const skipped = this.deck.skipped.size;
-      const text = skipped ? `${plural(skipped, "case")} skipped.` : this.deck.total ? "Each decision is on disk." : "No picture stands under two labels.";
+      const skipped = this.queue.skipped.size;
+      const text = skipped ? `${plural(skipped, "case")} skipped.` : this.queue.total ? "Each decision is on disk." : "No picture stands under two labels.";
       const again = skipped ? el("button", { class: "first", onclick: () => this.again() }, "Look again") : el("a", { href: "/" }, "All queues");
-      this.element.replaceChildren(el("div", { class: "empty" }, el("h2", {}, this.deck.total ? "All decided" : "Nothing here"), el("p", {}, text), again));
+      this.element.replaceChildren(el("div", { class: "empty" }, el("h2", {}, this.queue.total ? "All decided" : "Nothing here"), el("p", {}, text), again));
       return;
     }
     this.labels = [...new Set(card.members.map((member) => member.label))];
@@ -35,8 +35,8 @@ export class Pair extends Hand {
   act(name) {
     if (name === "undo") return this.undo();
     if (name === "find" || name === "new") return this.find?.open();
-    if (!this.deck.card) return undefined;
-    if (name === "skip") return this.hold(() => this.deck.skip());
+    if (!this.queue.card) return undefined;
+    if (name === "skip") return this.hold(() => this.queue.skip());
     if (/^[1-9]$/.test(name)) return this.labels[Number(name) - 1] ? this.all("label", this.labels[Number(name) - 1]) : undefined;
     if (name === "keep") return this.each();
     if (name === "unknown" || name === "bad") return this.all(name, "");
@@ -44,15 +44,15 @@ export class Pair extends Hand {
   }
 
   all(decision, label, subclass = "") {
-    const card = this.deck.card;
+    const card = this.queue.card;
     return this.hold(async () => {
-      await this.deck.decide([{ row: card.row, decision, label, subclass }]);
+      await this.queue.decide([{ row: card.row, decision, label, subclass }]);
       if (label) this.names.add(label);
     });
   }
 
   each() {
-    const card = this.deck.card;
-    return this.hold(() => this.deck.decide(card.members.map((member) => ({ row: card.row, rows: [member.row], decision: "label", label: member.label }))));
+    const card = this.queue.card;
+    return this.hold(() => this.queue.decide(card.members.map((member) => ({ row: card.row, rows: [member.row], decision: "label", label: member.label }))));
   }
 }

@@ -3,12 +3,12 @@
 import { ask } from "./api.js";
 import { el, percent, picture, plural, prose } from "./dom.js";
 import { finder, standing } from "./finder.js";
-import { SIDE } from "./deck.js";
-import { Hand } from "./hand.js";
+import { SIDE } from "./card_queue.js";
+import { CardByCard } from "./card_by_card.js";
 
 const NEAR = 6;
 
-export class Single extends Hand {
+export class Single extends CardByCard {
   constructor(told) {
     super(told);
     this.audit = told.about.kind === "audit";
@@ -35,16 +35,16 @@ export class Single extends Hand {
   }
 
   show() {
-    const card = this.deck.card;
+    const card = this.queue.card;
     this.count();
     if (!card) return this.end();
     if (!this.element.contains(this.body)) this.element.replaceChildren(this.body);
     this.out = new Set();
     const first = card.members[0];
-    const image = this.deck.image(card);
+    const image = this.queue.image(card);
     this.frame.replaceChildren(image);
     image.ready.then((shown) => {
-      if (this.deck.card !== card) return;
+      if (this.queue.card !== card) return;
       if (!shown) this.frame.replaceChildren(...picture(first, SIDE).childNodes);
       this.film.replaceChildren(...this.strip(card));
       Object.assign(this.element.dataset, { shown: card.row, card: `${card.row} ${card.blind ? "again" : "first"}` });
@@ -54,7 +54,7 @@ export class Single extends Hand {
     this.film.replaceChildren();
     this.ask(card);
     this.nearest(card);
-    for (const next of this.deck.cards.slice(1, 3)) this.nearest(next, true);
+    for (const next of this.queue.cards.slice(1, 3)) this.nearest(next, true);
   }
 
   strip(card) {
@@ -111,7 +111,7 @@ export class Single extends Hand {
       card.nearest = ask(`/api/nearest?${new URLSearchParams({ image: card.members[0].image, sha256: card.sha256 })}`).then((told) => told.nearest, () => []);
     }
     const found = await card.nearest;
-    if (ahead || this.deck.card !== card || !found.length) return;
+    if (ahead || this.queue.card !== card || !found.length) return;
     this.near.replaceChildren(el("h3", {}, "Nearest labelled images"), el("ul", {}, found.slice(0, NEAR).map((one) => el("li", { title: `${one.label}: ${one.image}` }, picture(one, 160, { tiny: true, alt: "" }), one.label))));
     this.near.hidden = false;
   }
@@ -121,9 +121,9 @@ export class Single extends Hand {
     if (name === "undo") return this.undo();
     if (name === "new" || name === "find") return this.find.open();
     if (name === "zoom") return this.zoom();
-    const card = this.deck.card;
+    const card = this.queue.card;
     if (!card) return;
-    if (name === "skip") return this.hold(() => this.deck.skip());
+    if (name === "skip") return this.hold(() => this.queue.skip());
     if (name === "accept") { if (card.label && !card.blind) await this.say("label", card.label); return; }
     if (/^[1-6]$/.test(name)) {
       const one = card.blind ? null : card.top[Number(name) - 1];
@@ -134,25 +134,25 @@ export class Single extends Hand {
   }
 
   name(option) {
-    if (!this.deck.card) return;
+    if (!this.queue.card) return;
     this.say("label", option.label, option.subclass);
   }
 
   say(decision, label, subclass = "") {
-    const card = this.deck.card;
+    const card = this.queue.card;
     const rows = this.out.size ? card.members.map((member) => member.row).filter((row) => !this.out.has(row)) : [];
     const what = decision === "label" ? (subclass ? `${label}, ${subclass}` : label) : { unknown: "unknown", bad: "a bad picture", keep: "left as it is" }[decision];
     return this.hold(async () => {
-      await this.deck.decide([{ row: card.row, decision, label, subclass, rows }], card);
+      await this.queue.decide([{ row: card.row, decision, label, subclass, rows }], card);
       if (label) this.names.add(label); // only now: the server refuses some names
       const size = rows.length || card.members.length;
       this.hear(null, { said: card.blind || size === 1 ? what : `${plural(size, "picture")}: ${what}` });
-      if (this.out.size) await this.deck.start(this.deck.filter);
+      if (this.out.size) await this.queue.start(this.queue.filter);
     });
   }
 
   zoom() {
-    const card = this.deck.card;
+    const card = this.queue.card;
     if (!card) return;
     const dialog = el("dialog", { class: "zoom", "aria-label": "The picture, magnified" }, el("img", { alt: card.members[0].image, src: `${card.members[0].picture}&side=2400` }));
     const close = () => dialog.close();
@@ -164,14 +164,14 @@ export class Single extends Hand {
   }
 
   end() {
-    const put = this.deck.skipped.size;
+    const put = this.queue.skipped.size;
     const again = el("button", { class: "first", onclick: () => this.again() }, `Look at ${put === 1 ? "it" : "them"} again`);
-    const { least, most, order, ...others } = this.deck.filter;
+    const { least, most, order, ...others } = this.queue.filter;
     const filtered = Object.values(others).some(Boolean) || least > 0 || most < 1;
     const [title, text] = put ? [`${plural(put, "picture")} skipped`, "All others here are decided."]
-      : this.deck.left ? ["Others are at it", `${plural(this.deck.left, "picture")} here ${this.deck.left === 1 ? "is" : "are"} in somebody else’s hands.`]
-      : filtered && this.about.cards && !this.deck.total ? ["Nothing fits", "No picture of this queue is like that: loosen the filter."]
-      : this.deck.total ? ["All decided", "Each decision is on disk. Next: another queue, or `wallaby apply`."]
+      : this.queue.left ? ["Others are at it", `${plural(this.queue.left, "picture")} here ${this.queue.left === 1 ? "is" : "are"} in somebody else’s hands.`]
+      : filtered && this.about.cards && !this.queue.total ? ["Nothing fits", "No picture of this queue is like that: loosen the filter."]
+      : this.queue.total ? ["All decided", "Each decision is on disk. Next: another queue, or `wallaby apply`."]
       : ["Nothing here", "Either no picture is of this kind this round, or the section queue in configs/params.yaml lets none through."];
     delete this.element.dataset.shown;
     this.element.replaceChildren(el("div", { class: "empty", tabindex: "-1" }, el("h2", {}, title), el("p", {}, prose(text)), put ? again : el("a", { href: "/" }, "All queues"), el("button", { class: "plain", onclick: () => this.undo() }, el("kbd", { "aria-hidden": "true" }, "Z"), "Undo the last decision")));

@@ -13,11 +13,11 @@ from pipeline.files import read_json
 from pipeline.library import cells, labels, quarantine
 from pipeline.review import decisions, spreadsheets, yields
 from pipeline.review.decisions import CHANGED_RECIPE, CONFLICT_RECIPE, PURGE_RECIPE
-from pipeline.review.page.desk import Answer, Decided, Desk
+from pipeline.review.page.assignment import Answer, Assignment, Decided
+from pipeline.review.page.decision_log import DecisionLog
 from pipeline.review.page.files import Files
-from pipeline.review.page.journal import Journal
+from pipeline.review.page.image_context import ImageContext
 from pipeline.review.page.queues import ORDERS, UNLABELLED, Filter, Queue
-from pipeline.review.page.surroundings import Surroundings
 from pipeline.review.page.thumbnails import Thumbnails
 from pipeline.review.recipes import RECIPES
 
@@ -32,7 +32,7 @@ KINDS = {CONFLICT_RECIPE: "pair", AUDIT_RECIPE: "audit"}  # how a queue is shown
 FINDS = {recipe.name: recipe.finds for recipe in RECIPES}
 
 
-class Workplace:
+class Reviewing:
     """All that the review page shows and takes: queues, thumbnails and decisions.
 
     Args:
@@ -42,7 +42,7 @@ class Workplace:
       quarantined: the table of what was put away.
       folders: every root's folder, by name.
       cache: for what can be made again.
-      blind_share: as `Desk` takes it.
+      blind_share: as `Assignment` takes it.
       confidence: of intervals and bounds.
       now: the time, in the form that decisions record.
     """
@@ -54,7 +54,7 @@ class Workplace:
         predictions: Path,
         reviews: Path,
         quarantined: Path,
-        surroundings: Surroundings,
+        context: ImageContext,
         folders: dict[str, Path],
         cache: Path,
         blind_share: float,
@@ -62,20 +62,20 @@ class Workplace:
         now: Callable[[], str],
     ):
         self.thumbnails = Thumbnails(folders, cache / "thumbnails")
-        self.surroundings = surroundings
+        self.context = context
         self._queue, self._summary, self._reviews = queue, predictions / "summary.json", reviews
         self._folders, self._cache, self._blind_share, self._now = folders, cache, blind_share, now
         self._quarantined, self._confidence = quarantined, confidence
         self._files = Files(folders)
-        self._desks: dict[str, tuple[tuple[int, int], Desk]] = {}
-        self._journal: tuple[str, Journal] | None = None
+        self._assignments: dict[str, tuple[tuple[int, int], Assignment]] = {}
+        self._decision_log: tuple[str, DecisionLog] | None = None
         self._lock = threading.RLock()
 
     def names(self) -> list[str]:
         """The queues there are (`spreadsheets.names`)."""
         return spreadsheets.names(self._queue)
 
-    def desk(self, name: str) -> Desk:
+    def assignment(self, name: str) -> Assignment:
         """The queue of this name as it is now.
 
         Raises:
@@ -85,37 +85,40 @@ class Workplace:
             raise DataError(f"there is no queue '{name}'", where=self._queue, mend="run `dvc repro`")
         path = self._queue / f"{name}.parquet"
         with self._lock:
-            journal = self.journal()
+            decision_log = self.decision_log()
             status = path.stat()
             stamp = (status.st_size, status.st_mtime_ns)
-            if name not in self._desks or self._desks[name][0] != stamp:
-                queue = Queue(name, path, self._cache / "queues", self.surroundings)
-                self._desks[name] = (stamp, Desk(queue, journal, self._files, blind_share=self._blind_share))
-            return self._desks[name][1]
+            if name not in self._assignments or self._assignments[name][0] != stamp:
+                queue = Queue(name, path, self._cache / "queues", self.context)
+                self._assignments[name] = (
+                    stamp,
+                    Assignment(queue, decision_log, self._files, blind_share=self._blind_share),
+                )
+            return self._assignments[name][1]
 
     def prepare(self, name: str) -> None:
         """Does what would keep the first who opens this queue waiting.
 
         Raises:
-          DataError: as `desk`.
+          DataError: as `assignment`.
         """
-        desk = self.desk(name)
+        assignment = self.assignment(name)
         self.about(name)
-        self.surroundings.classes()
-        self.cards(desk, desk.queue.view(Filter())[:1].tolist())
+        self.context.classes()
+        self.cards(assignment, assignment.queue.view(Filter())[:1].tolist())
 
-    def journal(self) -> Journal:
+    def decision_log(self) -> DecisionLog:
         """The decisions on what today's model suggests, with what other programs have written since."""
         with self._lock:
             model = str(read_json(self._summary)["model"]) if self._summary.exists() else ""
-            if self._journal is None or self._journal[0] != model:
-                self._journal = (model, Journal(self._reviews, list(self._folders), model, self._now))
-                self._desks.clear()
-            elif self._journal[1].changed():
-                self._journal[1].read()
-                for _, desk in self._desks.values():
-                    desk.refresh()
-            return self._journal[1]
+            if self._decision_log is None or self._decision_log[0] != model:
+                self._decision_log = (model, DecisionLog(self._reviews, list(self._folders), model, self._now))
+                self._assignments.clear()
+            elif self._decision_log[1].changed():
+                self._decision_log[1].read()
+                for _, assignment in self._assignments.values():
+                    assignment.refresh()
+            return self._decision_log[1]
 
     def overview(self) -> dict[str, Any]:
         """What there is to do, and what has been done."""
@@ -141,8 +144,8 @@ class Workplace:
 
     def about(self, name: str) -> dict[str, Any]:
         """What the page of one queue needs before its first card."""
-        desk = self.desk(name)
-        queue = desk.queue
+        assignment = self.assignment(name)
+        queue = assignment.queue
         told = {
             "name": name,
             "kind": KINDS.get(name, "plain"),
@@ -150,7 +153,7 @@ class Workplace:
             "version": queue.version,
             "images": len(queue),
             "cards": len(queue.view(Filter())),
-            "left": desk.left(),
+            "left": assignment.left(),
             "labels": queue.counts("label"),
             "clusters": queue.counts("cluster") if "cluster" in queue.columns else [],
             "orders": ORDERS,
@@ -167,33 +170,33 @@ class Workplace:
         Args:
           again: whether one that is read a second time may be among them.
         """
-        desk = self.desk(name)
-        rows = desk.deal(by, filter, number, have=have, skip=skip)
-        cards = self.cards(desk, rows)
-        due = desk.again(by, last=not rows and not have) if again else None
+        assignment = self.assignment(name)
+        rows = assignment.deal(by, filter, number, have=have, skip=skip)
+        cards = self.cards(assignment, rows)
+        due = assignment.again(by, last=not rows and not have) if again else None
         if due is not None:
-            cards[:0] = [card | {"blind": True} for card in self.cards(desk, [due])]
+            cards[:0] = [card | {"blind": True} for card in self.cards(assignment, [due])]
         return {
-            "version": desk.queue.version,
+            "version": assignment.queue.version,
             "cards": cards,
-            "left": desk.left(filter),
-            "total": len(desk.queue.view(filter)),
-            "named": sorted(self.journal().named - self.surroundings.names()),
+            "left": assignment.left(filter),
+            "total": len(assignment.queue.view(filter)),
+            "named": sorted(self.decision_log().named - self.context.names()),
         }
 
-    def cards(self, desk: Desk, leaders: list[int]) -> list[dict[str, Any]]:
+    def cards(self, assignment: Assignment, leaders: list[int]) -> list[dict[str, Any]]:
         """What the page shows of cards: the first picture, its burst, and what the model and people say of it."""
-        members = {leader: desk.queue.members(leader) for leader in leaders}
-        rows = {row["row"]: row for row in desk.queue.rows([row for own in members.values() for row in own])}
+        members = {leader: assignment.queue.members(leader) for leader in leaders}
+        rows = {row["row"]: row for row in assignment.queue.rows([row for own in members.values() for row in own])}
         lacking = [row["image"] for row in rows.values() if row.get("top_labels") is None and row["label"]]
-        stored = self.surroundings.top(lacking) if lacking else {}
-        known = self.surroundings.labels()
+        stored = self.context.top(lacking) if lacking else {}
+        known = self.context.labels()
         return [self._card([rows[row] for row in own], stored, known) for own in members.values()]
 
     def decide(
         self, name: str, by: str, version: str, answers: list[Answer], *, seconds: float, blind: bool, bulk: bool
     ) -> Decided:
-        """As `Desk.decide`; a class is spelt as it is known.
+        """As `Assignment.decide`; a class is spelt as it is known.
 
         Raises:
           DataError: also for a class that differs from a known one by case only, or that can be none.
@@ -205,23 +208,23 @@ class Workplace:
             cells.refuse_words(named, "the class")
             labels.check_labels(named, "the class")
             labels.check_spelling(named, "the class", known=pd.Series(sorted(known), dtype="str"))
-        return self.desk(name).decide(by, version, answers, seconds=seconds, blind=blind, bulk=bulk)
+        return self.assignment(name).decide(by, version, answers, seconds=seconds, blind=blind, bulk=bulk)
 
     def names_in_use(self) -> set[str]:
         """The classes that labels or decisions name, those of other reviewers' last minute among them."""
-        return self.surroundings.names() | self.journal().named
+        return self.context.names() | self.decision_log().named
 
     def undo(self, name: str, by: str) -> dict[str, Any]:
         """Takes back the reviewer's last stroke, in whichever queue; its cards, as they were."""
-        self.desk(name)
-        stroke = self.journal().undo(by)
+        self.assignment(name)
+        stroke = self.decision_log().undo(by)
         if stroke is None:
             return {"undone": 0, "recipe": "", "cards": []}
         if stroke.recipe not in self.names():
             return {"undone": len(stroke.rows), "recipe": stroke.recipe, "cards": []}
-        desk = self.desk(stroke.recipe)
-        opened = desk.taken_back(stroke)
-        cards = self.cards(desk, opened) if len(opened) == 1 else []
+        assignment = self.assignment(stroke.recipe)
+        opened = assignment.taken_back(stroke)
+        cards = self.cards(assignment, opened) if len(opened) == 1 else []
         shown = [card | {"blind": stroke.blind} for card in cards]
         return {"undone": len(stroke.rows), "recipe": stroke.recipe, "cards": shown}
 
@@ -235,7 +238,7 @@ class Workplace:
         if not any(label == first["label"] for label, _ in top) and first["label"]:
             top = [(first["label"], first["score"]), *top]
         top.sort(key=lambda pair: pair[0] != first["label"])  # what the recipe suggests comes first
-        before, after = self.surroundings.beside(first["image"])
+        before, after = self.context.beside(first["image"])
         return {
             "row": first["row"],
             "label": first["label"] or "",
@@ -252,8 +255,8 @@ class Workplace:
 
     def candidate(self, label: str) -> dict[str, Any]:
         """A class: where it stands, and samples of its pictures."""
-        samples = self.surroundings.samples().get(label, [])
-        standing = self.surroundings.standing().get(label)
+        samples = self.context.samples().get(label, [])
+        standing = self.context.standing().get(label)
         return {"label": label, "standing": standing, "samples": [self._pictured(*sample) for sample in samples]}
 
     def _member(self, row: dict[str, Any], known: pd.DataFrame) -> dict[str, Any]:
@@ -284,18 +287,18 @@ class Workplace:
 
     def _told(self, name: str) -> dict[str, Any]:
         try:
-            desk = self.desk(name)
+            assignment = self.assignment(name)
         except WallabyError as error:
             return {"name": name, "problem": str(error), "finds": FINDS.get(name, "")}
-        cards = len(desk.queue.view(Filter()))
+        cards = len(assignment.queue.view(Filter()))
         return {
             "name": name,
             "finds": FINDS.get(name, ""),
-            "images": len(desk.queue),
+            "images": len(assignment.queue),
             "cards": cards,
-            "left": desk.left(),
-            "expected": None if name in NO_SUGGESTION else _number(desk.queue.expected()),
-            "clusters": len(desk.queue.counts("cluster")) if "cluster" in desk.queue.columns else 0,
+            "left": assignment.left(),
+            "expected": None if name in NO_SUGGESTION else _number(assignment.queue.expected()),
+            "clusters": len(assignment.queue.counts("cluster")) if "cluster" in assignment.queue.columns else 0,
             "problem": "",
         }
 

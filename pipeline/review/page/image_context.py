@@ -31,7 +31,7 @@ LEARNT_SETS = ["train", "val", "test"]
 STANDING = ["groups", "cutoff", "short_by", "standing"]
 
 
-class Surroundings:
+class ImageContext:
     """Reads the round's tables when they are first needed; one that is not there yet leaves a gap, and is no error.
 
     Args:

@@ -8,7 +8,7 @@ const PICTURES = 5; // whose picture is decoded before it is shown
 const LONGEST = 180; // seconds of one decision: whoever takes longer has left the table
 export const SIDE = 1024;
 
-export class Deck {
+export class CardQueue {
   constructor(queue, by) {
     Object.assign(this, { queue, by, filter: {}, version: "", cards: [], left: 0, total: 0, exhausted: false, mode: "single" });
     this.skipped = new Set();

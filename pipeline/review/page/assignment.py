@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from pipeline.errors import DataError
 from pipeline.review.decisions import BAD, CONFLICT_RECIPE, KEEP, LABEL, UNKNOWN
+from pipeline.review.page.decision_log import DecisionLog, Stroke
 from pipeline.review.page.files import Files
-from pipeline.review.page.journal import Journal, Stroke
 from pipeline.review.page.queues import Filter, Queue
 
 HELD = 600.0  # seconds that a card which somebody has in hand is kept from others
@@ -73,7 +73,7 @@ class Answer:
     subclass: str = ""
 
 
-class Desk:
+class Assignment:
     """One queue, the people who work on it, and how far they are.
 
     Args:
@@ -84,13 +84,13 @@ class Desk:
     def __init__(
         self,
         queue: Queue,
-        journal: Journal,
+        decision_log: DecisionLog,
         files: Files,
         *,
         blind_share: float,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self.queue, self._journal, self._files = queue, journal, files
+        self.queue, self._decision_log, self._files = queue, decision_log, files
         self._blind_share, self._clock = blind_share, clock
         self._held: dict[int, tuple[str, float]] = {}
         self._row_of: dict[str, int] = {}  # of what was decided: to look through millions of names takes too long
@@ -98,11 +98,11 @@ class Desk:
         self.refresh()
 
     def refresh(self) -> None:
-        """Takes over what the journal knows."""
+        """Takes over what the decision log knows."""
         with self._lock:
             decided = np.zeros(len(self.queue), bool)
             images, contents = self.queue.column("image"), self.queue.column("sha256")
-            found = self._journal.decided()
+            found = self._decision_log.decided()
             rows = self.queue.find(pa.array([image for image, _ in found], images.type))
             pairs = zip(images.take(rows).to_pylist(), contents.take(rows).to_pylist(), strict=True)
             rows = rows[np.fromiter((pair in found for pair in pairs), bool, len(rows))]
@@ -155,11 +155,11 @@ class Desk:
         """
         if self.queue.name == CONFLICT_RECIPE or not self._blind_share:
             return None
-        strokes = self._journal.strokes[by]
+        strokes = self._decision_log.strokes[by]
         for stroke in strokes if last else strokes[: -AGAIN_AFTER or None]:
             image = stroke.rows[0]["image"]
             chosen = not stroke.blind and stroke.recipe == self.queue.name and self._chosen(by, image)
-            if chosen and by not in self._journal.of(stroke.rows[0]).blind and image in self._row_of:
+            if chosen and by not in self._decision_log.of(stroke.rows[0]).blind and image in self._row_of:
                 return int(self.queue.leader[self._row_of[image]])
         return None
 
@@ -176,8 +176,8 @@ class Desk:
           StaleError: if the queue is another one by now.
           TakenError: if somebody else has decided the card.
           ChangedError: if the file was replaced since the queue was made.
-          DataError: for several answers for one image, and as `Journal.record`.
-          ResumableError: as `Journal.record`.
+          DataError: for several answers for one image, and as `DecisionLog.record`.
+          ResumableError: as `DecisionLog.record`.
         """
         if version != self.queue.version:
             raise StaleError("a new round has replaced this queue", where=self.queue.name, mend="reload the page")
@@ -196,7 +196,7 @@ class Desk:
         with self._lock:
             rows, numbers, late = [], [], []
             for answer, row in meant:
-                others = [said for who, said in self._journal.of(row).holds.items() if who != by]
+                others = [said for who, said in self._decision_log.of(row).holds.items() if who != by]
                 if others and not blind:
                     if not bulk:
                         raise TakenError(others[0])
@@ -206,7 +206,7 @@ class Desk:
                     numbers.append(row["row"])
             if not rows:
                 return Decided(Stroke(by, "", self.queue.name, blind, ()), late, changed)
-            stroke = self._journal.record(by, self.queue.name, rows, seconds=seconds, blind=blind)
+            stroke = self._decision_log.record(by, self.queue.name, rows, seconds=seconds, blind=blind)
             self._row_of.update(zip((row["image"] for row in rows), numbers, strict=True))
             self._mark(numbers)
             return Decided(stroke, late, changed)
@@ -220,7 +220,7 @@ class Desk:
         """Takes over what holds of these rows by now; returns their cards."""
         cards = np.unique(self.queue.leader[numbers]).tolist() if numbers else []
         for row in self.queue.rows(numbers):
-            self._decided[row["row"]] = bool(self._journal.of(row).holds)
+            self._decided[row["row"]] = bool(self._decision_log.of(row).holds)
         for card in cards:
             self._done[card] = bool(self._decided[self.queue.members(card)].all())
             self._held.pop(card, None)

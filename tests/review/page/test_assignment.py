@@ -16,8 +16,8 @@ from pipeline.commands import review
 from pipeline.errors import DataError, ResumableError
 from pipeline.files import write_table, write_text
 from pipeline.review import decisions
-from pipeline.review.page import desk
-from pipeline.review.page.desk import Answer, StaleError, TakenError
+from pipeline.review.page import assignment
+from pipeline.review.page.assignment import Answer, StaleError, TakenError
 from pipeline.review.page.queues import Filter
 from pipeline.workspace import Workspace
 from tests.review.page import made_up_workspace
@@ -32,14 +32,14 @@ def workspace(tmp_path):
 
 
 class Office:
-    """A workplace whose clock advances by a second with every decision."""
+    """A review whose clock advances by a second with every decision."""
 
     ticks = itertools.count()
 
     def __init__(self, workspace):
         self.folder = workspace
         self.reviews = workspace / "data/reviews"
-        self.place = review.workplace(Workspace(workspace), workspace / "data/queue", self.now)
+        self.place = review.reviewing(Workspace(workspace), workspace / "data/queue", self.now)
 
     def now(self) -> str:
         return (datetime(2026, 3, 1) + timedelta(seconds=next(self.ticks))).isoformat()
@@ -50,7 +50,7 @@ class Office:
 
     def say(self, row: int, label: str = "zebra", by: str = "ann", decision: str = "label", **more) -> tuple:
         answer = Answer(row, decision, label if decision == "label" else "", more.pop("rows", ()))
-        version = more.pop("version", self.place.desk(NAME).queue.version)
+        version = more.pop("version", self.place.assignment(NAME).queue.version)
         options = {"seconds": 1.0, "blind": False, "bulk": False} | more
         return self.place.decide(NAME, by, version, [answer], **options)
 
@@ -72,7 +72,7 @@ def test_nobody_is_given_a_card_that_another_has_in_hand(office):
 
 def test_a_card_that_was_left_lying_is_given_to_another(office, monkeypatch):
     office.deal("ann")
-    place = office.place.desk(NAME)
+    place = office.place.assignment(NAME)
     monkeypatch.setattr(place, "_clock", lambda: 1e12)
     assert office.deal("bob") == [0, 1, 2]
 
@@ -92,7 +92,7 @@ def test_a_reviewer_may_think_better_of_it(office):
 
 def test_of_many_cards_those_that_another_has_decided_are_left_out(office):
     office.say(0, "okapi", by="ann")
-    version = office.place.desk(NAME).queue.version
+    version = office.place.assignment(NAME).queue.version
     answers = [Answer(row, "label", "zebra") for row in (0, 1, 2)]
     decided = office.place.decide(NAME, "bob", version, answers, seconds=3.0, blind=False, bulk=True)
     assert (len(decided.stroke.rows), decided.late) == (2, ["pool/shot_000.png"])
@@ -111,15 +111,15 @@ def test_undo_goes_back_to_the_first_decision_and_no_further(office):
 def test_a_card_comes_back_though_all_tables_are_read_anew_while_it_is_taken_back(office):
     for row in (0, 1):
         office.say(row)
-    place, journal = office.place.desk(NAME), office.place.journal()
-    stroke = journal.undo("ann")
-    journal.read()
+    place, decision_log = office.place.assignment(NAME), office.place.decision_log()
+    stroke = decision_log.undo("ann")
+    decision_log.read()
     place.refresh()
     assert place.taken_back(stroke) == [1]
 
 
 def test_what_is_being_written_here_is_not_taken_for_another_programs(office, monkeypatch):
-    journal, append_all = office.place.journal(), decisions.append_all
+    decision_log, append_all = office.place.decision_log(), decisions.append_all
     written, looked, answers = threading.Event(), threading.Event(), []
 
     def slow(*arguments):
@@ -130,7 +130,7 @@ def test_what_is_being_written_here_is_not_taken_for_another_programs(office, mo
 
     def look():
         written.wait()
-        answers.append(journal.changed())
+        answers.append(decision_log.changed())
         looked.set()
 
     monkeypatch.setattr(decisions, "append_all", slow)
@@ -143,7 +143,7 @@ def test_what_is_being_written_here_is_not_taken_for_another_programs(office, mo
 
 @pytest.mark.parametrize("step", ["read_log", "append_all"])
 def test_what_another_program_writes_in_the_same_moment_is_seen_afterwards(office, monkeypatch, step):
-    journal, own = office.place.journal(), getattr(decisions, step)
+    decision_log, own = office.place.decision_log(), getattr(decisions, step)
     other = {"image": "pool/shot_005.png", "decision": "bad", "by": "bob", "at": "2026-03-02", "model": ""}
 
     def beside(*arguments):
@@ -153,18 +153,18 @@ def test_what_another_program_writes_in_the_same_moment_is_seen_afterwards(offic
         return done
 
     monkeypatch.setattr(decisions, step, beside)
-    journal.read()
+    decision_log.read()
     office.say(0)
-    assert "pool/shot_005.png" in dict(office.place.journal().decided())
+    assert "pool/shot_005.png" in dict(office.place.decision_log().decided())
 
 
 def test_tables_that_cannot_be_read_leave_what_is_known_as_it_was(office):
     office.say(0)
-    journal = office.place.journal()
+    decision_log = office.place.decision_log()
     write_text("image,decision\n", office.reviews / "broken.csv")
     with pytest.raises(DataError):
-        journal.read()
-    assert list(dict(journal.decided())) == ["pool/shot_000.png"]
+        decision_log.read()
+    assert list(dict(decision_log.decided())) == ["pool/shot_000.png"]
 
 
 def test_nobody_takes_back_what_another_has_decided(office):
@@ -221,7 +221,7 @@ def test_a_decision_of_an_earlier_model_does_not_settle_todays_queue(workspace, 
 
 
 def test_a_tab_from_before_a_new_round_decides_nothing(workspace, office):
-    version = office.place.desk(NAME).queue.version
+    version = office.place.assignment(NAME).queue.version
     table = pd.read_parquet(workspace / "data/queue/low-count.parquet").iloc[::-1]
     write_table(table, workspace / "data/queue/low-count.parquet")
     with pytest.raises(StaleError, match="a new round has replaced this queue"):
@@ -251,7 +251,7 @@ def test_a_class_that_another_has_made_is_offered_and_its_name_in_another_case_r
 
 
 def test_a_sub_class_is_written_beside_its_class_and_undone_with_it(office):
-    version = office.place.desk(NAME).queue.version
+    version = office.place.assignment(NAME).queue.version
     answer = Answer(0, "label", "antelope", subclass="gazelle")
     office.place.decide(NAME, "ann", version, [answer], seconds=1.0, blind=False, bulk=False)
     found = decisions.read_all(office.reviews, ROOTS).iloc[0]
@@ -265,9 +265,9 @@ def test_the_day_of_a_file_and_the_origin_of_a_label_are_found_by_name(workspace
     cache = workspace / "cache.parquet"
     changed = int(datetime(2026, 3, 4, 5, tzinfo=UTC).timestamp()) * 10**9
     pq.write_table(pa.table({"image": ["pool/shot_001.png"], "mtime_ns": [changed]}), cache)
-    office.place.surroundings._index_cache = cache
-    assert office.place.surroundings.days(images).astype(str).tolist() == ["NaT", "2026-03-04", "NaT"]
-    assert office.place.surroundings.origins(images).tolist() == ["real", "unlabelled", "unlabelled"]
+    office.place.context._index_cache = cache
+    assert office.place.context.days(images).astype(str).tolist() == ["NaT", "2026-03-04", "NaT"]
+    assert office.place.context.origins(images).tolist() == ["real", "unlabelled", "unlabelled"]
 
 
 def test_the_first_page_tells_what_short_classes_may_gain(workspace, office):
@@ -289,7 +289,7 @@ def test_a_new_class_is_as_good_as_a_known_one(office):
 
 @pytest.mark.parametrize("answer", [Answer(99, "label", "zebra"), Answer(-1, "bad"), Answer(0, "maybe")])
 def test_an_answer_to_no_card_is_refused(office, answer):
-    version = office.place.desk(NAME).queue.version
+    version = office.place.assignment(NAME).queue.version
     with pytest.raises(DataError, match="no such card"):
         office.place.decide(NAME, "ann", version, [answer], seconds=1.0, blind=False, bulk=False)
 
@@ -302,7 +302,7 @@ def test_a_word_of_the_decisions_is_no_new_class(office, word):
 
 
 def test_two_thousand_answers_for_one_image_at_once_are_refused(office):
-    version = office.place.desk(NAME).queue.version
+    version = office.place.assignment(NAME).queue.version
     answers = [Answer(0, "label", "zebra")] * 2000
     with pytest.raises(DataError, match="several answers at once") as refused:
         office.place.decide(NAME, "ann", version, answers, seconds=1.0, blind=False, bulk=True)
@@ -341,7 +341,7 @@ def test_a_line_cut_short_by_a_power_cut_is_overwritten_by_the_next_decision(wor
 
 def test_a_share_is_shown_again_blind_and_never_counts_as_a_label(workspace, monkeypatch):
     made_up_workspace.params(workspace, blind_share=1.0)
-    monkeypatch.setattr(desk, "AGAIN_AFTER", 2)
+    monkeypatch.setattr(assignment, "AGAIN_AFTER", 2)
     office = Office(workspace)
     assert office.deal(number=1) == [0], "nothing has been decided yet"
     for row in (0, 1, 2):
@@ -356,7 +356,7 @@ def test_a_share_is_shown_again_blind_and_never_counts_as_a_label(workspace, mon
 
 def test_a_second_reading_is_taken_back_like_any_decision(workspace, monkeypatch):
     made_up_workspace.params(workspace, blind_share=1.0)
-    monkeypatch.setattr(desk, "AGAIN_AFTER", 1)
+    monkeypatch.setattr(assignment, "AGAIN_AFTER", 1)
     office = Office(workspace)
     office.say(0)
     office.say(1)
@@ -376,7 +376,7 @@ def test_the_sample_of_a_quarantine_promises_what_was_judged(workspace):
     write_table(table, workspace / "data/queue/purge-low.parquet")
     write_table(table[["image", "sha256", "score"]], workspace / "data/queue/whole/purge-low.parquet")
     office = Office(workspace)
-    version = office.place.desk("purge-low").queue.version
+    version = office.place.assignment("purge-low").queue.version
     for row in range(10):
         answers = [Answer(row, "bad")] if row else [Answer(row, "label", "zebra")]
         office.place.decide("purge-low", "ann", version, answers, seconds=1.0, blind=False, bulk=False)
@@ -392,7 +392,7 @@ def replace(office, row: int) -> None:
 def test_a_card_whose_file_was_replaced_since_it_was_dealt_is_refused_and_says_why(office):
     office.deal()
     replace(office, 0)
-    with pytest.raises(desk.ChangedError, match="the file was replaced since the queue was made") as refused:
+    with pytest.raises(assignment.ChangedError, match="the file was replaced since the queue was made") as refused:
         office.say(0)
     assert (refused.value.where, office.said()) == ("pool/shot_000.png", {})
     office.say(1)
@@ -401,7 +401,7 @@ def test_a_card_whose_file_was_replaced_since_it_was_dealt_is_refused_and_says_w
 
 def test_of_many_cards_those_whose_files_were_replaced_are_left_out_and_named(office):
     replace(office, 1)
-    version = office.place.desk(NAME).queue.version
+    version = office.place.assignment(NAME).queue.version
     answers = [Answer(row, "label", "zebra") for row in (0, 1, 2)]
     decided = office.place.decide(NAME, "ann", version, answers, seconds=3.0, blind=False, bulk=True)
     assert (len(decided.stroke.rows), decided.changed) == (2, ["pool/shot_001.png"])

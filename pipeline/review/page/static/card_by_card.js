@@ -1,23 +1,23 @@
 // What the ways of deciding card by card have in common: the cards in hand, and one thing at a time.
 
 import { plural, toast } from "./dom.js";
-import { Deck } from "./deck.js";
+import { CardQueue } from "./card_queue.js";
 
-export class Hand {
+export class CardByCard {
   constructor({ about, by, names, hear }) {
     Object.assign(this, { about, names, hear, busy: false });
-    this.deck = new Deck(about.name, by);
-    this.deck.changed = (error) => (error ? hear(error) : this.count());
-    this.deck.named = (classes) => classes.forEach((label) => names.add(label));
+    this.queue = new CardQueue(about.name, by);
+    this.queue.changed = (error) => (error ? hear(error) : this.count());
+    this.queue.named = (classes) => classes.forEach((label) => names.add(label));
   }
 
   async open(filter) {
-    await this.deck.start(filter);
+    await this.queue.start(filter);
     this.show();
   }
 
   count() {
-    this.hear(null, { left: this.deck.left, total: this.deck.total });
+    this.hear(null, { left: this.queue.left, total: this.queue.total });
   }
 
   // A key that is pressed while a decision is written is not meant for the picture to come.
@@ -37,14 +37,14 @@ export class Hand {
 
   undo() {
     return this.hold(async () => {
-      const told = await this.deck.undo();
+      const told = await this.queue.undo();
       const where = told.recipe === this.about.name ? "" : ` in ${told.recipe}`;
       toast(told.undone ? `Taken back${where}: ${plural(told.undone, "picture")}.` : "There is nothing to take back.");
     });
   }
 
   again() {
-    this.deck.skipped.clear();
-    return this.hold(() => this.deck.start(this.deck.filter));
+    this.queue.skipped.clear();
+    return this.hold(() => this.queue.start(this.queue.filter));
   }
 }

@@ -35,7 +35,7 @@ class Said:
     blind: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
-class Journal:
+class DecisionLog:
     """The decisions on what one model suggests, of every reviewer and every earlier session.
 
     Attributes:

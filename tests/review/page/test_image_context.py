@@ -7,7 +7,7 @@ from builders import sha
 
 from pipeline.files import write_table
 from pipeline.inference import shards, store
-from pipeline.review.page.surroundings import Surroundings
+from pipeline.review.page.image_context import ImageContext
 from tests.review.made_up_pools import MODEL, predictions
 from tests.review.made_up_pools import store as write_predictions
 
@@ -15,7 +15,7 @@ LABELLED = [f"library/{n}.jpg" for n in range(6)]
 
 
 @pytest.fixture
-def surroundings(tmp_path) -> Surroundings:
+def context(tmp_path) -> ImageContext:
     """Six evaluated images, the last of a benchmark, and a pool of three; features are directions of their own."""
     rows = pd.DataFrame({"image": LABELLED, "sha256": [sha(image) for image in LABELLED]}, dtype="str")
     outputs = store.Store(tmp_path / "evaluation/outputs", MODEL, by=store.BY_CONTENT, arrays=shards.ARRAYS)
@@ -28,24 +28,24 @@ def surroundings(tmp_path) -> Surroundings:
     write_predictions(pool, tmp_path / "predictions", np.eye(6)[[3, 5, 0]], shard_rows=2)
     (tmp_path / "predictions/summary.json").touch()
     folders = {name: tmp_path / name for name in ("labels_table", "curated", "index_cache", "cache")}
-    return Surroundings(evaluation=tmp_path / "evaluation", predictions=tmp_path / "predictions", folders={}, **folders)
+    return ImageContext(evaluation=tmp_path / "evaluation", predictions=tmp_path / "predictions", folders={}, **folders)
 
 
-def test_the_like_of_a_pool_image_are_labelled_ones_and_none_of_a_benchmark(surroundings):
-    like = surroundings.nearest("pool/a.jpg", sha("a"))
+def test_the_like_of_a_pool_image_are_labelled_ones_and_none_of_a_benchmark(context):
+    like = context.nearest("pool/a.jpg", sha("a"))
     assert like[0] == {"image": LABELLED[3], "sha256": sha(LABELLED[3]), "label": "cat", "cosine": pytest.approx(1)}
-    assert LABELLED[5] not in {row["image"] for row in surroundings.nearest("pool/b.jpg", sha("b"))}
+    assert LABELLED[5] not in {row["image"] for row in context.nearest("pool/b.jpg", sha("b"))}
 
 
-def test_the_like_of_a_labelled_image_are_others(surroundings):
-    like = surroundings.nearest(LABELLED[0], sha(LABELLED[0]))
+def test_the_like_of_a_labelled_image_are_others(context):
+    like = context.nearest(LABELLED[0], sha(LABELLED[0]))
     assert {row["image"] for row in like} == set(LABELLED[1:5])
 
 
-def test_an_image_that_could_not_be_read_or_is_not_in_the_pool_has_no_like(surroundings):
-    assert surroundings.nearest("pool/c.jpg", sha("c")) is None
-    assert surroundings.nearest("pool/none.jpg", sha("none")) is None
+def test_an_image_that_could_not_be_read_or_is_not_in_the_pool_has_no_like(context):
+    assert context.nearest("pool/c.jpg", sha("c")) is None
+    assert context.nearest("pool/none.jpg", sha("none")) is None
 
 
-def test_the_features_are_those_of_the_model_that_evaluated(surroundings):
-    assert surroundings.features_of() == MODEL
+def test_the_features_are_those_of_the_model_that_evaluated(context):
+    assert context.features_of() == MODEL
