@@ -43,6 +43,7 @@ DISTRIBUTIONS = {
     "openvino": ["openvino"],
     "pandas": ["pandas"],
     "pyarrow": ["pyarrow"],
+    "safetensors": ["safetensors"],
     "scipy": ["scipy"],
     "sklearn": ["scikit-learn"],
     "tensorflow": ["tensorflow"],
