@@ -45,8 +45,8 @@ def efficientnet_lite0(
     Raises:
       ValueError: if `image_size` is too small for the network.
     """
-    settings = {"momentum": batch_norm_momentum, "activation": "relu6"}
-    conv, depthwise = partial(conv_bn, **settings), partial(depthwise_bn, **settings)
+    conv = partial(conv_bn, momentum=batch_norm_momentum, activation="relu6")
+    depthwise = partial(depthwise_bn, momentum=batch_norm_momentum, activation="relu6")
 
     image = pixels(image_size, least=MIN_IMAGE_SIZE, network="EfficientNet-Lite0")  # 224 x 224 x 3
     x = layers.Rescaling(1 / DEVIATION, offset=-MEAN / DEVIATION, name="scale")(image)

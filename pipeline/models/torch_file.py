@@ -150,6 +150,7 @@ def _unpickled(stream: BytesIO) -> Any:
     stack: list[Any] = []
     outer: list[list[Any]] = []  # the stacks below each mark
     memo: dict[int, Any] = {}
+    argument: Any
     try:
         for instruction, argument, _ in pickletools.genops(stream):
             match instruction.name:

@@ -30,7 +30,7 @@ SOURCES = {
     "squeezenet": (1_235_496, 0.35 - 0.09),  # torchvision, whose classifier runs at 13 x 13 places: here at one
     "vgg16": (138_357_544, 15.47),  # torchvision
     "efficientnet_b0": (5_288_548, 0.39),  # Keras, and the paper
-    "efficientnet_lite0": (4_652_008, 0.40),  # the weights released for PyTorch, and the authors' 4.7 M and 407 M
+    "efficientnet_lite0": (4_652_008, 0.39),  # the tensors of its package; the authors report 4.7 M and 407 M
 }
 TINY = {
     "bn_inception": ("bn_inception", 32, {}),
