@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parent.parent.parent
 SOURCES = [
@@ -102,14 +103,28 @@ def fresh(path: Path) -> Workspace:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Workspace:
-    """A workspace with one quick round on a small demo: two epochs, not meant to be any good."""
-    workspace = fresh(tmp_path_factory.mktemp("quick") / "clone")
-    workspace.replace("configs/params.yaml", "max_epochs: 60", "max_epochs: 2")
-    workspace.replace("configs/params.yaml", "continued_max_epochs: 20", "continued_max_epochs: 2")
-    workspace.replace("configs/params.yaml", "shard_rows: 2048", "shard_rows: 64")
+def finished(tmp_path_factory, worker_id) -> Workspace:
+    """A workspace with one quick round on a small demo, made once for all processes: two epochs of a tiny network."""
+    folder = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
+    path = folder / "finished"
+    with FileLock(folder / "finished.lock"):
+        if not path.exists():
+            play_quickly(tmp_path_factory.mktemp("quick") / "clone").path.rename(path)
+    return Workspace(path)
+
+
+def play_quickly(path: Path) -> Workspace:
+    """One round that tells nothing of images, in a minute."""
+    workspace = fresh(path)
+    for old, new in (
+        (" max_epochs: 60", " max_epochs: 2"),
+        ("continued_max_epochs: 20", "continued_max_epochs: 2"),
+        ("shard_rows: 2048", "shard_rows: 64"),
+    ):
+        workspace.replace("configs/params.yaml", old, new)
+    workspace.replace("configs/models/squeezenet.yaml", "image_size: 224", "image_size: 32")
     workspace.run("wallaby", "demo", "--size", "0.15")
-    workspace.run("wallaby", "init-base", "--model", "inception_v4_small")
+    workspace.run("wallaby", "init-base", "--model", "squeezenet")
     workspace.run("dvc", "repro", "--quiet")
     return workspace
 

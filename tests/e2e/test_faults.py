@@ -224,8 +224,8 @@ def test_a_training_stopped_by_the_user_ends_with_130(workspace):
 
 
 def test_a_base_of_another_image_size_than_its_preset_is_refused(workspace):
-    workspace.replace("configs/models/inception_v4_small.yaml", "image_size: 75", "image_size: 96")
-    says(workspace.stage("train", code=3), "75 pixels", "inception_v4_small", "96")
+    workspace.replace("configs/models/squeezenet.yaml", "image_size: 32", "image_size: 48")
+    says(workspace.stage("train", code=3), "32 pixels", "squeezenet", "48")
 
 
 def test_a_class_without_validation_images_is_named_and_training_goes_on(workspace):
@@ -236,8 +236,8 @@ def test_a_class_without_validation_images_is_named_and_training_goes_on(workspa
 
 
 def test_a_layer_that_is_not_there_cannot_be_frozen(workspace):
-    workspace.replace("configs/params.yaml", "freeze: []", "freeze: [inception_a1_1_konv]")
-    says(workspace.stage("train", code=2), "inception_a1_1_konv", "did you mean 'inception_a1_1_conv'")
+    workspace.replace("configs/params.yaml", "freeze: []", "freeze: [fire2_squeeze_konv]")
+    says(workspace.stage("train", code=2), "fire2_squeeze_konv", "did you mean 'fire2_squeeze_conv'")
 
 
 def test_dvc_has_nothing_to_do_after_a_round(workspace):

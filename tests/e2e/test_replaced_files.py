@@ -19,7 +19,7 @@ def labelled(tmp_path_factory) -> Workspace:
     for name in ("labels.csv", "benchmarks/field.csv"):
         table = pd.read_csv(workspace.path / "data" / name, dtype=str, keep_default_na=False)
         table.drop(columns="sha256").to_csv(workspace.path / "data" / name, index=False)
-    workspace.run("wallaby", "init-base", "--model", "inception_v4_small")
+    workspace.run("wallaby", "init-base", "--model", "squeezenet")
     return workspace
 
 
