@@ -223,7 +223,7 @@ def _make(
     from pipeline.models import presets
     from pipeline.models.head import HEAD
 
-    model = presets.build(preset, num_classes=1, seed=0, weights=weights, cache=archives)
+    model = presets.build(preset, num_classes=2, seed=0, weights=weights, cache=archives)
     facts = hashlib.sha256(json.dumps({**source, "weights": ""}, sort_keys=True).encode())
     for layer in model.layers:
         if layer.name != HEAD:
