@@ -15,6 +15,7 @@ CONTINUED = {"continued_max_epochs", "continued_learning_rate"}  # in the place 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
 
 
 class Section(BaseModel):
@@ -237,6 +238,19 @@ class Identify(Section):
             "cpus": self.ray_cpus,
             "urls": self.remote_roots,
         }
+
+
+class Embed(Section):
+    model: Annotated[str, Field(min_length=1)]
+    weights: str
+    runtime: Literal["auto", "keras", "openvino", "openvino-bf16", "openvino-int8", "onnx"]
+    trial_images: Annotated[int, Field(ge=2)]
+    batch_size: Positive
+    shard_rows: Positive
+    image_size: Annotated[int, Field(ge=0, le=4096)]
+    mean: tuple[float, float, float]
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    output: str
 
 
 class Queue(Section):

@@ -51,6 +51,8 @@ class Workspace:
         self.library_table = self.index / "library.parquet"
         self.pool_table = self.index / "pool.parquet"
         self.quarantined_table = self.index / "quarantined.parquet"
+        self.library_features = data / "embed" / "library"
+        self.pool_features = data / "embed" / "pool"
         self.curated = data / "curated"
         self.curated_images = self.curated / "images.parquet"
         self.excluded = self.curated / "excluded.parquet"

@@ -25,6 +25,7 @@ from PIL import Image
 
 from pipeline import behaviour, bundle
 from pipeline.files import digest, read_json, read_table, write_json, write_table, write_text
+from pipeline.inference import frozen_features
 from pipeline.library import history, lineage, splits
 from pipeline.library.curation import EXCLUDED_COLUMNS
 from pipeline.library.index import COLUMNS as INDEXED
@@ -46,6 +47,18 @@ PARAMS: dict[str, dict[str, Any]] = {  # as they were when the results were reco
         "benchmark": {"benchmark": "images/benchmark"},
     },
     "index": {"max_megapixels": 1},
+    "embed": {
+        "model": "own.onnx",
+        "weights": "",
+        "runtime": "onnx",
+        "trial_images": 2,
+        "batch_size": 8,
+        "shard_rows": 16,
+        "image_size": 0,
+        "mean": [0.5, 0.4, 0.3],
+        "std": [0.2, 0.25, 0.3],
+        "output": "",
+    },
     "curate": {
         "min_images": 6,
         "max_images": 12,
@@ -290,6 +303,31 @@ def index() -> dict[str, Any]:
 
     index.main(Workspace(Path()))
     return of_tables("data/index") | {"labels": of_table(pd.read_csv("data/labels.csv", keep_default_na=False))}
+
+
+def embed(name: str = "library") -> dict[str, Any]:
+    """The features of 32 images, by content."""
+    from pipeline.stages import embed, embed_pool
+    from tests.onnx_files import network
+
+    network(Path("own.onnx"))
+    rows = []
+    for place in range(32):
+        image = f"{name}/{place:03d}.bmp"
+        put(f"images/{image}", pixels(100 + place))
+        rows.append({"image": image, "sha256": digest(Path(f"images/{image}"))})
+    write_table(library_table(rows), Path(f"data/index/{name}.parquet"))
+    {"library": embed.main, "pool": embed_pool.main}[name](Workspace(Path()))
+    stored = frozen_features.read(Path(f"data/embed/{name}"))
+    assert stored is not None
+    order = np.argsort(np.array(stored.contents.to_pylist()))
+    values = stored.features[:].astype(np.float64)[order]
+    return {"mean": _figures(values.mean(axis=1)), "norm": _figures(np.linalg.norm(values, axis=1))}
+
+
+def embed_pool() -> dict[str, Any]:
+    """The same of the pool."""
+    return embed("pool")
 
 
 def curate() -> dict[str, Any]:
@@ -551,11 +589,13 @@ def queue() -> dict[str, Any]:
 
 STAGES: dict[str, Callable[[], dict[str, Any]]] = {
     "index": index,
+    "embed": embed,
     "curate": curate,
     "split": split,
     "train": train,
     "evaluate": evaluate,
     "gate": gate,
+    "embed-pool": embed_pool,
     "identify": identify,
     "queue": queue,
 }
@@ -567,7 +607,7 @@ def recorded() -> dict[str, dict[str, Any]]:
 
 def differing(stage: str, today: dict[str, Any], before: dict[str, Any]) -> list[str]:
     """The names of results that are not what they were, a figure within the stage's tolerance."""
-    tolerance = {"train": 1e-4, "evaluate": 1e-3, "identify": 1e-3}.get(stage, 0.0)
+    tolerance = {"train": 1e-4, "evaluate": 1e-3, "identify": 1e-3, "embed": 1e-3, "embed-pool": 1e-3}.get(stage, 0.0)
     return [
         name
         for name in sorted(today.keys() | before.keys())

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-STAGES = ["index", "curate", "split", "dataset", "train", "evaluate", "gate", "identify", "queue"]
+STAGES = [
+    "index", "embed", "curate", "split", "dataset", "train", "evaluate", "gate", "embed-pool", "identify", "queue",
+]  # fmt: skip
 LIGHT = ["index", "curate", "split", "dataset", "gate", "queue"]
 HEAVY = {"keras", "tensorflow", "mlflow"}
 
@@ -125,7 +127,7 @@ def test_only_the_config_reads_yaml():
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_names_no_path_of_its_own(stage):
-    source = (ROOT / "pipeline" / "stages" / f"{stage}.py").read_text()
+    source = (ROOT / "pipeline" / "stages" / f"{stage.replace('-', '_')}.py").read_text()
     assert '"data/' not in source
     assert "import paths" not in source
 

@@ -16,7 +16,7 @@ def params(tmp_path):
     def write(key: str = "", line: str = "") -> Path:
         text = REAL.read_text(encoding="utf-8")
         if key:
-            text, changed = re.subn(rf"^( *){key}:.*$", lambda found: found[1] + line, text, count=1, flags=re.M)
+            text, changed = re.subn(rf"^( *){key}\b.*$", lambda found: found[1] + line, text, count=1, flags=re.M)
             assert changed, key
         (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
         return tmp_path / "params.yaml"
@@ -179,7 +179,7 @@ def test_naming_a_root_never_breaks_the_file(params, name):
 
 
 def test_other_values_are_checked_as_those_in_the_file_and_leave_it_alone(params):
-    path = params("batch_size", "batch_size: auto")
+    path = params("batch_size: 32", "batch_size: auto")
     before = path.read_bytes()
     changed = config.changed(sections.Train, {"zoom": 0, "learning_rate": "1e-4"}, path)
     assert (changed.zoom, changed.learning_rate, changed.batch_size) == (0, 0.0001, None)

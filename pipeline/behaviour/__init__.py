@@ -19,7 +19,7 @@ from pipeline.errors import DataError
 VERSIONS = Path("configs/behaviour.yaml")
 RECORD = Path("configs/behaviour.lock")
 KNOWN = Path(".wallaby/behaviour.txt")  # digests by modification time, so that only changed files are parsed
-LINE = re.compile(r"^([a-z_]+): (\d+)$", re.MULTILINE)
+LINE = re.compile(r"^([a-z-]+): (\d+)$", re.MULTILINE)
 HEADER = (
     "# Written by scripts/behaviour: what a stage reaches, its digest or pin, and the stages that this holds for.\n"
 )

@@ -43,6 +43,7 @@ DISTRIBUTIONS = {
     "openvino": ["openvino"],
     "pandas": ["pandas"],
     "pyarrow": ["pyarrow"],
+    "safetensors": ["safetensors"],
     "scipy": ["scipy"],
     "sklearn": ["scikit-learn"],
     "tensorflow": ["tensorflow"],
@@ -67,7 +68,7 @@ def reached(stage: str, code: Path | None = None) -> Digests:
     code = code_folder() if code is None else code
     found: Digests = {}
     packages: set[str] = set()
-    todo = [f"pipeline/stages/{stage}.py"]
+    todo = [f"pipeline/stages/{stage.replace('-', '_')}.py"]
     while todo:
         name = todo.pop()
         if name in found or name in CANNOT_CHANGE_WHAT_A_STAGE_WRITES:

@@ -48,9 +48,10 @@ def add(program: Program) -> None:
     verb.add(
         "--weights",
         default="random",
-        metavar="random|imagenet|FILE.safetensors|hub:HANDLE",
-        help="what it begins with: nothing, what Keras has learnt from ImageNet, timm's inception_v4 in a file, or a"
-        " TensorFlow Hub module (address, folder or .tar.gz)",
+        metavar="random|imagenet|FILE.safetensors|FILE.pth|hub:HANDLE",
+        help="what it begins with: nothing; what a network of Keras, or efficientnet_lite0, has learnt from ImageNet; a"
+        " file of timm's inception_v4 or of torch's efficientnet_lite0; or a TensorFlow Hub module (address, folder or"
+        " .tar.gz)",
     )
     verb.add("--seed", type=int, default=0, help="of the random weights")
     verb.add("--out", type=Path, help="the folder of the base (default: data/base)")

@@ -39,6 +39,7 @@ def identify(
     workers: int,
     cpus: int,
     out: store.Store,
+    title: str = "identify",
     shard_rows: int,
     sent: dict[str, Path],
     folders: dict[str, Path],
@@ -73,7 +74,7 @@ def identify(
                     **options,
                 )
 
-        return local.collect(pieces, total, predict=found, out=out, shard_rows=shard_rows)
+        return local.collect(pieces, total, predict=found, out=out, shard_rows=shard_rows, title=title)
 
 
 def predict(

@@ -45,6 +45,7 @@ def identify(
     runtime: Runtime,
     load: Load,
     out: store.Store,
+    title: str = "identify",
     batch_size: int,
     shard_rows: int,
     top_k: int,
@@ -57,10 +58,12 @@ def identify(
             tables, runtime, load=load, batch_size=batch_size, top_k=top_k, embeddings=embeddings, seconds=seconds
         )
 
-    return collect(pieces, total, predict=predict, out=out, shard_rows=shard_rows)
+    return collect(pieces, total, predict=predict, out=out, shard_rows=shard_rows, title=title)
 
 
-def collect(pieces: Pieces, total: int, *, predict: Predict, out: store.Store, shard_rows: int) -> Told:
+def collect(
+    pieces: Pieces, total: int, *, predict: Predict, out: store.Store, shard_rows: int, title: str = "identify"
+) -> Told:
     """Has every image of `pieces` predicted that `out` does not have yet, and drops from `out` what is no longer asked.
 
     In memory are 8 bytes an image (16 for a moment), 20 a repeated content, and a shard.
@@ -71,19 +74,20 @@ def collect(pieces: Pieces, total: int, *, predict: Predict, out: store.Store, s
       total: images in all pieces.
       predict: of an engine: gives the predictions of all rows of the tables, in any order, and adds up what they cost.
       shard_rows: images in a shard.
+      title: of the progress bar.
     """
     out.forget_skipped()
     done = out.done()
-    todo = store.gather((store.missing(piece, done) for piece in pieces()), store.content_keys)
+    todo = store.gather((out.missing(piece, done) for piece in pieces()), store.content_keys)
     copies = Copies(todo, out)
     told = Told(before=total - len(todo))
 
-    with bar("identify", total, done=told.before) as progress:
+    with bar(title, total, done=told.before) as progress:
         shards = _Shards(out, copies, shard_rows, told, progress)
-        for rows in predict((copies.to_read(store.missing(piece, done)) for piece in pieces()), told.seconds):
+        for rows in predict((copies.to_read(out.missing(piece, done)) for piece in pieces()), told.seconds):
             shards.add(rows)
         shards.commit()
-        for some in _together(_copies(pieces, done, copies) if len(copies) else [], COPIES_AT_ONCE):
+        for some in _together(_copies(pieces, done, copies, out) if len(copies) else [], COPIES_AT_ONCE):
             copied: set[str] = set()
             for rows in copies.of(some):
                 shards.add(rows)
@@ -93,7 +97,7 @@ def collect(pieces: Pieces, total: int, *, predict: Predict, out: store.Store, s
                 shards.add(rows)
         shards.commit()
     if len(done) > told.before:
-        out.keep_only(store.gather(pieces()))
+        out.keep_only(out.gather(pieces()))
     return told
 
 
@@ -129,9 +133,9 @@ class _Shards:
         self._told.seconds.write += time.perf_counter() - started
 
 
-def _copies(pieces: Pieces, done: np.ndarray, copies: Copies) -> Iterator[pd.DataFrame]:
+def _copies(pieces: Pieces, done: np.ndarray, copies: Copies, out: store.Store) -> Iterator[pd.DataFrame]:
     for piece in pieces():
-        todo = store.missing(piece, done)
+        todo = out.missing(piece, done)
         yield todo.drop(copies.to_read(todo).index)
 
 

@@ -72,11 +72,12 @@ def predict(
       embeddings: whether what the (first) head gets is kept.
 
     Returns:
-      `store.COLUMNS` and, if wanted, `features` (lists of F float16 values). What was asked of no network, since the
-      picture could not be read or is no longer the one that was indexed, has its reason in `failure`.
+      `store.COLUMNS` and, if wanted, `features` (lists of F float16 values); a frozen network, which has no classes,
+      gives no label and no scores. What was asked of no network, since the picture could not be read or is no longer
+      the one that was indexed, has its reason in `failure`.
 
     Raises:
-      DataError: if the model says of a picture what is no probability.
+      DataError: if the model gives of a picture what are no numbers.
     """
     found = stream([rows], runtime, load=load, batch_size=batch_size, top_k=top_k, embeddings=embeddings)
     nothing = _described([], [], runtime, None, None, top_k=top_k, embeddings=embeddings)
@@ -163,22 +164,28 @@ def _described(
 ) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=ASKED, dtype="str").assign(failure=pd.Series(failures, dtype="str"))
     readable = table.index[table["failure"] == ""]
-    if probs is None:
-        probs = np.ones((0, len(runtime.classes)))
-    _refuse_no_numbers(probs, table["image"][readable])
-    said = scores.describe(probs, runtime.classes, top_k=top_k).set_index(readable)
+    if runtime.classes:
+        probs = np.ones((0, len(runtime.classes))) if probs is None else probs
+        _refuse_no_numbers(probs, table["image"][readable])
+        said = scores.describe(probs, runtime.classes, top_k=top_k).set_index(readable)
+    else:
+        said = pd.DataFrame(index=readable)
     if embeddings:
-        said[FEATURES] = as_lists(np.empty((0, 1)) if features is None else features, readable)
+        features = np.empty((0, 1)) if features is None else features
+        _refuse_no_numbers(features, table["image"][readable])
+        said[FEATURES] = as_lists(features, readable)
     joined = table.join(said).assign(model=runtime.model)
-    joined["label"] = joined["label"].fillna("")
+    if runtime.classes:
+        joined["label"] = joined["label"].fillna("")
     return store.typed(joined)
 
 
-def _refuse_no_numbers(probs: np.ndarray, images: pd.Series) -> None:
-    bad = ~np.isfinite(probs).all(axis=1)
+def _refuse_no_numbers(values: np.ndarray, images: pd.Series) -> None:
+    """Raises DataError if one of the values (N, M) is NaN or infinite; float16 ends at 65,504."""
+    bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
         raise DataError(
             f"the model gives no numbers (NaN) for {bad.sum()} of {len(images)} images",
-            where=f"{images[bad].iloc[0]}, for one",
-            mend="its weights are spoilt: train again, with a lower learning rate or in float32",
+            where=f"{images[bad].iloc[0]}, for example",
+            mend="its weights are spoilt: train again with a lower learning rate or in float32, or take other weights",
         )

@@ -30,7 +30,7 @@ from pipeline.files import read_json, write_json
 from pipeline.inference import machine, shards, trials
 from pipeline.inference.runtimes import Runtime, converted, kinds
 from pipeline.inference.runtimes.converted import Calibration
-from pipeline.inference.trials import Limits, Trial
+from pipeline.inference.trials import Answers, Comparison, Limits, Trial
 from pipeline.library import labels
 
 BEGUN = 0.1  # share of the pool
@@ -85,8 +85,7 @@ def choose(
     candidates: Candidates,
     *,
     sample: Callable[[], pd.DataFrame],
-    thresholds: Thresholds | None,
-    limits: Limits,
+    comparison: Comparison,
     total: int,
     begun: dict[str, int],
 ) -> tuple[Choice, Runtime]:
@@ -95,7 +94,7 @@ def choose(
     Args:
       name: of a runtime, or auto.
       sample: gives the pictures to try on, see `sampled`.
-      thresholds: from which score on an answer is shown to a user; without, all are compared.
+      comparison: what a runtime must give as Keras gives it.
       total: images of the pool.
       begun: how many of them are predicted, by the key of the runtime that did it.
 
@@ -105,17 +104,21 @@ def choose(
     """
     if name != kinds.AUTO:
         return Choice(name, NAMED), candidates.load(name)
-    spoken = ensembling.AND.join(member.card.model_digest for member in candidates.members)
-    if thresholds is not None and thresholds.model != spoken:  # of other scores than these
-        thresholds = None
-    kept = candidates.cache / f"choice-{_digest(candidates, thresholds, limits)}.json"
+    kept = candidates.cache / f"choice-{_digest(candidates, comparison)}.json"
     choice = _begun(candidates, total, begun) or _on_gpu() or _kept(kept)
     if choice is None:
-        choice = _try_all(candidates, sample, thresholds, limits, total)
+        choice = _try_all(candidates, sample, comparison, total)
         if choice.tried:
-            facts = {"model": [member.card.model_digest for member in candidates.members], "limits": asdict(limits)}
+            facts = {"model": [member.card.model_digest for member in candidates.members], **comparison.facts()}
             write_json(asdict(choice) | facts | {"machine": machine.describe()}, kept)
     return choice, candidates.load(choice.runtime)
+
+
+def answers(candidates: Candidates, thresholds: Thresholds | None, limits: Limits) -> Answers:
+    """The comparison of answers; thresholds of other models' scores than these are left out."""
+    spoken = ensembling.AND.join(member.card.model_digest for member in candidates.members)
+    known = thresholds is not None and thresholds.model == spoken
+    return Answers(limits, thresholds if known else None)
 
 
 def begun(folder: Path) -> dict[str, int]:
@@ -139,8 +142,17 @@ def calibration(val: pd.DataFrame, folders: dict[str, Path]) -> Calibration:
       folders: of the roots.
     """
     first = val.drop_duplicates("sha256").sort_values("sha256").head(converted.PICTURES)
-    bits = 8 if machine.adds_up_int8() else 7
-    return Calibration(list(first["sha256"]), [labels.locate(image, folders) for image in first["image"]], bits)
+    return fitted_to(first.assign(path=[labels.locate(image, folders) for image in first["image"]]))
+
+
+def fitted_to(rows: pd.DataFrame) -> Calibration:
+    """What int8 is fitted to on this machine: at most 128 of these pictures.
+
+    Args:
+      rows: columns `sha256`, `path`.
+    """
+    first = rows.head(converted.PICTURES)
+    return Calibration(list(first["sha256"]), list(first["path"]), 8 if machine.adds_up_int8() else 7)
 
 
 def sampled(val: pd.DataFrame, pool: Iterable[pd.DataFrame], folders: dict[str, Path], *, number: int) -> pd.DataFrame:
@@ -190,30 +202,29 @@ def _kept(path: Path) -> Choice | None:
 def _try_all(
     candidates: Candidates,
     sample: Callable[[], pd.DataFrame],
-    thresholds: Thresholds | None,
-    limits: Limits,
+    comparison: Comparison,
     total: int,
 ) -> Choice:
-    if total < WORTH_IT * limits.images:
-        return Choice(kinds.KERAS, f"{total} images are too few to try others on {limits.images}")
+    if total < WORTH_IT * comparison.images:
+        return Choice(kinds.KERAS, f"{total} images are too few to try others on {comparison.images}")
     keras = candidates.load(kinds.KERAS)
     rows, pixels = trials.read(sample(), keras.image_sizes, candidates.batch_size)
     if not len(rows):
         return Choice(kinds.KERAS, "no picture to try others on can be read")
-    _, rate = trials.measure(keras, pixels[:1])
+    _, rate = trials.measure(keras, pixels[:1], comparison)
     others = {name: kinds.missing(name) for name in kinds.KINDS if name != kinds.KERAS}
     able = [name for name, reason in others.items() if not reason]
     alone, trying = total / rate, (1 + len(able)) * len(rows) / rate + len(able) * CONVERSION
     if alone < WORTH_IT * trying:
         why = f"it takes about {alone:.0f} seconds for {total} images, and trying others about {trying:.0f}"
         return Choice(kinds.KERAS, why)
-    expected, rate = trials.measure(keras, pixels)
+    expected, rate = trials.measure(keras, pixels, comparison)
     tried = {kinds.KERAS: Trial(images_per_second=round(rate, 1))}
     for name, reason in others.items():
         tried[name] = Trial(refused=reason)
         if not reason:
             load = partial(candidates.load, name)
-            tried[name] = trials.run(load, pixels, rows, expected, thresholds=thresholds, limits=limits)
+            tried[name] = trials.run(load, pixels, rows, expected, comparison)
     return _fastest(tried)
 
 
@@ -225,12 +236,11 @@ def _fastest(tried: dict[str, Trial]) -> Choice:
     return Choice(best, f"the fastest that agrees, {rates[best] / rates[kinds.KERAS]:.1f} times Keras", tried)
 
 
-def _digest(candidates: Candidates, thresholds: Thresholds | None, limits: Limits) -> str:
+def _digest(candidates: Candidates, comparison: Comparison) -> str:
     """Of all that a trial depends on, but the pictures of the pool: new ones do not make it another model."""
     facts = {
         "keys": [candidates.key(name) for name in kinds.KINDS],
-        "thresholds": None if thresholds is None else asdict(thresholds),
-        "limits": asdict(limits),
+        **comparison.facts(),
         "machine": machine.describe(),
         "packages": [_version(name) for name in PACKAGES],
     }

@@ -6,7 +6,7 @@ mixed. An interrupted run continues after the last shard.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 
@@ -39,13 +39,22 @@ class Store:
       model: names all that the probabilities depend on.
       by: the columns that a row is known by.
       arrays: which of `ARRAYS` each shard has. Shards without are removed; further arrays are.
-      metadata: what else the rows depend on, or say of themselves.
+      notes: what the rows say of themselves; shards may differ in it.
+      metadata: what else the rows depend on.
     """
 
     def __init__(
-        self, folder: Path, model: str, *, by: tuple[str, ...] = BY_IMAGE, arrays: Sequence[str] = (), **metadata: str
+        self,
+        folder: Path,
+        model: str,
+        *,
+        by: tuple[str, ...] = BY_IMAGE,
+        arrays: Sequence[str] = (),
+        notes: Mapping[str, str] | None = None,
+        **metadata: str,
     ):
         self._folder, self._by, self._arrays, self._metadata = folder, by, arrays, {"model": model} | metadata
+        self._notes = dict(notes or {})
         folder.mkdir(parents=True, exist_ok=True)
         for unfinished in folder.glob(".part-*.tmp"):  # of a killed run; DVC would take them for products
             unfinished.unlink()
@@ -62,13 +71,21 @@ class Store:
 
     def done(self) -> np.ndarray:
         """Sorted keys of the rows that are there already; 8 bytes each."""
-        return gather((read_table(shard, list(self._by)) for shard in self.shards()), self._keys)
+        return self.gather(read_table(shard, list(self._by)) for shard in self.shards())
+
+    def gather(self, tables: Iterable[pd.DataFrame]) -> np.ndarray:
+        """The sorted keys of all rows of all tables."""
+        return gather(tables, self._keys)
 
     def contents(self) -> Iterator[tuple[Path, np.ndarray]]:
         """Yields each shard, and the keys of the contents (`content_keys`) that are identified in it."""
         for shard in self.shards():
             rows = read_table(shard, ["sha256", "failure"])
             yield shard, content_keys(rows[rows["failure"] == ""])
+
+    def missing(self, rows: pd.DataFrame, done: np.ndarray) -> pd.DataFrame:
+        """The `rows` that it lacks; `done` as of before."""
+        return missing(rows, done, self._by)
 
     def append(self, rows: pd.DataFrame) -> Path:
         """Commits one shard: its arrays, then the rows that make them count.
@@ -121,7 +138,7 @@ class Store:
             shards.array_file(shard, f"{name}.{NEXT}").replace(shards.array_file(shard, name))
 
     def _write(self, table: pa.Table, shard: Path) -> None:
-        write_table(table, shard, **self._metadata)
+        write_table(table, shard, **self._notes | self._metadata)
 
     def _keys(self, rows: pd.DataFrame) -> np.ndarray:
         return keys(rows, self._by)
@@ -185,9 +202,9 @@ def gather(tables: Iterable[pd.DataFrame], key: Callable[[pd.DataFrame], np.ndar
     return together
 
 
-def missing(table: pd.DataFrame, done: np.ndarray) -> pd.DataFrame:
+def missing(table: pd.DataFrame, done: np.ndarray, by: tuple[str, ...] = BY_IMAGE) -> pd.DataFrame:
     """The rows of `table` whose key is not among the sorted keys `done`."""
-    return table[~among(keys(table), done)]
+    return table[~among(keys(table, by), done)]
 
 
 def among(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:

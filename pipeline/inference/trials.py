@@ -1,14 +1,15 @@
-"""Runtimes on trial: how fast one is on this machine, and whether it says what Keras says."""
+"""Runtimes on trial: how fast one is on this machine, and whether it gives what Keras gives."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from pipeline.errors import DataError
-from pipeline.evaluation import paired_statistics
+from pipeline.evaluation import cosine, paired_statistics
 from pipeline.evaluation.thresholds import Thresholds
 from pipeline.inference import reading
 from pipeline.inference.runtimes import Runtime
@@ -34,7 +35,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Trial:
-    """What was measured of one runtime.
+    """What was measured of one runtime; agreement of answers, or of features.
 
     Attributes:
       refused: why it cannot be chosen; empty if it can.
@@ -42,6 +43,7 @@ class Trial:
       images_per_second: of the network alone.
       agreement: share given alike of the `compared` answers.
       gained, lost: of the `val` images of the validation set, those that it alone names, and that Keras alone names.
+      cosine: of the features of an image to those by Keras: all but one in a hundred have more; 0 where answers count.
     """
 
     refused: str = ""
@@ -52,12 +54,94 @@ class Trial:
     val: int = 0
     gained: int = 0
     lost: int = 0
+    cosine: float = 0.0
 
     def __str__(self) -> str:
         speed = f"{self.images_per_second:.1f} images a second" if self.images_per_second else ""
-        alike = f"{self.agreement:.2%} of {self.compared} answers alike" if self.compared else ""
-        named = f"{self.gained} more and {self.lost} fewer of {self.val} of val named" if self.compared else ""
-        return ", ".join(part for part in (speed, alike, named, self.refused) if part)
+        answers = self.compared and not self.cosine
+        alike = f"{self.agreement:.2%} of {self.compared} answers alike" if answers else ""
+        named = f"{self.gained} more and {self.lost} fewer of {self.val} of val named" if answers else ""
+        near = f"cosine to Keras {self.cosine:.4f} or more" if self.cosine else ""
+        return ", ".join(part for part in (speed, alike, named, near, self.refused) if part)
+
+
+class Comparison(Protocol):
+    """What a runtime must give as Keras gives it.
+
+    Attributes:
+      images: on trial, at most: half of the validation set, half of the pool.
+    """
+
+    @property
+    def images(self) -> int: ...
+
+    def of(self, runtime: Runtime, *pixels: np.ndarray) -> np.ndarray:
+        """What is compared (N, M), of pictures at each of the runtime's sizes, uint8 (N, S, S, 3)."""
+        ...
+
+    def judge(self, rows: pd.DataFrame, expected: np.ndarray, given: np.ndarray, classes: list[str]) -> Trial:
+        """Compares what a runtime gives (N, M) with what Keras gives (N, M); column `label` of `rows` as in `read`."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """All that a verdict depends on."""
+        ...
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Compares the answers of a classifier.
+
+    Attributes:
+      thresholds: from which score on Keras' answer is shown; without, all are.
+    """
+
+    limits: Limits
+    thresholds: Thresholds | None = None
+
+    @property
+    def images(self) -> int:
+        return self.limits.images
+
+    def of(self, runtime: Runtime, *pixels: np.ndarray) -> np.ndarray:
+        """The probabilities (N, C)."""
+        return runtime.predict(*pixels)
+
+    def judge(self, rows: pd.DataFrame, expected: np.ndarray, given: np.ndarray, classes: list[str]) -> Trial:
+        return judge(rows, expected, given, classes, thresholds=self.thresholds, limits=self.limits)
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "thresholds": None if self.thresholds is None else asdict(self.thresholds),
+            "limits": asdict(self.limits),
+        }
+
+
+@dataclass(frozen=True)
+class Features:
+    """Compares the features of a frozen network.
+
+    Attributes:
+      min_cosine: of the features of an image to those by Keras; one image in a hundred may have less.
+    """
+
+    images: int
+    min_cosine: float
+
+    def of(self, runtime: Runtime, *pixels: np.ndarray) -> np.ndarray:
+        """The features (N, F)."""
+        return runtime.predict_with_features(*pixels)[1]
+
+    def judge(self, rows: pd.DataFrame, expected: np.ndarray, given: np.ndarray, classes: list[str]) -> Trial:
+        if not np.isfinite(given).all():
+            return Trial(refused="it gives no numbers (NaN)")
+        cosines = (cosine.unit(expected) * cosine.unit(given)).sum(axis=1)
+        trial = Trial(compared=len(rows), cosine=float(np.quantile(cosines, 0.01)))
+        refused = trial.cosine < self.min_cosine
+        return replace(trial, refused=f"its cosine shall be {self.min_cosine:g} or more" if refused else "")
+
+    def facts(self) -> dict[str, Any]:
+        return {"features": asdict(self)}
 
 
 def read(rows: pd.DataFrame, image_sizes: tuple[int, ...], batch_size: int) -> tuple[pd.DataFrame, Pixels]:
@@ -70,15 +154,15 @@ def read(rows: pd.DataFrame, image_sizes: tuple[int, ...], batch_size: int) -> t
     return rows[np.array(readable, bool)].reset_index(drop=True), pixels
 
 
-def measure(runtime: Runtime, pixels: Pixels) -> tuple[np.ndarray, float]:
-    """Returns the probabilities (N, C) of all batches, and images a second: the median of the batches."""
-    runtime.predict(*pixels[0])  # the first call prepares
-    probs, rates = [], []
+def measure(runtime: Runtime, pixels: Pixels, comparison: Comparison) -> tuple[np.ndarray, float]:
+    """Returns what is compared (N, M), of all batches, and images a second: the median of the batches."""
+    comparison.of(runtime, *pixels[0])  # the first call prepares
+    given, rates = [], []
     for batch in pixels:
         started = time.perf_counter()
-        probs.append(runtime.predict(*batch))
+        given.append(comparison.of(runtime, *batch))
         rates.append(len(batch[0]) / (time.perf_counter() - started))
-    return np.concatenate(probs), float(np.median(rates))
+    return np.concatenate(given), float(np.median(rates))
 
 
 def run(
@@ -86,20 +170,18 @@ def run(
     pixels: Pixels,
     rows: pd.DataFrame,
     expected: np.ndarray,
-    *,
-    thresholds: Thresholds | None,
-    limits: Limits,
+    comparison: Comparison,
 ) -> Trial:
-    """Makes a runtime, measures it on `pixels`, and judges what it says; a conversion that fails refuses it."""
+    """Makes a runtime, measures it on `pixels`, and judges what it gives; a conversion that fails refuses it."""
     started = time.perf_counter()
     try:
         runtime = load()
-        runtime.predict(*pixels[0])
+        comparison.of(runtime, *pixels[0])
     except DataError as error:
         return Trial(refused=error.what)
     prepared = time.perf_counter() - started
-    probs, rate = measure(runtime, pixels)
-    verdict = judge(rows, expected, probs, runtime.classes, thresholds=thresholds, limits=limits)
+    given, rate = measure(runtime, pixels, comparison)
+    verdict = comparison.judge(rows, expected, given, runtime.classes)
     return replace(verdict, prepared_in=round(prepared, 1), images_per_second=round(rate, 1))
 
 

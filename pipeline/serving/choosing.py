@@ -61,8 +61,7 @@ class Chooser:
                 self.runtime,
                 candidates,
                 sample=lambda: selection.sampled(val, self._pool(), self.folders, number=self.limits.images),
-                thresholds=thresholds,
-                limits=self.limits,
+                comparison=selection.answers(candidates, thresholds, self.limits),
                 total=A_LOT,
                 begun={},
             )

@@ -15,7 +15,7 @@ from pipeline import files, sections, stages
 from pipeline.bundle import Stored
 from pipeline.evaluation import thresholds
 from pipeline.files import read_table, write_json
-from pipeline.inference import distributed, ensemble, local, prediction, selection, shipping, store
+from pipeline.inference import distributed, ensemble, local, prediction, selection, shipping, store, trials
 from pipeline.inference.runtimes import Runtime
 from pipeline.inference.shards import FEATURES
 from pipeline.library.exclusion import Reason
@@ -108,8 +108,9 @@ def main(workspace: Workspace) -> None:
         params.runtime,
         candidates,
         sample=lambda: selection.sampled(inputs.val, inputs.pool(), folders, number=params.trial_images),
-        thresholds=thresholds.read(workspace.thresholds),
-        limits=selection.Limits(**params.limits()),
+        comparison=selection.answers(
+            candidates, thresholds.read(workspace.thresholds), trials.Limits(**params.limits())
+        ),
         total=len(inputs),
         begun=selection.begun(out),
     )

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.commands import find
 from pipeline.errors import DataError
 from pipeline.files import write_table, write_text
+from pipeline.inference import frozen_features, shards
 from pipeline.workspace import Workspace
 from tests.library.builders import library_table, sha
 from tests.review import made_up_pools
@@ -54,3 +56,47 @@ def test_without_any_features_nothing_is_found(workspace):
     with pytest.raises(DataError, match="nothing can be searched") as error:
         find.find(workspace, "pool/a.jpg", number=5)
     assert "`dvc repro identify`" in error.value.mend
+
+
+def embed(folder: Path, features: dict[str, list[float]], *, key: str = "k" * 16) -> None:
+    """Stores frozen features by the name that the content's hash is made of."""
+    made = frozen_features.open_store(folder, key, runtime="keras")
+    rows = pd.DataFrame({"image": [*features], "sha256": [sha(name) for name in features], "failure": ""})
+    made.append(rows.assign(model=key, features=shards.as_lists(np.array([*features.values()]))))
+    frozen_features.finish(folder, {"backbone": key, "name": "lite", **made.count()})
+
+
+def test_frozen_features_are_searched_where_they_exist_and_the_answer_says_so(workspace):
+    identify(workspace, FEATURES)
+    embed(workspace.pool_features, {"a": [1, 0, 0], "b": [0.9, 0.1, 0], "c": [0, 0, 1]})
+    answer = find.find(workspace, "pool/a.jpg", number=5).data
+    assert answer["features"] == "lite"
+    assert [(row["image"], row["label"], row["score"]) for row in answer["pool"]] == [
+        ("pool/b.jpg", "dog", pytest.approx(0.6)),
+        ("pool/c.jpg", "emu", pytest.approx(0.8)),
+    ]
+    assert answer["notes"] == ["The library has no features of lite: `dvc repro embed` computes them."]
+
+
+def test_frozen_features_find_images_before_any_model_has_seen_the_pool(workspace):
+    embed(workspace.pool_features, {"a": [1, 0, 0], "b": [0, 1, 0], "c": [0.9, 0, 0.1]})
+    answer = find.find(workspace, "pool/a.jpg", number=1).data
+    assert [(row["image"], row["label"]) for row in answer["pool"]] == [("pool/c.jpg", "")]
+
+
+def test_an_image_of_the_library_finds_its_like_with_their_labels_and_sets(workspace):
+    rows = [{"image": f"library/{name}.jpg", "sha256": sha(name)} for name in "xyz"]
+    write_table(library_table(*rows), workspace.library_table)
+    splits = pd.DataFrame(rows).assign(label=["emu", "dog", "emu"], set=["train", "val", "test"])
+    write_table(splits, workspace.splits_table)
+    embed(workspace.library_features, {"x": [1, 0, 0], "y": [0, 1, 0], "z": [1, 0.1, 0]})
+    answer = find.find(workspace, "library/x.jpg", number=1).data
+    assert [(row["image"], row["label"], row["set"]) for row in answer["library"]] == [("library/z.jpg", "emu", "test")]
+
+
+def test_an_image_without_stored_features_and_params_that_name_another_network_are_refused(workspace):
+    embed(workspace.pool_features, {"b": [0.9, 0.1, 0], "c": [0, 0, 1], "d": [1, 0, 0]})
+    write_text(PARAMS.replace("model: efficientnet_lite0", "model: none"), workspace.params_file)
+    with pytest.raises(DataError, match="the params name another network") as error:
+        find.find(workspace, "pool/a.jpg", number=5)
+    assert "dvc repro embed" in error.value.mend

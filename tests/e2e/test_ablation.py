@@ -50,9 +50,7 @@ def test_a_killed_ablation_continues_and_the_workspace_is_as_it_was(workspace):
     assert "train: continues after epoch" in second.stderr
     rows = json.loads(second.stdout)["rows"]
     assert {(row["setting"], row["set"]) for row in rows} == {
-        (setting, name)
-        for setting in ("baseline", "flip=false")
-        for name in ("val", "test", "benchmark:field")
+        (setting, name) for setting in ("baseline", "flip=false") for name in ("val", "test", "benchmark:field")
     }
 
     assert everything(workspace) == before

@@ -19,6 +19,7 @@ from pipeline.inference.runtimes import converted, kinds, openvino
 from pipeline.inference.runtimes.converted import Calibration
 from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import lineage
+from pipeline.models import efficientnet_lite0
 from pipeline.models.grouped import GroupedConv2D
 from pipeline.models.head import FEATURES, add_head
 from pipeline.models.hub import hub
@@ -228,6 +229,27 @@ def test_hub_modules_and_grouped_convolutions_run_everywhere(calibration, tmp_pa
         for kind in ("keras", name)
     )
     np.testing.assert_allclose(found, expected, atol=0.05 if name == "openvino-int8" else 1e-5)
+
+
+def test_depthwise_convolutions_and_relu6_run_everywhere(calibration, tmp_path, monkeypatch, cache):
+    monkeypatch.setattr(efficientnet_lite0, "STAGES", [(1, 3, 1, 1, 8), (2, 5, 2, 6, 12)])
+    side = efficientnet_lite0.MIN_IMAGE_SIZE
+    network = efficientnet_lite0.efficientnet_lite0(image_size=side, num_classes=3)
+    made = bundle.Bundle(network, ["cat", "dog", "owl"], bundle.Card("lite", side), lineage.empty())
+    bundle.save(made, tmp_path / "lite")
+    pixels = np.random.default_rng(0).integers(0, 256, (6, side, side, 3), np.uint8)
+
+    def predicted(name: str) -> tuple[np.ndarray, np.ndarray]:
+        runtime = kinds.load(name, [Stored(tmp_path / "lite")], calibration, batch_size=8, cache=cache)
+        return runtime.predict_with_features(pixels)
+
+    expected, features = predicted("keras")
+    assert features.shape == (6, 1280)
+    for name in FLOAT:
+        probs, found = predicted(name)
+        np.testing.assert_allclose(probs, expected, atol=1e-5)
+        np.testing.assert_allclose(found, features, atol=1e-2)
+    np.testing.assert_allclose(predicted("openvino-int8")[0], expected, atol=0.05)
 
 
 def test_openvino_tells_nobody_of_its_use():

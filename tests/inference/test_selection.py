@@ -45,7 +45,7 @@ class Machine:
         self.loaded.append(name)
         return Made(name)
 
-    def measure(self, runtime, pixels):
+    def measure(self, runtime, pixels, comparison):
         probs = np.concatenate([runtime.predict(*batch) for batch in pixels])
         unlike = round(self.rates[runtime.name][1] * len(probs))
         probs[:unlike] = probs[:unlike, ::-1]
@@ -71,8 +71,7 @@ def choose(candidates, tmp_path):
             name,
             among,
             sample=lambda: sample,
-            thresholds=thresholds,
-            limits=limits,
+            comparison=selection.answers(among, thresholds, limits),
             total=total,
             begun=begun or {},
         )

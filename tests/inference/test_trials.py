@@ -89,5 +89,5 @@ def test_a_network_that_cannot_be_converted_is_refused_and_the_trial_goes_on():
         raise DataError("this network cannot be converted: no such operation")
 
     rows = pd.DataFrame({"label": [""]})
-    trial = trials.run(load, [[np.zeros((1, 8, 8, 3))]], rows, says(0.9), thresholds=None, limits=LIMITS)
+    trial = trials.run(load, [[np.zeros((1, 8, 8, 3))]], rows, says(0.9), trials.Answers(LIMITS))
     assert trial.refused == "this network cannot be converted: no such operation"

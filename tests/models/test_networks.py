@@ -30,9 +30,11 @@ SOURCES = {
     "squeezenet": (1_235_496, 0.35 - 0.09),  # torchvision, whose classifier runs at 13 x 13 places: here at one
     "vgg16": (138_357_544, 15.47),  # torchvision
     "efficientnet_b0": (5_288_548, 0.39),  # Keras, and the paper
+    "efficientnet_lite0": (4_652_008, 0.39),  # the tensors of its package; the authors report 4.7 M and 407 M
 }
 TINY = {
     "bn_inception": ("bn_inception", 32, {}),
+    "efficientnet_lite0": ("efficientnet_lite0", 32, {}),
     "inception_v4": ("inception_v4", 75, {"width": 0.05, "blocks": [1, 1, 1]}),
     "mobilenet_v2": ("applications", 32, {"name": "MobileNetV2", "width": 0.35, "batch_norm_momentum": 0.9}),
     "mobilenet_v3": ("applications", 32, {"name": "MobileNetV3Small"}),
@@ -147,7 +149,7 @@ def test_a_head_is_replaced_by_its_name(network):
 
 @pytest.mark.parametrize(
     ("architecture", "least"),
-    [("bn_inception", 32), ("resnext", 32), ("squeezenet", 31)],
+    [("bn_inception", 32), ("efficientnet_lite0", 32), ("resnext", 32), ("squeezenet", 31)],
 )
 def test_a_picture_too_small_for_the_network_is_refused_with_the_least_size(architecture, least):
     with pytest.raises(ValueError, match=f"image_size {least - 1} is too small for .*: at least {least}"):

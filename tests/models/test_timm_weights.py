@@ -134,11 +134,13 @@ PRESET = Preset(architecture="inception_v4", image_size=75, options={"width": 0.
 @pytest.fixture
 def fitting(tmp_path) -> tuple[str, dict[str, np.ndarray]]:
     """A file that fits the tiny network of the preset, in timm's layout."""
-    wanted = timm_weights._weights(presets.build(PRESET, num_classes=3))
+    model = presets.build(PRESET, num_classes=3)
     order = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
+    wanted = {weight.name: weight.variable for weight in timm_weights._body(model)}
+    wanted |= {"last_linear.weight": model.get_layer(HEAD).kernel, "last_linear.bias": model.get_layer(HEAD).bias}
     tensors = {
         name: np.ascontiguousarray(made_up(name, weight.shape).transpose(order[len(weight.shape)]))
-        for name, weight in wanted
+        for name, weight in wanted.items()
     }
     save_file(tensors, tmp_path / "tiny.safetensors")
     return str(tmp_path / "tiny.safetensors"), tensors

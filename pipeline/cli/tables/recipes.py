@@ -67,7 +67,7 @@ def nearest(answer: dict[str, Any]) -> None:
     }.items():
         if not answer[where]:
             continue
-        shown = Table(title=f"Nearest in the {where}")
+        shown = Table(title=f"Nearest in the {where}, by the features of {answer['features']}")
         for name in columns:
             shown.add_column(name, justify="right" if name in ("cosine", "score") else "left", overflow="fold")
         for row in answer[where]:

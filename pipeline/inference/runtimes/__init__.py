@@ -5,9 +5,30 @@ from typing import Protocol
 
 import numpy as np
 
+from pipeline.bundle import Card
+
 PIXELS, PROBS, FEATURES = "pixels", "probs", "features"  # the input and the outputs of a converted network
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it would tell Google of each use
+
+
+class Network(Protocol):
+    """What a runtime asks of the bundle whose converted network it runs.
+
+    Attributes:
+      card: says the image size, the digest and the temperature.
+      classes: in the order of the outputs; empty if it has none.
+    """
+
+    @property
+    def card(self) -> Card: ...
+
+    @property
+    def classes(self) -> list[str]: ...
+
+    def refuse_other_outputs(self, outputs: int) -> None:
+        """Raises DataError if that many outputs are not those of the classes."""
+        ...
 
 
 class Runtime(Protocol):

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from pipeline.bundle import Stored
 from pipeline.evaluation import calibration
-from pipeline.inference.runtimes import FEATURES, PIXELS, PROBS
+from pipeline.inference.runtimes import FEATURES, PIXELS, PROBS, Network
 
 CHUNK = 8  # pictures at once: more are no faster, and take memory
 
@@ -20,7 +19,7 @@ class OnnxRuntime:
       key: of its predictions.
     """
 
-    def __init__(self, stored: Stored, graph: Path, *, key: str):
+    def __init__(self, stored: Network, graph: Path, *, key: str):
         card = stored.card
         self._session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
         self._widths = {output.name: output.shape[1] for output in self._session.get_outputs()}

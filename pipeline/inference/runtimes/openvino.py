@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import openvino
 
-from pipeline.bundle import Stored
 from pipeline.evaluation import calibration
-from pipeline.inference.runtimes import FEATURES, PIXELS, PROBS
+from pipeline.inference.runtimes import FEATURES, PIXELS, PROBS, Network
 
 CHUNK = 4  # pictures in a request
 
@@ -26,7 +25,7 @@ class OpenVinoRuntime:
       key: of its predictions.
     """
 
-    def __init__(self, stored: Stored, graph: Path, *, precision: str, key: str):
+    def __init__(self, stored: Network, graph: Path, *, precision: str, key: str):
         card = stored.card
         network = openvino.Core().read_model(graph)
         network.reshape({PIXELS: [CHUNK, card.image_size, card.image_size, 3]})

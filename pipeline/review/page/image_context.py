@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import DataError
 from pipeline.files import read_table
-from pipeline.inference import evaluated, migration, pool_predictions, vectors
+from pipeline.inference import evaluated, frozen_features, migration, pool_predictions, vectors
+from pipeline.inference.frozen_features import FrozenFeatures
 from pipeline.inference.vectors import Vectors
 from pipeline.library import board, labels
 from pipeline.library.index import PICTURE_ENDINGS
@@ -36,6 +37,7 @@ class ImageContext:
 
     Args:
       labels_table, curated, evaluation, predictions: where they lie.
+      library_features, pool_features: frozen features; where there are none, the model's are taken.
       index_cache: what the index keeps of every file; it alone knows when a file was changed.
       cache: where what finds nearest images is kept.
       folders: every root's folder, by name.
@@ -48,6 +50,8 @@ class ImageContext:
         curated: Path,
         evaluation: Path,
         predictions: Path,
+        library_features: Path,
+        pool_features: Path,
         index_cache: Path,
         folders: dict[str, Path],
         cache: Path,
@@ -55,6 +59,7 @@ class ImageContext:
         self._labels_path, self._curated, self._evaluation = labels_table, curated, evaluation
         self._predictions, self._folders, self._cache = predictions, folders, cache
         self._index_cache = index_cache
+        self._library_features, self._pool_features = library_features, pool_features
         self._kept: dict[str, tuple[Any, Any]] = {}
         self._lock = threading.RLock()
         self._entries = lru_cache(FOLDERS)(_pictures_in)
@@ -137,7 +142,14 @@ class ImageContext:
         return [folder + other for other in before], [folder + other for other in after]
 
     def nearest(self, image: str, sha256: str) -> list[dict[str, Any]] | None:
-        """The labelled images that look most alike to the model; None where it has kept no features of this one."""
+        """The labelled images that look most alike; None where there are no features of this one.
+
+        By frozen features where this image and the labelled ones have them, else by those of the model.
+        """
+        frozen = self._frozen()
+        features = None if frozen is None else self._frozen_features(sha256)
+        if frozen is not None and features is not None:
+            return _near(frozen, features, sha256)
         stored = self._stored()
         if stored is None:
             return None
@@ -158,9 +170,12 @@ class ImageContext:
         stored = self._stored()
         if stored is None or stored.vectors.exact.shape[1] != len(features):
             return []
-        found, cosines = stored.vectors.nearest(features[None], number=NEAREST + 1, among=stored.labelled)
-        near = stored.rows.loc[found[0]].assign(cosine=cosines[0].astype(float))
-        return near[near["sha256"] != but].head(NEAREST)[["image", "sha256", "label", "cosine"]].to_dict("records")
+        return _near(stored, features, but)
+
+    def seen_by(self) -> str:
+        """The frozen network whose features find the nearest images; "" where the model's do."""
+        frozen = self._frozen()
+        return "" if frozen is None else frozen.name
 
     def features_of(self) -> str:
         """The key of the model whose features of the labelled images are stored; "" if there are none."""
@@ -179,6 +194,37 @@ class ImageContext:
             return _Stored(rows, searchable, labelled, {name: place for place, name in enumerate(rows["sha256"])})
 
         return self._fresh("outputs", path, read, None)
+
+    def _frozen(self) -> "_Stored | None":
+        """The labelled images with their frozen features."""
+
+        def read() -> _Stored | None:
+            features = frozen_features.read(self._library_features)
+            searchable = None if features is None else vectors.of(features.features, self._cache / "frozen-library")
+            scores = self._evaluation / "scores.parquet"
+            if features is None or searchable is None or not scores.exists():
+                return None
+            rows = read_table(scores, ["image", "sha256", "label", "set"])
+            rows = rows[rows["set"].isin(LEARNT_SETS)].drop_duplicates("sha256")
+            places = {name: place for place, name in enumerate(features.contents.to_pylist())}
+            rows.index = rows["sha256"].map(places).fillna(-1).astype(int)
+            rows = rows[rows.index >= 0].sort_index()
+            return _Stored(rows, searchable, rows.index.to_numpy(), places, features.name)
+
+        return self._fresh("frozen", self._library_features / frozen_features.SUMMARY, read, None)
+
+    def _frozen_features(self, sha256: str) -> np.ndarray | None:
+        """The frozen features of a content (F,), of the library or of the pool."""
+        frozen = self._frozen()
+        if frozen is not None and sha256 in frozen.places:
+            return np.asarray(frozen.vectors.exact[frozen.places[sha256]])
+
+        def read() -> FrozenFeatures | None:
+            return frozen_features.read(self._pool_features)
+
+        pool = self._fresh("frozen pool", self._pool_features / frozen_features.SUMMARY, read, None)
+        place = None if pool is None or frozen is None or pool.name != frozen.name else pool.place_of(sha256)
+        return None if place is None else np.asarray(pool.features[place])
 
     def _predicted(self, images: list[str], columns: list[str]) -> list[dict[str, Any]]:
         """Rows of the stored predictions; shards are sorted by image, so that few of them are read."""
@@ -209,13 +255,21 @@ class ImageContext:
 
 @dataclass(frozen=True)
 class _Stored:
-    """The evaluated images with their features: `rows`, in the order of the features; which are `labelled` and of no
-    benchmark; and the place of each content."""
+    """Images with their features: `rows` by the place of their features; which of them are `labelled` and of no
+    benchmark; the place of each content; and the name of the frozen network, "" for the model."""
 
     rows: pd.DataFrame
     vectors: Vectors
     labelled: np.ndarray
     places: dict[str, int]
+    name: str = ""
+
+
+def _near(stored: _Stored, features: np.ndarray, but: str) -> list[dict[str, Any]]:
+    """The labelled images nearest to these features (F,), the content `but` not among them."""
+    found, cosines = stored.vectors.nearest(features[None], number=NEAREST + 1, among=stored.labelled)
+    near = stored.rows.loc[found[0]].assign(cosine=cosines[0].astype(float))
+    return near[near["sha256"] != but].head(NEAREST)[["image", "sha256", "label", "cosine"]].to_dict("records")
 
 
 def _places(images: pa.ChunkedArray, among: pa.Array | pa.ChunkedArray) -> np.ndarray:

@@ -6,7 +6,7 @@ import pytest
 from builders import sha
 
 from pipeline.files import write_table
-from pipeline.inference import shards, store
+from pipeline.inference import frozen_features, shards, store
 from pipeline.review.page.image_context import ImageContext
 from tests.review.made_up_pools import MODEL, predictions
 from tests.review.made_up_pools import store as write_predictions
@@ -27,7 +27,10 @@ def context(tmp_path) -> ImageContext:
     pool.loc[2, "failure"] = "cut short"
     write_predictions(pool, tmp_path / "predictions", np.eye(6)[[3, 5, 0]], shard_rows=2)
     (tmp_path / "predictions/summary.json").touch()
-    folders = {name: tmp_path / name for name in ("labels_table", "curated", "index_cache", "cache")}
+    folders = {
+        name: tmp_path / name
+        for name in ("labels_table", "curated", "index_cache", "cache", "library_features", "pool_features")
+    }
     return ImageContext(evaluation=tmp_path / "evaluation", predictions=tmp_path / "predictions", folders={}, **folders)
 
 
@@ -49,3 +52,22 @@ def test_an_image_that_could_not_be_read_or_is_not_in_the_pool_has_no_like(conte
 
 def test_the_features_are_those_of_the_model_that_evaluated(context):
     assert context.features_of() == MODEL
+
+
+def test_frozen_features_find_the_like_where_this_image_and_the_labelled_ones_have_them(context, tmp_path):
+    """The frozen network sees another order than the model: the benchmark's image is still none of the like."""
+    frozen = {
+        "library_features": (dict(zip(LABELLED, np.eye(6)[::-1], strict=True))),
+        "pool_features": {"a": np.eye(6)[4] + 0.1, "c": np.eye(6)[0]},
+    }
+    for name, features in frozen.items():
+        made = frozen_features.open_store(tmp_path / name, "k" * 16, runtime="keras")
+        rows = pd.DataFrame({"image": [*features], "sha256": [sha(image) for image in features], "failure": ""})
+        made.append(rows.assign(model="k" * 16, features=shards.as_lists(np.stack([*features.values()]))))
+        summary = {"backbone": "k" * 16, "name": "shade", **made.count()}
+        frozen_features.finish(tmp_path / name, summary)
+    like = context.nearest("pool/a.jpg", sha("a"))
+    assert (like[0]["image"], context.seen_by()) == (LABELLED[1], "shade")
+    assert LABELLED[5] not in {row["image"] for row in context.nearest("pool/c.jpg", sha("c"))}
+    assert {row["image"] for row in context.nearest(LABELLED[0], sha(LABELLED[0]))} == set(LABELLED[1:5])
+    assert context.nearest("pool/b.jpg", sha("b"))  # by the model: it has no frozen features

@@ -108,11 +108,12 @@ export class Single extends CardByCard {
     if (!ahead) this.near.hidden = true;
     if (card.blind) return;
     if (card.nearest === undefined) {
-      card.nearest = ask(`/api/nearest?${new URLSearchParams({ image: card.members[0].image, sha256: card.sha256 })}`).then((told) => told.nearest, () => []);
+      card.nearest = ask(`/api/nearest?${new URLSearchParams({ image: card.members[0].image, sha256: card.sha256 })}`).catch(() => ({ nearest: [] }));
     }
-    const found = await card.nearest;
-    if (ahead || this.queue.card !== card || !found.length) return;
-    this.near.replaceChildren(el("h3", {}, "Nearest labelled images"), el("ul", {}, found.slice(0, NEAR).map((one) => el("li", { title: `${one.label}: ${one.image}` }, picture(one, 160, { tiny: true, alt: "" }), one.label))));
+    const { nearest, seen_by: network } = await card.nearest;
+    if (ahead || this.queue.card !== card || !nearest.length) return;
+    const title = network ? `Nearest labelled images, as ${network} sees them` : "Nearest labelled images";
+    this.near.replaceChildren(el("h3", {}, title), el("ul", {}, nearest.slice(0, NEAR).map((one) => el("li", { title: `${one.label}: ${one.image}` }, picture(one, 160, { tiny: true, alt: "" }), one.label))));
     this.near.hidden = false;
   }
 

@@ -1,0 +1,127 @@
+"""Features of a frozen network: a store by content for each backbone, of which the summary names the one in use.
+
+    summary.json         the backbone in use, whose features are whole, and how many there are
+    KEY/part-*.parquet   one row per content: `sha256`, `failure`, `model` (the backbone's key), an `image` that had it
+    KEY/part-*.features.npy
+
+Another backbone gets a folder of its own, and the former one stays until the new one is whole.
+"""
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.files import read_arrow, read_json, write_json
+from pipeline.inference import shards, store
+from pipeline.inference.shards import FEATURES, Stacked
+
+SUMMARY = "summary.json"
+EMPTY: dict[str, Any] = {"backbone": "", "name": "", "embedded": 0, "failed": 0, "skipped": 0}
+
+
+@dataclass(frozen=True)
+class FrozenFeatures:
+    """The features in use.
+
+    Attributes:
+      name, key: of the backbone.
+      parts: shards of the store.
+      features: (N, F) float16, one row per row of the store; zeros where an image could not be read.
+    """
+
+    name: str
+    key: str
+    parts: list[Path]
+    features: Stacked
+
+    @cached_property
+    def contents(self) -> pa.ChunkedArray:
+        """The content hash of each row (N,)."""
+        return pa.concat_tables([read_arrow(shard, ["sha256"]) for shard in self.parts])["sha256"]
+
+    @cached_property
+    def readable(self) -> np.ndarray:
+        """The numbers of the rows that have features."""
+        failures = pa.concat_tables([read_arrow(shard, ["failure"]) for shard in self.parts])["failure"]
+        return np.flatnonzero(pc.equal(failures, "").to_numpy())
+
+    def place_of(self, sha256: str) -> int | None:
+        """The row of a content; None where it has no features."""
+        place = pc.index(self.contents, pa.scalar(sha256, self.contents.type)).as_py()
+        return place if place >= 0 and self.features[place].any() else None
+
+
+def open_store(folder: Path, key: str, *, runtime: str = "") -> store.Store:
+    """The store of a backbone's features in the folder of all.
+
+    Args:
+      runtime: that computes what is missing; shards say it, and may differ in it.
+    """
+    return store.Store(folder / key, key, by=store.BY_CONTENT, arrays=[FEATURES], notes={"runtime": runtime})
+
+
+def read(folder: Path) -> FrozenFeatures | None:
+    """The features in use; None where there are none.
+
+    Raises:
+      DataError: if they are cut short.
+    """
+    summary = read_summary(folder)
+    parts = shards.listed(folder / summary["backbone"]) if summary["backbone"] else []
+    features = shards.stacked(parts, shards.starts_of(parts), FEATURES) if parts else None
+    return None if features is None else FrozenFeatures(summary["name"], summary["backbone"], parts, features)
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """What the last finished run wrote; of a folder without one, that nothing is there."""
+    path = folder / SUMMARY
+    return EMPTY | (read_json(path) if path.exists() else {})
+
+
+def finish(folder: Path, summary: dict[str, Any]) -> None:
+    """Says that the features of a backbone are whole, and drops those of others."""
+    write_json(EMPTY | summary, folder / SUMMARY)
+    for other in folder.iterdir():
+        if other.is_dir() and other.name != summary["backbone"]:
+            shutil.rmtree(other)
+
+
+def put_aside(folder: Path) -> None:
+    """Says that no features are in use; what is there stays, so that going back costs nothing."""
+    write_json(EMPTY, folder / SUMMARY)
+
+
+def by_content(pieces: Callable[[], Iterable[pd.DataFrame]]) -> tuple[Callable[[], Iterator[pd.DataFrame]], int]:
+    """The first row of each content, and how many there are; what the index could not read has none.
+
+    In memory are 8 bytes per content, and one bit.
+
+    Args:
+      pieces: gives, whenever it is called, the same tables with `image`, `sha256` and `failure`.
+    """
+    known = np.unique(store.gather((_with_content(piece) for piece in pieces()), store.content_keys))
+
+    def first_rows() -> Iterator[pd.DataFrame]:
+        seen = np.zeros(len(known), bool)
+        for piece in pieces():
+            rows = _with_content(piece)
+            places = store.place(store.content_keys(rows), known)
+            _, first = np.unique(places, return_index=True)
+            new = np.zeros(len(rows), bool)
+            new[first] = ~seen[places[first]]
+            seen[places] = True
+            yield rows[new]
+
+    return first_rows, len(known)
+
+
+def _with_content(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[(rows["sha256"] != "") & (rows["failure"] == "")]
