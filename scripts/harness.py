@@ -37,16 +37,16 @@ print(json.dumps([os.waitstatus_to_exitcode(status), *cost]), file=sys.stderr)
 
 
 def parser(doc: str | None, **optional: Any) -> argparse.ArgumentParser:
-    """A parser that shows a module's docstring as it is; `optional` are positional arguments with their defaults."""
-    made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """A parser that shows a module's docstring as it is; `optional` are positional arguments and their defaults."""
+    arguments = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in optional.items():
-        made.add_argument(name, nargs="?", type=type(default), default=default, help=f"default {default}")
-    return made
+        arguments.add_argument(name, nargs="?", type=type(default), default=default, help=f"default {default}")
+    return arguments
 
 
 @contextmanager
 def scratch(keep: Path | None = None) -> Iterator[Path]:
-    """An absolute path of a folder that is removed afterwards, or of `keep`, which stays."""
+    """The absolute path of a folder that is removed afterwards, or of `keep`, which stays."""
     if keep:
         keep.mkdir(parents=True, exist_ok=True)
         yield keep.absolute()
@@ -56,6 +56,7 @@ def scratch(keep: Path | None = None) -> Iterator[Path]:
 
 
 def seconds(run: Callable[[], object]) -> float:
+    """Wall seconds of a call."""
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
@@ -72,7 +73,7 @@ class Cost:
 
 
 def measured(command: list[str], cwd: Path | None = None, *, codes: tuple[int, ...] = (0,), **environment: str) -> Cost:
-    """Runs a command; raises SystemExit if it does not end with one of `codes`."""
+    """What a command takes; raises SystemExit if it does not end with one of `codes`."""
     watch, variables = [sys.executable, "-S", "-c", WATCH, *command], os.environ | ENVIRONMENT | environment
     result = subprocess.run(watch, cwd=cwd, env=variables, capture_output=True, text=True, check=True)
     *errors, last = result.stderr.splitlines()
@@ -83,18 +84,18 @@ def measured(command: list[str], cwd: Path | None = None, *, codes: tuple[int, .
 
 
 def apart(function: Callable[..., T], *arguments: Any) -> T:
-    """What a function of a module's top level returns, in a process of its own."""
+    """What a function at the top level of a module returns, called in a new process."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         return process.submit(function, *arguments).result()
 
 
 def peak() -> float:
-    """MiB that this process has held at most, without what its parent held when it started it (see WATCH)."""
+    """The most MiB that this process has held, without those of the process that started it (see WATCH)."""
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
 
 
 class Server:
-    """`wallaby review` or `wallaby serve`, by this program even where the workspace has a copy of it (-P)."""
+    """`wallaby review` or `wallaby serve`, by this program even if the workspace has a copy of it (-P)."""
 
     def __init__(self, workspace: Path, *command: str, program: str = PROGRAM, **options: Any):
         words = [sys.executable, "-P", "-c", program, *command, "--json", "--port", "0"]
@@ -124,18 +125,17 @@ def heads() -> None:
     print(f"{'':<44}{'ours':>9}{'limit':>7}{'':>9}   {'rival':<38}{'':>9}{'ratio':>7}", flush=True)
 
 
-def row(what: str, ours: float, rival: str, theirs: float, *, limit: float | None = None, ratio: float = 0.0) -> None:
-    """Prints a figure beside a rival's; `ratio` is that of the two, unless it is given."""
+def row(what: str, ours: float, rival: str, theirs: float, *, limit: float = 0.0, ratio: float = 0.0) -> None:
+    """Prints a figure and that of a rival; `limit` is the goal, 0 for none; `ratio` is computed unless it is given."""
     goal = f"{limit:>7g}{verdict(ours <= limit):>9}" if limit else f"{'':>16}"
-    print(
-        f"{what:<44}{ours:>9.3g}{goal}   {rival:<38}{theirs:>9.3g}{ratio or ours / max(theirs, 1e-9):>7.2f}", flush=True
-    )
+    ratio = ratio or ours / max(theirs, 1e-9)
+    print(f"{what:<44}{ours:>9.3g}{goal}   {rival:<38}{theirs:>9.3g}{ratio:>7.2f}", flush=True)
 
 
 def photograph(
     seed: int, size: Size, format: str = "JPEG", *, patches: Size = (40, 30), grain: float = 0.0, **options: Any
 ) -> bytes:
-    """A made-up image file of so many smooth patches (across, down), under noise of `grain` as a camera's."""
+    """A made-up image file: smooth `patches` (across, down) with noise of standard deviation `grain` (0 to 255)."""
     random = np.random.default_rng(seed)
     coarse = Image.fromarray(random.integers(0, 256, (*patches[::-1], 3), np.uint8))
     smooth = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC), np.int16)
