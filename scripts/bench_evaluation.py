@@ -8,13 +8,9 @@ stage as `dvc repro` runs it, with a fifth of the images in benchmarks), promise
 promise, by its rule). Default: all. Each part runs in a process of its own, so that its memory is its own.
 """
 
-import argparse
 import io
 import os
-import resource
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import harness
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -32,7 +29,6 @@ from pipeline.files import digest, read_json, write_json, write_table, write_tex
 from pipeline.library import lineage
 from pipeline.pages import report
 
-ROOT = Path(__file__).parent.parent
 BLOCK = 4096
 FEATURES = 512
 SETS = {
@@ -56,24 +52,20 @@ PEER_IMAGES = 50_000  # cleanlab's own function holds everything as float64, sev
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = harness.parser(__doc__)
     parser.add_argument("part", nargs="*", choices=[*PARTS, []], help=f"{', '.join(PARTS)}; default all")
     parser.add_argument("--images", type=int, default=500_000)
     parser.add_argument("--classes", type=int, default=1500)
-    parser.add_argument("--folder", help=argparse.SUPPRESS)
     args = parser.parse_args()
     parts = args.part or list(PARTS)
-    if args.folder:
-        PARTS[parts[0]](Path(args.folder))
-        return
-    with tempfile.TemporaryDirectory() as name:
-        print(f"{args.images:,} images x {args.classes:,} classes")
+    with harness.scratch() as folder:
+        print(f"{args.images:,} images x {args.classes:,} classes", flush=True)
         if {"proof", "peers"} & set(parts):
-            make(Path(name), args.images, args.classes)
+            make(folder, args.images, args.classes)
         if "gate" in parts:
-            make_two_models(Path(name), args.images, args.classes)
+            make_two_models(folder, args.images, args.classes)
         for part in parts:
-            subprocess.run([sys.executable, __file__, part, "--folder", name], check=True)
+            harness.apart(PARTS[part], folder)
 
 
 def make(folder: Path, images: int, classes: int) -> None:
@@ -127,7 +119,7 @@ def make_two_models(folder: Path, images: int, classes: int) -> None:
             "label": names[label],
         }
     )
-    os.symlink(ROOT / "configs", folder / "configs")
+    os.symlink(harness.ROOT / "configs", folder / "configs")
     write_text("event,class,to,min_images,flip,by,at,note\n", folder / "data/classes.csv")
     for name, scores_folder in (("data/model", "data/evaluation"), ("data/released", "data/released")):
         changed = random.random(images) < 1 / 24
@@ -164,12 +156,14 @@ def load(folder: Path) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
 def timed(what: str, times: dict[str, float]) -> Iterator[None]:
     start, busy = time.perf_counter(), time.process_time()
     yield
-    times[what], busy = time.perf_counter() - start, time.process_time() - busy
-    print(f"  {what:<58}{times[what]:>7.1f} s  ({busy:.1f} s of CPU)   peak {peak():.1f} GiB", flush=True)
+    times[what] = time.perf_counter() - start
+    show(what, harness.Cost(times[what], time.process_time() - busy, harness.peak()))
 
 
-def peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+def show(what: str, cost: harness.Cost) -> None:
+    print(
+        f"  {what:<58}{cost.seconds:>7.1f} s  ({cost.cpu:.1f} s of CPU)   peak {cost.peak / 1024:.1f} GiB", flush=True
+    )
 
 
 def proof(folder: Path) -> None:
@@ -216,7 +210,7 @@ def proof(folder: Path) -> None:
         )
     wrong = int((assessed.scores["label_rank"] > 1).sum())
     size = (folder / "out" / report.PAGE).stat().st_size / 2**20
-    print(f"  {'in all':<58}{sum(times.values()):>7.1f} s   peak {peak():.1f} GiB")
+    print(f"  {'in all':<58}{sum(times.values()):>7.1f} s   peak {harness.peak() / 1024:.1f} GiB")
     print(f"  page: {size:.1f} MiB, {wrong:,} errors, {len(assessed.tables['confusions']):,} confused pairs")
     asked = assessed.audit[assessed.audit["asked"]]
     hits = asked["image"].isin(rows.loc[rows["wrong"], "image"])
@@ -249,19 +243,10 @@ def peers(folder: Path) -> None:
 
 def gate(folder: Path) -> None:
     """The stage as a process of its own; time and memory are its own."""
-    command = [sys.executable, "-m", "pipeline.stages.gate"]
-    started = time.perf_counter()
-    print("gate", flush=True)
-    subprocess.run(
-        command,
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        check=True,
-    )
-    seconds, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    said = f"the stage, {read_json(folder / 'data/gate/gate.json')['images']['all']:,} images of benchmarks"
-    cpu = used.ru_utime + used.ru_stime
-    print(f"  {said:<58}{seconds:>7.1f} s  ({cpu:.1f} s of CPU)   peak {used.ru_maxrss / 2**20:.1f} GiB")
+    cost = harness.measured([sys.executable, "-m", "pipeline.stages.gate"], folder)
+    print("gate", cost.output, sep="\n", end="")
+    images = read_json(folder / "data/gate/gate.json")["images"]["all"]
+    show(f"the stage, {images:,} images of benchmarks", cost)
     print(f"  page: {(folder / 'data/gate/index.html').stat().st_size / 2**20:.1f} MiB")
 
 

@@ -8,11 +8,10 @@ at a time, and 32. The rate is the best of several repetitions in one process, w
 default.
 """
 
-import sys
-import tempfile
 import time
 from pathlib import Path
 
+import harness
 import numpy as np
 
 from pipeline import bundle
@@ -35,10 +34,10 @@ def main(folder: Path) -> None:
     rates = [images_per_second(KerasRuntime(source, size).predict, pixels[:size]) for size in BATCHES]
     print(f"{'format':<12}{'MB':>7}{'difference':>12}{'images/s at 1':>15}{'at 32':>8}")
     print(f"{'Keras':<12}{keras_mb:>7.1f}{'':>12}{rates[0]:>15.0f}{rates[1]:>8.0f}", flush=True)
-    with tempfile.TemporaryDirectory() as out:
+    with harness.scratch() as out:
         for name, format_ in model_formats.FORMATS.items():
-            card = model_export.export(name, folder, Path(out) / name, pictures=pictures)
-            predict = format_.load(Path(out) / name / format_.file)
+            card = model_export.export(name, folder, out / name, pictures=pictures)
+            predict = format_.load(out / name / format_.file)
             rates = [images_per_second(predict, pixels[:size]) for size in BATCHES]
             difference = card["check"]["max_difference"]
             row = f"{format_.title:<12}{card['bytes'] / 1e6:>7.1f}{difference:>12.1e}"
@@ -55,4 +54,4 @@ def images_per_second(predict: Predict, pixels: np.ndarray) -> float:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "data/model"))
+    main(harness.parser(__doc__, bundle=Path("data/model")).parse_args().bundle)

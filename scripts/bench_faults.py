@@ -30,7 +30,6 @@ import sqlite3
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import zipfile
@@ -38,12 +37,13 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import h5py
+import harness
 import httpx
 import numpy as np
 import pandas as pd
@@ -52,7 +52,6 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).parents[1]
 STAGES = ["index", "curate", "split", "dataset", "train", "evaluate", "gate", "identify", "queue"]
 LATE = 5.0  # seconds after which an answer is too late
 CLIENTS = 8
@@ -152,7 +151,7 @@ class Workspace:
 
 def prepare(path: Path) -> Workspace:
     """A finished round, and decisions that wait to be applied."""
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(path)], check=True)
+    subprocess.run(["git", "clone", "--quiet", str(harness.ROOT), str(path)], check=True)
     workspace = Workspace(path)
     params = path / "configs/params.yaml"
     text = params.read_text()
@@ -377,42 +376,17 @@ def repeated(decided: pd.DataFrame) -> set[str]:
 # --- the service ----------------------------------------------------------------------------------------------------
 
 
-class Server:
+class Server(harness.Server):
     """`wallaby serve` in a workspace."""
 
-    def __init__(self, workspace: Workspace, program: str = "from pipeline.cli import main; main()"):
-        self.process = workspace.start(
-            sys.executable, "-c", program, "serve", "--json", "--port", "0", stdout=subprocess.PIPE, text=True
-        )
-        assert self.process.stdout is not None
-        self.address = json.loads(self.process.stdout.readline())["address"].rstrip("/")
+    def __init__(self, workspace: Workspace, program: str = harness.PROGRAM):
+        options = {"env": workspace.environment(), "stderr": subprocess.DEVNULL, "start_new_session": True}
+        super().__init__(workspace.path, "serve", program=program, **options)
         self.client = httpx.Client(base_url=self.address, timeout=60)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def end(self) -> None:
-        self.process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(30)
-        self.kill()
-
-
-@contextmanager
-def serving(workspace: Workspace) -> Iterator[Server]:
-    server = Server(workspace)
-    try:
-        yield server
-    finally:
-        server.end()
 
 
 def photograph(seed: int = 0, format_: str = "JPEG", side: int = 96, **options: Any) -> bytes:
-    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC).save(buffer, format_, **options)
-    return buffer.getvalue()
+    return harness.photograph(seed, (side, side), format_, patches=(6, 6), **options)
 
 
 def spoilt(chance: random.Random) -> bytes:
@@ -465,7 +439,7 @@ def made_up_request(chance: random.Random) -> dict[str, Any]:
 def uploads(finished: Workspace, folder: Path, args: argparse.Namespace) -> Iterator[Fault]:
     fault = Fault("uploads and requests made up or spoilt", args.uploads)
     trial = finished.with_champion(folder / "trial")
-    with serving(trial) as server:
+    with Server(trial) as server:
         answers, seconds = Counter[int](), [0.0]
 
         def ask(number: int) -> list[str]:
@@ -537,7 +511,7 @@ def hostile(finished: Workspace, folder: Path, args: argparse.Namespace) -> Iter
             ),
         ),
     ):  # fmt: skip
-        with serving(trial) as server:
+        with Server(trial) as server:
             yield beside(name, server, attack)
     shutil.rmtree(trial.path)
 
@@ -645,8 +619,8 @@ def disturbed(
     over.set()
     for thread in threads:
         thread.join()
-    wait_until_stored(server)
-    server.end()
+    with server:
+        wait_until_stored(server)
     fault.tried, fault.longest = len(answered), max(longest)
     fault.lost, fault.doubled = recorded(trial, answered)
     shutil.rmtree(trial.path)
@@ -719,23 +693,23 @@ GROUPS = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = harness.parser(__doc__)
     parser.add_argument("--times", type=int, default=20, help="kills inside each stage and command")
     parser.add_argument("--uploads", type=int, default=3000)
     parser.add_argument("--only", nargs="+", choices=list(GROUPS), default=list(GROUPS))
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES, metavar="STAGE")
     parser.add_argument("--keep", type=Path, help="a folder for the finished round, used again if it is there")
     args = parser.parse_args()
-    found = []
-    with tempfile.TemporaryDirectory(prefix="faults-") as parent:
-        place = args.keep or Path(parent, "finished")
+    faults = []
+    with harness.scratch() as parent:
+        place = args.keep or parent / "finished"
         finished = Workspace(place) if place.exists() else prepare(place)
         for name in args.only:
-            for fault in GROUPS[name](finished, Path(parent), args):
-                found.append(fault)
+            for fault in GROUPS[name](finished, parent, args):
+                faults.append(fault)
                 print(f"{'holds ' if fault.holds else 'BROKEN'}  {fault}", file=sys.stderr, flush=True)
-    show(found)
-    return 0 if all(fault.holds for fault in found) else 1
+    show(faults)
+    return 0 if all(fault.holds for fault in faults) else 1
 
 
 def show(found: list[Fault]) -> None:

@@ -32,11 +32,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import harness
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -45,7 +45,6 @@ from pipeline.files import write_json, write_table, write_text
 from pipeline.inference import machine
 from pipeline.inference.runtimes import kinds
 
-ROOT = Path(__file__).resolve().parent.parent
 GMAC = 12.254  # of Inception-V4 at 299 pixels
 CLASSES, SIDE, BATCH = 1000, 299, 32
 SMALL, SMALL_SIZE = "inception_v4_small", (160, 120)
@@ -77,15 +76,14 @@ card = bundle.Card(preset=name, image_size=preset.image_size)
 bundle.save(bundle.Bundle(model, [f"c{i:04d}" for i in range(number)], card, lineage.empty()), out)
 """
 
-# Each program gets the moment of its start first, and prints what it took as JSON.
+# Each program prints what it took as JSON; `harness.measured` sets STARTED.
 REPORT = """
-import json, resource, sys, time
-START = float(sys.argv[1])
+import json, os, resource, sys, time
 def cpu():
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 def begin():
     global ready, cpu0, wall0
-    ready, cpu0, wall0 = time.time() - START, cpu(), time.perf_counter()
+    ready, cpu0, wall0 = time.time() - float(os.environ["STARTED"]), cpu(), time.perf_counter()
 def end(images):
     wall = time.perf_counter() - wall0
     print("FOUND", json.dumps({"ready": ready, "images": images, "wall": wall, "cpu": cpu() - cpu0}))
@@ -93,9 +91,9 @@ def end(images):
 
 OBVIOUS_LOOP = """
 import keras, numpy as np; from pathlib import Path; from PIL import Image
-model = keras.saving.load_model(sys.argv[2] + "/model.keras", compile=False)
+model = keras.saving.load_model(sys.argv[1] + "/model.keras", compile=False)
 size = model.input.shape[1]
-files = sorted(Path(sys.argv[3]).glob("*.jpg"))[:: int(sys.argv[4])]
+files = sorted(Path(sys.argv[2]).glob("*.jpg"))[:: int(sys.argv[3])]
 model.predict(np.zeros((1, size, size, 3)), verbose=0)
 begin()
 for file in files:
@@ -106,12 +104,12 @@ end(len(files))
 
 USUAL_RECIPE = """
 import keras, numpy as np
-model = keras.saving.load_model(sys.argv[2] + "/model.keras", compile=False)
+model = keras.saving.load_model(sys.argv[1] + "/model.keras", compile=False)
 size = model.input.shape[1]
 model.predict(np.zeros((32, size, size, 3)), batch_size=32, verbose=0)
 begin()
 images = keras.utils.image_dataset_from_directory(
-    sys.argv[3], labels=None, shuffle=False, image_size=(size, size), batch_size=32, verbose=False
+    sys.argv[2], labels=None, shuffle=False, image_size=(size, size), batch_size=32, verbose=False
 )
 end(len(model.predict(images, verbose=0)))
 """
@@ -126,11 +124,11 @@ class Files(torch.utils.data.Dataset):
     def __getitem__(self, i):
         picture = Image.open(self.files[i]).convert("RGB").resize((299, 299), Image.Resampling.BILINEAR)
         return torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1).float() / 127.5 - 1
-files = Files(sys.argv[3])
-batch = int(sys.argv[5])
+files = Files(sys.argv[1])
+batch = int(sys.argv[3])
 files.files = files.files[: batch * 3]
 loader = torch.utils.data.DataLoader(files, batch_size=batch, num_workers=2)
-with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=sys.argv[4] == "bf16"):
+with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=sys.argv[2] == "bf16"):
     model(torch.zeros(batch, 3, 299, 299).to(memory_format=torch.channels_last))
     begin()
     for batch in loader:
@@ -147,7 +145,7 @@ try:
     def decode(data): return decode_jpeg(data, "RGB", min_height=299, min_width=299, min_factor=1)
 except ImportError:
     def decode(data): return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-network = ov.Core().read_model(sys.argv[2])
+network = ov.Core().read_model(sys.argv[1])
 network.reshape({"pixels": [4, 299, 299, 3]})
 hints = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
 queue = ov.AsyncInferQueue(ov.Core().compile_model(network, "CPU", hints))
@@ -155,7 +153,7 @@ best = []
 queue.set_callback(lambda request, _: best.extend(request.get_tensor("probs").data.argmax(1)))
 def read(file):
     return cv2.resize(decode(file.read_bytes()), (299, 299), interpolation=cv2.INTER_LINEAR)
-files = sorted(Path(sys.argv[3]).glob("*.jpg"))
+files = sorted(Path(sys.argv[2]).glob("*.jpg"))
 queue.start_async({"pixels": np.zeros((4, 299, 299, 3), np.uint8)}); queue.wait_all()
 begin()
 with ThreadPoolExecutor(2) as workers:
@@ -177,11 +175,11 @@ from pipeline.workspace import Workspace
 import numpy as np
 plain = local.identify
 def timed(*args, runtime, **kwargs):
-    runtime.predict(*(np.zeros((int(sys.argv[2]), size, size, 3), np.uint8) for size in runtime.image_sizes))
+    runtime.predict(*(np.zeros((int(sys.argv[1]), size, size, 3), np.uint8) for size in runtime.image_sizes))
     begin()
-    told = plain(*args, runtime=runtime, **kwargs)
-    end(told.predicted)
-    return told
+    summary = plain(*args, runtime=runtime, **kwargs)
+    end(summary.predicted)
+    return summary
 local.identify = timed
 identify.main(Workspace(Path()))
 """
@@ -198,8 +196,7 @@ class Row:
 
 
 def main(options: argparse.Namespace) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        work = Path(options.work or scratch).absolute()
+    with harness.scratch(options.work) as work:
         facts = machine.describe()
         print(f"{facts['cpu']}, {facts['cores']} cores, {', '.join(facts['instructions']) or 'no vector instructions'}")
         if options.memory:
@@ -252,19 +249,17 @@ def table(work: Path, size: tuple[int, ...], names: list[str], rivals: str) -> N
 
 def programs(work: Path, pool: Path, names: list[str], rivals: str) -> Iterator[tuple[str, Row]]:
     bundle_, python = str(work / "model"), sys.executable
-    yield "usual recipe", run([python, "-c", REPORT + USUAL_RECIPE], [bundle_, str(pool)], work)
-    yield "obvious loop", run([python, "-c", REPORT + OBVIOUS_LOOP], [bundle_, str(pool), str(OBVIOUS)], work)
+    yield "usual recipe", run([python, "-c", REPORT + USUAL_RECIPE, bundle_, str(pool)], work)
+    yield "obvious loop", run([python, "-c", REPORT + OBVIOUS_LOOP, bundle_, str(pool), str(OBVIOUS)], work)
     if rivals and has(rivals, "openvino", "cv2"):
         for name in [name for name in names if name in ("openvino", "openvino-int8")]:
-            files = [str(graph(work, name)), str(pool)]
-            yield f"by hand {name}", run([rivals, "-c", REPORT + BY_HAND], files, work)
+            yield f"by hand {name}", run([rivals, "-c", REPORT + BY_HAND, str(graph(work, name)), str(pool)], work)
     for name in names:
         yield f"identify {name}", identify(work, pool, name)
     if rivals and has(rivals, "torch", "timm"):
         bf16 = "AVX-512 BF16" in machine.describe()["instructions"]
         for precision, batch in (("bf16", BATCH if bf16 else BATCH // 4), ("f32", BATCH)):  # it takes long to emulate
-            arguments = ["", str(pool), precision, str(batch)]
-            yield f"torch {precision}", run([rivals, "-c", REPORT + TORCH], arguments, work)
+            yield f"torch {precision}", run([rivals, "-c", REPORT + TORCH, str(pool), precision, str(batch)], work)
 
 
 def has(python: str, *modules: str) -> bool:
@@ -278,7 +273,7 @@ def identify(work: Path, pool: Path, runtime: str) -> Row:
         here = Path(folder)
         lay_out(here, work, pool, model=pool.parent / ("small" if pool.name.startswith("small") else "model"))
         write_params(here, pool, runtime)
-        return run([sys.executable, "-c", REPORT + IDENTIFY], [str(BATCH)], here)
+        return run([sys.executable, "-c", REPORT + IDENTIFY, str(BATCH)], here)
 
 
 def lay_out(here: Path, work: Path, pool: Path, *, model: Path) -> None:
@@ -293,31 +288,20 @@ def lay_out(here: Path, work: Path, pool: Path, *, model: Path) -> None:
 
 
 def write_params(here: Path, pool: Path, runtime: str) -> None:
-    params = (ROOT / "configs/params.yaml").read_text().replace("pool: data/demo/pool", f"pool: {pool}")
+    params = (harness.ROOT / "configs/params.yaml").read_text().replace("pool: data/demo/pool", f"pool: {pool}")
     params = params.replace("library: data/demo/library", f"library: {pool}")
     params = params.replace("runtime: auto", f"runtime: {runtime}")
     write_text(params, here / "configs/params.yaml")
 
 
-def run(command: list[str], arguments: list[str], cwd: Path) -> Row:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "DVC_ROOT": str(cwd), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [*command, str(time.time()), *arguments]
-    with subprocess.Popen(command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        with ThreadPoolExecutor(1) as reader:
-            assert process.stdout
-            assert process.stderr
-            said = reader.submit(process.stderr.read)
-            output = process.stdout.read().decode()
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise SystemExit(f"{command[0]} ended with {process.returncode}:\n{said.result().decode()[-2000:]}")
-    found = json.loads(output.split("FOUND")[1].splitlines()[0])
+def run(command: list[str], cwd: Path) -> Row:
+    cost = harness.measured(command, cwd, DVC_ROOT=str(cwd))
+    figures = json.loads(cost.output.split("FOUND")[1].splitlines()[0])
     return Row(
-        rate=found["images"] / found["wall"],
-        cpu_ms=1000 * found["cpu"] / found["images"],
-        peak=usage.ru_maxrss / 1024,
-        ready=found["ready"],
+        rate=figures["images"] / figures["wall"],
+        cpu_ms=1000 * figures["cpu"] / figures["images"],
+        peak=cost.peak,
+        ready=figures["ready"],
     )
 
 
@@ -335,9 +319,7 @@ def prepare(work: Path, size: tuple[int, ...], images: int, names: list[str]) ->
 
 
 def make_bundle(work: Path, preset: str, classes: int, pool: Path, out: Path) -> None:
-    command = [sys.executable, "-c", MAKE_BUNDLE, preset, str(classes), str(pool), str(out)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT, env=environment)
+    harness.measured([sys.executable, "-c", MAKE_BUNDLE, preset, str(classes), str(pool), str(out)], harness.ROOT)
 
 
 def write_tables(work: Path, pool: Path) -> None:
@@ -501,10 +483,10 @@ def scaled_decoding(photographs: Path, folder: Path, number: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = harness.parser(__doc__)
     parser.add_argument("--images", type=int, default=96, help="pictures of each size")
     parser.add_argument("--sizes", nargs="+", default=["640x480", "2000x1500"])
-    parser.add_argument("--work", help="a folder that keeps pictures, bundle and graphs for the next run")
+    parser.add_argument("--work", type=Path, help="a folder that keeps pictures, bundle and graphs for the next run")
     parser.add_argument("--prepare", action="store_true", help="fill --work, and measure nothing")
     parser.add_argument("--rivals", default="", help="a Python with torch and timm, or openvino and simplejpeg")
     parser.add_argument("--photographs", type=Path, help="a folder of photographs: measure the scaled decoding alone")

@@ -10,33 +10,29 @@ them; without it their columns stay empty.
 import hashlib
 import io
 import os
-import resource
 import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
+import harness
 import numpy as np
 import pandas as pd
 import yaml
 from PIL import Image
 
-from pipeline.files import read_table, write_table
+from pipeline.errors import Exit
+from pipeline.files import read_table, write_table, write_text
 from pipeline.library import classes as classes_csv
 from pipeline.library import history, labels, lineage
 from pipeline.library import index as index_table
 from pipeline.library.duplicates import near_links, near_pairs
 from pipeline.review import decisions
-
-ROOT = Path(__file__).resolve().parent.parent
 
 RIVAL_INDEX = """
 import sys, time
@@ -67,8 +63,8 @@ def index(sizes: tuple[int, ...] = (2_000, 20_000), unchanged: tuple[int, ...] =
     rivals = ["imagededup PHash", "cleanvision duplicates", "cleanvision all"] if "RIVALS" in os.environ else []
     print(f"{'first scan':<28}{'files':>9}{'seconds':>9}{'us a file':>11}{'of ours':>9}")
     for number in sizes:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name) / "jpegs"
+        with harness.scratch() as parent:
+            folder = parent / "jpegs"
             make_jpegs(folder, number)
             rows = {"wallaby index": [first_scan(folder), first_scan(folder)]}
             rows |= {rival: [rival_seconds(rival, folder)] for rival in rivals}
@@ -80,35 +76,37 @@ def index(sizes: tuple[int, ...] = (2_000, 20_000), unchanged: tuple[int, ...] =
             print(f"{what:<28}{number:>9,}{seconds:>9.1f}{seconds / number * 1e6:>11.0f}{seconds / ours:>9.2f}")
     print(f"{'re-scan of unchanged files':<28}{'files':>9}{'seconds':>9}{'walk alone':>11}")
     for number in unchanged:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name) / "files"
+        with harness.scratch() as parent:
+            folder = parent / "files"
             for i in range(number):
                 path = folder / f"{i // 500:04d}" / f"{i:07d}.jpg"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(b"x" * (i % 100))
-            cache = Path(name) / "cache.parquet"
-            first_scan(folder, cache)
-            start = time.perf_counter()
-            index_table.scan({"pool": folder}, cache, max_megapixels=100)
-            seconds = time.perf_counter() - start
-            start = time.perf_counter()
-            for below, _, names in os.walk(folder):
-                for file in names:
-                    os.stat(f"{below}/{file}")
-            print(f"{'wallaby index':<28}{number:>9,}{seconds:>9.2f}{time.perf_counter() - start:>11.2f}")
+            first_scan(folder)
+            again, walk = scan(folder), walk_alone(folder)
+            print(f"{'wallaby index':<28}{number:>9,}{again:>9.2f}{walk:>11.2f}")
 
 
-def first_scan(folder: Path, cache: Path | None = None) -> float:
-    cache = cache or folder.parent / "cache.parquet"
-    cache.unlink(missing_ok=True)
-    start = time.perf_counter()
-    index_table.scan({"pool": folder}, cache, max_megapixels=100)
-    return time.perf_counter() - start
+def first_scan(folder: Path) -> float:
+    (folder.parent / "cache.parquet").unlink(missing_ok=True)
+    return scan(folder)
+
+
+def scan(folder: Path) -> float:
+    """Seconds that a scan takes, with what the last one has left in the cache."""
+    cache = folder.parent / "cache.parquet"
+    return harness.seconds(lambda: index_table.scan({"pool": folder}, cache, max_megapixels=100))
+
+
+def walk_alone(folder: Path) -> float:
+    return harness.seconds(
+        lambda: [os.stat(f"{below}/{file}") for below, _, names in os.walk(folder) for file in names]
+    )
 
 
 def rival_seconds(rival: str, folder: Path) -> float:
     command = [os.environ["RIVALS"], "-c", RIVAL_INDEX, rival, str(folder)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+    return float(harness.measured(command).output.split()[-1])
 
 
 def bare_decoding(folder: Path) -> float:
@@ -120,10 +118,8 @@ def bare_decoding(folder: Path) -> float:
         picture.load()
 
     paths = list(folder.rglob("*.jpg"))
-    start = time.perf_counter()
     with ThreadPoolExecutor(os.cpu_count()) as workers:
-        list(workers.map(decode, paths))
-    return time.perf_counter() - start
+        return harness.seconds(lambda: list(workers.map(decode, paths)))
 
 
 def make_jpegs(folder: Path, number: int) -> None:
@@ -164,21 +160,21 @@ def duplicates(radius: int = 6, queries: int = 2_000) -> None:
     print(f"near-duplicates among 64-bit hashes, at most {radius} bits apart")
     print(f"{'hashes':<22}{'search':<8}{'pairs':>12}{'seconds':>9}{'hashes a second':>17}{'peak MiB':>10}")
     rates = {}
-    with tempfile.TemporaryDirectory() as folder:
+    with harness.scratch() as folder:
         for size in (10_000, 100_000, 1_000_000, 10_000_000):
             hashes, planted = planted_hashes(size, radius)
-            rates[size] = report_search(f"{size:,}", "pairs", hashes, radius, Path(folder))
-            found = np.load(Path(folder) / "pairs.npy")
+            rates[size] = report_search(f"{size:,}", "pairs", hashes, radius, folder)
+            found = np.load(folder / "pairs.npy")
             codes = np.concatenate([found, planted]) @ [size, 1]
             missed = len(planted) - np.isin(codes[len(found) :], codes[: len(found)]).sum()
             if missed:
                 sys.exit(f"{missed} of {len(planted)} planted pairs were missed")
             if size == 1_000_000:
-                rival = compare_with_faiss(hashes, found, radius, queries, Path(folder))
+                rival = compare_with_faiss(hashes, found, radius, queries, folder)
         growth = [10 * few / many for few, many in pairwise(rates.values())]
         print("times as long for ten times the hashes: " + ", ".join(f"{times:.0f}" for times in growth))
         for search in ("links", "pairs"):
-            report_search("1,000,000 clustered", search, clustered_hashes(1_000_000), radius, Path(folder))
+            report_search("1,000,000 clustered", search, clustered_hashes(1_000_000), radius, folder)
     if rival:
         print(f"faiss IndexBinaryFlat, {queries:,} of 1,000,000: {rival:,.0f} queries a second, ours in one thread")
         print(f"  {rates[1_000_000]:,.0f}: {rates[1_000_000] / rival:.0f} times as many (goal 10)")
@@ -212,8 +208,7 @@ def clustered_hashes(size: int) -> np.ndarray:
 def report_search(name: str, search: str, hashes: np.ndarray, radius: int, folder: Path) -> float:
     """Searches in a process of its own, reports it and leaves what it found in `folder`; hashes a second."""
     np.save(folder / "hashes.npy", hashes)
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        number, seconds, peak = process.submit(searched, search, radius, folder).result()
+    number, seconds, peak = harness.apart(searched, search, radius, folder)
     rate = len(hashes) / seconds
     print(f"{name:<22}{search:<8}{number:>12,}{seconds:>9.2f}{rate:>17,.0f}{peak:>10.0f}", flush=True)
     return rate
@@ -224,8 +219,7 @@ def searched(search: str, radius: int, folder: Path) -> tuple[int, float, float]
     hashes = np.load(folder / "hashes.npy")
     start = time.perf_counter()
     found = (near_pairs if search == "pairs" else near_links)(hashes, radius)
-    seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    seconds, peak = time.perf_counter() - start, harness.peak()
     np.save(folder / f"{search}.npy", found)
     return len(found), seconds, peak
 
@@ -248,8 +242,7 @@ def compare_with_faiss(hashes: np.ndarray, found: np.ndarray, radius: int, queri
     sample = np.random.default_rng(0).choice(len(hashes), queries, replace=False)
     np.save(folder / "sample.npy", sample)
     arguments = [str(folder / "hashes.npy"), str(folder / "sample.npy"), str(radius)]
-    rival = subprocess.run([os.environ["RIVALS"], "-c", FAISS, *arguments], check=True, capture_output=True, text=True)
-    seconds, number = rival.stdout.split()
+    seconds, number = harness.measured([os.environ["RIVALS"], "-c", FAISS, *arguments]).output.split()
     if int(number) != queries + np.isin(found, sample).sum():  # it finds each query itself, too
         sys.exit(f"faiss found {number} neighbours of {queries} hashes, we {queries + np.isin(found, sample).sum()}")
     return queries / float(seconds)
@@ -257,39 +250,36 @@ def compare_with_faiss(hashes: np.ndarray, found: np.ndarray, radius: int, queri
 
 def tables(size: int = 500_000, classes: int = 1_500, rounds: int = 20) -> None:
     """Curate, split, `wallaby why` and `wallaby board CLASS` on a made-up table of 500,000 images."""
-    with tempfile.TemporaryDirectory() as folder:
-        workspace = Path(folder)
+    with harness.scratch() as workspace:
         make_workspace(workspace, size=size, classes=classes, rounds=rounds)
         print(f"{size:,} images, {classes:,} classes, {rounds} earlier rounds of lineage")
         print(f"{'command':<28}{'seconds':>9}{'limit':>7}{'peak MiB':>10}")
-        stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+        stages = yaml.safe_load((harness.ROOT / "dvc.yaml").read_text())["stages"]
         for names, limit in ((("curate", "split"), 20), (("dataset",), 0)):
-            runs = [measured([sys.executable, *stages[name]["cmd"].split()[1:]], workspace) for name in names]
-            report(" + ".join(names), sum(run[0] for run in runs), limit, max(run[1] for run in runs))
+            runs = [harness.measured([sys.executable, *stages[name]["cmd"].split()[1:]], workspace) for name in names]
+            report(" + ".join(names), sum(run.seconds for run in runs), limit, max(run.peak for run in runs))
         image = read_table(workspace / "data/splits/splits.parquet", ["image"])["image"].iloc[1000]
         for command, limit in ((["why", image], 1), (["board", "class0007"], 1)):
-            report(f"wallaby {command[0]}", *measured(["wallaby", *command], workspace)[:1], limit, 0)
+            report(f"wallaby {command[0]}", harness.measured(["wallaby", *command], workspace).seconds, limit, 0)
 
 
 def apply(size: int = 500_000, decided: int = 100_000, sessions: int = 40) -> None:
     """`wallaby apply` of 100,000 decisions on 500,000 labels, against pandas that reads and writes the same tables."""
-    with tempfile.TemporaryDirectory() as folder:
-        workspace = Path(folder)
+    with harness.scratch() as workspace:
         make_workspace(workspace, size=size, classes=1_500, rounds=1)
         make_decisions(workspace, decided=decided, sessions=sessions)
         print(f"{size:,} labels, {decided:,} decisions in {sessions} sessions, a hundredth of them in dispute")
         print(f"{'command':<28}{'seconds':>9}{'of floor':>9}{'peak MiB':>10}")
-        floor, peak = measured([sys.executable, "-c", BARE_TABLES], workspace)
-        print(f"{'pandas, reading and writing':<28}{floor:>9.2f}{1:>9.2f}{peak:>10.0f}")
-        disputed = {0, 6}
-        for name, more, codes in (
-            ("apply --dry-run", ["--dry-run"], disputed),
-            ("apply", [], disputed),
-            ("apply, again", [], disputed),
-            ("apply --undo-session", ["--undo-session", "session0", "--by", "eve"], disputed),
+        floor = harness.measured([sys.executable, "-c", BARE_TABLES], workspace)
+        print(f"{'pandas, reading and writing':<28}{floor.seconds:>9.2f}{1:>9.2f}{floor.peak:>10.0f}")
+        for name, more in (
+            ("apply --dry-run", ["--dry-run"]),
+            ("apply", []),
+            ("apply, again", []),
+            ("apply --undo-session", ["--undo-session", "session0", "--by", "eve"]),
         ):
-            seconds, peak = measured(["wallaby", "apply", *more], workspace, codes=codes)
-            print(f"{name:<28}{seconds:>9.2f}{seconds / floor:>9.2f}{peak:>10.0f}", flush=True)
+            cost = harness.measured(["wallaby", "apply", *more], workspace, codes=(0, Exit.SOME_FAILED))
+            print(f"{name:<28}{cost.seconds:>9.2f}{cost.seconds / floor.seconds:>9.2f}{cost.peak:>10.0f}", flush=True)
 
 
 BARE_TABLES = """
@@ -318,24 +308,7 @@ def make_decisions(workspace: Path, *, decided: int, sessions: int) -> None:
 
 
 def report(name: str, seconds: float, limit: float, peak: float) -> None:
-    print(
-        f"{name:<28}{seconds:>9.2f}{limit or '':>7}{peak or '':>10.0f}"
-        if peak
-        else f"{name:<28}{seconds:>9.2f}{limit:>7}"
-    )
-
-
-def measured(command: list[str], workspace: Path, *, codes: set[int] | None = None) -> tuple[float, float]:
-    """Wall seconds and peak resident MiB of a command that must end with 0, or one of `codes`."""
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        command, cwd=workspace, stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(ROOT)}
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode not in (codes or {0}):
-        sys.exit(f"{' '.join(command)} ended with {process.returncode}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+    print(f"{name:<28}{seconds:>9.2f}{limit or '':>7}" + (f"{peak:>10.0f}" if peak else ""), flush=True)
 
 
 def make_workspace(folder: Path, *, size: int, classes: int, rounds: int) -> None:
@@ -368,7 +341,8 @@ def make_workspace(folder: Path, *, size: int, classes: int, rounds: int) -> Non
     classes_csv.write(classes_csv.none().events, folder / "data/classes.csv")
     for name in ("benchmarks", "reviews"):
         (folder / "data" / name).mkdir(parents=True)
-    shutil.copytree(ROOT / "configs", folder / "configs")
+    shutil.copytree(harness.ROOT / "configs", folder / "configs")
+    write_text("", folder / "data/demo/library/no images")  # an empty folder counts as unmounted
 
     base = lineage.empty()
     boards = history.empty()[1]
@@ -388,5 +362,7 @@ def make_workspace(folder: Path, *, size: int, classes: int, rounds: int) -> Non
 PARTS: dict[str, Callable[[], None]] = {"index": index, "duplicates": duplicates, "tables": tables, "apply": apply}
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or PARTS:
+    parser = harness.parser(__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    for name in parser.parse_args().parts or PARTS:
         PARTS[name]()

@@ -10,13 +10,10 @@ of the bundle's model, and of each format MB and the greatest difference of a pr
 a process of their own, as they have in use: what one holds in memory is not the next one's.
 """
 
-import multiprocessing
-import sys
-import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import harness
 import keras
 import numpy as np
 
@@ -37,16 +34,11 @@ def main(library: Path, names: list[str]) -> None:
     chosen = [found[place] for place in np.linspace(0, len(found) - 1, PICTURES).astype(int)]
     titles = [format_.title for format_ in model_formats.FORMATS.values()]
     print(f"{'network':<20}{'step s':>8}{'MB':>8}  {'reloaded':<10}" + "".join(f"{title:>20}" for title in titles))
-    apart = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=apart, max_tasks_per_child=1) as process:
-        for name in names or [name for name in config.presets() if name not in NEEDS_A_MODULE]:
-            with tempfile.TemporaryDirectory() as out:
-                folder = Path(out)
-                told = process.submit(trained, name, classes, chosen, folder).result()
-                cells = [
-                    process.submit(exported, format_, folder, chosen).result() for format_ in model_formats.FORMATS
-                ]
-                print(told + "".join(f"{cell:>20}" for cell in cells), flush=True)
+    for name in names or [name for name in config.presets() if name not in NEEDS_A_MODULE]:
+        with harness.scratch() as folder:
+            first = harness.apart(trained, name, classes, chosen, folder)
+            cells = [harness.apart(exported, format_, folder, chosen) for format_ in model_formats.FORMATS]
+            print(first + "".join(f"{cell:>20}" for cell in cells), flush=True)
 
 
 def trained(name: str, classes: list[str], chosen: list[Path], folder: Path) -> str:
@@ -85,4 +77,7 @@ def exported(name: str, folder: Path, chosen: list[Path]) -> str:
 
 
 if __name__ == "__main__":
-    run(lambda: main(Path(sys.argv[1]), sys.argv[2:]))
+    parser = harness.parser(__doc__)
+    parser.add_argument("library", metavar="PICTURES", type=Path)
+    parser.add_argument("names", metavar="PRESET", nargs="*")
+    run(lambda: main(**vars(parser.parse_args())))

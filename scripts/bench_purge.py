@@ -10,12 +10,11 @@ both features were made of: the index's measures of quality are taken from them.
 `look-alike` run before, as in a round, and once more after 20 junk pictures were called bad.
 """
 
-import argparse
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import bench_recipes as bench
+import harness
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFilter
@@ -40,7 +39,7 @@ NEIGHBOUR = 5
 
 
 def junk(out: Path, folders: list[Path]) -> None:
-    files = [file for folder in folders for file in sorted(folder.glob("*/*")) if file.is_file()]
+    files = bench.files_of(folders)
     random = np.random.default_rng(0)
     for kind in KINDS:
         (out / kind).mkdir(parents=True, exist_ok=True)
@@ -118,13 +117,13 @@ def _colour(random: np.random.Generator, lowest: int, highest: int) -> tuple[int
 def measured(folders: list[Path]) -> pd.Series:
     """What curation's rules of quality say, by the names that the features have."""
     rows = []
-    for file in (file for folder in folders for file in sorted(folder.glob("*/*")) if file.is_file()):
+    for file in bench.files_of(folders):
         try:
             facts = pictures.inspect(pictures.load_bytes(file))
         except pictures.PictureError:
             continue
-        name = f"{file.parent.parent.name}/{file.parent.name}/{file.name}"
-        rows.append({"image": name, "width": facts.width, "height": facts.height} | quality.measure(facts.grey))
+        size = {"width": facts.width, "height": facts.height}
+        rows.append({"image": bench.name_of(file)} | size | quality.measure(facts.grey))
     table = pd.DataFrame(rows)
     verdicts = quality.verdicts(table, **config.load(sections.Curate).limits())
     return verdicts.set_axis(table["image"])[(verdicts != "").to_numpy()]
@@ -174,8 +173,8 @@ def sum_of(counts: list[pd.Series]) -> pd.Series:
 def rankings(world, model: bench.Model, poor: pd.Series, seed: int) -> dict[str, pd.Series]:
     """Pool images, those first that seem worth least."""
     settings = Settings(**config.load(sections.Queue).model_dump() | {"purge_share": 1.0})
-    with tempfile.TemporaryDirectory() as folder:
-        asked, places = bench.material(world, model, Path(folder))
+    with harness.scratch() as folder:
+        asked, places = bench.material(world, model, folder)
         names = world.table["image"].iloc[places].reset_index(drop=True)
         asked = replace(asked, poor=lambda: poor)
         truth = world.table.set_index("image")["label"]
@@ -213,7 +212,7 @@ def rankings(world, model: bench.Model, poor: pd.Series, seed: int) -> dict[str,
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = harness.parser(__doc__)
     parts = parser.add_subparsers(dest="part", required=True)
     part = parts.add_parser("junk")
     part.add_argument("out", type=Path)

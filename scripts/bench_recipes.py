@@ -12,14 +12,14 @@ the wanted images among the first rows. The rivals are random order, modAL's thr
 is not installed), and cleanlab's: active learning scores, and out-of-distribution scores by features.
 """
 
-import argparse
 import hashlib
 import tempfile
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
+import harness
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -80,7 +80,8 @@ def speed(images: int, classes: int, work: Path) -> None:
     predictions = pool.read(folder / "predictions")
     opinions = pool.read_opinions(folder / "released" / pool.OPINIONS, model=MODEL)
     asked = made_up_material(folder, predictions, opinions, classes)
-    _told("reading", time.perf_counter() - started, rival="pandas.read_parquet", taking=lambda: plain(predictions))
+    harness.heads()
+    _row("reading", time.perf_counter() - started, rival="pandas.read_parquet", taking=lambda: plain(predictions))
     light, said = stored(predictions.shards, pool.LIGHT), (folder / "released" / pool.OPINIONS).stat().st_size
     print(f"  of {light / 1e6:,.0f} MB in the store, and {said / 1e6:,.0f} MB that a champion said")
     started = time.perf_counter()
@@ -92,32 +93,24 @@ def speed(images: int, classes: int, work: Path) -> None:
     for recipe in recipes.RECIPES:
         if recipe.name not in rivals:
             continue
-        seconds = []
-        for _ in range(3):
-            started = time.perf_counter()
-            recipes.ask(asked, recipe, Settings(**params), near_duplicate_distance=4)
-            seconds.append(time.perf_counter() - started)
+        once = partial(recipes.ask, asked, recipe, Settings(**params), near_duplicate_distance=4)
         rival, taking = rivals[recipe.name]
-        _told(recipe.name, *seconds, rival=rival, taking=taking)
+        _row(recipe.name, *(harness.seconds(once) for _ in range(3)), rival=rival, taking=taking)
     queries = np.random.default_rng(5).choice(len(found.exact), 20, replace=False)
-    seconds = list[float]()
-    for query in queries:
-        started = time.perf_counter()
+
+    def find(query: int) -> None:
         near = found.nearest(found.exact[[query]], number=10)[0][0]
         predictions.at(near, ["image", "label", "score"])
-        seconds.append(time.perf_counter() - started)
-    exact = list[int]()
-    _told("find", *seconds, rival="exact scan, numpy", taking=lambda: exact.extend(scan(found.exact, queries[0])))
+
+    seconds, exact = [harness.seconds(partial(find, query)) for query in queries], list[int]()
+    _row("find", *seconds, rival="exact scan, numpy", taking=lambda: exact.extend(scan(found.exact, queries[0])))
     hits = len(set(exact) & set(found.nearest(found.exact[queries[:1]], number=10)[0][0]))
     print(f"  {hits} of the exact ten found; codes {found.codes.nbytes / 1e6:,.0f} MB")
 
 
-def _told(name: str, *seconds: float, rival: str, taking: Callable[[], object]) -> None:
-    started = time.perf_counter()
-    taking()
-    theirs, own = time.perf_counter() - started, float(np.median(seconds))
-    times = f"{own:.2f} s (first {seconds[0]:.2f}, worst {max(seconds):.2f})"
-    print(f"{name:<16}{times:<36}{rival}: {theirs:.2f} s, {theirs / own:.1f} times as long", flush=True)
+def _row(name: str, *seconds: float, rival: str, taking: Callable[[], object]) -> None:
+    what = f"{name}, s (first {seconds[0]:.2f}, worst {max(seconds):.2f})"
+    harness.row(what, float(np.median(seconds)), rival, harness.seconds(taking))
 
 
 def made_up_material(folder: Path, predictions: pool.Pool, opinions: pd.DataFrame | str, classes: int) -> Material:
@@ -156,7 +149,7 @@ def made_up_material(folder: Path, predictions: pool.Pool, opinions: pd.DataFram
 
 def plain(predictions: pool.Pool) -> pd.DataFrame:
     """The light columns as pandas reads them."""
-    return pd.read_parquet(predictions.shards[0].parent, columns=pool.LIGHT)
+    return pd.read_parquet(predictions.shards, columns=pool.LIGHT)
 
 
 def stored(shards: list[Path], columns: list[str]) -> int:
@@ -280,7 +273,7 @@ def features(module: str, folders: list[Path], out: Path) -> None:
 
     network = tf.saved_model.load(module)
     call = tf.function(lambda pixels: network(pixels, training=False))
-    files = [file for folder in folders for file in sorted(folder.glob("*/*")) if file.is_file()]
+    files = files_of(folders)
     rows, blocks, place = [], [], 0
     for (pixels,), failures in read_batches(files, (224,), 32):
         own = [file for file, failure in zip(files[place:], failures, strict=False) if not failure]
@@ -289,11 +282,18 @@ def features(module: str, folders: list[Path], out: Path) -> None:
             blocks.append(call(tf.constant(pixels.astype(np.float32) / 255)).numpy())
         for file in own:
             data = pictures.load_bytes(file)
-            name = f"{file.parent.parent.name}/{file.parent.name}/{file.name}"
             look = pictures.inspect(data).phash
-            rows.append((name, file.parent.name, hashlib.sha256(data).hexdigest(), look))
+            rows.append((name_of(file), file.parent.name, hashlib.sha256(data).hexdigest(), look))
     table = pd.DataFrame(rows, columns=["image", "label", "sha256", "phash"])
     np.savez(out, features=np.concatenate(blocks).astype(np.float16), **{name: table[name] for name in table})
+
+
+def files_of(folders: list[Path]) -> list[Path]:
+    return [file for folder in folders for file in sorted(folder.glob("*/*")) if file.is_file()]
+
+
+def name_of(file: Path) -> str:
+    return "/".join(file.parts[-3:])
 
 
 class World:
@@ -380,8 +380,8 @@ def material(world: World, model: Model, folder: Path) -> tuple[Material, np.nda
 def queue(world: World, model: Model, number: int) -> np.ndarray:
     """Places of the first images of the searching recipes, in turn from each."""
     params = config.load(sections.Queue).model_dump() | {"max_rows": number}
-    with tempfile.TemporaryDirectory() as folder:
-        asked, places = material(world, model, Path(folder))
+    with harness.scratch() as folder:
+        asked, places = material(world, model, folder)
         found = [
             recipes.ask(asked, recipes.named(name), Settings(**params), near_duplicate_distance=4).rows
             for name in SEARCHING
@@ -479,7 +479,7 @@ def rounds(world: World, model: Model, name: str, seed: int) -> list[dict]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = harness.parser(__doc__)
     parts = parser.add_subparsers(dest="part", required=True)
     part = parts.add_parser("speed")
     part.add_argument("--images", type=int, default=2_000_000)

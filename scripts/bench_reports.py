@@ -9,14 +9,12 @@ least that a notebook would do: `pandas.read_sql` of the whole table, and one me
 """
 
 import json
-import resource
-import subprocess
+import math
 import sys
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
+import harness
 import numpy as np
 import pandas as pd
 import served_week
@@ -43,36 +41,26 @@ print(table["shown"].mean(), len(table))
 """
 
 
-def main() -> None:
-    transactions = int(sys.argv[1]) if len(sys.argv) > 1 else 5_000_000
-    evaluations = int(sys.argv[2]) if len(sys.argv) > 2 else 50_000
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(sys.argv[3]) if len(sys.argv) > 3 else Path(folder) / "log.sqlite"
-        url = f"sqlite:///{path.absolute()}"
-        fill(url, transactions, evaluations)
+def main(transactions: int, evaluations: int, store: str) -> None:
+    with harness.scratch() as folder:
+        path = Path(store or folder / "log.sqlite").absolute()
+        fill(f"sqlite:///{path}", transactions, evaluations)
         size = path.stat().st_size / 2**30
         print(f"{transactions:,} transactions and {evaluations:,} evaluations, {size:.1f} GiB of SQLite")
-        ours, theirs = measure("wallaby report", OURS, url), measure("pandas.read_sql of the whole table", RIVAL, url)
-    print(f"the rival takes {theirs[0] / ours[0]:.1f} times as long and {theirs[1] / ours[1]:.1f} times the memory")
-    verdict = "met" if ours[0] <= SECONDS and ours[1] <= GIB else "MISSED"
-    print(f"goal of {SECONDS} s and {GIB:g} GiB: {verdict}")
+        ours, theirs = (cost(code.format(url=f"sqlite:///{path}")) for code in (OURS, RIVAL))
+    harness.heads()
+    harness.row("wallaby report, s", ours.seconds, "pandas.read_sql of the whole table", theirs.seconds, limit=SECONDS)
+    harness.row("  seconds of a processor", ours.cpu, "", theirs.cpu)
+    harness.row("  GiB at most", ours.peak / 1024, "", theirs.peak / 1024, limit=GIB)
 
 
-def measure(name: str, code: str, url: str) -> tuple[float, float]:
-    """Seconds and GiB that a program takes, from its start to its end."""
-    watch = f"{code.format(url=url)}\nimport resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    start = time.perf_counter()
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    result = subprocess.run([sys.executable, "-c", watch], capture_output=True, text=True, check=False)
-    seconds = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if result.returncode:
-        print(f"{name}: failed\n{result.stderr[-2000:]}")
-        return float("nan"), float("nan")
-    memory = int(result.stdout.split()[-1]) / 2**20
-    busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(f"{name}: {seconds:.1f} s ({busy:.1f} s of a processor), {memory:.2f} GiB at most")
-    return seconds, memory
+def cost(code: str) -> harness.Cost:
+    """What a program takes, from its start to its end; NaN if it fails."""
+    try:
+        return harness.measured([sys.executable, "-c", code])
+    except SystemExit as error:
+        print(error)
+        return harness.Cost(math.nan, math.nan, math.nan)
 
 
 def fill(url: str, transactions: int, evaluations: int) -> None:
@@ -130,4 +118,4 @@ def audit(rows: pd.DataFrame, number: int, name: str, random: np.random.Generato
 
 
 if __name__ == "__main__":
-    main()
+    main(**vars(harness.parser(__doc__, transactions=5_000_000, evaluations=50_000, store="").parse_args()))

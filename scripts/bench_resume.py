@@ -13,11 +13,11 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+import harness
 import numpy as np
 import pandas as pd
 
@@ -37,12 +37,10 @@ FIT: dict[str, Any] = {
 }
 
 
-def main(kills: int = 10, preset: str = "inception_v4_small") -> int:
-    with tempfile.TemporaryDirectory() as parent:
-        whole, killed = Path(parent, "whole"), Path(parent, "killed")
-        start = time.perf_counter()
-        begin(whole, preset).communicate()
-        print(f"undisturbed: {time.perf_counter() - start:.0f} s", flush=True)
+def main(kills: int, preset: str) -> int:
+    with harness.scratch() as parent:
+        whole, killed = parent / "whole", parent / "killed"
+        print(f"undisturbed: {harness.seconds(begin(whole, preset).communicate):.0f} s", flush=True)
         moments, done = random.Random(0), 0
         while not (killed / "end.npz").exists():
             with begin(killed, preset) as process:
@@ -106,4 +104,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--train"]:
         train(Path(sys.argv[2]), sys.argv[3])
     else:
-        sys.exit(main(int(sys.argv[1]) if sys.argv[1:] else 10, *sys.argv[2:3]))
+        sys.exit(main(**vars(harness.parser(__doc__, kills=10, preset="inception_v4_small").parse_args())))

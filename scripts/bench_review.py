@@ -10,14 +10,14 @@ after the key was pressed, looking through all names, Pillow alone.
 """
 
 import hashlib
-import json
-import subprocess
-import sys
-import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import harness
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -28,9 +28,8 @@ from pipeline.files import SCHEMA_VERSION, VERSION_KEY, write_csv, write_json, w
 from pipeline.library import board
 from pipeline.review.page.thumbnails import SIDES, Thumbnails
 
-ROOT = Path(__file__).resolve().parent.parent
 CLASSES = [f"species {number:04d}" for number in range(1500)]
-PHOTOGRAPHS = 60  # different ones; the rest are copies under other names, told apart by their last bytes
+PHOTOGRAPHS = 60  # different ones, of about 3 bits a pixel; the rest are copies with other last bytes
 SIZE = (2000, 1500)
 CHUNK = 250_000
 THINKS_MS = 50
@@ -87,37 +86,29 @@ TYPE = """([text, all]) => {
 }"""
 
 
-def main(rows: int = 2_000_000, decisions: int = 1000) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        workspace = Path(folder)
+def main(rows: int, decisions: int) -> None:
+    with harness.scratch() as workspace:
         photographs = make_up(workspace, rows, files=decisions + 200)
         queue = workspace / "data/queue/low-count.parquet"
         started = time.perf_counter()
-        server, address = serve(workspace)
-        try:
+        with harness.Server(workspace, "review", "--no-browser") as server:
             print(f"{rows:,} rows; the first start, which unpacks them, took {time.perf_counter() - started:.1f} s")
-            print(f"{'':<44}{'ours':>10}{'limit':>8}   {'rival':<40}{'':>9}{'ratio':>7}")
-            whole = seconds(lambda: pq.read_table(queue).to_pandas())
-            ready, waits, unprepared, typed = in_browser(address, decisions)
-            tell("page ready, s", ready, 1.0, "pandas reads the table", whole)
-            late = float(np.percentile(waits, 95))
-            tell(f"next picture, ms, 95 % of {decisions:,}", late, 100.0, "the same, not prefetched", unprepared)
-            tell("a letter typed, of 1,500 classes, ms", max(typed["ours"]), 30.0, "names.filter", max(typed["rival"]))
+            harness.heads()
+            whole = harness.seconds(lambda: pq.read_table(queue).to_pandas())
+            ready, waits, unprepared, typed = in_browser(server.address, decisions)
+            harness.row("page ready, s", ready, "pandas reads the table", whole, limit=1)
+            late, what = float(np.percentile(waits, 95)), f"next image, ms, 95 % of {decisions:,}"
+            harness.row(what, late, "the same, not prefetched", unprepared, limit=100)
+            ours, theirs = max(typed["ours"]), max(typed["rival"])
+            harness.row("a letter typed, of 1,500 classes, ms", ours, "names.filter", theirs, limit=30)
             ours, theirs = thumbnails(workspace, photographs[-100:])
-            tell("100 thumbnails, the first time, s", ours, 1.0, "Pillow, one after the other", theirs)
-        finally:
-            server.kill()
-            server.wait()
-
-
-def tell(what: str, ours: float, limit: float, rival: str, theirs: float) -> None:
-    print(f"{what:<44}{ours:>10.3g}{limit:>8g}   {rival:<40}{theirs:>9.3g}{ours / max(theirs, 1e-9):>7.2f}")
+            harness.row("100 thumbnails, the first time, s", ours, "Pillow, one after the other", theirs, limit=1)
 
 
 def make_up(workspace: Path, rows: int, *, files: int) -> list[Path]:
     """Writes the workspace; returns the photographs of the queue's first rows."""
     random = np.random.default_rng(0)
-    kinds = [encoded(random) for _ in range(PHOTOGRAPHS)]
+    kinds = [harness.photograph(seed, SIZE, grain=9, quality=88) for seed in range(PHOTOGRAPHS)]
     photographs, hashes = [], []
     for number in range(files):
         data = kinds[number % PHOTOGRAPHS] + number.to_bytes(4, "big")
@@ -126,7 +117,7 @@ def make_up(workspace: Path, rows: int, *, files: int) -> list[Path]:
         path.write_bytes(data)
         photographs.append(path)
         hashes.append(hashlib.sha256(data).hexdigest())
-    params = (ROOT / "configs/params.yaml").read_text()
+    params = (harness.ROOT / "configs/params.yaml").read_text()
     for root in ("library", "pool"):
         params = params.replace(f"data/demo/{root}", root)
     write_text(params, workspace / "configs/params.yaml")
@@ -138,17 +129,6 @@ def make_up(workspace: Path, rows: int, *, files: int) -> list[Path]:
     write_csv(counted, workspace / "data/curated/board.csv")
     write_json({"model": "5" * 64}, workspace / "data/predictions/summary.json")
     return photographs
-
-
-def encoded(random: np.random.Generator) -> bytes:
-    """A JPEG with as much in it as a photograph has: about 3 bits a pixel."""
-    import io
-
-    coarse = Image.fromarray(random.integers(0, 255, (30, 40, 3), dtype=np.uint8)).resize(SIZE)
-    noisy = np.asarray(coarse, np.int16) + random.normal(0, 9, (SIZE[1], SIZE[0], 1)).astype(np.int16)
-    buffer = io.BytesIO()
-    Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=88)
-    return buffer.getvalue()
 
 
 def write_queue(path: Path, rows: int, hashes: list[str], random: np.random.Generator) -> None:
@@ -178,21 +158,9 @@ def write_queue(path: Path, rows: int, hashes: list[str], random: np.random.Gene
     writer.close()
 
 
-def serve(workspace: Path) -> tuple[subprocess.Popen, str]:
-    """The review page of a workspace, by this program even where the workspace has a copy of it (-P); its address."""
-    code = "from pipeline.cli import main; main()"
-    server = subprocess.Popen(
-        [sys.executable, "-P", "-c", code, "review", "--no-browser", "--port", "0", "--json"],
-        cwd=workspace,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert server.stdout is not None
-    return server, json.loads(server.stdout.readline())["address"]
-
-
-def in_browser(address: str, decisions: int) -> tuple[float, list[float], float, dict[str, list[float]]]:
-    """Seconds until the first picture; milliseconds of each next one, of one that is not prefetched, of each letter."""
+@contextmanager
+def browser_page(by: str, timeout: float) -> Iterator[Any]:
+    """A page in a browser of a reviewer's own; `timeout` is in milliseconds."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -200,19 +168,25 @@ def in_browser(address: str, decisions: int) -> tuple[float, list[float], float,
             executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
         )
         context = browser.new_context(viewport={"width": 1280, "height": 720}, bypass_csp=True)
-        context.add_init_script("localStorage.setItem('wallaby.by', 'bench')")
+        context.add_init_script(f"localStorage.setItem('wallaby.by', {by!r})")
         page = context.new_page()
-        page.set_default_timeout(300_000)
+        page.set_default_timeout(timeout)
+        yield page
+        browser.close()
+
+
+def in_browser(address: str, decisions: int) -> tuple[float, list[float], float, dict[str, list[float]]]:
+    """Seconds until the first picture; milliseconds of each next one, of one that is not prefetched, of each letter."""
+    with browser_page("bench", 300_000) as page:
         page.goto(address)  # the browser itself is awake
         started = time.perf_counter()
-        page.goto(address + "queue/low-count")
+        page.goto(address + "/queue/low-count")
         page.wait_for_selector("main > .stage[data-shown]")
         ready = time.perf_counter() - started
         waits = page.evaluate(DECIDE, [decisions, THINKS_MS])
         dealt = page.evaluate(DEAL)
         unprepared = page.evaluate(SHOW, [f"{picture}&side={SIDES[2]}" for picture in dealt])
         typed = page.evaluate(TYPE, ["species 1234", CLASSES])
-        browser.close()
     return ready, waits, float(np.percentile(unprepared, 95)), typed
 
 
@@ -231,14 +205,8 @@ def thumbnails(workspace: Path, photographs: list[Path]) -> tuple[float, float]:
             picture.thumbnail((SIDES[1], SIDES[1]))
             picture.save(workspace / f"{number}.jpg")
 
-    return seconds(all_of_them), seconds(by_pillow)
-
-
-def seconds(work) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    return harness.seconds(all_of_them), harness.seconds(by_pillow)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(**vars(harness.parser(__doc__, rows=2_000_000, decisions=1000).parse_args()))

@@ -10,7 +10,6 @@ readings (`review.blind_share` in the workspace's params), stands beside the sha
 The decisions stay in the workspace's data/reviews: go on with `wallaby apply`.
 """
 
-import argparse
 import os
 import random
 import time
@@ -18,7 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench_review import serve
+import harness
+from bench_review import browser_page
 
 from pipeline.library import labels
 from pipeline.review import decisions, reviewers
@@ -26,7 +26,6 @@ from pipeline.workspace import Workspace
 
 HERE = Workspace(Path())
 NAMES = ["ada", "ben"]
-CHROMIUM = "/usr/bin/chromium"
 WORDS = {"unknown": "u", "bad": "b"}
 CARD = """() => {
   const stage = document.querySelector("main > .stage");
@@ -62,7 +61,7 @@ class Played:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = harness.parser(__doc__)
     parser.add_argument("workspace", type=Path)
     parser.add_argument("truth", type=Path)
     parser.add_argument("--error", type=float, default=0.03, help="share of answers that name another class")
@@ -72,32 +71,20 @@ def main() -> None:
     truth = labels.read_csv(args.truth.resolve(), ["image", "label"]).set_index("image")["label"].to_dict()
     os.chdir(args.workspace)
     queues = args.queue or sorted(path.stem for path in HERE.queue.glob("*.parquet") if path.stem != "label-conflict")
-    server, address = serve(Path.cwd())
-    try:
-        with ThreadPoolExecutor(len(NAMES)) as people:
-            work = [people.submit(play, by, address, queues, truth, args.error, args.seed) for by in NAMES]
-            played = [one.result() for one in work]
-    finally:
-        server.terminate()
-        server.wait()
-    tell(played, truth)
+    with harness.Server(Path.cwd(), "review", "--no-browser") as server, ThreadPoolExecutor(len(NAMES)) as people:
+        work = [people.submit(play, by, server.address, queues, truth, args.error, args.seed) for by in NAMES]
+        played = [one.result() for one in work]
+    report(played, truth)
 
 
 def play(by: str, address: str, queues: list[str], truth: dict[str, str], error: float, seed: int) -> Played:
     """One reviewer's session, in a browser of its own."""
-    from playwright.sync_api import sync_playwright
-
     chance, played = random.Random(f"{seed} {by}"), Played(by)
     classes = sorted(set(truth.values()) - {*WORDS, ""})
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        context = browser.new_context(viewport={"width": 1280, "height": 720}, bypass_csp=True)
-        context.add_init_script(f"localStorage.setItem('wallaby.by', {by!r})")
-        page = context.new_page()
-        page.set_default_timeout(60_000)
+    with browser_page(by, 60_000) as page:
         started = time.perf_counter()
         for queue in queues:
-            page.goto(f"{address}queue/{queue}")
+            page.goto(f"{address}/queue/{queue}")
             before = ""
             while True:
                 page.wait_for_function(NEXT, arg=before)
@@ -111,7 +98,6 @@ def play(by: str, address: str, queues: list[str], truth: dict[str, str], error:
                 if card:
                     answer(page, card, truth, classes, chance, error, played)
         played.seconds = time.perf_counter() - started
-        browser.close()
     return played
 
 
@@ -145,7 +131,7 @@ def answer(page, card: dict, truth: dict[str, str], classes: list[str], chance, 
         page.keyboard.press("Enter")
 
 
-def tell(played: list[Played], truth: dict[str, str]) -> None:
+def report(played: list[Played], truth: dict[str, str]) -> None:
     log = decisions.read_log(HERE.reviews, HERE.root_names)
     measured = reviewers.measure(log, confidence=0.95).set_index("by")
     heads = f"{'':<6}{'answers':>9}{'minutes':>9}{'a minute':>10}{'typed':>7}{'skipped':>9}{'planted':>14}"

@@ -14,7 +14,6 @@ FOLDER/results.jsonl, written when it is there; the same command continues where
 processes may share a folder if each has seeds of its own. `--report` makes FOLDER/rounds.md and .png of all lines.
 """
 
-import argparse
 import hashlib
 import json
 import shutil
@@ -23,6 +22,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
+import harness
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
@@ -377,7 +377,7 @@ def plot(rows: pd.DataFrame, path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = harness.parser(__doc__)
     parser.add_argument("library")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--arms", default="scratch,continue,control")

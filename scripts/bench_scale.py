@@ -10,20 +10,15 @@ store     bytes a row of made-up predictions, and what writing, looking up and r
 index     bytes a row of a made-up index, what streaming it takes, and the memory of its keys.
 """
 
-import argparse
 import json
-import os
-import resource
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 import bench_identify as bench
+import harness
 import numpy as np
 import pandas as pd
 
@@ -62,9 +57,7 @@ def stage(work: Path, pool: Path, engine: str) -> float:
         bench.write_params(here, pool, "openvino")
         params = here / "configs/params.yaml"
         params.write_text(params.read_text().replace("engine: local", f"engine: {engine}"))
-        command = [sys.executable, "-m", "pipeline.stages.identify"]
-        environment = os.environ | {"PYTHONPATH": str(bench.ROOT), "DVC_ROOT": str(here), "TF_CPP_MIN_LOG_LEVEL": "3"}
-        subprocess.run(command, cwd=here, env=environment, check=True, stdout=subprocess.DEVNULL)
+        harness.measured([sys.executable, "-m", "pipeline.stages.identify"], here, DVC_ROOT=str(here))
         return json.loads((here / "data/predictions/summary.json").read_text())["seconds"]
 
 
@@ -95,14 +88,12 @@ def predictions(work: Path) -> None:
         made, seconds = store.Store(work / name, "m", arrays=wanted), 0.0
         for first in range(0, ROWS if not wanted else ROWS // 10, SHARD):
             rows = made_up(random, first)
-            start = time.perf_counter()
-            made.append(rows)
-            seconds += time.perf_counter() - start
+            seconds += harness.seconds(partial(made.append, rows))
         size = sum(file.stat().st_size for file in (work / name).iterdir())
         number = len(made.done())
         print(f"{name:<28}{size / number:>12.0f}{number / seconds:>16,.0f}", flush=True)
-    told(f"keys of {ROWS:,} rows in {ROWS // SHARD} shards", look_up, work / "without", ROWS)
-    told(f"what recipes keep of {ROWS:,} rows in memory", light, work / "without", ROWS)
+    report(f"keys of {ROWS:,} rows in {ROWS // SHARD} shards", look_up, work / "without", ROWS)
+    report(f"what recipes keep of {ROWS:,} rows in memory", light, work / "without", ROWS)
 
 
 def look_up(folder: Path) -> None:
@@ -120,8 +111,8 @@ def index(work: Path) -> None:
     others = {"phash": [random.bytes(8).hex() for _ in range(INDEX_ROWS)], "width": 640, "height": 480, "bytes": 80_000}
     write_table(rows.assign(**others, format="JPEG", orientation=1), path)
     print(f"index of {INDEX_ROWS:,} rows: {path.stat().st_size / INDEX_ROWS:.0f} bytes a row")
-    told("streaming the index", stream, path, INDEX_ROWS)
-    told("  and asking which of its keys are done", ask, path, INDEX_ROWS)
+    report("streaming the index", stream, path, INDEX_ROWS)
+    report("  and asking which of its keys are done", ask, path, INDEX_ROWS)
 
 
 def pieces(path: Path) -> Iterator[pd.DataFrame]:
@@ -139,32 +130,27 @@ def ask(path: Path) -> None:
         store.missing(piece, done)
 
 
-def told(what: str, run: Callable[[Path], object], path: Path, rows: int) -> None:
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        seconds, memory = process.submit(measured, run, path).result()
+def report(what: str, run: Callable[[Path], object], path: Path, rows: int) -> None:
+    seconds, memory = harness.apart(cost, run, path)
     print(f"{what:<44}{rows / seconds:>12,.0f} rows/s{memory / rows:>8.0f} bytes a row in memory", flush=True)
 
 
-def measured(run: Callable[[Path], object], path: Path) -> tuple[float, float]:
+def cost(run: Callable[[Path], object], path: Path) -> tuple[float, float]:
     """Seconds, and by how many bytes the memory of this process has grown at most."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
-    run(path)
-    return time.perf_counter() - start, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    before = harness.peak()
+    return harness.seconds(lambda: run(path)), (harness.peak() - before) * 2**20
 
 
 PARTS: dict[str, Callable[[Path], None]] = {"engines": engines, "store": predictions, "index": index}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = harness.parser(__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--work", help="a folder to keep pictures and model in")
+    parser.add_argument("--work", type=Path, help="a folder to keep pictures and model in")
     options = parser.parse_args()
     for name in options.parts or PARTS:
-        with tempfile.TemporaryDirectory(prefix="scale-") as scratch:
-            work = Path(options.work or scratch).absolute()
-            work.mkdir(parents=True, exist_ok=True)
+        with harness.scratch(options.work) as work:
             PARTS[name](work)
 
 

@@ -18,7 +18,6 @@ recorded exactly once.
 
 import asyncio
 import base64
-import io
 import json
 import os
 import signal
@@ -26,7 +25,6 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,18 +32,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import harness
 import numpy as np
 import yaml
-from PIL import Image
+from harness import verdict
 
 from pipeline.inference.runtimes import kinds
 
-ROOT = Path(__file__).parents[1]
 CLIENTS = (1, 8, 64)
 GOAL_CLIENTS, GOAL, GOAL_LOG = 8, 3.0, 0.05
 SHARE, SLICES, FLAT = 0.8, 10, 0.02  # of the soak: share of the capacity, measures of the memory, growth that is none
 TURNS = 12  # with the log and without, in turns, the first one last in the next: what else the machine does hits both
-SIZE = (640, 480)
+SIZE, PATCHES = (640, 480), (32, 24)
 START = 120.0  # seconds a server may take
 PLAIN, MLFLOW, SILENT, OURS = "FastAPI + model.predict", "mlflow models serve", "wallaby serve, no log", "wallaby serve"
 
@@ -61,32 +59,32 @@ class Measured:
 
 
 def main(bundle: Path, seconds: float, runtime: str) -> None:
-    data = photograph()
-    found: dict[str, dict[int, Measured]] = {}
-    with tempfile.TemporaryDirectory() as folder:
+    data = harness.photograph(0, SIZE, patches=PATCHES, quality=85)
+    rates: dict[str, dict[int, Measured]] = {}
+    with harness.scratch() as folder:
         for name, command, request in (
             (PLAIN, [__file__, "--plain", str(bundle)], post("/predict", data, "image/jpeg")),
-            (MLFLOW, for_mlflow(bundle, Path(folder)), post("/invocations", as_json(data), "application/json")),
+            (MLFLOW, for_mlflow(bundle, folder), post("/invocations", as_json(data), "application/json")),
         ):
-            with serving(command, Path(folder)) as port:
-                found[name] = {number: load(port, request, number, seconds) for number in CLIENTS}
-                show(name, found[name])
+            with serving(command, folder) as port:
+                rates[name] = {number: load(port, request, number, seconds) for number in CLIENTS}
+                show(name, rates[name])
         request = post("/predict", data, "image/jpeg")
-        spaces = [workspace(bundle, Path(folder) / name, runtime) for name in ("silent", "ours")]
+        spaces = [workspace(bundle, folder / name, runtime) for name in ("silent", "ours")]
         with (
             serving([__file__, "--silent"], spaces[0]) as silent,
-            serving(["-c", "from pipeline.cli import main; main()", "serve"], spaces[1]) as ours,
+            serving(["-c", harness.PROGRAM, "serve"], spaces[1]) as ours,
         ):
-            found[OURS] = {number: load(ours, request, number, seconds) for number in CLIENTS}
-            show(f"{OURS}, {runtime}", found[OURS])
+            rates[OURS] = {number: load(ours, request, number, seconds) for number in CLIENTS}
+            show(f"{OURS}, {runtime}", rates[OURS])
             ratios = []
             for turn in range(TURNS):
                 order = (silent, ours) if turn % 2 else (ours, silent)
-                rates = {port: load(port, request, GOAL_CLIENTS, seconds / 2).rate for port in order}
-                ratios.append(1 - rates[ours] / rates[silent])
+                by_port = {port: load(port, request, GOAL_CLIENTS, seconds / 2).rate for port in order}
+                ratios.append(1 - by_port[ours] / by_port[silent])
         recorded = count(spaces[1])
     for rival in (PLAIN, MLFLOW):
-        ratio = found[OURS][GOAL_CLIENTS].rate / found[rival][GOAL_CLIENTS].rate
+        ratio = rates[OURS][GOAL_CLIENTS].rate / rates[rival][GOAL_CLIENTS].rate
         print(f"{verdict(ratio >= GOAL)}  {ratio:.1f} times {rival} at {GOAL_CLIENTS} clients (goal {GOAL:g})")
     cost = statistics.median(ratios)
     mean, error = statistics.mean(ratios), statistics.stdev(ratios) / TURNS**0.5
@@ -96,10 +94,10 @@ def main(bundle: Path, seconds: float, runtime: str) -> None:
 
 
 def soak(bundle: Path, seconds: float, runtime: str) -> None:
-    request = post("/predict", photograph(), "image/jpeg")
-    with tempfile.TemporaryDirectory() as folder:
-        space = workspace(bundle, Path(folder) / "ours", runtime)
-        with serving(["-c", "from pipeline.cli import main; main()", "serve"], space) as port:
+    request = post("/predict", harness.photograph(0, SIZE, patches=PATCHES, quality=85), "image/jpeg")
+    with harness.scratch() as folder:
+        space = workspace(bundle, folder / "ours", runtime)
+        with serving(["-c", harness.PROGRAM, "serve"], space) as port:
             capacity = load(port, request, GOAL_CLIENTS, 10)
             before, sizes = count(space, settled=True), [memory(port)]
             answered = 0
@@ -125,21 +123,10 @@ def memory(port: int) -> int:
     return psutil.Process(process).memory_info().rss
 
 
-def verdict(reached: bool) -> str:
-    return "reached" if reached else "MISSED "
-
-
 def show(name: str, levels: dict[int, Measured]) -> None:
     for number, found in levels.items():
         told = f"{found.rate:8.1f} a second   p50 {found.p50:7.1f} ms   p99 {found.p99:7.1f} ms"
         print(f"{name:<28}{number:>4} clients {told}", flush=True)
-
-
-def photograph() -> bytes:
-    noise = np.random.default_rng(0).integers(0, 255, (24, 32, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(noise).resize(SIZE, Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()
 
 
 def as_json(data: bytes) -> bytes:
@@ -195,11 +182,10 @@ def serving(command: list[str], folder: Path) -> Iterator[int]:
     """Starts a Python program with `--port`, gives the port once it answers, and ends it."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    paths = {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     process = subprocess.Popen(
         [sys.executable, *command, "--port", str(port)],
         cwd=folder,
-        env={**os.environ, **paths},
+        env=os.environ | harness.ENVIRONMENT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -223,7 +209,7 @@ def serving(command: list[str], folder: Path) -> Iterator[int]:
 
 def workspace(bundle: Path, folder: Path, runtime: str) -> Path:
     """Where the bundle is released, and params name the runtime."""
-    params = yaml.safe_load((ROOT / "configs/params.yaml").read_text())
+    params = yaml.safe_load((harness.ROOT / "configs/params.yaml").read_text())
     params["serve"]["runtime"] = runtime
     (folder / "configs").mkdir(parents=True)
     (folder / "data").mkdir()
@@ -316,7 +302,7 @@ if __name__ == "__main__":
             serve_silent(int(port))
         case ["--soak", seconds, bundle, *more]:
             soak(Path(bundle).absolute(), float(seconds), more[0] if more else DEFAULT)
-        case [bundle, *more]:
+        case [bundle, *more] if not bundle.startswith("-"):
             main(Path(bundle).absolute(), float(more[0]) if more else 4.0, more[1] if more[1:] else DEFAULT)
         case _:
             print(__doc__)

@@ -9,17 +9,16 @@ at least start Python; a round with nothing to do must at least be looked throug
 """
 
 import statistics
-import subprocess
 import sys
-import time
 
+import harness
 import yaml
 
 TABLES = [sys.executable, "-c", "import pandas, pyarrow.parquet"]
 PYTHON = [sys.executable, "-c", "pass"]
 
 
-def main(runs: int = 5) -> None:
+def main(runs: int) -> None:
     with open("dvc.yaml") as file:
         stages = yaml.safe_load(file)["stages"]
     cases = [
@@ -30,21 +29,13 @@ def main(runs: int = 5) -> None:
         ("wallaby --help", ["wallaby", "--help"], "start Python", PYTHON, 0.5),
         ("dvc repro, nothing to do", ["dvc", "repro"], "dvc status", ["dvc", "status"], 5.0),
     ]
-    print(f"{'command':<26}{'median s':>9}{'limit':>7}   {'rival':<24}{'median s':>9}{'ratio':>7}")
+    harness.heads()
     for name, command, rival_name, rival, limit in cases:
-        ours, theirs = zip(*((seconds(command), seconds(rival)) for _ in range(runs)), strict=True)
-        ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-        print(
-            f"{name:<26}{statistics.median(ours):>9.2f}{limit:>7.1f}"
-            f"   {rival_name:<24}{statistics.median(theirs):>9.2f}{ratio:>7.1f}"
-        )
-
-
-def seconds(command: list[str]) -> float:
-    start = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
-    return time.perf_counter() - start
+        pairs = [(harness.measured(command).seconds, harness.measured(rival).seconds) for _ in range(runs)]
+        ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
+        ratio = statistics.median(mine / other for mine, other in pairs)
+        harness.row(f"{name}, s", ours, rival_name, theirs, limit=limit, ratio=ratio)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(harness.parser(__doc__, runs=5).parse_args().runs)

@@ -24,15 +24,14 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import harness
 import keras
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from pipeline import config, sections
 from pipeline.models import presets
@@ -50,7 +49,7 @@ Seconds = tuple[float, float]  # of wall and of processor time
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = harness.parser(__doc__)
     parser.add_argument("presets", nargs="*", default=["inception_v4_small", "inception_v4_medium"])
     parser.add_argument("--library", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
@@ -60,11 +59,11 @@ def main() -> None:
     if arguments.rival:
         answer(arguments.presets[0], arguments.library)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        library = arguments.library or paint(Path(folder) / "library", arguments.steps * BATCH_SIZE)
-        chosen = choose(library, arguments.steps * BATCH_SIZE, Path(folder) / "chosen")
+    with harness.scratch() as folder:
+        library = arguments.library or paint(folder / "library", arguments.steps * BATCH_SIZE)
+        chosen = choose(library, arguments.steps * BATCH_SIZE, folder / "chosen")
         for case in arguments.presets:
-            measure(case, chosen, Path(folder), rounds=arguments.rounds)
+            measure(case, chosen, folder, rounds=arguments.rounds)
 
 
 def measure(case: str, library: Path, work: Path, *, rounds: int) -> None:
@@ -225,11 +224,10 @@ def choose(library: Path, number: int, folder: Path) -> Path:
 
 
 def paint(folder: Path, number: int) -> Path:
-    texture = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
     for i in range(number):
         place = folder / f"class{i % CLASSES:02d}" / f"{i:05d}.jpg"
         place.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.roll(texture, i, axis=1)).resize((400, 300)).save(place, quality=85)
+        place.write_bytes(harness.photograph(i, (400, 300), quality=85))
     return folder
 
 

@@ -26,6 +26,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import harness
 import httpx
 import numpy as np
 import pandas as pd
@@ -61,7 +62,7 @@ CLIENTS = ["app", "website", "museum"]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = harness.parser(__doc__)
     commands = parser.add_subparsers(required=True)
     store = commands.add_parser("store")
     store.add_argument("url")
