@@ -10,9 +10,11 @@ from shade import Killed, Shade, die, grey, table
 
 from pipeline import sections
 from pipeline.errors import DataError
-from pipeline.inference import frozen_features, selection, shards
+from pipeline.inference import backbones, frozen_features, selection, shards
 from pipeline.inference.backbones import Chosen, Frozen
+from pipeline.inference.runtimes.graphs import Input
 from pipeline.stages import embed
+from tests.onnx_files import network
 
 PARAMS = yaml.safe_load((Path(__file__).parents[2] / "configs/params.yaml").read_text())
 SETTINGS = sections.Embed(**PARAMS["embed"] | {"batch_size": 2, "shard_rows": 4})
@@ -152,6 +154,27 @@ def test_the_runtime_is_noted_and_features_of_two_that_agree_lie_in_one_store(im
     store = frozen_features.open_store(tmp_path / "out", "a" * 16, runtime="openvino")
     assert len(store.done()) == 4
     assert shards.model_of(store.shards()[0]) == "a" * 16
+
+
+@pytest.mark.timeout(300)
+def test_features_through_ray_are_those_of_one_machine(images, tmp_path):
+    pytest.importorskip("ray")
+    backbone = backbones.of_file(
+        network(tmp_path / "own.onnx"), Input((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), cache=tmp_path / "cache"
+    )
+    for engine in ("local", "ray"):
+        summary = embed.compute(
+            lambda: [images],
+            backbone,
+            SETTINGS,
+            ENGINE.model_copy(update={"engine": engine}),
+            folders={"pool": tmp_path / "pool"},
+            out=tmp_path / engine,
+            say=print,
+        )
+        frozen_features.finish(tmp_path / engine, summary)
+    assert summary["identified"] == 8
+    assert features(tmp_path / "ray") == features(tmp_path / "local")
 
 
 def test_a_content_is_told_apart_by_eight_bytes_and_a_bit():
