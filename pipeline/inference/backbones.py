@@ -114,7 +114,7 @@ class OfPreset:
 
     def choose(self, runtime: str, sample: Callable[[], pd.DataFrame], *, images: int, total: int) -> Chosen:
         fitted = Calibration([], [])
-        if runtime in (kinds.AUTO, "openvino-int8"):
+        if runtime == kinds.AUTO or kinds.KINDS[runtime].fitted:
             first = sample().sort_values("sha256").head(images // 2)
             fitted = selection.fitted_to(first)
         candidates = selection.Candidates([self.stored], fitted, self.batch_size, self.cache)
