@@ -170,7 +170,7 @@ def of_preset(
         raise UsageError(
             "random weights see nothing",
             where="configs/params.yaml, embed.weights",
-            mend="imagenet, or a file of weights; `embed.model: none` does without frozen features",
+            mend="imagenet, or a file of weights",
         )
     source = {"preset": preset.model_dump(exclude={"reported"}), "weights": weights, "reading": PREPROCESSING}
     if Path(weights).is_file():

@@ -24,7 +24,7 @@ from pipeline.inference import shards, store
 from pipeline.inference.shards import FEATURES, Stacked
 
 SUMMARY = "summary.json"
-EMPTY: dict[str, Any] = {"backbone": "", "name": "", "embedded": 0, "failed": 0, "skipped": 0}
+EMPTY: dict[str, Any] = {"backbone": "", "name": "", "identified": 0, "failed": 0, "skipped": 0}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import files, sections, stages
+from pipeline.errors import UsageError
 from pipeline.inference import backbones, distributed, frozen_features, local, prediction, selection, store
 from pipeline.inference.backbones import Backbone, Chosen
 from pipeline.inference.local import Told
@@ -132,15 +133,19 @@ def chosen_backbone(workspace: Workspace, params: sections.Embed) -> Backbone | 
     if params.model.endswith(backbones.ONNX):
         wanted = Input(params.mean, params.std, params.image_size, params.output)
         return backbones.of_file(workspace.home / Path(params.model).expanduser(), wanted, cache=cache)
-    return backbones.of_preset(
-        params.model,
-        workspace.preset(params.model),
-        params.weights,
-        batch_size=params.batch_size,
-        cache=cache,
-        runtimes=workspace.cache("runtimes"),
-        archives=workspace.cache("hub"),
-    )
+    try:
+        return backbones.of_preset(
+            params.model,
+            workspace.preset(params.model),
+            params.weights,
+            batch_size=params.batch_size,
+            cache=cache,
+            runtimes=workspace.cache("runtimes"),
+            archives=workspace.cache("hub"),
+        )
+    except UsageError as error:
+        mend = f"{error.mend}; `embed.model: none` does without frozen features" if error.mend else ""
+        raise UsageError(error.what, where=error.where, mend=mend) from None
 
 
 def embed(workspace: Workspace, name: str, table: Path, out: Path) -> None:

