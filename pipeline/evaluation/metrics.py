@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.metrics import precision_recall_fscore_support
 
 from pipeline.evaluation import calibration, intervals
-from pipeline.evaluation.scores import OUT_OF_CLASS, TINY, known
+from pipeline.evaluation.scores import TINY, known
 
 BY_CLASS = [
     "set", "label", "n", "precision", "recall", "f1", "mean_score", "recall_low", "recall_high", "said",
@@ -79,15 +79,6 @@ def confusions(scores: pd.DataFrame) -> pd.DataFrame:
     pairs["share"] = pairs["n"] / pairs["of"]
     pairs = pairs.sort_values(["n", "share", "set", "label", "predicted"], ascending=[False, False, True, True, True])
     return pairs[CONFUSIONS].reset_index(drop=True)
-
-
-def unknown_classes(scores: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """For each set, the classes that the model does not know and how many images they have; "" has no class."""
-    outside = scores[scores["label_rank"] == OUT_OF_CLASS]
-    return {
-        str(name): {str(label): int(n) for label, n in rows["label"].value_counts().sort_index().items()}
-        for name, rows in outside.groupby("set")
-    }
 
 
 def merged(*figures: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -4,8 +4,6 @@ import keras
 import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 
-LOSSES = ("cross_entropy", "focal")
-
 
 def build_loss(name: str, *, label_smoothing: float, focal_gamma: float = 2.0) -> keras.losses.Loss:
     """Returns the loss of probabilities (B, C) against one-hot targets (B, C).

@@ -4,8 +4,6 @@ import math
 
 import keras
 
-DECAYS = ("plateau", "cosine")
-
 
 def share(progress: float, *, step: float, warmup_epochs: float, cosine_epochs: float | None) -> float:
     """The share of the full learning rate at a step.
