@@ -244,6 +244,7 @@ class Embed(Section):
     model: Annotated[str, Field(min_length=1)]
     weights: str
     runtime: Literal["auto", "keras", "openvino", "openvino-bf16", "openvino-int8", "onnx"]
+    min_cosine: Annotated[float, Field(gt=0, le=1)]
     trial_images: Annotated[int, Field(ge=2)]
     batch_size: Positive
     shard_rows: Positive

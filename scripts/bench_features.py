@@ -109,6 +109,7 @@ import sys, time
 import numpy as np
 import pandas as pd
 from pipeline import sections
+from pipeline.inference.trials import Features
 from pipeline.stages import embed
 from pipeline.workspace import Workspace
 workspace = Workspace.find()
@@ -116,7 +117,7 @@ params = workspace.params(sections.Embed)
 nothing = pd.read_parquet("data/index/pool.parquet").head(64)
 nothing["path"] = [workspace.folders["pool"] / image.partition("/")[2] for image in nothing["image"]]
 backbone = embed.chosen_backbone(workspace, params)
-runtime = backbone.choose(params.runtime, lambda: nothing, images=128, total=1).runtime
+runtime = backbone.choose(params.runtime, lambda: nothing, comparison=Features(128, 0.99), total=1).runtime
 pixels = np.random.default_rng(0).integers(0, 256, (64, *runtime.image_sizes * 2, 3), np.uint8)
 runtime.predict_with_features(pixels)
 rates = []

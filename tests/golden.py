@@ -51,6 +51,7 @@ PARAMS: dict[str, dict[str, Any]] = {  # as they were when the results were reco
         "model": "own.onnx",
         "weights": "",
         "runtime": "onnx",
+        "min_cosine": 0.99,
         "trial_images": 2,
         "batch_size": 8,
         "shard_rows": 16,

@@ -14,6 +14,7 @@ from pipeline.errors import DataError
 from pipeline.inference import evaluated, frozen_features, pool_predictions, vectors
 from pipeline.inference.frozen_features import FrozenFeatures
 from pipeline.inference.runtimes import Runtime, kinds
+from pipeline.inference.trials import Features
 from pipeline.library import labels, lookup, pictures
 from pipeline.review.recipes import reading
 from pipeline.review.recipes.inputs import Library
@@ -110,7 +111,8 @@ def _backbone_runtime(workspace: Workspace, used: FrozenFeatures) -> Runtime:
             mend="run `dvc repro embed embed-pool`",
         )
     nothing = pd.DataFrame(columns=["sha256", "path", "label"])
-    return backbone.choose(kinds.AUTO, lambda: nothing, images=params.trial_images, total=1).runtime
+    comparison = Features(params.trial_images, params.min_cosine)
+    return backbone.choose(kinds.AUTO, lambda: nothing, comparison=comparison, total=1).runtime
 
 
 def _by_model(workspace: Workspace, row: dict[str, Any], number: int) -> dict[str, Any]:

@@ -30,7 +30,6 @@ from pipeline.sections import Preset
 
 ONNX = ".onnx"
 MADE = "backbone.json"
-MIN_COSINE = 0.99  # to the features by Keras, for all but one image in a hundred: int8 and bfloat16 round
 KEY_DIGITS = 16
 
 
@@ -87,12 +86,14 @@ class Backbone(Protocol):
     @property
     def key(self) -> str: ...
 
-    def choose(self, runtime: str, sample: Callable[[], pd.DataFrame], *, images: int, total: int) -> Chosen:
+    def choose(
+        self, runtime: str, sample: Callable[[], pd.DataFrame], *, comparison: trials.Features, total: int
+    ) -> Chosen:
         """Takes the runtime that is named, or with `auto` the fastest that agrees with Keras.
 
         Args:
           sample: gives the pictures to try runtimes on: columns `sha256`, `path`, `label`.
-          images: on trial, at most.
+          comparison: what their features must have in common with those by Keras.
           total: images that wait for their features.
 
         Raises:
@@ -112,13 +113,14 @@ class OfPreset:
     batch_size: int
     cache: Path
 
-    def choose(self, runtime: str, sample: Callable[[], pd.DataFrame], *, images: int, total: int) -> Chosen:
+    def choose(
+        self, runtime: str, sample: Callable[[], pd.DataFrame], *, comparison: trials.Features, total: int
+    ) -> Chosen:
         fitted = Calibration([], [])
         if runtime == kinds.AUTO or kinds.KINDS[runtime].fitted:
-            first = sample().sort_values("sha256").head(images // 2)
+            first = sample().sort_values("sha256").head(comparison.images // 2)
             fitted = selection.fitted_to(first)
         candidates = selection.Candidates([self.stored], fitted, self.batch_size, self.cache)
-        comparison = trials.Features(images, MIN_COSINE)
         choice, made = selection.choose(
             runtime, candidates, sample=sample, comparison=comparison, total=total, begun={}
         )
@@ -139,7 +141,9 @@ class OfFile:
     folder: Path
     image_size: int
 
-    def choose(self, runtime: str, sample: Callable[[], pd.DataFrame], *, images: int, total: int) -> Chosen:
+    def choose(
+        self, runtime: str, sample: Callable[[], pd.DataFrame], *, comparison: trials.Features, total: int
+    ) -> Chosen:
         """As `Backbone.choose`; nothing is tried: `auto` takes OpenVINO where it is installed, else ONNX Runtime."""
         from pipeline.inference.runtimes import graphs
 

@@ -14,6 +14,7 @@ from pipeline.inference import backbones, distributed, frozen_features, local, p
 from pipeline.inference.backbones import Backbone, Chosen
 from pipeline.inference.local import Told
 from pipeline.inference.runtimes.graphs import Input
+from pipeline.inference.trials import Features
 from pipeline.workspace import Workspace
 
 NONE = "none"
@@ -53,7 +54,9 @@ def compute(
                 pd.DataFrame(columns=[*prediction.ASKED, "label"]), asked, folders, number=2 * params.trial_images
             )
 
-        chosen = backbone.choose(params.runtime, sample, images=params.trial_images, total=waiting)
+        chosen = backbone.choose(
+            params.runtime, sample, comparison=Features(params.trial_images, params.min_cosine), total=waiting
+        )
         say(f"{chosen.choice}")
         say(cost(backbone, chosen, waiting, params.batch_size, frozen_features.read_summary(out)))
         known = frozen_features.open_store(out, backbone.key, runtime=chosen.choice.runtime)

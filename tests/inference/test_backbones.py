@@ -53,7 +53,7 @@ def test_a_backbone_that_was_cut_short_in_the_cache_is_made_again(tmp_path):
 def test_its_features_are_those_of_the_network_whatever_its_head(tmp_path):
     module = body(SIDE)
     backbone = made(save_module(tmp_path / "module", module), tmp_path)
-    chosen = backbone.choose("auto", lambda: NOTHING, images=10, total=1)
+    chosen = backbone.choose("auto", lambda: NOTHING, comparison=trials.Features(10, 0.99), total=1)
     pixels = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8)
     probs, features = chosen.runtime.predict_with_features(pixels)
     assert (probs.shape, features.shape, chosen.choice.runtime) == ((3, 0), (3, FEATURES), "keras")

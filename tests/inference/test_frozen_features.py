@@ -32,7 +32,7 @@ class Backbone:
     def __init__(self, runtime: Shade, key: str = "a" * 16):
         self.name, self.key, self._runtime, self.asked = f"shade {key[0]}", key, runtime, 0
 
-    def choose(self, runtime, sample, *, images, total) -> Chosen:
+    def choose(self, runtime, sample, *, comparison, total) -> Chosen:
         self.asked = total
         return Chosen(selection.Choice("keras", "a test"), Frozen(self._runtime, self.key), {}, lambda: self._runtime)
 

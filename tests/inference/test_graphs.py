@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto
 
 from pipeline.errors import DataError, UsageError
-from pipeline.inference import backbones
+from pipeline.inference import backbones, trials
 from pipeline.inference.runtimes import graphs
 from pipeline.inference.runtimes.graphs import Input
 from tests.onnx_files import MATRIX, SIDE, WIDTH, network
@@ -25,7 +25,7 @@ def expected(pixels: np.ndarray, *, scaled: bool = True) -> np.ndarray:
 
 def features(file: Path, folder: Path, wanted: Input = WANTED, *, runtime: str = "auto") -> np.ndarray:
     backbone = backbones.of_file(file, wanted, cache=folder)
-    chosen = backbone.choose(runtime, lambda: None, images=10, total=100)
+    chosen = backbone.choose(runtime, lambda: None, comparison=trials.Features(10, 0.99), total=100)
     assert chosen.runtime.image_sizes == (backbone.image_size,)
     probs, found = chosen.runtime.predict_with_features(PIXELS)
     assert probs.shape == (len(PIXELS), 0)
