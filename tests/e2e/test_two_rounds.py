@@ -13,7 +13,11 @@ SIDES = ["sha256", "set"]
 def rounds(tmp_path_factory) -> tuple[Workspace, dict, dict]:
     """The workspace after two rounds, and what each left behind."""
     workspace = fresh(tmp_path_factory.mktemp("demo") / "clone")
-    for old, new in ((" max_epochs: 60", " max_epochs: 30"), ("continued_max_epochs: 20", "continued_max_epochs: 12")):
+    for old, new in (
+        (" max_epochs: 60", " max_epochs: 30"),
+        ("continued_max_epochs: 20", "continued_max_epochs: 12"),
+        ("runtime: auto  # as in section identify", "runtime: onnx  # as in section identify"),
+    ):
         workspace.replace("configs/params.yaml", old, new)
     for old, new in (("width: 0.25", "width: 0.125"), ("dropout: 0.4", "dropout: 0.2")):
         workspace.replace("configs/models/inception_v4_small.yaml", old, new)
@@ -82,6 +86,19 @@ def test_the_second_round_starts_from_the_first_rounds_model(rounds):
     _, first, second = rounds
     assert second["card"]["parent_digest"] == first["card"]["model_digest"]
     assert (first["card"]["round"], second["card"]["round"]) == (1, 2)
+
+
+def test_every_content_of_library_and_pool_has_features_of_the_frozen_network(rounds):
+    workspace = rounds[0]
+    for name in ("library", "pool"):
+        indexed = workspace.table(f"data/index/{name}.parquet")
+        readable = indexed[(indexed["failure"] == "") & (indexed["sha256"] != "")]
+        summary = workspace.json(f"data/embed/{name}/summary.json")
+        assert summary["identified"] == summary["contents"] == readable["sha256"].nunique()
+    asked = workspace.table("data/labels.csv").query("label == 'cow'")["image"].iloc[0]
+    found = json.loads(workspace.run("wallaby", "find", asked, "--json").stdout)
+    assert found["features"] == "efficientnet_lite0 (imagenet)"
+    assert "cow" in {row["label"] for row in found["library"]}
 
 
 def test_no_image_has_changed_sides(rounds):
