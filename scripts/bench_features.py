@@ -1,7 +1,8 @@
 #!/usr/bin/env python
 """Frozen features: images per second of `embed-pool` beside `identify`, the floor, the memory, and a second run.
 
-    scripts/bench_features.py [--images 512] [--size 640x480] [--work FOLDER] [--memory 1000 100000]
+    scripts/bench_features.py [--images 512] [--size 640x480] [--runtimes onnx ...] [--work FOLDER]
+                              [--memory 1000 100000]
 
 A row is a process of its own, on the same JPEG files, timed from the first image to the last. The rival is `identify`
 with Inception-V4 at 299 pixels in the same runtime, as `bench_identify.py` runs it. "Reader" is what the reading of
@@ -52,6 +53,7 @@ def main() -> None:
     parser = harness.parser(__doc__)
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--size", default="640x480")
+    parser.add_argument("--runtimes", nargs="+", choices=RUNTIMES, default=RUNTIMES)
     parser.add_argument("--work", type=Path)
     parser.add_argument("--memory", type=int, nargs="+", default=[])
     options = parser.parse_args()
@@ -60,7 +62,7 @@ def main() -> None:
             memory(work, options.memory)
             return
         width, height = (int(side) for side in options.size.split("x"))
-        names = [name for name in RUNTIMES if not kinds.missing(name)]
+        names = [name for name in options.runtimes if not kinds.missing(name)]
         bench.prepare(work, (width, height), options.images, names)
         rates(work, work / f"pool-{width}x{height}", names)
 
