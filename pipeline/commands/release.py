@@ -52,7 +52,7 @@ def _installed(
     name = f"the model of round {card.round} ({card.model_digest[:SHORT]})"
     if dry_run:
         return Answer(change.row, f"would make {name} the champion: {change.row['action']}")
-    former = champions.keep(released, workspace.champions)
+    former = champions.keep(released, workspace.champions, following=card.model_digest)
     if former:
         dvc.track(workspace.root, former)
     is_new = champions.install(change, model, evaluation, released, predictions)

@@ -139,10 +139,14 @@ def former(
     return folder, Change(old, _row(old, ROLLED_BACK, verdict="", reason=reason, by=by, at=at))
 
 
-def keep(released: Path, champions: Path) -> Path | None:
-    """Copies the champion to a folder of its own, which is returned; None if there is no champion."""
+def keep(released: Path, champions: Path, *, following: str) -> Path | None:
+    """Copies the champion to a folder of its own, which is returned; None if it has no successor or there is none.
+
+    Args:
+      following: digest of the model that becomes the champion; it may be one already, if a release was interrupted.
+    """
     card = current(released)
-    if card is None:
+    if card is None or card.model_digest == following:
         return None
     folder = champions / name(card)
     if not folder.exists():

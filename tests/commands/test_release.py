@@ -52,7 +52,7 @@ def test_a_roll_back_names_the_former_champion(workspace):
         change = champions.candidate(
             workspace.model, workspace.evaluation, workspace.gate, by="Ada", at=f"2026-03-0{number}"
         )
-        champions.keep(workspace.released, workspace.champions)
+        champions.keep(workspace.released, workspace.champions, following=change.card.model_digest)
         champions.install(change, workspace.model, workspace.evaluation, workspace.released)
     answer = roll_back(workspace, why="it knew the wombats", by="Ada", dry_run=True)
     assert answer.text.startswith("would make the model of round 1 ")

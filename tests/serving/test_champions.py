@@ -59,14 +59,14 @@ class Rounds:
     def release(self, force: str = "") -> bool:
         evaluation = self.scores.parent
         change = champions.candidate(self.model, evaluation, self.verdict.parent, force=force, **WHO)
-        champions.keep(self.released, self.champions)
+        champions.keep(self.released, self.champions, following=change.card.model_digest)
         return champions.install(change, self.model, evaluation, self.released)
 
     def roll_back(self, to: str = "", reason: str = "") -> bundle.Card:
         folder, change = champions.former(
             self.released, self.champions, checkout=partial(dvc.checkout, self.root), to=to, reason=reason, **WHO
         )
-        champions.keep(self.released, self.champions)
+        champions.keep(self.released, self.champions, following=change.card.model_digest)
         champions.install(change, folder, folder, self.released)
         return change.card
 
@@ -94,6 +94,17 @@ def test_a_released_model_takes_its_scores_and_thresholds_along(rounds):
     assert bundle.check(rounds.released) == card
     [row] = champions.history(rounds.released).to_dict("records")
     assert (row["action"], row["round"], row["by"], row["reason"]) == ("released", "1", "Ada", "so it is")
+
+
+def test_a_release_that_was_interrupted_and_is_repeated_keeps_no_copy_of_the_new_champion(rounds):
+    rounds.finish(1)
+    rounds.release()
+    rounds.release()
+    assert not rounds.champions.exists()
+    rounds.finish(2)
+    rounds.release()
+    rounds.release()
+    assert len(names(rounds.champions)) == 1
 
 
 def test_releasing_the_champion_again_changes_nothing(rounds):
