@@ -230,8 +230,10 @@ class Identify(Section):
         """What every engine takes."""
         return self.model_dump(include={"batch_size", "shard_rows", "top_k", "embeddings"})
 
-    def ray(self) -> dict[str, Any]:
-        """What the engine ray takes beside it."""
+    def ray(self) -> dict[str, Any] | None:
+        """What the engine ray takes beside it; None where this machine does the work."""
+        if self.engine != "ray":
+            return None
         return {
             "address": self.ray_address,
             "workers": self.ray_workers,

@@ -41,6 +41,8 @@ def find(workspace: Workspace, image: str, *, number: int) -> Answer:
     row = why.find(workspace, image)
     stores = {"pool": workspace.pool_features, "library": workspace.library_features}
     frozen = {name: features for name, folder in stores.items() if (features := frozen_features.read(folder))}
+    keys = [features.key for features in frozen.values()]  # while another network is new, the two may differ
+    frozen = {name: features for name, features in frozen.items() if features.key == keys[0]}
     nearest = _by_frozen(workspace, row, frozen, number) if frozen else _by_model(workspace, row, number)
     return Answer({"image": row["image"], "sha256": row["sha256"], **nearest})
 
@@ -54,27 +56,22 @@ def _by_frozen(
     notes = [
         f"The {name} has no features of {used.name}: `dvc repro {stage[name]}` computes them."
         for name in stage
-        if name not in frozen or frozen[name].key != used.key
+        if name not in frozen
     ]
-    query = next((features[place] for features, place in _places(frozen, row["sha256"])), None)
+    stored = (features.features_of(row["sha256"]) for features in frozen.values())
+    query = next((values for values in stored if values is not None), None)
     if query is None:
         query = _embed(workspace, row, _backbone_runtime(workspace, used))
     nearest: dict[str, Any] = {"features": used.name, "notes": notes, "pool": [], "library": []}
     for name, features in frozen.items():
         searchable = vectors.of(features.features, workspace.own("vectors") / f"frozen-{name}")
-        if searchable is None or features.key != used.key:
+        if searchable is None:
             continue
         places, cosines = searchable.nearest(query[None], number=number + MORE)
         hashes = features.contents.take(places[0]).to_pylist()
         near = _images(workspace, name, dict(zip(hashes, cosines[0].astype(float), strict=True)))
         nearest[name] = _rows(near, row["image"], number)
     return nearest
-
-
-def _places(frozen: dict[str, FrozenFeatures], sha256: str) -> list[tuple[Any, int]]:
-    """Where a content has frozen features."""
-    places = [(features.features, features.place_of(sha256)) for features in frozen.values()]
-    return [(features, place) for features, place in places if place is not None]
 
 
 def _images(workspace: Workspace, name: str, cosines: dict[str, float]) -> pd.DataFrame:

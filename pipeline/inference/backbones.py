@@ -22,7 +22,7 @@ from pipeline.bundle import Stored
 from pipeline.errors import DataError, UsageError
 from pipeline.files import atomic_folder, digest, read_json, write_json
 from pipeline.inference import selection, shipping, trials
-from pipeline.inference.runtimes import Runtime, kinds
+from pipeline.inference.runtimes import Runtime, graphs, kinds
 from pipeline.inference.runtimes.converted import Calibration
 from pipeline.library import lineage
 from pipeline.library.pictures import PREPROCESSING
@@ -145,8 +145,6 @@ class OfFile:
         self, runtime: str, sample: Callable[[], pd.DataFrame], *, comparison: trials.Features, total: int
     ) -> Chosen:
         """As `Backbone.choose`; nothing is tried: `auto` takes OpenVINO where it is installed, else ONNX Runtime."""
-        from pipeline.inference.runtimes import graphs
-
         name = graphs.named(runtime)
         why = "it runs ONNX files on this machine" if runtime == kinds.AUTO else selection.NAMED
         build = partial(graphs.load, name, Path("backbone"), image_size=self.image_size, key=self.key)
@@ -187,29 +185,27 @@ def of_preset(
     return OfPreset(f"{name} ({weights})", key, stored, batch_size, runtimes)
 
 
-def of_file(file: Path, input_: Any, *, cache: Path) -> OfFile:
+def of_file(file: Path, wanted: graphs.Input, *, cache: Path) -> OfFile:
     """Makes the backbone of an ONNX file: pictures as they are read go in, features come out.
 
     Args:
-      input_: what the network wants of its pixels, a `graphs.Input`.
+      wanted: what the network wants of its pixels.
       cache: the folder of the backbones; the network is copied there.
 
     Raises:
       UsageError: if there is no such file, or the packages that read it are not installed.
       DataError: if it is no network that takes pictures and gives features.
     """
-    from pipeline.inference.runtimes import graphs
-
     if not file.is_file():
         raise UsageError("there is no such ONNX file", where=file, mend="correct embed.model in configs/params.yaml")
-    facts = f"{digest(file)} {input_} {PREPROCESSING}"
+    facts = f"{digest(file)} {wanted} {PREPROCESSING}"
     key = hashlib.sha256(facts.encode()).hexdigest()[:KEY_DIGITS]
     folder = cache / key
     try:
         size = int(read_json(folder / MADE)["image_size"])
     except (DataError, KeyError, TypeError, ValueError):
         with atomic_folder(folder) as new:
-            size = graphs.write(file, new, input_)
+            size = graphs.write(file, new, wanted)
             write_json({"file": file.name, "image_size": size}, new / MADE)
     return OfFile(file.name, key, folder, size)
 

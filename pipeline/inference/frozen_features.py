@@ -47,16 +47,11 @@ class FrozenFeatures:
         """The content hash of each row (N,)."""
         return pa.concat_tables([read_arrow(shard, ["sha256"]) for shard in self.parts])["sha256"]
 
-    @cached_property
-    def readable(self) -> np.ndarray:
-        """The numbers of the rows that have features."""
-        failures = pa.concat_tables([read_arrow(shard, ["failure"]) for shard in self.parts])["failure"]
-        return np.flatnonzero(pc.equal(failures, "").to_numpy())
-
-    def place_of(self, sha256: str) -> int | None:
-        """The row of a content; None where it has no features."""
+    def features_of(self, sha256: str) -> np.ndarray | None:
+        """The features of a content (F,); None where it has none."""
         place = pc.index(self.contents, pa.scalar(sha256, self.contents.type)).as_py()
-        return place if place >= 0 and self.features[place].any() else None
+        values = self.features[place] if place >= 0 else None
+        return values if values is not None and values.any() else None
 
 
 def open_store(folder: Path, key: str, *, runtime: str = "") -> store.Store:
@@ -65,7 +60,9 @@ def open_store(folder: Path, key: str, *, runtime: str = "") -> store.Store:
     Args:
       runtime: that computes what is missing; shards say it, and may differ in it.
     """
-    return store.Store(folder / key, key, by=store.BY_CONTENT, arrays=[FEATURES], notes={"runtime": runtime})
+    opened = store.Store(folder / key, key, by=store.BY_CONTENT, arrays=[FEATURES])
+    opened.note(runtime=runtime)
+    return opened
 
 
 def read(folder: Path) -> FrozenFeatures | None:

@@ -6,7 +6,7 @@ mixed. An interrupted run continues after the last shard.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import reduce
 from pathlib import Path
 
@@ -39,7 +39,6 @@ class Store:
       model: names all that the probabilities depend on.
       by: the columns that a row is known by.
       arrays: which of `ARRAYS` each shard has. Shards without are removed; further arrays are.
-      notes: what the rows say of themselves; shards may differ in it.
       metadata: what else the rows depend on.
     """
 
@@ -50,11 +49,10 @@ class Store:
         *,
         by: tuple[str, ...] = BY_IMAGE,
         arrays: Sequence[str] = (),
-        notes: Mapping[str, str] | None = None,
         **metadata: str,
     ):
         self._folder, self._by, self._arrays, self._metadata = folder, by, arrays, {"model": model} | metadata
-        self._notes = dict(notes or {})
+        self._notes: dict[str, str] = {}
         folder.mkdir(parents=True, exist_ok=True)
         for unfinished in folder.glob(".part-*.tmp"):  # of a killed run; DVC would take them for products
             unfinished.unlink()
@@ -82,6 +80,10 @@ class Store:
         for shard in self.shards():
             rows = read_table(shard, ["sha256", "failure"])
             yield shard, content_keys(rows[rows["failure"] == ""])
+
+    def note(self, **notes: str) -> None:
+        """Has the shards that follow say more of themselves, in which shards of a store may differ."""
+        self._notes |= notes
 
     def missing(self, rows: pd.DataFrame, done: np.ndarray) -> pd.DataFrame:
         """The `rows` that it lacks; `done` as of before."""

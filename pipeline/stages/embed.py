@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline import files, sections, stages
 from pipeline.errors import UsageError
-from pipeline.inference import backbones, distributed, frozen_features, local, prediction, selection, store
+from pipeline.inference import backbones, engines, frozen_features, prediction, selection, store
 from pipeline.inference.backbones import Backbone, Chosen
 from pipeline.inference.local import Told
 from pipeline.inference.runtimes.graphs import Input
@@ -59,8 +59,22 @@ def compute(
         )
         say(f"{chosen.choice}")
         say(cost(backbone, chosen, waiting, params.batch_size, frozen_features.read_summary(out)))
-        known = frozen_features.open_store(out, backbone.key, runtime=chosen.choice.runtime)
-        told = run(contents, total, chosen, known, params, engine, folders)
+        known.note(runtime=chosen.choice.runtime)
+        told = engines.identify(
+            contents,
+            total,
+            ray=engine.ray(),
+            runtime=chosen.runtime,
+            sent=chosen.sent,
+            build=chosen.build,
+            folders=folders,
+            out=known,
+            title="embed",
+            batch_size=params.batch_size,
+            shard_rows=params.shard_rows,
+            top_k=0,
+            embeddings=True,
+        )
     elif len(done) > total:
         known.keep_only(known.gather(contents()))
     seconds = time.perf_counter() - started
@@ -75,36 +89,6 @@ def compute(
         "seconds_by_step": {step: round(value, 2) for step, value in vars(told.seconds).items()},
         "images_per_second": round(told.predicted / seconds, 1) if told.predicted else 0.0,
     }
-
-
-def run(
-    contents: Pieces,
-    total: int,
-    chosen: Chosen,
-    out: store.Store,
-    params: sections.Embed,
-    engine: sections.Identify,
-    folders: dict[str, Path],
-) -> Told:
-    """Has the missing features computed on this machine or on a cluster."""
-    options: dict[str, Any] = {"batch_size": params.batch_size, "shard_rows": params.shard_rows, "top_k": 0}
-    if engine.engine == "ray":
-        return distributed.identify(
-            contents,
-            total,
-            sent=chosen.sent,
-            build=chosen.build,
-            folders=folders,
-            out=out,
-            title="embed",
-            embeddings=True,
-            **engine.ray(),
-            **options,
-        )
-    load = prediction.from_folders(folders)
-    return local.identify(
-        contents, total, runtime=chosen.runtime, load=load, out=out, title="embed", embeddings=True, **options
-    )
 
 
 def cost(backbone: Backbone, chosen: Chosen, waiting: int, batch_size: int, before: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from pipeline import files, sections, stages
 from pipeline.bundle import Stored
 from pipeline.evaluation import thresholds
 from pipeline.files import read_table, write_json
-from pipeline.inference import distributed, ensemble, local, prediction, selection, shipping, store, trials
+from pipeline.inference import engines, ensemble, prediction, selection, shipping, store, trials
 from pipeline.inference.runtimes import Runtime
 from pipeline.inference.shards import FEATURES
 from pipeline.library.exclusion import Reason
@@ -66,22 +66,17 @@ def compute(
         top_k=str(params.top_k),
     )
     started = time.perf_counter()
-    if params.engine == "ray":
-        done = distributed.identify(
-            inputs.pieces,
-            len(inputs),
-            sent=shipping.folders(choice.runtime, candidates),
-            build=shipping.loading(choice.runtime, candidates),
-            folders=folders,
-            out=predictions,
-            **params.ray(),
-            **params.predicting(),
-        )
-    else:
-        load = prediction.from_folders(folders)
-        done = local.identify(
-            inputs.pieces, len(inputs), runtime=runtime, load=load, out=predictions, **params.predicting()
-        )
+    done = engines.identify(
+        inputs.pieces,
+        len(inputs),
+        ray=params.ray(),
+        runtime=runtime,
+        sent=shipping.folders(choice.runtime, candidates),
+        build=shipping.loading(choice.runtime, candidates),
+        folders=folders,
+        out=predictions,
+        **params.predicting(),
+    )
     seconds = time.perf_counter() - started
     return {
         "model": runtime.model,

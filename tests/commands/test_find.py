@@ -100,3 +100,12 @@ def test_an_image_without_stored_features_and_params_that_name_another_network_a
     with pytest.raises(DataError, match="the params name another network") as error:
         find.find(workspace, "pool/a.jpg", number=5)
     assert "dvc repro embed" in error.value.mend
+
+
+def test_while_pool_and_library_have_features_of_two_networks_only_one_is_searched(workspace):
+    embed(workspace.pool_features, {"a": [1, 0, 0], "b": [0.9, 0.1, 0], "c": [0, 0, 1]})
+    embed(workspace.library_features, {"a": [0, 0, 1], "y": [1, 0, 0], "z": [0, 1, 0]}, key="n" * 16)
+    answer = find.find(workspace, "pool/a.jpg", number=1).data
+    assert [row["image"] for row in answer["pool"]] == ["pool/b.jpg"]
+    assert answer["library"] == []
+    assert answer["notes"] == ["The library has no features of lite: `dvc repro embed` computes them."]

@@ -150,12 +150,8 @@ def create(reviewing: Reviewing, trial: Trial, audit: Auditing, rules: Rules, *,
 
     @app.get("/api/nearest")
     def nearest(image: str, sha256: str) -> dict[str, Any]:
-        found = reviewing.context.nearest(image, sha256)
-        return {
-            "known": found is not None,
-            "nearest": pictured(found or []),
-            "seen_by": reviewing.context.seen_by(),
-        }
+        network, found = reviewing.context.nearest(image, sha256)
+        return {"known": found is not None, "nearest": pictured(found or []), "seen_by": network}
 
     @app.get("/api/queue/{name}")
     def about(name: str) -> dict[str, Any]:

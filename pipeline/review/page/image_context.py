@@ -141,15 +141,20 @@ class ImageContext:
         before, after = names[max(0, place - BESIDE) : place], names[place + 1 : place + 1 + BESIDE]
         return [folder + other for other in before], [folder + other for other in after]
 
-    def nearest(self, image: str, sha256: str) -> list[dict[str, Any]] | None:
-        """The labelled images that look most alike; None where there are no features of this one.
+    def nearest(self, image: str, sha256: str) -> tuple[str, list[dict[str, Any]] | None]:
+        """The labelled images that look most alike, and to which frozen network: "" for the model.
 
-        By frozen features where this image and the labelled ones have them, else by those of the model.
+        By frozen features where this image and the labelled ones have them, else by those of the model; None where
+        there are no features of this one.
         """
         frozen = self._frozen()
-        features = None if frozen is None else self._frozen_features(sha256)
-        if frozen is not None and features is not None:
-            return _near(frozen, features, sha256)
+        if frozen is not None:
+            features = self._frozen_features(sha256, frozen)
+            if features is not None:
+                return frozen.name, _near(frozen, features, sha256)
+        return "", self._nearest_to_the_model(image, sha256)
+
+    def _nearest_to_the_model(self, image: str, sha256: str) -> list[dict[str, Any]] | None:
         stored = self._stored()
         if stored is None:
             return None
@@ -171,11 +176,6 @@ class ImageContext:
         if stored is None or stored.vectors.exact.shape[1] != len(features):
             return []
         return _near(stored, features, but)
-
-    def seen_by(self) -> str:
-        """The frozen network whose features find the nearest images; "" where the model's do."""
-        frozen = self._frozen()
-        return "" if frozen is None else frozen.name
 
     def features_of(self) -> str:
         """The key of the model whose features of the labelled images are stored; "" if there are none."""
@@ -209,22 +209,21 @@ class ImageContext:
             places = {name: place for place, name in enumerate(features.contents.to_pylist())}
             rows.index = rows["sha256"].map(places).fillna(-1).astype(int)
             rows = rows[rows.index >= 0].sort_index()
-            return _Stored(rows, searchable, rows.index.to_numpy(), places, features.name)
+            return _Stored(rows, searchable, rows.index.to_numpy(), places, features.name, features.key)
 
-        return self._fresh("frozen", self._library_features / frozen_features.SUMMARY, read, None)
+        path = self._library_features / frozen_features.SUMMARY
+        return self._fresh("frozen", path, read, None, also=self._evaluation / "scores.parquet")
 
-    def _frozen_features(self, sha256: str) -> np.ndarray | None:
-        """The frozen features of a content (F,), of the library or of the pool."""
-        frozen = self._frozen()
-        if frozen is not None and sha256 in frozen.places:
+    def _frozen_features(self, sha256: str, frozen: "_Stored") -> np.ndarray | None:
+        """The features of a content (F,), of the library or of the pool, by the same network as `frozen`."""
+        if sha256 in frozen.places:
             return np.asarray(frozen.vectors.exact[frozen.places[sha256]])
 
         def read() -> FrozenFeatures | None:
             return frozen_features.read(self._pool_features)
 
         pool = self._fresh("frozen pool", self._pool_features / frozen_features.SUMMARY, read, None)
-        place = None if pool is None or frozen is None or pool.name != frozen.name else pool.place_of(sha256)
-        return None if place is None else np.asarray(pool.features[place])
+        return None if pool is None or pool.key != frozen.key else pool.features_of(sha256)
 
     def _predicted(self, images: list[str], columns: list[str]) -> list[dict[str, Any]]:
         """Rows of the stored predictions; shards are sorted by image, so that few of them are read."""
@@ -239,10 +238,10 @@ class ImageContext:
         wanted = pc.is_in(pc.field("image"), value_set=pa.array(images))
         return dataset.to_table(columns=["image", *columns], filter=wanted).to_pylist()
 
-    def _fresh(self, name: str, path: Path, read: Any, otherwise: Any) -> Any:
-        """What `read` gives, read again when the file has changed."""
+    def _fresh(self, name: str, path: Path, read: Any, otherwise: Any, *, also: Path | None = None) -> Any:
+        """What `read` gives, read again when the file, or another that it reads, has changed."""
         with self._lock:
-            stamp = _stamp(path)
+            stamp = _stamp(path), also and _stamp(also)
             if name not in self._kept or self._kept[name][0] != stamp:
                 try:
                     self._kept[name] = (stamp, read() if path.exists() else otherwise)
@@ -256,13 +255,14 @@ class ImageContext:
 @dataclass(frozen=True)
 class _Stored:
     """Images with their features: `rows` by the place of their features; which of them are `labelled` and of no
-    benchmark; the place of each content; and the name of the frozen network, "" for the model."""
+    benchmark; the place of each content; and name and key of the frozen network, "" for the model."""
 
     rows: pd.DataFrame
     vectors: Vectors
     labelled: np.ndarray
     places: dict[str, int]
     name: str = ""
+    key: str = ""
 
 
 def _near(stored: _Stored, features: np.ndarray, but: str) -> list[dict[str, Any]]:

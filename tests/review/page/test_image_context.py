@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from builders import sha
 
-from pipeline.files import write_table
+from pipeline.files import read_table, write_table
 from pipeline.inference import frozen_features, shards, store
 from pipeline.review.page.image_context import ImageContext
 from tests.review.made_up_pools import MODEL, predictions
@@ -35,19 +35,19 @@ def context(tmp_path) -> ImageContext:
 
 
 def test_the_like_of_a_pool_image_are_labelled_ones_and_none_of_a_benchmark(context):
-    like = context.nearest("pool/a.jpg", sha("a"))
+    _, like = context.nearest("pool/a.jpg", sha("a"))
     assert like[0] == {"image": LABELLED[3], "sha256": sha(LABELLED[3]), "label": "cat", "cosine": pytest.approx(1)}
-    assert LABELLED[5] not in {row["image"] for row in context.nearest("pool/b.jpg", sha("b"))}
+    assert LABELLED[5] not in {row["image"] for row in context.nearest("pool/b.jpg", sha("b"))[1]}
 
 
 def test_the_like_of_a_labelled_image_are_others(context):
-    like = context.nearest(LABELLED[0], sha(LABELLED[0]))
+    _, like = context.nearest(LABELLED[0], sha(LABELLED[0]))
     assert {row["image"] for row in like} == set(LABELLED[1:5])
 
 
 def test_an_image_that_could_not_be_read_or_is_not_in_the_pool_has_no_like(context):
-    assert context.nearest("pool/c.jpg", sha("c")) is None
-    assert context.nearest("pool/none.jpg", sha("none")) is None
+    assert context.nearest("pool/c.jpg", sha("c")) == ("", None)
+    assert context.nearest("pool/none.jpg", sha("none")) == ("", None)
 
 
 def test_the_features_are_those_of_the_model_that_evaluated(context):
@@ -66,8 +66,13 @@ def test_frozen_features_find_the_like_where_this_image_and_the_labelled_ones_ha
         made.append(rows.assign(model="k" * 16, features=shards.as_lists(np.stack([*features.values()]))))
         summary = {"backbone": "k" * 16, "name": "shade", **made.count()}
         frozen_features.finish(tmp_path / name, summary)
-    like = context.nearest("pool/a.jpg", sha("a"))
-    assert (like[0]["image"], context.seen_by()) == (LABELLED[1], "shade")
-    assert LABELLED[5] not in {row["image"] for row in context.nearest("pool/c.jpg", sha("c"))}
-    assert {row["image"] for row in context.nearest(LABELLED[0], sha(LABELLED[0]))} == set(LABELLED[1:5])
-    assert context.nearest("pool/b.jpg", sha("b"))  # by the model: it has no frozen features
+    network, like = context.nearest("pool/a.jpg", sha("a"))
+    assert (like[0]["image"], network) == (LABELLED[1], "shade")
+    assert LABELLED[5] not in {row["image"] for row in context.nearest("pool/c.jpg", sha("c"))[1]}
+    assert {row["image"] for row in context.nearest(LABELLED[0], sha(LABELLED[0]))[1]} == set(LABELLED[1:5])
+    network, like = context.nearest("pool/b.jpg", sha("b"))  # by the model: it has no frozen features
+    assert like
+    assert network == ""
+    rows = read_table(tmp_path / "evaluation/scores.parquet")
+    write_table(rows.assign(label="dog"), tmp_path / "evaluation/scores.parquet")  # another round, the same features
+    assert context.nearest("pool/a.jpg", sha("a"))[1][0]["label"] == "dog"
