@@ -65,9 +65,10 @@ def _in_order(ours: dict[str, str], theirs: dict[str, str]) -> dict[str, str]:
 def _blocks(text: str, beginning: re.Pattern[str]) -> dict[str, str]:
     """The text cut before each match, by the name that was matched; what lies before the first has the name ""."""
     starts = [(match.start(), match[1]) for match in beginning.finditer(text)]
+    if not starts:
+        return {"": text}
     ends = [start for start, _ in starts[1:]] + [len(text)]
-    first = starts[0][0] if starts else len(text)
-    return {"": text[:first]} | {name: text[start:end] for (start, name), end in zip(starts, ends, strict=True)}
+    return {"": text[: starts[0][0]]} | {name: text[start:end] for (start, name), end in zip(starts, ends, strict=True)}
 
 
 def _with_line_end(block: str) -> str:
