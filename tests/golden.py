@@ -27,6 +27,7 @@ from pipeline import behaviour, bundle
 from pipeline.files import digest, read_json, read_table, write_json, write_table, write_text
 from pipeline.inference import frozen_features
 from pipeline.library import history, lineage, splits
+from pipeline.library.curation import COLUMNS as CURATED
 from pipeline.library.curation import EXCLUDED_COLUMNS
 from pipeline.library.index import COLUMNS as INDEXED
 from pipeline.library.index import TEXTS
@@ -253,7 +254,13 @@ def sets(number: int, *, classes: list[str] = CLASSES, benchmark: bool = True) -
         content = digest(Path(f"images/{name}"))
         rows.append(
             {"image": name, "sha256": content, "phash": phash(name), "group": content[:16], "together": ""}
-            | {"label": classes[place % 3], "subclass": "", "origin": "real", "set": part[place // 3 % 6]}
+            | {
+                "label": classes[place % 3],
+                "subclass": "",
+                "origin": "real",
+                "cluster": content[:16],
+                "set": part[place // 3 % 6],
+            }
         )
     return pd.DataFrame(rows, columns=splits.COLUMNS).astype("str").assign(flip=True)
 
@@ -398,7 +405,7 @@ def split() -> dict[str, Any]:
                 | {"label": label, "subclass": "young" if place % 4 == 0 else ""}
                 | {"origin": "staged" if place % 7 == 6 else "real"}
             )
-    images = pd.DataFrame(rows, columns=splits.COLUMNS[:-1]).astype("str")
+    images = pd.DataFrame(rows, columns=CURATED).astype("str")
     write_table(images, Path("data/curated/images.parquet"))
     known = images[images["label"] == "lion"].iloc[5:15]
     known = known.assign(set=["train", "val", "test", "train", "train"] * 2)
@@ -523,7 +530,7 @@ def queue() -> dict[str, Any]:
     images["sha256"], images["phash"] = images["image"].map(sha), images["image"].map(phash)
     images["label"] = [classes[kind] for kind in known]
     images = images.assign(group=images["sha256"].str[:16], together="", subclass="", origin="real").astype("str")
-    write_table(images.loc[images["label"] != "emu", splits.COLUMNS[:-1]], Path("data/curated/images.parquet"))
+    write_table(images.loc[images["label"] != "emu", CURATED], Path("data/curated/images.parquet"))
     out = images.head(0).assign(reason="", detail="")
     extra = pd.DataFrame({"image": ["pool/060.jpg", "pool/061.jpg", "library/torn1.jpg", "library/torn2.jpg"]})
     extra["sha256"], extra["phash"] = extra["image"].map(sha), extra["image"].map(phash)

@@ -46,13 +46,13 @@ def group(images: pd.DataFrame, distance: int, chain_distance: int) -> Grouped:
     ties = [same_pairs(images["sha256"]), near_hash_links(images["phash"], distance)]
     component = connected(len(images), np.concatenate(ties))
     part, bridge = _cut_chains(images, component, distance, chain_distance)
-    return Grouped(_name(images["sha256"], part), pd.Series(bridge, index=images.index))
+    return Grouped(name(images["sha256"], part), pd.Series(bridge, index=images.index))
 
 
 def join(sha256: pd.Series, keys: pd.DataFrame) -> pd.Series:
     """Names, as `group` does, the groups of images that share a non-empty value in a column of `keys`, transitively."""
     pairs = np.concatenate([same_pairs(keys[column]) for column in keys])
-    return _name(sha256, connected(len(sha256), pairs))
+    return name(sha256, connected(len(sha256), pairs))
 
 
 def connected(size: int, pairs: np.ndarray) -> np.ndarray:
@@ -310,5 +310,6 @@ def _numbers(phashes: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     return known, numbers(phashes.iloc[known])
 
 
-def _name(sha256: pd.Series, component: np.ndarray) -> pd.Series:
+def name(sha256: pd.Series, component: np.ndarray) -> pd.Series:
+    """Names each component by its smallest content hash, shortened to 16 digits."""
     return sha256.groupby(component).transform("min").str[:16]

@@ -9,14 +9,18 @@ import pandas as pd
 
 from pipeline.library import duplicates
 from pipeline.library.benchmarks import PREFIX
+from pipeline.library.lineage import empty
 
-COLUMNS = ["image", "sha256", "phash", "group", "together", "label", "subclass", "origin", "set"]
+COLUMNS = ["image", "sha256", "phash", "group", "together", "label", "subclass", "origin", "set", "cluster"]
 SETS = ["train", "val", "test"]
 
 
 @dataclass(frozen=True)
 class Assigned:
-    """Each image has a `set`, or is left out with a `reason`; the two add up to all of them."""
+    """Each image has a `set`, or is left out with a `reason`; the two add up to all of them.
+
+    Its `cluster` names all that belongs together with it and stays on its side: one independent observation.
+    """
 
     images: pd.DataFrame
     left_out: pd.DataFrame
@@ -43,6 +47,7 @@ def assign(
     rows = rows.assign(own=rows["sha256"].map(lineage.set_index("sha256")["role"]).astype("str"))
     tie = _ties(rows, lineage, near_duplicate_distance)
     rows["tie"] = tie[: len(rows)]
+    rows["cluster"] = duplicates.name(rows["sha256"], rows["tie"].to_numpy())
     sides = pd.DataFrame(
         {
             "tie": tie,
@@ -66,8 +71,18 @@ def assign(
     left_out = between | benchmark
     return Assigned(
         rows.loc[~left_out, COLUMNS].reset_index(drop=True),
-        rows.loc[left_out, [*COLUMNS[:-1], "reason"]].reset_index(drop=True),
+        rows.loc[left_out, [column for column in COLUMNS if column != "set"] + ["reason"]].reset_index(drop=True),
     )
+
+
+def benchmark_clusters(rows: pd.DataFrame, *, near_duplicate_distance: int) -> pd.Series:
+    """Names, for each image of the benchmark sets, the images that belong together with it, as `assign` does.
+
+    Args:
+      rows: columns `sha256`, `phash`, `group`, `together`.
+    """
+    tie = _ties(rows, empty(), near_duplicate_distance)
+    return duplicates.name(rows["sha256"], tie)
 
 
 def unmeasured(assigned: pd.DataFrame) -> dict[str, list[str]]:

@@ -56,6 +56,7 @@ def compute(inputs: Inputs, params: sections.Split, *, near_duplicate_distance: 
     marked = benchmarks.resolve(inputs.marked, inputs.library, where)
     versions = benchmarks.versions(marked)  # of the sets as people wrote them: a class that is renamed makes no new one
     marked = inputs.events.apply(marked)
+    marked["cluster"] = splits.benchmark_clusters(marked, near_duplicate_distance=distance)
     rows = pd.concat([assigned.images, marked[splits.COLUMNS]], ignore_index=True)
     rows["flip"] = ~rows["label"].isin(inputs.events.no_flip)  # here: train need not run again for any other event
     lineage.refuse_overlaps(rows, seen, near_duplicate_distance=distance)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import Exit, LeakageError
 from pipeline.files import write_table
-from pipeline.library import duplicates, lineage, splits
+from pipeline.library import curation, duplicates, lineage, splits
 
 DISTANCE = 4
 LION = phash("lion")
@@ -20,7 +20,7 @@ def curated(*rows: dict) -> pd.DataFrame:
     table = pd.DataFrame(filled, columns=columns, dtype="str")
     near = duplicates.group(table, DISTANCE, duplicates.BITS).name
     table["group"] = duplicates.join(table["sha256"], pd.DataFrame({"near": near, "own": table["together"]}))
-    return table[splits.COLUMNS[:-1]]
+    return table[curation.COLUMNS]
 
 
 def many(label: str, number: int, **more) -> list[dict]:
