@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from pipeline.errors import DataError
-from pipeline.files import atomic_folder, digest, read_json, read_table, write_json, write_table, write_text
+from pipeline.files import atomic_folder, digest, read_json, write_json, write_table, write_text
+from pipeline.library import lineage as lineages
 from pipeline.library.pictures import PREPROCESSING
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Stored:
 
     @cached_property
     def lineage(self) -> pd.DataFrame:
-        return read_table(self.folder / LINEAGE)
+        return lineages.read(self.folder / LINEAGE)
 
     def refuse_other_outputs(self, outputs: int) -> None:
         """Raises DataError if that many outputs are not those of the classes."""
@@ -184,7 +185,7 @@ def copy(folder: Path, new: Path) -> None:
 
 def has_learnt(folder: Path) -> bool:
     """As `Bundle.has_learnt`, of a bundle whose model is not loaded."""
-    return _has_learnt(check(folder), read_table(folder / LINEAGE))
+    return _has_learnt(check(folder), lineages.read(folder / LINEAGE))
 
 
 def _has_learnt(card: Card, seen: pd.DataFrame) -> bool:

@@ -58,7 +58,15 @@ class Index(Section):
 LIMITS = {"min_side", "min_brightness", "min_contrast", "min_sharpness", "max_aspect_ratio"}  # of a picture's quality
 
 
+class Bursts(Section):
+    names: bool
+    seconds: Annotated[float, Field(ge=0, le=86_400)]
+    false_links: Annotated[float, Field(gt=0, le=0.2)]
+    max_share: Share
+
+
 class Curate(Section):
+    count: Literal["images", "bursts"]
     min_images: Annotated[int, Field(ge=3)]
     max_images: Positive
     near_duplicate_distance: Annotated[int, Field(ge=0, le=16)]

@@ -56,6 +56,8 @@ class Workspace:
         self.curated = data / "curated"
         self.curated_images = self.curated / "images.parquet"
         self.excluded = self.curated / "excluded.parquet"
+        self.bursts = self.curated / "bursts.parquet"
+        self.burst_links = self.curated / "links.parquet"
         self.board = self.curated / "board.csv"
         self.splits = data / "splits"
         self.splits_table = self.splits / "splits.parquet"

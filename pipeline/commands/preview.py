@@ -13,8 +13,8 @@ from pipeline.commands.apply import contents, guarded
 from pipeline.errors import DataError
 from pipeline.evaluation import forecast
 from pipeline.files import read_json, read_table, write_json
-from pipeline.inference import evaluated, pool_predictions
-from pipeline.library import benchmarks, board, classes, history, index, labels
+from pipeline.inference import evaluated, frozen_features, pool_predictions
+from pipeline.library import benchmarks, board, classes, history, index, labels, lineage
 from pipeline.library.benchmarks import PREFIX
 from pipeline.review import applying, decisions
 from pipeline.stages import curate, split
@@ -60,13 +60,13 @@ def forecast_round(workspace: Workspace) -> Answer:
       LeakageError: if an image would change sides.
     """
     card = bundle.check(workspace.model)
-    seen = read_table(workspace.model / bundle.LINEAGE)
+    seen = lineage.read(workspace.model / bundle.LINEAGE)
     scores = read_table(workspace.scores, ["sha256", "predicted", "set"])
     today = read_table(workspace.splits_table)
     coming = next_inputs(workspace, seen)
-    curated = curate.compute(coming, workspace.params(sections.Curate))
+    curated = curate.compute(coming, workspace.params(sections.Curate), workspace.params(sections.Bursts))
     rows = split.compute(
-        split.Inputs(curated.images, coming.library, coming.marked, seen, coming.events),
+        split.Inputs(curated.images, curated.bursts, coming.library, coming.marked, seen, coming.events),
         workspace.params(sections.Split),
         near_duplicate_distance=workspace.near_duplicate_distance,
         where=workspace.benchmarks,
@@ -148,6 +148,7 @@ def next_inputs(workspace: Workspace, seen: pd.DataFrame) -> curate.Inputs:
         boards=history.empty()[1],
         decisions=decisions.in_force(log),
         events=classes.read(workspace.classes),
+        features=frozen_features.read(workspace.library_features),
     )
     curate.refuse_words(inputs, workspace)
     return inputs

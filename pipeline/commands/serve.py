@@ -16,7 +16,7 @@ from pipeline.commands import Answer
 from pipeline.errors import Exit, UsageError
 from pipeline.files import read_table
 from pipeline.inference import trials
-from pipeline.library import classes, labels
+from pipeline.library import classes, labels, lineage
 from pipeline.sections import Serve
 from pipeline.serving import app, image_archive, keys, served, server
 from pipeline.serving.choosing import Chooser
@@ -218,7 +218,7 @@ def _not_kept(workspace: Workspace, params: Serve) -> image_archive.Known:
     """The images that are not kept: those of the library and the pool, and what the champion has seen."""
     if not params.pictures_share:
         return image_archive.known([], [], distance=0)
-    seen = [read_table(workspace.released / bundle.LINEAGE)]
+    seen = [lineage.read(workspace.released / bundle.LINEAGE)]
     if workspace.splits_table.exists():
         seen.append(read_table(workspace.splits_table, ["sha256", "phash", "set"]))
     index = [workspace.library_table, workspace.pool_table]

@@ -21,7 +21,7 @@ from pipeline.errors import DataError, UsageError, closest
 from pipeline.evaluation import reliability
 from pipeline.files import atomic_folder, read_json, read_table, write_csv, write_json, write_table, write_text
 from pipeline.inference import migration, store
-from pipeline.library import board, classes, labels
+from pipeline.library import board, classes, labels, lineage
 from pipeline.review import landing, near_cutoff
 from pipeline.stages import curate
 from pipeline.workspace import Workspace
@@ -121,8 +121,8 @@ def report(workspace: Workspace, name: str = "") -> Answer:
     """
     of = find(workspace, name)
     latest = next(path for path in (workspace.model, workspace.base) if path.exists())
-    coming = preview.next_inputs(workspace, read_table(latest / bundle.LINEAGE))
-    standing = curate.compute(coming, workspace.params(sections.Curate)).board
+    coming = preview.next_inputs(workspace, lineage.read(latest / bundle.LINEAGE))
+    standing = curate.compute(coming, workspace.params(sections.Curate), workspace.params(sections.Bursts)).board
     expected, queue = near_cutoff.read_classes(of / CLASSES), read_table(of / QUEUE / f"{near_cutoff.RECIPE}.parquet")
     since = coming.decisions[coming.decisions["at"] >= read_json(of / RUN)["at"]]
     since = landing.land(since, queue).rows

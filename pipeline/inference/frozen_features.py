@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.evaluation import cosine
 from pipeline.files import read_arrow, read_json, write_json
 from pipeline.inference import shards, store
 from pipeline.inference.shards import FEATURES, Stacked
@@ -47,11 +48,31 @@ class FrozenFeatures:
         """The content hash of each row (N,)."""
         return pa.concat_tables([read_arrow(shard, ["sha256"]) for shard in self.parts])["sha256"]
 
+    def units(self, sha256: pd.Series) -> "UnitFeatures":
+        """The features of contents (N,), of length 1, read as they are asked for."""
+        return UnitFeatures(self.features, pd.Index(self.contents.to_pandas()).get_indexer(sha256))
+
     def features_of(self, sha256: str) -> np.ndarray | None:
         """The features of a content (F,); None where it has none."""
         place = pc.index(self.contents, pa.scalar(sha256, self.contents.type)).as_py()
         values = self.features[place] if place >= 0 else None
         return values if values is not None and values.any() else None
+
+
+@dataclass(frozen=True)
+class UnitFeatures:
+    """Features (N, F) float32 of length 1, zeros where a content has none; rows are read as they are asked for.
+
+    Attributes:
+      places: row of the store for each content, or -1.
+    """
+
+    features: Stacked
+    places: np.ndarray
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        places = self.places[rows]
+        return np.where(places[:, None] >= 0, cosine.unit(self.features[places]), np.float32(0))
 
 
 def open_store(folder: Path, key: str, *, runtime: str = "") -> store.Store:

@@ -1,6 +1,7 @@
 """The board: where each class stands against the lower cutoff."""
 
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -8,38 +9,50 @@ from pipeline.library import history
 
 COLUMNS = [
     "label", "images", "groups", "real", "staged", "synthetic", "staged_share", "wholly_staged", "cutoff", "short_by",
-    "standing", "grew",
+    "standing", "grew", "bursts", "too_few_independent",
 ]  # fmt: skip
 NEAR_SHARE = 0.75  # of the cutoff: from here a class counts as near
+FEW_BURSTS = 5  # a class with fewer has too few independent images to be measured
 
 
-def count(eligible: pd.DataFrame, *, min_images: int, cutoffs: dict[str, int] | None = None) -> pd.DataFrame:
+def count(
+    eligible: pd.DataFrame,
+    *,
+    min_images: int,
+    cutoffs: dict[str, int] | None = None,
+    by: Literal["images", "bursts"] = "images",
+) -> pd.DataFrame:
     """Counts the eligible images of each class; near-duplicates count once.
 
     Args:
-      eligible: columns `label`, `group`, `origin`.
-      min_images: the lower cutoff, in groups.
+      eligible: columns `label`, `group`, `burst`, `origin`.
+      min_images: the lower cutoff, in groups or bursts.
       cutoffs: those of a class's own.
+      by: what the cutoffs count: images, of which near-duplicates count once, or bursts.
 
     Returns:
       `COLUMNS`, a row a class, those nearest below the cutoff first, then the rest by size. `standing` is in, near or
-      below; `grew` is 0 until `with_growth` has looked at the rounds before.
+      below; `grew` is 0 until `with_growth` has looked at the rounds before. `too_few_independent` marks a class with
+      fewer than `FEW_BURSTS` bursts.
     """
     origins = eligible.groupby(["label", "origin"]).size().unstack(fill_value=0)
     board = pd.DataFrame(
         {
             "images": eligible.groupby("label").size(),
             "groups": eligible.groupby("label")["group"].nunique(),
+            "bursts": eligible.groupby("label")["burst"].nunique(),
             **{origin: origins.get(origin, 0) for origin in ["real", "staged", "synthetic"]},
         }
     )
     board["staged_share"] = ((board["staged"] + board["synthetic"]) / board["images"]).round(3)
     board["wholly_staged"] = board["real"] == 0
     board["cutoff"] = board.index.to_series().map(cutoffs or {}).fillna(min_images).astype(int)
-    board["short_by"] = (board["cutoff"] - board["groups"]).clip(lower=0)
+    board["too_few_independent"] = board["bursts"] < FEW_BURSTS
+    counted = board["bursts" if by == "bursts" else "groups"]
+    board["short_by"] = (board["cutoff"] - counted).clip(lower=0)
     board["standing"] = "in"
     board.loc[board["short_by"] > 0, "standing"] = "below"
-    board.loc[(board["short_by"] > 0) & (board["groups"] >= NEAR_SHARE * board["cutoff"]), "standing"] = "near"
+    board.loc[(board["short_by"] > 0) & (counted >= NEAR_SHARE * board["cutoff"]), "standing"] = "near"
     board["grew"] = 0
     board = board.rename_axis("label").reset_index()
     rank = board["standing"].map({"near": 0, "below": 1, "in": 2})

@@ -2,14 +2,16 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 
 from pipeline.library import board, duplicates, quality
 from pipeline.library.exclusion import Reason
 from pipeline.library.labels import ORIGINS
+from pipeline.library.lineage import TIES
 
-COLUMNS = ["image", "sha256", "phash", "group", "together", "label", "subclass", "origin"]
+COLUMNS = ["image", "sha256", "phash", "group", "together", "burst", "evidence", "label", "subclass", "origin"]
 EXCLUDED_COLUMNS = [*COLUMNS, "reason", "detail", "label_then"]
 SEEN_FIRST = {"test": 0, "val": 1, "train": 2}
 
@@ -31,6 +33,7 @@ def curate(
     library: pd.DataFrame,
     benchmarks: pd.DataFrame,
     lineage: pd.DataFrame,
+    bursts: pd.DataFrame | None = None,
     *,
     min_images: int,
     max_images: int,
@@ -42,6 +45,7 @@ def curate(
     min_contrast: float,
     min_sharpness: float,
     max_aspect_ratio: float,
+    count: Literal["images", "bursts"] = "images",
     cutoffs: dict[str, int] | None = None,
     retired: frozenset[str] = frozenset(),
     settled: frozenset[str] = frozenset(),
@@ -49,7 +53,8 @@ def curate(
     """Curates the library.
 
     Rules, in this order; an image is excluded by the first that names it:
-      1. benchmark          it belongs to a benchmark set, or is a near-duplicate of one of its images
+      1. benchmark          it belongs to a benchmark set, or is a near-duplicate of one of its images, or, if no
+                            ancestor has seen it, of the same burst
       2. unreadable         its file is missing or no picture
       3. another content    its label, or status, was given to another content than its file has now: a person decides
       4. unlabelled         nobody labelled it
@@ -59,8 +64,10 @@ def curate(
       8. chain              it holds two groups of near-duplicates together (`duplicates.group`)
       9. label conflict     a near-duplicate has another label: a person decides
      10. duplicate          an image with the same content, or `max_per_group` near-duplicates, are kept already
-     11. below the cutoff   its class has fewer than `min_images` groups
-     12. above the cutoff   its class has `max_images` already
+     11. below the cutoff   its class has fewer than `min_images` groups of near-duplicates, or bursts
+     12. above the cutoff   its class has `max_images` already; of bursts, all but the first images go first
+
+    Nothing is excluded for being in a burst, and two labels in one are no conflict.
 
     Rules 7 and 8 leave an image alone that an ancestor was tested on: test sets are never cleaned automatically.
     Where a rule chooses, it keeps real before staged before synthetic images, and then what an ancestor was tested on,
@@ -71,6 +78,8 @@ def curate(
       library: the index's library table.
       benchmarks: columns `image` and `sha256` (the content that it was listed with, or "").
       lineage: of the base.
+      bursts: columns `image`, `burst` and `evidence`; None: every image is alone.
+      count: what the lower cutoff counts: images, of which near-duplicates count once, or bursts.
       cutoffs: lower cutoffs of a class's own, in groups.
       settled: images that people decided on beside their near-duplicates; among themselves, they are no conflict
         unless their content is equal.
@@ -81,6 +90,9 @@ def curate(
     rows = rows.fillna({"label": "", "subclass": "", "origin": "real", "together": "", "status": "unlabelled"})
     rows = rows.fillna({"labelled": "", "by": "", "at": ""})
     rows["reason"], rows["detail"], rows["label_then"] = "", "", ""
+    for name in TIES:
+        known = pd.Series(dtype="str") if bursts is None else bursts.set_index("image")[name]
+        rows[name] = rows["image"].map(known).astype("str").fillna("")
     replaced = (rows["failure"] == "") & (rows["labelled"] != "") & (rows["labelled"] != rows["sha256"])
     was = _was(rows[replaced])
     rows.loc[replaced, "label_then"] = rows["label"]
@@ -103,6 +115,8 @@ def curate(
     beside = duplicates.near_any(rows["phash"], rows.loc[in_benchmark & bridge, "phash"], near_duplicate_distance)
     near_benchmark = rows["group"].isin(benchmark_groups) | beside
     _exclude(rows, near_benchmark, Reason.BENCHMARK, "a near-duplicate is in a benchmark set")
+    of_burst = rows["burst"].isin(set(rows.loc[in_benchmark & readable, "burst"]) - {""})
+    _exclude(rows, of_burst & role.isna(), Reason.BENCHMARK, "an image of the same burst is in a benchmark set")
     _exclude(rows, ~readable, Reason.UNREADABLE, rows["failure"])
     _exclude(rows, replaced, Reason.OTHER_CONTENT, was.reindex(rows.index, fill_value=""))
     for reason in (Reason.UNLABELLED, Reason.UNKNOWN, Reason.BAD):  # named as the status is
@@ -126,7 +140,9 @@ def curate(
     rows["turn"] = role.map(SEEN_FIRST).fillna(len(SEEN_FIRST))
     _exclude_duplicates(rows, max_per_group)
 
-    standing = board.count(rows[rows["reason"] == ""], min_images=min_images, cutoffs=cutoffs)
+    whole = rows[readable]
+    rows.loc[readable, "burst"] = duplicates.join(whole["sha256"], whole[["group", "together", "burst"]])
+    standing = board.count(rows[rows["reason"] == ""], min_images=min_images, cutoffs=cutoffs, by=count)
     below = standing[standing["short_by"] > 0].set_index("label")["short_by"]
     short_by = rows["label"].map(below)
     _exclude(rows, short_by.notna(), Reason.BELOW_CUTOFF, "short by " + short_by.fillna(0).astype(int).astype(str))
@@ -184,7 +200,7 @@ def _exclude_duplicates(rows: pd.DataFrame, max_per_group: int) -> None:
 
 
 def _exclude_above_cutoff(rows: pd.DataFrame, max_images: int) -> None:
-    """Drops synthetic, then staged images, then near-duplicates, then what is new, evenly over sub-classes, by hash.
+    """Drops synthetic, then staged images, then the most redundant of bursts, then what is new, over all sub-classes.
 
     Of what is not new, each side keeps its share: a lower cutoff must not leave a class tested and untrained.
     """
@@ -196,7 +212,7 @@ def _exclude_above_cutoff(rows: pd.DataFrame, max_images: int) -> None:
     side = kept.groupby(["label", "rank", "subclass", "turn"])["position"]
     kept["share"] = (side.cumcount() + 0.5) / side.transform("size")
     kept = kept.sort_values(["rank", "new", "share", "turn", "position"])
-    kept["near"] = kept.groupby(["label", "group"]).cumcount() > 0
+    kept["near"] = kept.groupby(["label", "burst"]).cumcount()
     kept["round_robin"] = kept.groupby(["label", "rank", "near", "subclass"]).cumcount()
     kept = kept.sort_values(["label", "rank", "near", "round_robin", "new", "share", "turn", "position"])
     surplus = kept.index[kept.groupby("label").cumcount() >= max_images]

@@ -4,14 +4,18 @@ It travels with the model. Without it a warm start followed by a fresh split wou
 ancestors learnt, and accuracy would rise by itself, round after round.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
 from pipeline.errors import LeakageError
+from pipeline.files import read_table
 from pipeline.library import duplicates
 from pipeline.library.benchmarks import PREFIX
 
-TEXTS = ["sha256", "phash", "group", "together", "role"]
+TIES = ["burst", "evidence"]
+TEXTS = ["sha256", "phash", "group", "together", *TIES, "role"]
 COLUMNS = [*TEXTS, "first_round", "last_round"]
 
 
@@ -20,11 +24,23 @@ def empty() -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(dtype=str if name in TEXTS else int) for name in COLUMNS})
 
 
+def read(path: Path) -> pd.DataFrame:
+    """Reads a lineage; one that was written before bursts were found has none.
+
+    Raises:
+      DataError: if it cannot be read.
+    """
+    table = read_table(path)
+    return table.assign(**{name: "" for name in TIES if name not in table})
+
+
 def extend(lineage: pd.DataFrame, splits: pd.DataFrame, *, round_: int) -> pd.DataFrame:
     """Adds today's sets; an image that is known keeps its role, its hash and the round in which it was first seen.
 
+    It keeps its burst and the evidence for it, too: what has once decided its place is never computed again.
+
     Args:
-      splits: columns `sha256`, `phash`, `group`, `together` and `set`.
+      splits: columns `sha256`, `phash`, `group`, `together`, `burst`, `evidence` and `set`.
       round_: that of the model which is trained on them.
     """
     today = splits.drop_duplicates("sha256").set_index("sha256")
@@ -32,6 +48,9 @@ def extend(lineage: pd.DataFrame, splits: pd.DataFrame, *, round_: int) -> pd.Da
     known = lineage.assign(last_round=lineage["last_round"].where(~seen, round_))
     together = known["sha256"].map(today["together"]).astype("str")
     known["together"] = together.where(together.fillna("") != "", known["together"])  # as people say now
+    had_none = known["burst"] == ""
+    for name in TIES:
+        known[name] = known[name].mask(had_none, known["sha256"].map(today[name]).astype("str").fillna(""))
     new = today[~today.index.isin(lineage["sha256"])].rename(columns={"set": "role"}).reset_index()
     new = new.assign(first_round=round_, last_round=round_)
     return pd.concat([known, new])[COLUMNS].sort_values("sha256", ignore_index=True)

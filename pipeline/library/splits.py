@@ -7,20 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.library import duplicates
+from pipeline.library import curation, duplicates
 from pipeline.library.benchmarks import PREFIX
-from pipeline.library.lineage import empty
 
-COLUMNS = ["image", "sha256", "phash", "group", "together", "label", "subclass", "origin", "set", "cluster"]
+COLUMNS = [*curation.COLUMNS, "set", "cluster", "torn"]
 SETS = ["train", "val", "test"]
 
 
 @dataclass(frozen=True)
 class Assigned:
-    """Each image has a `set`, or is left out with a `reason`; the two add up to all of them.
-
-    Its `cluster` names all that belongs together with it and stays on its side: one independent observation.
-    """
+    """Each image has a `set`, or is left out with a `reason`; the two add up to all of them."""
 
     images: pd.DataFrame
     left_out: pd.DataFrame
@@ -33,13 +29,13 @@ def assign(
 
     Rules:
       1. An image keeps the set it has in the lineage.
-      2. A group that is tied to one side of the lineage (same content, near-duplicate, kept together) joins it.
+      2. A group that is tied to one side of the lineage (same content, near-duplicate, burst, kept together) joins it.
       3. A new image that ties two sides together is left out and named; so is one tied to a benchmark.
       4. New groups fill each class's quotas of test and val, spread over sub-classes, in the order of a salted hash;
          groups with staged or synthetic images are trained on only, and do not count for the quotas.
 
     Args:
-      curated: columns `image`, `sha256`, `phash`, `group`, `together`, `label`, `subclass`, `origin`.
+      curated: `curation.COLUMNS`.
       lineage: of the base.
       val, test: share of a class's groups of real images.
     """
@@ -47,7 +43,6 @@ def assign(
     rows = rows.assign(own=rows["sha256"].map(lineage.set_index("sha256")["role"]).astype("str"))
     tie = _ties(rows, lineage, near_duplicate_distance)
     rows["tie"] = tie[: len(rows)]
-    rows["cluster"] = duplicates.name(rows["sha256"], rows["tie"].to_numpy())
     sides = pd.DataFrame(
         {
             "tie": tie,
@@ -70,19 +65,32 @@ def assign(
     rows.loc[benchmark, "reason"] = "belongs with " + rows.loc[benchmark, "set"]
     left_out = between | benchmark
     return Assigned(
-        rows.loc[~left_out, COLUMNS].reset_index(drop=True),
-        rows.loc[left_out, [column for column in COLUMNS if column != "set"] + ["reason"]].reset_index(drop=True),
+        rows.loc[~left_out, [*curation.COLUMNS, "set"]].reset_index(drop=True),
+        rows.loc[left_out, [*curation.COLUMNS, "reason"]].reset_index(drop=True),
     )
 
 
-def benchmark_clusters(rows: pd.DataFrame, *, near_duplicate_distance: int) -> pd.Series:
-    """Names, for each image of the benchmark sets, the images that belong together with it, as `assign` does.
+def with_clusters(rows: pd.DataFrame, lineage: pd.DataFrame, *, near_duplicate_distance: int) -> pd.DataFrame:
+    """Adds to each image its `cluster`, and whether it is `torn`.
+
+    A cluster is all that belongs together: one independent observation. Torn is an image of val, test or a benchmark
+    that belongs together with one that is trained on, today or by an ancestor: an older round, which knew no bursts,
+    has put them on two sides, where they stay. It says nothing of how good a model is, and leaves every figure.
 
     Args:
-      rows: columns `sha256`, `phash`, `group`, `together`.
+      rows: of all sets, `curation.COLUMNS` and `set`.
+      lineage: of the base.
     """
-    tie = _ties(rows, empty(), near_duplicate_distance)
-    return duplicates.name(rows["sha256"], tie)
+    tie = _ties(rows, lineage, near_duplicate_distance)
+    today, before = tie[: len(rows)], tie[len(rows) :]
+    trained = {*today[(rows["set"] == "train").to_numpy()], *before[(lineage["role"] == "train").to_numpy()]}
+    torn = (rows["set"] != "train") & np.isin(today, list(trained))
+    return rows.assign(cluster=duplicates.name(rows["sha256"], today), torn=torn)
+
+
+def untorn(rows: pd.DataFrame) -> pd.DataFrame:
+    """The images that a model may be trained, validated and measured on; tables of earlier years have none torn."""
+    return rows[~rows["torn"]] if "torn" in rows else rows
 
 
 def unmeasured(assigned: pd.DataFrame) -> dict[str, list[str]]:
@@ -116,12 +124,16 @@ def leakage(rows: pd.DataFrame, lineage: pd.DataFrame, left_out: pd.DataFrame) -
 def _ties(rows: pd.DataFrame, lineage: pd.DataFrame, distance: int) -> np.ndarray:
     """The component of each curated image, then of each lineage row.
 
-    They are tied by today's group, equal content, near hashes, and what people keep together.
+    They are tied by today's group, by today's bursts and those of the lineage, equal content, near hashes, and what
+    people keep together.
     """
     columns = ["sha256", "phash", "together"]
-    both = pd.concat([rows[["group", *columns]], lineage[columns]], ignore_index=True)
+    both = pd.concat([rows[["group", "burst", *columns]], lineage[columns]], ignore_index=True)
+    before = np.concatenate([np.full(len(rows), ""), lineage["burst"].to_numpy(dtype=object)])
     pairs = [
         duplicates.same_pairs(both["group"].fillna("")),
+        duplicates.same_pairs(both["burst"].fillna("")),
+        duplicates.same_pairs(pd.Series(before, dtype="str")),
         duplicates.same_pairs(both["sha256"]),
         duplicates.same_pairs(both["together"]),
         duplicates.near_hash_links(both["phash"], distance),

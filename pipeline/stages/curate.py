@@ -7,7 +7,9 @@ import pandas as pd
 
 from pipeline import errors, sections, stages
 from pipeline.files import read_table, write_csv, write_json, write_table, write_text
-from pipeline.library import benchmarks, board, classes, curation, labels
+from pipeline.inference import frozen_features
+from pipeline.inference.frozen_features import FrozenFeatures
+from pipeline.library import benchmarks, board, bursts, classes, curation, labels, lineage
 from pipeline.library.classes import Classes
 from pipeline.library.exclusion import Reason
 from pipeline.library.failures import Failure
@@ -27,6 +29,7 @@ class Inputs:
       boards: the boards of the rounds before.
       decisions: the review decisions in force.
       events: the class events.
+      features: of a frozen network, for all contents of the library; None where there are none.
     """
 
     labels: pd.DataFrame
@@ -36,28 +39,37 @@ class Inputs:
     boards: pd.DataFrame
     decisions: pd.DataFrame
     events: Classes
+    features: FrozenFeatures | None
 
 
 @dataclass(frozen=True)
 class Products:
-    """The curated images, the excluded ones with their reasons, the board, the classes, and what the summary says."""
+    """The curated images, the excluded ones with their reasons, the board, the classes, and what the summary says.
+
+    `bursts` has `image`, `sha256`, `burst` and `evidence` of every image that can be read, `links` says why (see
+    `bursts.Bursts`).
+    """
 
     images: pd.DataFrame
     excluded: pd.DataFrame
     board: pd.DataFrame
+    bursts: pd.DataFrame
+    links: pd.DataFrame
     classes: list[str]
     summary: dict[str, Any]
 
 
-def compute(inputs: Inputs, params: sections.Curate) -> Products:
+def compute(inputs: Inputs, params: sections.Curate, burst_params: sections.Bursts) -> Products:
     """Curates the labelled images."""
     events = inputs.events
     named = events.apply(inputs.labels)
+    tied = find_bursts(inputs, named, burst_params)
     curated = curation.curate(
         named,
         inputs.library,
         inputs.marked,
         inputs.lineage,
+        tied.images,
         **params.model_dump(),
         cutoffs=events.cutoffs,
         retired=events.retired,
@@ -88,8 +100,37 @@ def compute(inputs: Inputs, params: sections.Curate) -> Products:
             "images": len(replaced),
             "classes": {str(name): int(number) for name, number in classes_then.items()},
         },
+        "bursts": _burst_counts(curated.images)
+        | {"seen_by": inputs.features.name if inputs.features else "", "chains": tied.chains},
     }
-    return Products(curated.images, curated.excluded, standing, kept, summary)
+    return Products(curated.images, curated.excluded, standing, tied.images, tied.links, kept, summary)
+
+
+def find_bursts(inputs: Inputs, named: pd.DataFrame, params: sections.Bursts) -> bursts.Bursts:
+    """Finds the bursts of the library: by frozen features, or where there are none, by what the index knows.
+
+    Args:
+      named: the label table by today's names.
+    """
+    rows = inputs.library[inputs.library["failure"] == ""].sort_values("image", ignore_index=True)
+    given = named.rename(columns={"group": "together", "sha256": "labelled"}).set_index("image")
+    known = given[["label", "together", "labelled"]].reindex(rows["image"]).fillna("").set_axis(rows.index)
+    other = (known["labelled"] != "") & (known["labelled"] != rows["sha256"])  # what people know of another content
+    rows = rows.assign(label=known["label"].mask(other, ""), together=known["together"].mask(other, ""))
+    seen: bursts.Vectors = bursts.hash_vectors(rows["phash"], rows["layout"])
+    if inputs.features is not None:
+        seen = inputs.features.units(rows["sha256"])
+    return bursts.find(rows, seen, bursts.Settings(**params.model_dump()))
+
+
+def _burst_counts(images: pd.DataFrame) -> dict[str, int]:
+    sizes = images["burst"].value_counts()
+    return {
+        "images": len(images),
+        "independent": len(sizes),
+        "bursts": int((sizes > 1).sum()),
+        "largest": int(sizes.max()) if len(sizes) else 0,
+    }
 
 
 def read(workspace: Workspace) -> Inputs:
@@ -103,10 +144,11 @@ def read(workspace: Workspace) -> Inputs:
         labels=labels.read(workspace.labels, names),
         library=read_table(workspace.library_table),
         marked=benchmarks.read_all(workspace.benchmarks, names),
-        lineage=read_table(workspace.base / "lineage.parquet"),
+        lineage=lineage.read(workspace.base / "lineage.parquet"),
         boards=read_table(workspace.base / "boards.parquet"),
         decisions=decisions.read_all(workspace.reviews, names),
         events=classes.read(workspace.classes),
+        features=frozen_features.read(workspace.library_features),
     )
     refuse_words(inputs, workspace)
     known = {*inputs.labels["label"], *inputs.marked["label"], *inputs.decisions["label"]} - {""}
@@ -126,7 +168,7 @@ def refuse_words(inputs: Inputs, workspace: Workspace) -> None:
 
 def main(workspace: Workspace) -> None:
     params = workspace.params(sections.Curate)
-    made = compute(read(workspace), params)
+    made = compute(read(workspace), params, workspace.params(sections.Bursts))
     for line in board.fallen_sentences(made.summary["fallen"]):
         print(f"curate: {line}")
     if len(made.classes) < 2:
@@ -137,6 +179,8 @@ def main(workspace: Workspace) -> None:
         )
     write_table(made.images, workspace.curated_images)
     write_table(made.excluded, workspace.excluded)
+    write_table(made.bursts, workspace.bursts)
+    write_table(made.links, workspace.burst_links)
     write_csv(made.board, workspace.board)
     write_text("".join(f"{name}\n" for name in made.classes), workspace.curated / "classes.txt")
     write_json(made.summary, workspace.curated / "summary.json")
@@ -151,6 +195,23 @@ def report(made: Products) -> None:
         f" ({shares or 'none'})"
     )
     print(f"curate: {len(made.classes)} classes")
+    counts = made.summary["bursts"]
+    if counts["bursts"]:
+        print(
+            f"curate: {counts['images']:,} images, {counts['independent']:,} independent: {counts['bursts']:,} bursts,"
+            f" the largest of {counts['largest']:,}; `wallaby why IMAGE` says what ties them"
+        )
+    for chain in counts["chains"]:
+        print(
+            f"curate: {chain['images']:,} images from {chain['first']} would be one burst of class {chain['label']},"
+            " and do not look alike: cut where it is weakest"
+        )
+    few = made.board[made.board["too_few_independent"] & (made.board["short_by"] == 0)]
+    if len(few):
+        print(
+            f"curate: {len(few)} classes have too few independent images to be measured:"
+            f" {', '.join(few['label'].head(5))}{', ...' if len(few) > 5 else ''}"
+        )
     replaced = made.summary["other_content"]
     if replaced["images"]:
         of = ", ".join(f"{number} {name}" for name, number in replaced["classes"].items())

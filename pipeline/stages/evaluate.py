@@ -20,7 +20,7 @@ from pipeline.evaluation import (
 from pipeline.evaluation.assessment import Assessment
 from pipeline.files import read_table
 from pipeline.inference import ensemble, latency, outputs
-from pipeline.library import board, classes, labels, mounts, pictures
+from pipeline.library import board, classes, labels, mounts, pictures, splits
 from pipeline.library.classes import Classes
 from pipeline.pages import report
 from pipeline.review import decisions, landing
@@ -143,7 +143,7 @@ def main(workspace: Workspace) -> None:
 def read(workspace: Workspace) -> Inputs:
     champion, audited = workspace.released / assessment.SCORES, workspace.base / audit.FILE
     return Inputs(
-        rows=scores.with_open_sets(read_table(workspace.splits_table), read_table(workspace.excluded)),
+        rows=scores.with_open_sets(splits.untorn(read_table(workspace.splits_table)), read_table(workspace.excluded)),
         decisions=decisions.read_all(workspace.reviews, workspace.root_names),
         audited_before=read_table(audited) if audited.exists() else audit.nothing(),
         champion=read_table(champion) if champion.exists() else None,

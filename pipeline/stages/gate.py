@@ -89,7 +89,7 @@ def main(workspace: Workspace) -> None:
     ensemble = bool(scores["model"].map(is_ensemble).any())
     if not ensemble and set(scores["model"]) - {digest}:
         raise errors.DataError("the scores are those of another model", where=workspace.scores, mend=AGAIN)
-    candidate = Model(digest, read_table(workspace.model / bundle.LINEAGE), scores)
+    candidate = Model(digest, lineage.read(workspace.model / bundle.LINEAGE), scores)
     champion = read_champion(workspace.released, scores, events)
     needs = gate.Needs(
         size_mb=(workspace.model / bundle.MODEL).stat().st_size / 1e6,
@@ -115,7 +115,7 @@ def read_champion(released: Path, candidate: pd.DataFrame, events: Classes) -> M
     if not (released / bundle.CARD).exists():
         return None
     digest = bundle.check(released).model_digest
-    stored, lineage_table = released / SCORES, read_table(released / bundle.LINEAGE)
+    stored, lineage_table = released / SCORES, lineage.read(released / bundle.LINEAGE)
     if not stored.exists():
         return Model(digest, lineage_table, None)
     rows = paired_scores.check(read_table(stored, COMPARED + BEST), stored, mend=RESCORE)

@@ -19,6 +19,7 @@ class Inputs:
 
     Attributes:
       images: the curated images.
+      bursts: `image`, `burst` and `evidence` of every image of the library.
       library: the rows of the index (`index.COLUMNS`).
       marked: the images of all benchmarks, as people wrote them.
       lineage: what the base and its ancestors have seen.
@@ -26,6 +27,7 @@ class Inputs:
     """
 
     images: pd.DataFrame
+    bursts: pd.DataFrame
     library: pd.DataFrame
     marked: pd.DataFrame
     lineage: pd.DataFrame
@@ -34,7 +36,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Products:
-    """The rows of all sets (`splits.COLUMNS` and `flip`), the images that are left out, and what the summary says."""
+    """The rows of all sets (`splits.COLUMNS` and `flip`), the images left out, and what the summary says."""
 
     rows: pd.DataFrame
     left_out: pd.DataFrame
@@ -56,8 +58,10 @@ def compute(inputs: Inputs, params: sections.Split, *, near_duplicate_distance: 
     marked = benchmarks.resolve(inputs.marked, inputs.library, where)
     versions = benchmarks.versions(marked)  # of the sets as people wrote them: a class that is renamed makes no new one
     marked = inputs.events.apply(marked)
-    marked["cluster"] = splits.benchmark_clusters(marked, near_duplicate_distance=distance)
-    rows = pd.concat([assigned.images, marked[splits.COLUMNS]], ignore_index=True)
+    tied = marked[["image"]].merge(inputs.bursts, on="image", how="left")[lineage.TIES].fillna("")
+    marked[lineage.TIES] = tied.set_axis(marked.index)
+    rows = pd.concat([assigned.images, marked[assigned.images.columns]], ignore_index=True)
+    rows = splits.with_clusters(rows, seen, near_duplicate_distance=distance)
     rows["flip"] = ~rows["label"].isin(inputs.events.no_flip)  # here: train need not run again for any other event
     lineage.refuse_overlaps(rows, seen, near_duplicate_distance=distance)
 
@@ -70,6 +74,10 @@ def compute(inputs: Inputs, params: sections.Split, *, near_duplicate_distance: 
         "benchmarks_other_content": sorted(benchmarks.replaced(inputs.marked, inputs.library)),
         "unmeasured": splits.unmeasured(assigned.images),
         "wholly_staged": sorted(real.index[~real]),
+        "independent": {str(name): int(number) for name, number in rows.groupby("set")["cluster"].nunique().items()},
+        "torn": {
+            str(name): int(number) for name, number in rows.loc[rows["torn"], "set"].value_counts().sort_index().items()
+        },
         "leakage": splits.leakage(rows, seen, assigned.left_out),
     }
     return Products(rows.sort_values(["set", "image"], ignore_index=True), assigned.left_out, summary)
@@ -78,9 +86,10 @@ def compute(inputs: Inputs, params: sections.Split, *, near_duplicate_distance: 
 def main(workspace: Workspace) -> None:
     inputs = Inputs(
         images=read_table(workspace.curated_images),
+        bursts=read_table(workspace.bursts, ["image", *lineage.TIES]),
         library=read_table(workspace.library_table),
         marked=benchmarks.read_all(workspace.benchmarks, workspace.root_names),
-        lineage=read_table(workspace.base / "lineage.parquet"),
+        lineage=lineage.read(workspace.base / "lineage.parquet"),
         events=classes.read(workspace.classes),
     )
     made = compute(
@@ -95,6 +104,14 @@ def main(workspace: Workspace) -> None:
     named = ", ".join(f"{name} {number}" for name, number in made.summary["sets"].items())
     total, left_out = made.summary["images"], len(made.left_out)
     print(f"split: {total} curated = {total - left_out} in sets + {left_out} left out; {named}")
+    torn = made.summary["torn"]
+    if torn:
+        clusters = made.rows.loc[made.rows["torn"], "cluster"].nunique()
+        print(
+            f"split: {clusters:,} bursts or near-duplicates stand on several sides since earlier rounds:"
+            f" {', '.join(f'{number:,} of {name}' for name, number in torn.items())} are torn from images that are"
+            " trained on; they keep their place and leave every figure (`wallaby init-base` begins a new lineage)"
+        )
     replaced = made.summary["benchmarks_other_content"]
     if replaced:
         print(

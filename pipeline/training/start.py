@@ -7,6 +7,7 @@ import keras
 import pandas as pd
 
 from pipeline import bundle
+from pipeline.library import splits
 from pipeline.models.head import freeze, renew_head
 from pipeline.training import checks
 from pipeline.training.fitting import set_seed
@@ -32,11 +33,13 @@ class Prepared:
 def learnable(rows: pd.DataFrame) -> tuple[list[str], pd.DataFrame]:
     """The classes that have a training image, sorted, and the rows of these: of others, only val images may be left.
 
+    What is torn validates nothing (`splits.with_clusters`).
+
     Args:
       rows: of the split; columns `set`, `label`.
     """
     classes = sorted(rows.loc[rows["set"] == "train", "label"].unique())
-    return classes, rows[rows["label"].isin(classes)]
+    return classes, splits.untorn(rows[rows["label"].isin(classes)])
 
 
 def prepare(
