@@ -18,15 +18,16 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import DataError
 from pipeline.files import digest, read_json, read_table, write_table
-from pipeline.library import failures, labels, pictures, quality, screening
+from pipeline.library import failures, labels, looks, pictures, quality, screening
 from pipeline.library.failures import Failure, PictureError
 from pipeline.progress import track
 
-TEXTS = ["image", "sha256", "phash", "format", "layout", "failure"]
+TEXTS = ["image", "sha256", "phash", "views", "taken", "camera", "format", "layout", "failure"]
 SIZE = ["width", "height"]
 MEASURES = ["brightness", "contrast", "sharpness", "subject"]
 COLUMNS = [
-    "image", "sha256", "phash", *SIZE, "bytes", "format", "orientation", *MEASURES, "layout", "failure",
+    "image", "sha256", "phash", "views", "taken", "camera", *SIZE, "bytes", "format", "orientation", *MEASURES,
+    "layout", "failure",
 ]  # fmt: skip
 PICTURE_ENDINGS = {
     ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp",
@@ -34,7 +35,7 @@ PICTURE_ENDINGS = {
 CACHE = "index.parquet"
 TABLES = ["library.parquet", "pool.parquet", "quarantined.parquet"]  # what the stage writes
 SUMMARY = "summary.json"
-FACTS = "grey-64-bilinear-1"  # names how pictures, quality and screening measure; the cache records it
+FACTS = "grey-64-bilinear-2"  # names how pictures, quality, screening and looks measure; the cache records it
 FACTS_KEY, ACCEPTED_KEY = "facts", "accepted"  # of the cache's metadata
 SAVE_EVERY = 50_000  # pictures inspected: an interrupted scan loses at most as many
 BATCH = 16  # pictures inspected in one task: handing over each alone costs as much as hashing it
@@ -272,7 +273,8 @@ def _facts(facts: pictures.Facts) -> dict:
     kept = dict(vars(facts))
     grey = kept.pop("grey")
     layout = screening.layout(grey) if facts.phash else ""  # of a flat picture it would be noise
-    return kept | quality.measure(grey) | {"subject": screening.subject(grey), "layout": layout}
+    measured = quality.measure(grey) | {"subject": screening.subject(grey), "layout": layout}
+    return kept | measured | {"views": looks.views(grey)}
 
 
 def _read(path: Path, stamp: list[int]) -> tuple[bytes, int]:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from pipeline.library import image_limits
+from pipeline.library import capture, image_limits
 from pipeline.library.failures import Failure, PictureError
 
 MAX_MEGAPIXELS = 100.0
@@ -45,7 +45,7 @@ class Facts:
     """What the index wants of a picture.
 
     Width and height are those of the upright picture, in pixels; `grey` is the whole of it, upright and stretched to
-    uint8 (64, 64), for whatever else is measured.
+    uint8 (64, 64), for whatever else is measured. `taken` and `camera` are those of `capture.of`.
     """
 
     width: int
@@ -53,6 +53,8 @@ class Facts:
     format: str
     orientation: int
     phash: str
+    taken: str
+    camera: str
     grey: np.ndarray
 
 
@@ -150,7 +152,7 @@ def inspect(data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS) -> Facts:
     if left_to_turn >= 5:
         width, height = height, width
     grey = np.asarray(_upright(small, left_to_turn))
-    return Facts(width, height, format_, orientation, perceptual_hash(grey), grey)
+    return Facts(width, height, format_, orientation, perceptual_hash(grey), *capture.of(picture), grey)
 
 
 def perceptual_hash(grey: np.ndarray) -> str:
@@ -162,12 +164,21 @@ def perceptual_hash(grey: np.ndarray) -> str:
     Args:
       grey: the small grey picture, uint8 (64, 64).
     """
+    low = low_frequencies(grey)
+    return "" if low is None else hashes_of(low[None])[0]
+
+
+def low_frequencies(grey: np.ndarray) -> np.ndarray | None:
+    """The 8 x 8 lowest cosine frequencies, float32, of the 32 x 32 grey picture; None of one without contrast."""
     halved = cv2.resize(grey.astype(np.float32), (32, 32), interpolation=cv2.INTER_AREA)
-    if cv2.meanStdDev(halved)[1][0, 0] < 2.0:
-        return ""
-    low = cv2.dct(halved)[:8, :8].ravel()
-    median = np.sort(low[1:])[31]
-    return np.packbits(low > median).tobytes().hex()
+    return None if cv2.meanStdDev(halved)[1][0, 0] < 2.0 else cv2.dct(halved)[:8, :8]
+
+
+def hashes_of(low: np.ndarray) -> list[str]:
+    """The pHashes, 16 hexadecimal digits each, of low cosine frequencies (N, 8, 8)."""
+    flat = low.reshape(len(low), 64)
+    medians = np.sort(flat[:, 1:], axis=1)[:, 31:32]
+    return [row.tobytes().hex() for row in np.packbits(flat > medians, axis=1)]
 
 
 def thumbnail(path: Path, side: int) -> bytes:
