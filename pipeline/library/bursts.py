@@ -19,7 +19,7 @@ LAGS = 5  # neighbours of an image that it may be tied to: some frame between tw
 FAR = 50  # places in a run of names from which on two images count as independent
 LONG_RUN = 100  # names: a longer run is counted through, until the images say something else
 MEDIAN = 0.5  # least likeness of a tie, as a chance among independent pairs, whatever else speaks for it
-CHANCE = 0.1  # the same in long runs and over long pauses
+CHANCE = 0.05  # the same in long runs and over long pauses
 MIXED = 0.1  # share of independent neighbours from which on a kind of neighbours is held to the stricter limit
 PAUSES = (2.0, 10.0)  # seconds that divide pauses into kinds
 FAST = 20  # neighbours within the shortest pause: many cameras write whole seconds, and the order within one is chance
@@ -95,6 +95,9 @@ def find(images: pd.DataFrame, vectors: Vectors, settings: Settings, *, looks: p
       vectors: of the same images, in the same order.
       looks: what a second look has tied: `first`, `second` (positions) and `detail`.
     """
+    if len(images) < 2:
+        alone = images[["image", "sha256"]].assign(burst=images["sha256"].str[:16], evidence="")
+        return Bursts(alone, pd.DataFrame(columns=LINK_COLUMNS), [])
     rows = _with_sequences(images)
     pairs = pd.concat([_neighbours_by_name(rows, settings), _neighbours_by_time(rows, settings)], ignore_index=True)
     kept = _agreed(images, pairs)

@@ -11,7 +11,7 @@ from pipeline.library.exclusion import Reason
 from pipeline.library.labels import ORIGINS
 from pipeline.library.lineage import TIES
 
-COLUMNS = ["image", "sha256", "phash", "group", "together", "burst", "evidence", "label", "subclass", "origin"]
+COLUMNS = ["image", "sha256", "phash", "group", "together", "label", "subclass", "origin", *TIES]
 EXCLUDED_COLUMNS = [*COLUMNS, "reason", "detail", "label_then"]
 SEEN_FIRST = {"test": 0, "val": 1, "train": 2}
 

@@ -3,7 +3,7 @@ import pytest
 from builders import library_table, sha
 
 from pipeline.errors import DataError
-from pipeline.library import benchmarks, splits
+from pipeline.library import benchmarks, curation, lineage
 
 ROOTS = ["benchmark", "library"]
 
@@ -83,7 +83,7 @@ def test_each_image_is_found_in_the_index():
     rows = benchmarks.resolve(listed(a="lion", c=""), LIBRARY, "data/benchmarks")
     assert rows["set"].tolist() == ["benchmark:field"] * 2
     assert rows["sha256"].tolist() == [sha("benchmark/a"), sha("benchmark/c")]
-    assert set(splits.COLUMNS) - {"cluster"} <= set(rows)
+    assert {*curation.COLUMNS, "set"} - {*lineage.TIES} <= set(rows)
 
 
 def test_an_image_with_another_content_than_was_labelled_leaves_the_figures_and_makes_another_version():

@@ -6,7 +6,8 @@ from pipeline.library import board
 
 def eligible(origin: str = "real", **classes: int) -> pd.DataFrame:
     rows = [(label, f"{label}{origin}{i}", origin) for label, number in classes.items() for i in range(number)]
-    return pd.DataFrame(rows, columns=["label", "group", "origin"], dtype="str")
+    table = pd.DataFrame(rows, columns=["label", "group", "origin"], dtype="str")
+    return table.assign(burst=table["group"])
 
 
 def test_a_class_is_in_near_or_below_and_short_by_what_it_lacks():
@@ -24,6 +25,18 @@ def test_those_nearest_below_the_cutoff_stand_first():
 def test_near_duplicates_count_once():
     rows = eligible(lion=3).assign(group=["a", "a", "b"])
     assert board.count(rows, min_images=3).loc[0, ["images", "groups", "short_by"]].tolist() == [3, 2, 1]
+
+
+def test_a_cutoff_may_count_bursts_and_the_board_shows_both():
+    rows = eligible(lion=12).assign(burst=["a"] * 8 + ["b", "c", "d", "e"])
+    counted = [board.count(rows, min_images=6, by=by).iloc[0] for by in ("images", "bursts")]
+    assert [(row["groups"], row["bursts"], row["short_by"]) for row in counted] == [(12, 5, 0), (12, 5, 1)]
+
+
+def test_a_class_with_fewer_than_five_bursts_is_marked():
+    rows = pd.concat([eligible(lion=40).assign(burst="one"), eligible(emu=5)])
+    marked = board.count(rows, min_images=3).set_index("label")["too_few_independent"]
+    assert marked.to_dict() == {"lion": True, "emu": False}
 
 
 def test_the_share_that_is_not_real_is_told():
@@ -53,7 +66,7 @@ def test_a_class_that_falls_out_because_files_are_missing_is_named():
     )
     missing = pd.Series(["cow0", "cow1", "cow2", "cow3", "dog0", "rare0", "well0", "another"])
     left = labelled[~labelled["image"].isin(missing)].assign(origin="real")
-    left["group"] = left["image"]
+    left["group"] = left["burst"] = left["image"]
     standing = board.count(left, min_images=3, cutoffs={"dog": 4, "rare": 9})
     cutoffs = {"cow": 3, "dog": 4, "rare": 9, "well": 3}
     rows = board.fallen(labelled, missing, standing, cutoffs=cutoffs).to_dict("records")

@@ -34,6 +34,7 @@ def curate(
 def lineage_of(**roles: str) -> pd.DataFrame:
     """A base that has seen the images library/NAME in these roles."""
     rows = library_table(*({"image": f"library/{name}"} for name in roles)).assign(group="", together="")
+    rows = rows.assign(burst="", evidence="")
     return lineage.extend(lineage.empty(), rows.assign(set=list(roles.values())), round_=1)
 
 
@@ -214,6 +215,43 @@ def test_a_new_image_hardly_changes_which_images_the_upper_cutoff_keeps():
     assert len(before & after) >= 29
 
 
+def in_bursts(curated_rows: tuple[list[dict], list[dict]], size: int) -> pd.DataFrame:
+    """Bursts of so many images each, in the order of their names."""
+    images = sorted(row["image"] for row in curated_rows[1])
+    names = [f"burst {place // size:03d}" for place in range(len(images))]
+    return pd.DataFrame({"image": images, "burst": names, "evidence": "names in sequence"}, dtype="str")
+
+
+def test_nothing_is_excluded_for_being_in_a_burst_and_two_labels_in_one_are_no_conflict():
+    rows = shelf(**many("lion", 6), **many("puma", 6))
+    curated = curate(*rows, bursts=in_bursts(rows, 4))
+    assert len(curated.images) == 12
+    assert curated.images["burst"].nunique() == 3
+
+
+def test_the_upper_cutoff_drops_the_most_redundant_frames_first():
+    rows = shelf(**many("lion", 40))
+    curated = curate(*rows, max_images=10, bursts=in_bursts(rows, 4))
+    assert curated.images["burst"].value_counts().tolist() == [1] * 10
+
+
+def test_the_lower_cutoff_may_count_bursts():
+    rows = shelf(**many("lion", 40))
+    kept_by = [
+        len(curate(*rows, min_images=11, bursts=in_bursts(rows, 4), count=by).images) for by in ("images", "bursts")
+    ]
+    assert kept_by == [40, 0]
+
+
+def test_a_new_image_of_a_burst_that_a_benchmark_measures_is_not_trained_on():
+    rows = shelf(**many("lion", 8))
+    tied = in_bursts(rows, 4)
+    curated = curate(*rows, benchmark=(tied["image"][0],), bursts=tied)
+    excluded = curated.excluded.set_index("image")
+    assert set(excluded.index) == set(tied["image"][:4])
+    assert excluded["detail"].tolist()[1:] == ["an image of the same burst is in a benchmark set"] * 3
+
+
 def test_nothing_to_curate_is_no_error():
     curated = curate([], [])
     assert (len(curated.images), len(curated.excluded), len(curated.board)) == (0, 0, 0)
@@ -285,7 +323,7 @@ def test_the_order_of_the_rows_changes_nothing(tmp_path_factory, rows, cutoffs, 
 
 def test_the_columns_are_those_the_next_stages_read():
     curated = curate(*shelf(a={"label": "lion"}, b={}))
-    columns = ["image", "sha256", "phash", "group", "together", "label", "subclass", "origin"]
+    columns = ["image", "sha256", "phash", "group", "together", "label", "subclass", "origin", "burst", "evidence"]
     assert list(curated.images) == columns
     assert {"image", "reason"} <= set(curated.excluded)
     assert isinstance(curated.board, pd.DataFrame)

@@ -20,6 +20,9 @@ def curated(*rows: dict) -> pd.DataFrame:
     table = pd.DataFrame(filled, columns=columns, dtype="str")
     near = duplicates.group(table, DISTANCE, duplicates.BITS).name
     table["group"] = duplicates.join(table["sha256"], pd.DataFrame({"near": near, "own": table["together"]}))
+    bursts = [row.get("burst", "") for row in rows]
+    table["burst"] = duplicates.join(table["sha256"], table[["group"]].assign(burst=bursts))
+    table["evidence"] = ""
     return table[curation.COLUMNS]
 
 
@@ -29,7 +32,7 @@ def many(label: str, number: int, **more) -> list[dict]:
 
 def seen(*rows: tuple[str, str, str]) -> pd.DataFrame:
     """A lineage: name, look and role of each image."""
-    filled = [(sha(name), look, sha(name)[:16], "", role, 1, 1) for name, look, role in rows]
+    filled = [(sha(name), look, sha(name)[:16], "", "", "", role, 1, 1) for name, look, role in rows]
     table = pd.DataFrame(filled, columns=lineage.COLUMNS)
     return table.astype(dict.fromkeys(lineage.TEXTS, "str"))
 
@@ -147,6 +150,82 @@ def test_images_in_a_set_already_count_for_the_quota():
     assert counts(assign(curated(*many("lion", 40)), base))["test"] == 10
 
 
+def in_bursts(label: str, bursts: int, frames: int, first: int = 0) -> list[dict]:
+    return [
+        {"image": f"{label}{burst}-{frame}", "label": label, "burst": f"{label}{burst}"}
+        for burst in range(bursts)
+        for frame in range(first, first + frames)
+    ]
+
+
+def sides(images: pd.DataFrame) -> pd.Series:
+    """The sets of each burst, named as the images are."""
+    return images["set"].groupby(images["image"].str.partition("-")[0]).agg(set)
+
+
+def test_a_burst_stays_on_one_side():
+    assigned = assign(curated(*in_bursts("lion", 20, 10), *in_bursts("puma", 7, 3)))
+    assert (sides(assigned.images).map(len) == 1).all()
+    assert counts(assigned)["test"] >= 30
+
+
+def test_a_class_of_three_bursts_has_one_in_each_set():
+    assigned = assign(curated(*in_bursts("lion", 3, 15)))
+    assert counts(assigned) == {"train": 15, "val": 15, "test": 15}
+
+
+def test_new_frames_of_an_old_burst_join_its_side():
+    first = assign(curated(*in_bursts("lion", 20, 4)))
+    base = lineage.extend(lineage.empty(), first.images, round_=1)
+    then = assign(curated(*in_bursts("lion", 20, 8)), base)
+    assert sides(then.images).to_dict() == sides(first.images).to_dict()
+
+
+def test_a_burst_of_the_lineage_holds_although_nothing_ties_it_today():
+    frames = in_bursts("lion", 20, 4)
+    base = lineage.extend(lineage.empty(), assign(curated(*frames)).images, round_=1)
+    new = [{**frame, "burst": f"{frame['burst']}b"} for frame in in_bursts("lion", 20, 2, first=4)]
+    half = [*frames[::4], *new]  # one old frame of each burst, tied to the new ones today by another name
+    for frame in half[:20]:
+        frame["burst"] += "b"
+    then = assign(curated(*half), base)
+    assert (sides(then.images).map(len) == 1).all()
+
+
+def torn(images: pd.DataFrame, base: pd.DataFrame | None = None) -> set[str]:
+    rows = splits.with_clusters(images, lineage.empty() if base is None else base, near_duplicate_distance=DISTANCE)
+    return set(rows.loc[rows["torn"], "image"])
+
+
+def test_what_an_older_round_tore_apart_keeps_its_place_and_is_marked():
+    alone = [{**frame, "burst": ""} for frame in in_bursts("lion", 10, 10)]
+    first = assign(curated(*alone)).images
+    base = lineage.extend(lineage.empty(), first.assign(burst="", evidence=""), round_=1)
+    then = assign(curated(*in_bursts("lion", 10, 10)), base)
+    assert sets(then) == sets(splits.Assigned(first, first))
+    marked = torn(then.images, base)
+    trained = set(first.loc[first["set"] == "train", "image"].str.partition("-")[0])
+    expected = {image for image, side in sets(then).items() if side != "train" and image.partition("-")[0] in trained}
+    assert marked == expected
+    assert len(marked) > 20
+
+
+def test_a_torn_image_stays_so_when_its_mate_has_left_the_library():
+    first = curated(*in_bursts("lion", 2, 1)).assign(set=["train", "test"], burst="one")
+    base = lineage.extend(lineage.empty(), first, round_=1)
+    assert torn(first[first["set"] == "test"], base) == {"lion1-0"}
+
+
+def test_nothing_is_torn_where_every_burst_is_whole():
+    assert torn(assign(curated(*in_bursts("lion", 20, 10))).images) == set()
+
+
+def test_a_cluster_is_all_that_belongs_together():
+    images = assign(curated(*in_bursts("lion", 20, 10), *many("puma", 10))).images
+    rows = splits.with_clusters(images, lineage.empty(), near_duplicate_distance=DISTANCE)
+    assert rows["cluster"].nunique() == 30
+
+
 def test_classes_that_a_set_lacks_are_named():
     rows = pd.DataFrame({"label": ["lion", "lion", "puma"], "set": ["train", "test", "train"]})
     assert splits.unmeasured(rows) == {"val": ["lion", "puma"], "test": ["puma"]}
@@ -155,7 +234,7 @@ def test_classes_that_a_set_lacks_are_named():
 def test_nothing_to_split_is_no_error():
     assigned = assign(curated())
     assert (len(assigned.images), len(assigned.left_out)) == (0, 0)
-    assert list(assigned.images) == splits.COLUMNS
+    assert list(assigned.images) == [*curation.COLUMNS, "set"]
 
 
 EVENTS = st.fixed_dictionaries(

@@ -132,7 +132,8 @@ def test_through_years_of_changes_no_score_can_lie(years):
             for name in splits.SETS:
                 assert name in found or label in missing[name]
 
-        marked = index[index["image"].isin(benchmark["image"])].assign(group="", together="", set="benchmark:field")
+        marked = index[index["image"].isin(benchmark["image"])].assign(set="benchmark:field")
+        marked = marked.assign(**dict.fromkeys(["group", "together", *lineage.TIES], ""))
         today = pd.concat([images, marked], ignore_index=True)
         lineage.refuse_overlaps(today, base, near_duplicate_distance=DISTANCE)
         told = splits.leakage(today, base, assigned.left_out)
