@@ -262,7 +262,8 @@ def sets(number: int, *, classes: list[str] = CLASSES, benchmark: bool = True) -
                 "set": part[place // 3 % 6],
             }
         )
-    return pd.DataFrame(rows, columns=splits.COLUMNS).astype("str").assign(flip=True)
+    table = pd.DataFrame(rows, columns=[column for column in splits.COLUMNS if column != "torn"]).astype("str")
+    return table.assign(torn=False, flip=True)
 
 
 def network(outputs: int):
@@ -402,14 +403,18 @@ def split() -> dict[str, Any]:
             group = together or (sha(f"{label} burst") if place < 3 else sha(name))[:16]
             rows.append(
                 {"image": name, "sha256": sha(name), "phash": look, "group": group, "together": together}
+                | {"burst": sha(f"{label} {place // 3}")[:16] if place >= 12 else group, "evidence": ""}
                 | {"label": label, "subclass": "young" if place % 4 == 0 else ""}
                 | {"origin": "staged" if place % 7 == 6 else "real"}
             )
     images = pd.DataFrame(rows, columns=CURATED).astype("str")
     write_table(images, Path("data/curated/images.parquet"))
+    bursts = [{"image": f"benchmark/{n}.jpg", "burst": f"{n // 2}", "evidence": "names in sequence"} for n in range(4)]
+    write_table(pd.DataFrame(bursts), Path("data/curated/bursts.parquet"))
     known = images[images["label"] == "lion"].iloc[5:15]
     known = known.assign(set=["train", "val", "test", "train", "train"] * 2)
     gone = {"sha256": sha("gone"), "phash": phash("gone"), "group": sha("gone")[:16], "together": "nest", "set": "val"}
+    gone |= {"burst": "", "evidence": ""}
     known = pd.concat([known, pd.DataFrame([gone])])  # the nest's owls stay with it
     write_table(lineage.extend(lineage.empty(), known, round_=1), Path("data/base/lineage.parquet"))
     write_table(library_table([{"image": f"benchmark/{n}.jpg"} for n in range(4)]), Path("data/index/library.parquet"))
@@ -530,6 +535,7 @@ def queue() -> dict[str, Any]:
     images["sha256"], images["phash"] = images["image"].map(sha), images["image"].map(phash)
     images["label"] = [classes[kind] for kind in known]
     images = images.assign(group=images["sha256"].str[:16], together="", subclass="", origin="real").astype("str")
+    images = images.assign(burst=images["group"], evidence="")
     write_table(images.loc[images["label"] != "emu", CURATED], Path("data/curated/images.parquet"))
     out = images.head(0).assign(reason="", detail="")
     extra = pd.DataFrame({"image": ["pool/060.jpg", "pool/061.jpg", "library/torn1.jpg", "library/torn2.jpg"]})

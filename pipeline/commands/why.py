@@ -39,6 +39,7 @@ def why(workspace: Workspace, asked: str) -> Answer:
     facts["label"] = _label(workspace, image, sha256)
     facts["history"] = _decisions(workspace, image, sha256)
     facts["today"], facts["group"] = _today(workspace, image, sha256)
+    facts["burst"] = _burst(workspace, image)
     same = lookup.indexed(workspace.index, pc.field("sha256") == sha256) if sha256 else []
     facts["same_content"] = sorted({other["image"] for other in same} - {image})
     facts["lineage"] = _lineage(workspace, sha256)
@@ -119,6 +120,21 @@ def _today(workspace: Workspace, image: str, sha256: str) -> tuple[dict[str, str
     members.pop(image, None)
     others = [{"image": key, "label": label, "state": state} for key, (label, state) in sorted(members.items())]
     return today, {"name": name, "others": others} if name else None
+
+
+def _burst(workspace: Workspace, image: str) -> dict[str, Any] | None:
+    """The number of `images` of its burst, whether it is `torn`, and the `links` that tie it to others."""
+    rows = lookup.rows(workspace.bursts, pc.field("image") == image)
+    if not rows:
+        return None
+    members = lookup.rows(workspace.bursts, pc.field("burst") == rows[0]["burst"])
+    links = lookup.rows(workspace.burst_links, (pc.field("image") == image) | (pc.field("other") == image))
+    in_set = lookup.rows(workspace.splits_table, pc.field("image") == image)
+    return {
+        "images": len(members),
+        "torn": bool(in_set and in_set[0].get("torn")),
+        "links": [{**link, "other": link["image"] if link["other"] == image else link["other"]} for link in links],
+    }
 
 
 def _lineage(workspace: Workspace, sha256: str) -> dict[str, Any] | None:

@@ -25,7 +25,7 @@ def count(
     """Counts the eligible images of each class; near-duplicates count once.
 
     Args:
-      eligible: columns `label`, `group`, `burst`, `origin`.
+      eligible: columns `label`, `group`, `origin`, and `burst`; without it, a group is a burst.
       min_images: the lower cutoff, in groups or bursts.
       cutoffs: those of a class's own.
       by: what the cutoffs count: images, of which near-duplicates count once, or bursts.
@@ -35,12 +35,13 @@ def count(
       below; `grew` is 0 until `with_growth` has looked at the rounds before. `too_few_independent` marks a class with
       fewer than `FEW_BURSTS` bursts.
     """
+    bursts = eligible["burst" if "burst" in eligible else "group"]
     origins = eligible.groupby(["label", "origin"]).size().unstack(fill_value=0)
     board = pd.DataFrame(
         {
             "images": eligible.groupby("label").size(),
             "groups": eligible.groupby("label")["group"].nunique(),
-            "bursts": eligible.groupby("label")["burst"].nunique(),
+            "bursts": bursts.groupby(eligible["label"]).nunique(),
             **{origin: origins.get(origin, 0) for origin in ["real", "staged", "synthetic"]},
         }
     )

@@ -30,8 +30,7 @@ def read(path: Path) -> pd.DataFrame:
     Raises:
       DataError: if it cannot be read.
     """
-    table = read_table(path)
-    return table.assign(**{name: "" for name in TIES if name not in table})
+    return _with_ties(read_table(path))
 
 
 def extend(lineage: pd.DataFrame, splits: pd.DataFrame, *, round_: int) -> pd.DataFrame:
@@ -40,10 +39,10 @@ def extend(lineage: pd.DataFrame, splits: pd.DataFrame, *, round_: int) -> pd.Da
     It keeps its burst and the evidence for it, too: what has once decided its place is never computed again.
 
     Args:
-      splits: columns `sha256`, `phash`, `group`, `together`, `burst`, `evidence` and `set`.
+      splits: columns `sha256`, `phash`, `group`, `together` and `set`; `burst` and `evidence` where they are known.
       round_: that of the model which is trained on them.
     """
-    today = splits.drop_duplicates("sha256").set_index("sha256")
+    today = _with_ties(splits).drop_duplicates("sha256").set_index("sha256")
     seen = lineage["sha256"].isin(today.index)
     known = lineage.assign(last_round=lineage["last_round"].where(~seen, round_))
     together = known["sha256"].map(today["together"]).astype("str")
@@ -54,6 +53,10 @@ def extend(lineage: pd.DataFrame, splits: pd.DataFrame, *, round_: int) -> pd.Da
     new = today[~today.index.isin(lineage["sha256"])].rename(columns={"set": "role"}).reset_index()
     new = new.assign(first_round=round_, last_round=round_)
     return pd.concat([known, new])[COLUMNS].sort_values("sha256", ignore_index=True)
+
+
+def _with_ties(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(**{name: "" for name in TIES if name not in table})
 
 
 def overlaps(splits: pd.DataFrame, lineage: pd.DataFrame, *, near_duplicate_distance: int) -> pd.DataFrame:

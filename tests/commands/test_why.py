@@ -14,7 +14,7 @@ from pipeline.commands.why import why
 from pipeline.errors import DataError, UsageError
 from pipeline.files import read_table, write_csv, write_json, write_table, write_text
 from pipeline.library import board as cutoffs
-from pipeline.library import history, labels, lineage, pictures
+from pipeline.library import bursts, history, labels, lineage, pictures
 from pipeline.library.curation import COLUMNS, EXCLUDED_COLUMNS
 from pipeline.library.exclusion import Reason
 from pipeline.review import decisions
@@ -50,12 +50,16 @@ def workspace(tmp_path) -> Workspace:
     write_table(index, workspace.library_table)
     write_table(library_table({"image": "pool/p.jpg"}), workspace.pool_table)
     whole = index.assign(label=[row["label"] for row in rows], group="g", together="", subclass="", origin="real")
+    whole = whole.assign(burst="g", evidence="names in sequence")
     kept, out = whole.iloc[[0]], whole.iloc[[1]].assign(reason="duplicate", detail="near-duplicates are kept already")
     below = whole.iloc[[2]].assign(reason="below the cutoff", detail="short by 39", group="h")
     out, below = out.assign(label_then=""), below.assign(label_then="")
     write_table(kept[COLUMNS].assign(set="test"), workspace.splits_table)
     write_table(kept[COLUMNS].iloc[:0].assign(reason=""), workspace.left_out)
     write_table(pd.concat([out, below])[EXCLUDED_COLUMNS], workspace.excluded)
+    write_table(whole[["image", "sha256", "burst", "evidence"]], workspace.bursts)
+    link = ["library/a.jpg", "library/b.jpg", "names in sequence", "", 0.93, 0.0004]
+    write_table(pd.DataFrame([link], columns=bursts.LINK_COLUMNS), workspace.burst_links)
     write_csv(cutoffs.count(whole, min_images=2), workspace.board)
     write_json({"other_content": {"images": 2, "classes": {"emu": 2}}}, workspace.curated / "summary.json")
     seen = lineage.extend(lineage.empty(), kept.assign(set="test"), round_=3)
@@ -101,6 +105,14 @@ def test_a_group_names_its_members_and_what_became_of_them(workspace):
         {"image": "library/b.jpg", "label": "lion", "state": "duplicate"}
     ]
     assert why(workspace, "library/b.jpg").data["today"]["reason"] == "duplicate"
+
+
+def test_an_image_tells_what_ties_it_to_its_burst(workspace):
+    facts = why(workspace, "library/b.jpg").data["burst"]
+    assert (facts["images"], facts["torn"]) == (3, False)
+    assert [(link["other"], link["evidence"], link["chance"]) for link in facts["links"]] == [
+        ("library/a.jpg", "names in sequence", 0.0004)
+    ]
 
 
 def test_a_pool_image_tells_its_predictions(workspace):

@@ -184,6 +184,14 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("same content", other))
     for row in (facts["group"] or {}).get("others", []):
         lines.append(("group", f"{row['image']}: {row['label']}, {row['state']}"))
+    burst = facts["burst"]
+    if burst and burst["images"] > 1:
+        torn = "; a mate is trained on, and it leaves every figure" if burst["torn"] else ""
+        lines.append(("burst", f"of {burst['images']:,} images{torn}"))
+    for link in burst["links"] if burst else []:
+        chance = "" if pd.isna(link["chance"]) else f", so alike by chance: {link['chance']:.2g}"
+        detail = f" ({link['detail']})" if link["detail"] else ""
+        lines.append(("tied to", f"{link['other']} by {link['evidence']}{detail}{chance}"))
     for row in facts["predictions"]:
         score = f" {row['score']:.1%}" if not pd.isna(row["score"]) else f" failed: {row.get('failure', '')}"
         lines.append(("prediction", f"{row['label']}{score} by model {short(row['model'])} ({row['from']})"))
