@@ -61,6 +61,7 @@ class Workspace:
         self.board = self.curated / "board.csv"
         self.splits = data / "splits"
         self.splits_table = self.splits / "splits.parquet"
+        self.nearest = self.splits / "nearest.parquet"
         self.left_out = self.splits / "left_out.parquet"
         self.dataset = data / "dataset"
         self.model = data / "model"

@@ -1,6 +1,6 @@
 """Stage split: sticky, grouped, stratified train, val and test sets; benchmarks apart; refuses leakage."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,9 @@ import pandas as pd
 
 from pipeline import sections, stages
 from pipeline.files import read_table, write_json, write_table
-from pipeline.library import benchmarks, classes, lineage, splits
+from pipeline.inference import frozen_features
+from pipeline.inference.frozen_features import FrozenFeatures
+from pipeline.library import benchmarks, classes, leakage, lineage, splits
 from pipeline.library.classes import Classes
 from pipeline.workspace import Workspace
 
@@ -24,6 +26,7 @@ class Inputs:
       marked: the images of all benchmarks, as people wrote them.
       lineage: what the base and its ancestors have seen.
       events: the class events.
+      features: of a frozen network; None: how near the sets are to each other is not measured.
     """
 
     images: pd.DataFrame
@@ -32,14 +35,19 @@ class Inputs:
     marked: pd.DataFrame
     lineage: pd.DataFrame
     events: Classes
+    features: FrozenFeatures | None = None
 
 
 @dataclass(frozen=True)
 class Products:
-    """The rows of all sets (`splits.COLUMNS` and `flip`), the images left out, and what the summary says."""
+    """The rows of all sets (`splits.COLUMNS` and `flip`), the images left out, and what the summary says.
+
+    `nearest` has the training image that is most alike to each image of test and benchmarks (`leakage.COLUMNS`).
+    """
 
     rows: pd.DataFrame
     left_out: pd.DataFrame
+    nearest: pd.DataFrame
     summary: dict[str, Any]
 
 
@@ -65,6 +73,9 @@ def compute(inputs: Inputs, params: sections.Split, *, near_duplicate_distance: 
     rows["flip"] = ~rows["label"].isin(inputs.events.no_flip)  # here: train need not run again for any other event
     lineage.refuse_overlaps(rows, seen, near_duplicate_distance=distance)
 
+    near = pd.DataFrame(columns=leakage.COLUMNS)
+    if inputs.features is not None:
+        near = leakage.nearest(rows, inputs.features.units(rows["sha256"]))
     real = (assigned.images["origin"] == "real").groupby(assigned.images["label"]).any()
     summary = {
         "images": len(inputs.images),
@@ -78,9 +89,13 @@ def compute(inputs: Inputs, params: sections.Split, *, near_duplicate_distance: 
         "torn": {
             str(name): int(number) for name, number in rows.loc[rows["torn"], "set"].value_counts().sort_index().items()
         },
-        "leakage": splits.leakage(rows, seen, assigned.left_out),
+        "leakage": splits.leakage(rows, seen, assigned.left_out)
+        | {
+            "nearest": leakage.summary(near, near_duplicate_distance=distance),
+            "alarms": [asdict(alarm) for alarm in leakage.alarms(near)],
+        },
     }
-    return Products(rows.sort_values(["set", "image"], ignore_index=True), assigned.left_out, summary)
+    return Products(rows.sort_values(["set", "image"], ignore_index=True), assigned.left_out, near, summary)
 
 
 def main(workspace: Workspace) -> None:
@@ -91,6 +106,7 @@ def main(workspace: Workspace) -> None:
         marked=benchmarks.read_all(workspace.benchmarks, workspace.root_names),
         lineage=lineage.read(workspace.base / "lineage.parquet"),
         events=classes.read(workspace.classes),
+        features=frozen_features.read(workspace.library_features),
     )
     made = compute(
         inputs,
@@ -100,10 +116,17 @@ def main(workspace: Workspace) -> None:
     )
     write_table(made.rows, workspace.splits_table)
     write_table(made.left_out, workspace.left_out)
+    write_table(made.nearest, workspace.nearest)
     write_json(made.summary, workspace.splits / "summary.json")
     named = ", ".join(f"{name} {number}" for name, number in made.summary["sets"].items())
     total, left_out = made.summary["images"], len(made.left_out)
     print(f"split: {total} curated = {total - left_out} in sets + {left_out} left out; {named}")
+    for alarm in made.summary["leakage"]["alarms"]:
+        print(
+            f"split: your test set is closer to your training set than benchmark {alarm['benchmark']} is: in"
+            f" {alarm['superiority']:.0%} of all pairs the test image is the more alike. Images of one event may stand"
+            " on both sides; docs/leakage.md says what to do"
+        )
     torn = made.summary["torn"]
     if torn:
         clusters = made.rows.loc[made.rows["torn"], "cluster"].nunique()
