@@ -121,7 +121,7 @@ def round_(tmp_path, monkeypatch) -> Path:
     for number, name in enumerate(names):
         put(tmp_path / "data/demo" / name, noise(number, 20))
     labels = [["cat", "dog", "owl"][n % 3] for n in range(24)]
-    rows = images(labels).assign(image=names, sha256=names, phash="", together="")
+    rows = images(labels).assign(image=names, sha256=names, phash="", together="", cluster=names)
     rows["set"] = [SETS[n % len(SETS)] for n in range(24)]
     write_table(rows.iloc[:21][COLUMNS], tmp_path / "data/splits/splits.parquet")
     excluded = rows.iloc[21:].drop(columns="set").assign(label="emu", detail="")
