@@ -10,7 +10,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -184,12 +184,19 @@ def write_table(frame: pd.DataFrame | pa.Table, path: Path, **metadata: str) -> 
         pq.write_table(table, temporary, compression="zstd")
 
 
-def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+def read_table(path: Path, columns: list[str] | None = None, *, optional: Sequence[str] = ()) -> pd.DataFrame:
     """Reads a table that `write_table` wrote.
+
+    Args:
+      columns: those to read; without, all.
+      optional: more of them, which tables of earlier versions lack.
 
     Raises:
       DataError: if it is missing, cut short, or of another schema version.
     """
+    if columns and optional and path.exists():
+        there = set(pq.read_schema(path).names)
+        columns = [*columns, *(name for name in optional if name in there)]
     return read_arrow(path, columns).to_pandas()
 
 

@@ -20,7 +20,7 @@ from pipeline.workspace import Workspace
 BASELINE = "baseline"
 STAGES = ["train", "evaluate"]
 FIGURES = ["epochs", "best_epoch", "minutes"]
-METRICS = ["n", "top1", "macro_f1", "log_loss"]
+METRICS = ["n", "independent", "top1", "macro_f1", "log_loss"]
 EPOCHS = ("max_epochs", "continued_max_epochs")
 LOWER = 0.3  # of the rate, tried in its place
 UNNAMEABLE = re.compile(r"[^\w.=-]+")
@@ -191,7 +191,7 @@ def _left(trials: list[Trial]) -> str:
 def keep(trial: Trial, copy: Workspace) -> None:
     """Keeps what the table needs of a finished trial; the model goes with the copy."""
     training = bundle.check(copy.model).training
-    scores = read_table(copy.scores, [*paired_scores.KEY, "label_rank"])
+    scores = read_table(copy.scores, [*paired_scores.KEY, "label_rank"], optional=paired_scores.CLUSTER)
     write_table(scores, trial.scores)
     figures = {
         "epochs": training["epochs"],
@@ -205,8 +205,8 @@ def keep(trial: Trial, copy: Workspace) -> None:
 def table(trials: list[Trial], *, confidence: float) -> pd.DataFrame:
     """The finished trials: one row per setting and set, the baseline first; of several seeds, the means.
 
-    Columns: setting, set, seeds, epochs, best_epoch, minutes, n, top1, difference, low, high, gained, lost, macro_f1,
-    log_loss. The difference is that in accuracy, with its interval (`paired_statistics.over_seeds`).
+    Columns: setting, set, seeds, epochs, best_epoch, minutes, n, independent, top1, difference, low, high, gained,
+    lost, macro_f1, log_loss. The difference is that in accuracy, with its interval (`paired_statistics.over_seeds`).
     """
     done = [trial for trial in trials if trial.result.exists()]
     results = {trial: read_json(trial.result) for trial in done}
@@ -233,7 +233,20 @@ def table(trials: list[Trial], *, confidence: float) -> pd.DataFrame:
                 {"setting": setting, "set": name, "seeds": len(trained)} | figures.to_dict() | means.loc[name].to_dict()
                 | {key: difference.get(key) for key in ("difference", "low", "high", "gained", "lost")}
             )  # fmt: skip
-    columns = ["setting", "set", "seeds", *FIGURES, "n", "top1", "difference", "low", "high", "gained", "lost"]
+    columns = [
+        "setting",
+        "set",
+        "seeds",
+        *FIGURES,
+        "n",
+        "independent",
+        "top1",
+        "difference",
+        "low",
+        "high",
+        "gained",
+        "lost",
+    ]
     compared = pd.DataFrame(rows, columns=[*columns, "macro_f1", "log_loss"])
     return compared[compared["n"] > 0].reset_index(drop=True).astype({"n": int, "gained": "Int64", "lost": "Int64"})
 

@@ -14,6 +14,8 @@ from pipeline import bundle, sections
 from pipeline.commands import Answer, log
 from pipeline.errors import DataError, Exit, UsageError
 from pipeline.evaluation import networks
+from pipeline.evaluation.independence import images
+from pipeline.evaluation.scores import clusters_of
 from pipeline.files import digest, read_json, read_table, write_csv, write_json, write_text
 from pipeline.pages.comparison import comparison
 from pipeline.sections import Preset
@@ -122,8 +124,8 @@ def compare(workspace: Workspace, names: list[str], *, seconds: float, seed: int
     if not measured:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
         raise DataError("none of the networks could be measured", where=reasons)
-    table = networks.compare(measured, confidence=workspace.confidence)
     rows = read_table(splits)
+    table = networks.compare(measured, clusters_of(rows[rows["set"] == "val"]), confidence=workspace.confidence)
     per_class = float(rows.loc[rows["set"] == "train", "label"].value_counts().median())
     advice = networks.advice(table, per_class, confidence=workspace.confidence)
     page = comparison(
@@ -133,7 +135,7 @@ def compare(workspace: Workspace, names: list[str], *, seconds: float, seed: int
         facts={
             "Training": f"{seconds / 60:g} minute{'' if seconds == 60 else 's'} each",
             "Training set": f"{(rows['set'] == 'train').sum():,} images, {per_class:.0f} a class in the middle",
-            "Validation set": f"{table['n'].iloc[0]:,} images",
+            "Validation set": images(int(table["n"].iloc[0]), table["independent"].iloc[0]),
             "Machine": f"{os.cpu_count()} cores",
         },
         failed=failed,

@@ -55,7 +55,7 @@ def assess(
 
     Args:
       rows: images of all sets, in the order of `log_probs` (N, C) and `embeddings` (N, F); columns `image`, `sha256`,
-        `group`, `set`, `label`, `subclass`, `origin`.
+        `group`, `set`, `label`, `subclass`, `origin` and, if it is known, `cluster`.
       model: its digest.
       verdicts, audited_before: see `audit.find`.
     """
@@ -85,7 +85,9 @@ def assess(
         "per_class": metrics.by_class(scored, confidence=confidence),
         "slices": metrics.slices(scored, confidence=confidence),
         "confusions": metrics.confusions(scored),
-        "reliability": calibration.reliability(inside["score"], inside["label_rank"] == 1, confidence=confidence),
+        "reliability": calibration.reliability(
+            inside["score"], inside["label_rank"] == 1, scores.clusters_of(inside), confidence=confidence
+        ),
         "coverage": thresholds.curve(on, confidence=confidence),
     }
     overall = thresholds.outcome(on.assign(set="all"), confidence=confidence).get("all", {})

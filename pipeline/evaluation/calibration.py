@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
 
-from pipeline.evaluation import intervals
+from pipeline.evaluation import independence, intervals
 
 TINY = 1e-12
 BOUNDS = (0.05, 20.0)
@@ -33,21 +33,25 @@ def fit_temperature(probs: np.ndarray, targets: np.ndarray) -> float:
     return float(np.exp(found.x))
 
 
-def reliability(scores: pd.Series, right: pd.Series, *, confidence: float, bins: int = BINS) -> pd.DataFrame:
+def reliability(
+    scores: pd.Series, right: pd.Series, cluster: pd.Series | None = None, *, confidence: float, bins: int = BINS
+) -> pd.DataFrame:
     """The reliability diagram (Guo et al. 2017, figure 1): how often scores of a bin are right.
 
     Args:
-      scores, right: of each image, its score and whether the class said is its own (N,).
+      scores, right, cluster: of each image, its score, whether the class said is its own, and its cluster (N,);
+        without the last, every image is alone.
 
     Returns:
-      A row a bin that is not empty: `low` and `high` (low < score <= high), `n`, `mean_score`, `accuracy` and its
-      interval `accuracy_low`, `accuracy_high`.
+      One row per bin that is not empty: `low` and `high` (low < score <= high), `n`, `mean_score`, `accuracy` and its
+      interval `accuracy_low`, `accuracy_high`, and `independent`, the clusters among the `n` images.
     """
     place = np.clip(np.ceil(np.asarray(scores, float) * bins).astype(int) - 1, 0, bins - 1)
     n = np.bincount(place, minlength=bins)
     hits = np.bincount(place, np.asarray(right, float), minlength=bins)
     total = np.bincount(place, np.asarray(scores, float), minlength=bins)
-    low, high = intervals.wilson(hits, n, confidence=confidence)
+    sums = independence.gather(right, cluster, place, parts=bins)
+    low, high = intervals.share(sums, confidence=confidence)
     with np.errstate(invalid="ignore"):
         table = pd.DataFrame(
             {
@@ -58,6 +62,7 @@ def reliability(scores: pd.Series, right: pd.Series, *, confidence: float, bins:
                 "accuracy": hits / n,
                 "accuracy_low": low,
                 "accuracy_high": high,
+                "independent": sums.clusters.astype(int),
             }
         )
     return table[n > 0].reset_index(drop=True)

@@ -5,12 +5,12 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.evaluation import paired_scores, paired_statistics
+from pipeline.evaluation import independence, paired_scores, paired_statistics
 from pipeline.library import benchmarks
 from pipeline.library.benchmarks import PREFIX
 
 PASS, FAIL, INVESTIGATE = "pass", "fail", "investigate"
-FIGURES = ["n", "candidate", "champion", "difference", "low", "high", "gained", "lost"]
+FIGURES = ["n", "independent", "candidate", "champion", "difference", "low", "high", "gained", "lost"]
 MOST_NAMED = 3  # classes or benchmarks in a reason
 
 
@@ -20,7 +20,8 @@ class Comparison:
 
     Attributes:
       pairs: as `paired_scores.align` gives them.
-      overall: `FIGURES` of all shared images; of none of them, `n` alone.
+      overall: `FIGURES` of all shared images, and `effective`, what they are worth; of none of them, `n` and
+        `independent` alone.
       benchmarks, classes: as `paired_statistics.by_group` gives them, over the shared images.
       versions: the version of each benchmark, and whether both models were scored on it.
     """
@@ -66,15 +67,17 @@ def compare(
       candidate, champion: the benchmarks' scores as `paired_scores.check` returns them, both under today's names and
         labels.
       confidence: two-sided, of the interval of all images together.
-      min_images, min_class_images: a smaller benchmark or class is not judged on its own.
+      min_images, min_class_images: a benchmark or class with fewer independent images is not judged on its own.
     """
     pairs = paired_scores.align(candidate, champion, columns=["image", "predicted", "score"])
     shared = paired_scores.shared(pairs)
     shared = shared.assign(set=shared["set"].str.removeprefix(PREFIX))
-    overall: dict[str, Any] = {"n": len(shared)}
+    overall: dict[str, Any] = {"n": len(shared), "independent": shared["cluster"].nunique()}
     if len(shared):
         together = paired_statistics.by_group(shared.assign(all="all"), "all", confidence=confidence, min_images=1)
         overall = together[FIGURES].astype(object).iloc[0].to_dict()
+        sums = independence.gather(paired_statistics.changes(shared), shared["cluster"])
+        overall["effective"] = float(independence.effective(sums, confidence=confidence)[0])
     alone = pairs["standing"].isin([paired_scores.CANDIDATES, paired_scores.CHAMPIONS])
     versions = {
         name.removeprefix(PREFIX): {"version": version, "same_version": not alone[pairs["set"] == name].any()}
@@ -111,7 +114,7 @@ def decide(
       3. investigate  there is a limit to its latency, and nobody has measured it
       4. pass         there is no champion, or the candidate is the champion
       5. investigate  the champion's stored scores are missing
-      6. investigate  fewer than `min_images` benchmark images are shared: nobody can tell
+      6. investigate  fewer than `min_images` independent benchmark images are shared: nobody can tell
       7. fail         it is surely worse by more than `tolerance`: on all images together, a benchmark, or a class
       8. investigate  it no longer knows a class of the benchmarks that the champion knows, and nobody retired it
       9. investigate  it is surely worse on a benchmark or a class, perhaps by more than `tolerance`
@@ -119,7 +122,8 @@ def decide(
      11. pass         otherwise
 
     So a model that is truly worse by `tolerance` or more passes at most at the rate 1 - confidence, however large or
-    small the benchmarks are (measured: at most 2.7 % where 5 % are stated, for the interval is two-sided).
+    small the benchmarks are (measured: at most 2.7 % where 5 % are stated, for the interval is two-sided;
+    images that belong together are measured by `scripts/bench_bursts.py`).
 
     Args:
       comparison: None without a champion or without its scores.
@@ -149,10 +153,11 @@ def decide(
     if comparison is None:
         return say(PASS, "there is no champion yet: the first model has nothing to be held against")
     overall, classes, sets = comparison.overall, comparison.classes, comparison.benchmarks
-    if overall["n"] < min_images:
+    if overall["independent"] < min_images:
+        counted = independence.images(overall["n"], overall["independent"])
         return say(
             INVESTIGATE,
-            f"the benchmarks have {overall['n']} images that both models were scored on and know the class of,"
+            f"the benchmarks have {counted} that both models were scored on and know the class of,"
             f" {min_images} are needed",
         )
     if overall["high"] < -tolerance:
@@ -176,8 +181,12 @@ def decide(
             return say(INVESTIGATE, f"surely worse than the champion on {_named(lost, kind)}, by how much is not sure")
     if overall["low"] <= -tolerance:
         counts = [int(overall[name]) for name in ("gained", "lost", "n")]
-        enough = paired_statistics.needed(*counts, tolerance=tolerance, confidence=confidence)
-        hint = f"; about {enough:,} images would tell" if enough and enough > overall["n"] else ""
+        worth = overall["effective"]
+        enough = paired_statistics.needed(*counts, tolerance=tolerance, confidence=confidence, effective=worth)
+        hint = ""
+        if enough and enough > overall["n"]:
+            alike = round(enough * overall["independent"] / overall["n"])  # if they belong together as these do
+            hint = f"; about {independence.images(enough, alike)} would tell"
         return say(INVESTIGATE, f"a loss of more than {tolerance:.1%} is not excluded: {_told(overall)}{hint}")
     return say(PASS, f"not worse than the champion by more than {tolerance:.1%}: {_told(overall)}")
 
@@ -246,7 +255,8 @@ def _rounded(row: dict[Any, Any]) -> dict[str, Any]:
 
 def _told(row: Any) -> str:
     return (
-        f"{row['candidate']:.1%} against {row['champion']:.1%} of {row['n']:,} images,"
+        f"{row['candidate']:.1%} against {row['champion']:.1%} of"
+        f" {independence.images(row['n'], row['independent'])},"
         f" {100 * row['low']:+.1f} to {100 * row['high']:+.1f} points"
     )
 

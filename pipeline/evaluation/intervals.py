@@ -1,11 +1,18 @@
-"""How far a figure may lie from the truth: intervals for shares, for means and for F1."""
+"""How far a figure may lie from the truth: intervals for shares, for means and for F1.
+
+Images that belong together are one cluster, and clusters are what is independent (`independence`).
+"""
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import special
+from scipy import sparse, special
+
+from pipeline.evaluation import independence
 
 RESAMPLES = 1000
 MANY = 10_000  # values: from here on, the normal approximation of a mean and its bootstrap agree
+DRAWN = 2_000_000  # numbers of a resampling in memory at once
 
 
 def wilson(successes: ArrayLike, n: ArrayLike, *, confidence: float) -> tuple[np.ndarray, np.ndarray]:
@@ -22,61 +29,109 @@ def wilson(successes: ArrayLike, n: ArrayLike, *, confidence: float) -> tuple[np
     return np.clip(centre - half, 0.0, share), np.clip(centre + half, share, 1.0)
 
 
-def mean(values: np.ndarray, *, confidence: float, seed: int = 0) -> tuple[float, float]:
-    """The interval of the mean of `values` (N,), by bootstrap where they are few; NaN for fewer than two."""
-    if len(values) < 2:
+def share(sums: independence.Sums, *, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+    """The interval of the shares that `sums` has (G,), low and high, NaN of no image.
+
+    Wilson's at the effective number of images (`independence`), which is `wilson` where every image is alone.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        factor = independence.effective(sums, confidence=confidence) / sums.size
+    return wilson(sums.total * factor, sums.size * factor, confidence=confidence)
+
+
+def mean(
+    values: np.ndarray, cluster: ArrayLike | None = None, *, confidence: float, seed: int = 0
+) -> tuple[float, float]:
+    """The interval of the mean of `values` (N,), by bootstrap where they are few; NaN for fewer than two clusters.
+
+    Clusters are resampled whole (Davison, Hinkley 1997, "Bootstrap Methods", 3.8), and few of them widen the interval
+    as `independence.students` says. Of many values it is the normal one, with the cluster-robust standard error.
+
+    Args:
+      cluster: of each value (N,); without, every one is alone.
+    """
+    codes = independence.numbered(cluster, len(values))
+    number = int(codes.max(initial=-1)) + 1
+    if number < 2:
         return np.nan, np.nan
     from scipy import stats  # here: it takes a second to import, and the review page needs shares alone
 
+    totals, sizes = np.bincount(codes, values), np.bincount(codes)
+    centre = float(np.mean(values))
+    wider = float(independence.students(independence.gather(values, codes), confidence=confidence)[0])
     if len(values) > MANY:
-        low, high = stats.norm.interval(confidence, np.mean(values), stats.sem(values))
-        return float(low), float(high)
-    found = stats.bootstrap(
-        (values,),
-        np.mean,
+        rests = totals - sizes * centre
+        error = np.sqrt(number / (number - 1) * (rests @ rests)) / len(values)
+        half = float(stats.norm.ppf(0.5 + confidence / 2) * error * wider)
+        return centre - half, centre + half
+    resampled = stats.bootstrap(
+        (totals, sizes),
+        _ratio,
+        paired=True,
         n_resamples=RESAMPLES,
         batch=100,
         confidence_level=confidence,
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return float(found.low), float(found.high)
+    return centre - wider * (centre - float(resampled.low)), centre + wider * (float(resampled.high) - centre)
+
+
+def _ratio(totals: np.ndarray, sizes: np.ndarray, axis: int = -1) -> np.ndarray:
+    return totals.sum(axis=axis) / sizes.sum(axis=axis)
 
 
 def f1(
-    targets: np.ndarray, predicted: np.ndarray, *, confidence: float, seed: int = 0
+    targets: np.ndarray, predicted: np.ndarray, cluster: ArrayLike | None = None, *, confidence: float, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """The intervals of `macro_f1` and `weighted_f1` over the classes among `targets`; NaN for fewer than two images.
+    """The intervals of `macro_f1` and `weighted_f1` over the classes among `targets`; NaN for fewer than two clusters.
 
-    A bootstrap within each class (Efron, Tibshirani 1993, chapter 8): its size is what the set was made with. What
-    counts of a resample is how often each pair of target and prediction stands in it, which is multinomial, so
-    that no image is drawn.
+    A bootstrap of clusters within each class (Efron, Tibshirani 1993, chapter 8): how many a class has is what the set
+    was made with. What counts of a resample is how often each kind of cluster is in it, which is multinomial, so that
+    no image is drawn: single images with the same answer are of one kind, every larger cluster is its own kind.
+    Few clusters widen the interval as `independence.students` says.
 
     Args:
       targets, predicted: class indices (N,).
+      cluster: of each image (N,); without, every one is alone.
     """
-    if len(targets) < 2:
+    codes = independence.numbered(cluster, len(targets))
+    if codes.max(initial=0) < 1:
         return {"macro_f1": (np.nan, np.nan), "weighted_f1": (np.nan, np.nan)}
     random = np.random.default_rng(seed)
-    number = int(max(targets.max(), predicted.max())) + 1
-    pairs, counts = np.unique(targets.astype(np.int64) * number + predicted, return_counts=True)
-    of, said = pairs // number, pairs % number
-    classes, starts = np.unique(of, return_index=True)
-    place = np.full(number, -1)
+    classes, target = np.unique(targets, return_inverse=True)
+    place = np.full(int(max(targets.max(), predicted.max())) + 1, -1)
     place[classes] = np.arange(len(classes))
-    right, sizes = np.zeros((RESAMPLES, len(classes))), np.empty(len(classes))
-    times_said = np.zeros((RESAMPLES, len(classes)))
-    for row, (start, end) in enumerate(zip(starts, np.append(starts[1:], len(pairs)), strict=True)):
-        sizes[row] = counts[start:end].sum()
-        drawn = random.multinomial(int(sizes[row]), counts[start:end] / sizes[row], size=RESAMPLES)
-        right[:, row] = drawn[:, said[start:end] == classes[row]].sum(axis=1)
-        columns = place[said[start:end]]
-        times_said[:, columns[columns >= 0]] += drawn[:, columns >= 0]
-    scores = 2 * right / (sizes + times_said)
+    images = pd.DataFrame({"target": target, "cluster": codes, "said": predicted})
+    members = images.groupby(["target", "cluster"])["said"].transform("size")
+    kind = images["said"].where(members == 1, len(place) + images["cluster"])
+    kinds = images.assign(kind=kind).groupby(["target", "kind", "said"], as_index=False).size()
+    sizes = np.bincount(target).astype(float)
+    right, said = np.zeros((RESAMPLES, len(classes))), np.zeros((RESAMPLES, len(classes)))
+    drawn_sizes = np.empty((RESAMPLES, len(classes)))
+    for row, rows in kinds.groupby("target", sort=True):
+        of, first = np.unique(rows["kind"], return_inverse=True)
+        number = np.bincount(first, rows["size"]).astype(int)
+        units = np.where(of < len(place), number, 1)
+        each = (rows["size"] / units[first]).to_numpy()  # images of one unit that get this answer
+        columns, answers = np.unique(place[rows["said"]], return_inverse=True)
+        given = sparse.csr_array((each, (first, answers)), (len(of), len(columns)))
+        for start in range(0, RESAMPLES, step := max(DRAWN // len(of), 1)):
+            some = slice(start, min(start + step, RESAMPLES))
+            drawn = random.multinomial(units.sum(), units / units.sum(), size=some.stop - some.start)
+            answered = drawn @ given
+            drawn_sizes[some, row] = answered.sum(axis=1)
+            right[some, row] = answered[:, columns == row].sum(axis=1)
+            said[some, columns[columns >= 0]] += answered[:, columns >= 0]
+    hits, answers = np.bincount(target, targets == predicted), place[predicted]
+    times = np.bincount(answers[answers >= 0], minlength=len(classes))
+    measured, resampled = 2 * hits / (sizes + times), 2 * right / (drawn_sizes + said)
+    wider = float(independence.students(independence.gather(targets == predicted, codes), confidence=confidence)[0])
     quantiles = [0.5 - confidence / 2, 0.5 + confidence / 2]
-    macro, weighted = scores.mean(axis=1), scores @ (sizes / sizes.sum())
     return {
-        name: (float(low), float(high))
-        for name, values in {"macro_f1": macro, "weighted_f1": weighted}.items()
-        for low, high in [np.quantile(values, quantiles)]
+        name: tuple(np.clip(centre + wider * (np.quantile(values, quantiles) - centre), 0.0, 1.0).tolist())
+        for name, centre, values in (
+            ("macro_f1", measured.mean(), resampled.mean(axis=1)),
+            ("weighted_f1", measured @ sizes / sizes.sum(), resampled @ (sizes / sizes.sum())),
+        )
     }

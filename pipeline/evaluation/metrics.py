@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_fscore_support
 
-from pipeline.evaluation import calibration, intervals
-from pipeline.evaluation.scores import TINY, known
+from pipeline.evaluation import calibration, independence, intervals
+from pipeline.evaluation.scores import TINY, clusters_of, known
 
 BY_CLASS = [
     "set", "label", "n", "precision", "recall", "f1", "mean_score", "recall_low", "recall_high", "said",
-    "precision_low", "precision_high",
+    "precision_low", "precision_high", "independent", "effective",
 ]  # fmt: skip
-SLICES = ["set", "slice", "label", "value", "n", "top1", "top1_low", "top1_high"]
+SLICES = ["set", "slice", "label", "value", "n", "top1", "top1_low", "top1_high", "independent"]
 CONFUSIONS = ["set", "label", "predicted", "n", "share"]
 
 
@@ -21,18 +21,23 @@ def by_set(scores: pd.DataFrame, *, confidence: float) -> dict[str, dict[str, An
     """The headline metrics of each set, over the images whose class the model knows.
 
     Returns:
-      For each set `n`, `out_of_class` (images whose class the model does not know) and, if `n` is not 0, `top1`,
-      `top5`, `macro_f1` and `weighted_f1` (over the classes the set has) and `log_loss`, each with its interval as
-      `NAME_low` and `NAME_high` (which F1 and log loss of one image have not), and `ece` (`calibration`).
+      For each set `n`, `out_of_class` (images whose class the model does not know) and, if `n` is not 0, `independent`
+      (clusters among them), `top1`, `top5`, `macro_f1` and `weighted_f1` (over the classes the set has) and `log_loss`,
+      each with its interval as `NAME_low` and `NAME_high` (which F1 and log loss of one cluster have not), `effective`
+      (how many images, drawn one by one, would tell as much of `top1`), and `ece` (`calibration`).
     """
     return {str(name): _metrics(rows, confidence) for name, rows in scores.groupby("set")}
 
 
 def by_class(scores: pd.DataFrame, *, confidence: float) -> pd.DataFrame:
-    """A row a set and class, columns `BY_CLASS`: `n` images, `said` of so many; `mean_score` is of the true class."""
+    """One row per set and class, columns `BY_CLASS`: `n` images, `said` of so many; `mean_score` is of the true class.
+
+    `independent` counts the clusters among the `n`, and `effective` what they are worth for the recall.
+    """
     tables = [pd.DataFrame(columns=BY_CLASS)]
     for name, rows in known(scores).groupby("set"):
         targets, predicted, names = _codes(rows)
+        cluster = clusters_of(rows)
         present = np.unique(targets)
         precision, recall, f1, n = precision_recall_fscore_support(
             targets, predicted, labels=present, zero_division=0.0
@@ -51,22 +56,30 @@ def by_class(scores: pd.DataFrame, *, confidence: float) -> pd.DataFrame:
                 "said": said,
             }
         )
-        right = np.rint(recall * n)
-        table["recall_low"], table["recall_high"] = intervals.wilson(right, n, confidence=confidence)
-        table["precision_low"], table["precision_high"] = intervals.wilson(right, said, confidence=confidence)
+        right = targets == predicted
+        recalled, precise = (
+            independence.gather(right, cluster, part, parts=len(names))[present] for part in (targets, predicted)
+        )
+        table["recall_low"], table["recall_high"] = intervals.share(recalled, confidence=confidence)
+        table["precision_low"], table["precision_high"] = intervals.share(precise, confidence=confidence)
+        table["independent"] = recalled.clusters.astype(int)
+        table["effective"] = independence.effective(recalled, confidence=confidence)
         tables.append(table)
     return pd.concat(tables[1:] or tables, ignore_index=True)[BY_CLASS]
 
 
 def slices(scores: pd.DataFrame, *, confidence: float) -> pd.DataFrame:
     """Accuracy of parts of a set, columns `SLICES`: by origin (`label` is empty), and by sub-class within a class."""
-    rows = known(scores).assign(right=known(scores)["label_rank"] == 1)
+    rows = known(scores)
+    rows = rows.assign(right=rows["label_rank"] == 1, cluster=clusters_of(rows))
     by_origin = rows.assign(slice="origin", value=rows["origin"], label="")
     by_subclass = rows[rows["subclass"] != ""].assign(slice="subclass")
     both = pd.concat([by_origin, by_subclass.assign(value=by_subclass["subclass"])])
-    table = both.groupby(SLICES[:4])["right"].agg(n="size", top1="mean").reset_index()
-    low, high = intervals.wilson(np.rint(table["top1"] * table["n"]), table["n"], confidence=confidence)
-    return table.assign(top1_low=low, top1_high=high)[SLICES]
+    groups = both.groupby(SLICES[:4])
+    table = groups["right"].agg(n="size", top1="mean").reset_index()
+    sums = independence.gather(both["right"], both["cluster"], groups.ngroup(), parts=len(table))
+    low, high = intervals.share(sums, confidence=confidence)
+    return table.assign(top1_low=low, top1_high=high, independent=sums.clusters.astype(int))[SLICES]
 
 
 def confusions(scores: pd.DataFrame) -> pd.DataFrame:
@@ -100,20 +113,22 @@ def _rounded(values: dict[str, Any]) -> dict[str, Any]:
 
 def _metrics(rows: pd.DataFrame, confidence: float) -> dict[str, Any]:
     inside = known(rows)
-    n = len(inside)
+    n, cluster = len(inside), clusters_of(inside)
     metrics: dict[str, Any] = {"n": n, "out_of_class": len(rows) - n}
     if not n:
         return metrics
-    for name, k in {"top1": 1, "top5": 5}.items():
-        right = int((inside["label_rank"] <= k).sum())
-        low, high = intervals.wilson(right, n, confidence=confidence)
-        metrics |= {name: right / n, f"{name}_low": low, f"{name}_high": high}
+    metrics["independent"] = int(cluster.nunique())
+    for name, k in {"top5": 5, "top1": 1}.items():
+        sums = independence.gather(inside["label_rank"] <= k, cluster)
+        (low,), (high,) = intervals.share(sums, confidence=confidence)
+        metrics |= {name: float(sums.mean[0]), f"{name}_low": low, f"{name}_high": high}
+    metrics["effective"] = float(independence.effective(sums, confidence=confidence)[0])  # of top1, the last
 
     targets, predicted, _ = _codes(inside)
     _, _, f1, sizes = precision_recall_fscore_support(targets, predicted, labels=np.unique(targets), zero_division=0.0)
     log_losses = -np.log(np.maximum(inside["label_score"].to_numpy(), TINY))
-    bounds = intervals.f1(targets, predicted, confidence=confidence)
-    bounds["log_loss"] = intervals.mean(log_losses, confidence=confidence)
+    bounds = intervals.f1(targets, predicted, cluster, confidence=confidence)
+    bounds["log_loss"] = intervals.mean(log_losses, cluster, confidence=confidence)
     metrics |= {
         "macro_f1": f1.mean(),
         "weighted_f1": np.average(f1, weights=sizes),
@@ -124,7 +139,7 @@ def _metrics(rows: pd.DataFrame, confidence: float) -> dict[str, Any]:
         for name, pair in bounds.items()
         for end, value in zip(("low", "high"), pair, strict=True)
     }
-    bins = calibration.reliability(inside["score"], inside["label_rank"] == 1, confidence=confidence)
+    bins = calibration.reliability(inside["score"], inside["label_rank"] == 1, cluster, confidence=confidence)
     return _rounded(metrics | {"ece": calibration.expected_error(bins)})
 
 

@@ -1,31 +1,36 @@
 """Networks side by side: which are not beaten in both accuracy and speed, and which fits the data at hand."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
-from pipeline.evaluation import intervals, paired_statistics
+from pipeline.evaluation import independence, intervals, paired_statistics
 
 HANDFUL, MANY = 50, 1000  # training images a class
 
 
-def compare(measured: list[dict], *, confidence: float) -> pd.DataFrame:
-    """A row a network, the most accurate first.
+def compare(measured: list[dict], cluster: Sequence[str] | None = None, *, confidence: float) -> pd.DataFrame:
+    """One row per network, the most accurate first.
 
     Args:
       measured: `name`, `accuracy`, `images_per_second` and `right` (of each val image, in the same order) of each.
+      cluster: of each val image, in that order; without, every one is alone.
 
     Returns:
-      The same, without `right`, with the Wilson interval of the accuracy, `low` and `high`; `p_best`, of the exact
-      McNemar test against the most accurate; `pareto`: no other network is better in one and as good in the other.
+      The same, without `right`, with the interval of the accuracy, `low` and `high`; `n` images and the `independent`
+      ones among them; `p_best`, of the exact test against the most accurate (McNemar's, by clusters); `pareto`: no
+      other network is better in one and as good in the other.
     """
     rows = pd.DataFrame(measured).sort_values(["accuracy", "images_per_second", "name"], ascending=[False, False, True])
     best = rows["right"].iloc[0]
-    n = rows["right"].map(len)
-    low, high = intervals.wilson(rows["right"].map(sum), n, confidence=confidence)
+    measures = [independence.gather(right, cluster) for right in rows["right"]]
+    shares = [intervals.share(sums, confidence=confidence) for sums in measures]
     return rows.assign(
-        n=n,
-        low=low,
-        high=high,
-        p_best=[paired_statistics.mcnemar(best, right) for right in rows["right"]],
+        n=rows["right"].map(len),
+        independent=[int(sums.clusters[0]) for sums in measures],
+        low=[float(low[0]) for low, _ in shares],
+        high=[float(high[0]) for _, high in shares],
+        p_best=[paired_statistics.mcnemar(best, right, cluster) for right in rows["right"]],
         pareto=pareto(rows),
     ).drop(columns="right")
 
@@ -59,7 +64,8 @@ def advice(rows: pd.DataFrame, images_per_class: float, *, confidence: float) ->
     else:
         amount = "a lot: random weights can catch up with pretrained ones"
     best, fits = rows.iloc[0], fitting(rows, confidence=confidence)
-    named = f"{fits['name']} fits ({fits['accuracy']:.1%} of {fits['n']}, {fits['images_per_second']:.0f} images/s)"
+    counted = independence.images(fits["n"], fits["independent"], word="")
+    named = f"{fits['name']} fits ({fits['accuracy']:.1%} of {counted}, {fits['images_per_second']:.0f} images/s)"
     if fits["name"] == best["name"]:
         reason = "it is the most accurate" + (" and none is as good and faster" if len(rows) > 1 else "")
     else:

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.evaluation import intervals, paired_scores, paired_statistics
-from pipeline.evaluation.scores import OPEN_SETS
+from pipeline.evaluation.scores import OPEN_SETS, clusters_of
 from pipeline.library import benchmarks
 
-KEPT = ["content", "set", "label", "predicted", "score", "label_rank"]
+KEPT = ["content", "set", "label", "predicted", "score", "label_rank", "cluster"]
 CONTENT_DIGITS = 16  # of a picture's digest: among a million pictures two share them once in 4e7 times
 BANDS = [0.0, 0.5, 0.7, 0.9, 0.95, 0.99]  # lower ends
 TRAIN = "train"
@@ -38,11 +38,12 @@ class Differences:
 
 
 def compact(scores: pd.DataFrame) -> pd.DataFrame:
-    """Columns `KEPT`: what is kept of a version's scores for all later comparisons, some 10 bytes an image."""
+    """Columns `KEPT`: what is kept of a version's scores for all later comparisons, some 20 bytes per image."""
     kept = scores.assign(
         content=scores["sha256"].str[:CONTENT_DIGITS],
         score=scores["score"].astype(np.float32),
         label_rank=scores["label_rank"].astype(np.int16),
+        cluster=clusters_of(scores).str[:CONTENT_DIGITS],
     )
     return kept[KEPT].sort_values(["set", "content", "label"], ignore_index=True)
 
@@ -66,7 +67,7 @@ def differences(before: pd.DataFrame, after: pd.DataFrame, *, confidence: float,
     """What differs between two versions.
 
     Args:
-      before, after: columns `KEPT`, labels by today's names.
+      before, after: columns `KEPT`, labels by today's names; of earlier versions, without `cluster`.
       min_images: a class with fewer images in common is shown, not judged.
     """
     key = ["content", "set", "label"]
@@ -168,42 +169,52 @@ def worth_labelling(
                      left to gain
       2. no gain     it grew by `grown` training images or more over the last `rounds` rounds, and its recall did not
 
-    Recall is that of all sets but train and val, over at least `measured` images. A hint, no proof: the images of the
-    sets may have changed, and a class of few test images may rise unseen.
+    Recall is that of all sets but train and val, over at least `measured` independent images. A hint, no proof: the
+    images of the sets may have changed, and a class of few test images may rise unseen.
 
     Args:
-      per_class: columns `round`, `set`, `label`, `n`, `recall`, labels by today's names.
+      per_class: columns `round`, `set`, `label`, `n`, `recall`, labels by today's names, and `independent` and
+        `effective` of `metrics.by_class`, which earlier versions lack.
 
     Returns:
-      Columns `label`, `hint`, `grew`, `before`, `now`, `low`, `high`, `n`, sorted by label.
+      Columns `label`, `hint`, `grew`, `before`, `now`, `low`, `high`, `n`, `independent`, sorted by label.
     """
-    columns = ["label", "hint", "grew", "before", "now", "low", "high", "n"]
+    columns = ["label", "hint", "grew", "before", "now", "low", "high", "n", "independent"]
     numbers = sorted(per_class["round"].unique())
     if not numbers:
         return pd.DataFrame(columns=columns)
     last, then = numbers[-1], numbers[max(len(numbers) - 1 - rounds, 0)]
-    tested = per_class[~per_class["set"].isin([TRAIN, "val"])]
-    tested = tested.assign(right=tested["recall"] * tested["n"]).groupby(["round", "label"])[["n", "right"]].sum()
+    tested = with_independence(per_class[~per_class["set"].isin([TRAIN, "val"])])
+    tested = tested.assign(right=tested["recall"] * tested["n"]).groupby(["round", "label"])
+    tested = tested[["n", "right", "independent", "effective"]].sum()
     trained = per_class[per_class["set"] == TRAIN].groupby(["round", "label"])["n"].sum()
     found = tested.loc[last].merge(
         tested.loc[then], how="left", left_index=True, right_index=True, suffixes=("", "_before")
     )
     found["grew"] = trained.get(last, pd.Series(dtype=float)).sub(trained.get(then, pd.Series(dtype=float)))
-    low, top = intervals.wilson(found["right"], found["n"], confidence=confidence)
-    found = found.assign(
-        now=found["right"] / found["n"], before=found["right_before"] / found["n_before"], low=low, high=top
-    )
+    now = found["right"] / found["n"]
+    low, top = intervals.wilson(now * found["effective"], found["effective"], confidence=confidence)
+    found = found.assign(now=now, before=found["right_before"] / found["n_before"], low=low, high=top)
     no_gain = (found["grew"] >= grown) & (found["now"] <= found["before"]) & (then != last)
     saturated = (found["low"] > high) | (no_gain & (found["now"] > high))
     found["hint"] = np.select([saturated, no_gain], ["saturated", "no gain"], "")
-    found = found[(found["n"] >= measured) & (found["hint"] != "")]
+    found = found[(found["independent"] >= measured) & (found["hint"] != "")].astype({"independent": int})
     return found.rename_axis("label").reset_index()[columns].sort_values("label", ignore_index=True)
 
 
 def with_intervals(sets: pd.DataFrame, *, confidence: float) -> pd.DataFrame:
-    """Adds `low` and `high` (Wilson) to rows with `top1` and `n`."""
-    low, high = intervals.wilson((sets["top1"] * sets["n"]).round(), sets["n"], confidence=confidence)
+    """Adds `low` and `high` (Wilson, at `effective` images where that is known) to rows with `top1` and `n`."""
+    sets = with_independence(sets)
+    right = (sets["top1"] * sets["n"]).round() / sets["n"] * sets["effective"]
+    low, high = intervals.wilson(right, sets["effective"], confidence=confidence)
     return sets.assign(low=low, high=high)
+
+
+def with_independence(figures: pd.DataFrame) -> pd.DataFrame:
+    """Stored figures with `independent` and `effective`; where earlier versions had neither, as many as `n`."""
+    missing = pd.Series(np.nan, index=figures.index)
+    known = {name: figures.get(name, missing).astype(float) for name in ("independent", "effective")}
+    return figures.assign(**{name: values.fillna(figures["n"]) for name, values in known.items()})
 
 
 def as_records(differences: Differences) -> dict[str, Any]:

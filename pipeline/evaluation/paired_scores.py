@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import DataError
-from pipeline.evaluation.scores import OUT_OF_CLASS
+from pipeline.evaluation.scores import OUT_OF_CLASS, clusters_of
 from pipeline.library.benchmarks import PREFIX
 from pipeline.library.classes import Classes
 
 KEY = ["set", "sha256", "label"]
+CLUSTER = ["cluster"]  # read where it is there: scores of older models have none
 SHARED, NEW, RETIRED = "shared", "new class", "retired class"
 OUTSIDE, CANDIDATES, CHAMPIONS = "no known class", "only the candidate's", "only the champion's"
 STANDINGS = [SHARED, NEW, RETIRED, OUTSIDE, CANDIDATES, CHAMPIONS]
@@ -92,17 +93,21 @@ def align(
     """Puts what two models make of each image side by side.
 
     Args:
-      scores, before: columns `key`, `label_rank` and `columns`, both by today's names (`by_todays_names`); an image
-        that is in a set twice counts once.
+      scores, before: columns `key`, `label_rank`, `columns` and perhaps `cluster`, both by today's names
+        (`by_todays_names`); an image that is in a set twice counts once.
       key: what makes two rows one image of a set under one label.
       columns: what else each model has to say, the second one's with the suffix `_before`.
 
     Returns:
-      One row per image and label that either has, sorted by `key`: `key`, `columns` of both, `right`, `right_before`
-      and `standing` (of `STANDINGS`, the first model being the candidate). Images are shared if both models know their
+      One row per image and label that either has, sorted by `key`: `key`, `columns` of both, `right`, `right_before`,
+      `cluster` (the first model's, where it has the image: it knows today's) and `standing` (of `STANDINGS`, the first
+      model being the candidate). Images are shared if both models know their
       class; of others, one model's accuracy says nothing about the other's.
     """
-    tables = [table[[*key, *columns, "label_rank"]].drop_duplicates(key) for table in (scores, before)]
+    tables = [
+        table[[*key, *columns, "label_rank"]].assign(cluster=clusters_of(table)).drop_duplicates(key)
+        for table in (scores, before)
+    ]
     pairs = tables[0].merge(tables[1], on=key, how="outer", suffixes=("", "_before"), indicator="source")
     knows, knew = pairs["label_rank"] > 0, pairs["label_rank_before"] > 0
     standing = np.select(
@@ -111,9 +116,12 @@ def align(
         OUTSIDE,
     )
     pairs = pairs.assign(
-        standing=standing, right=pairs["label_rank"] == 1, right_before=pairs["label_rank_before"] == 1
+        cluster=pairs["cluster"].fillna(pairs["cluster_before"]),
+        standing=standing,
+        right=pairs["label_rank"] == 1,
+        right_before=pairs["label_rank_before"] == 1,
     )
-    return pairs.drop(columns=["source", "label_rank", "label_rank_before"])
+    return pairs.drop(columns=["source", "label_rank", "label_rank_before", "cluster_before"])
 
 
 def shared(pairs: pd.DataFrame) -> pd.DataFrame:

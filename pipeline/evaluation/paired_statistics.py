@@ -1,20 +1,21 @@
 """Which of two models is better, by how much and how surely, from the images that only one of them gets right.
 
-All take pairs as `paired_scores.align` makes them: one row per image, `right` and `right_before`.
+All take pairs as `paired_scores.align` makes them: one row per image, `right`, `right_before` and `cluster`. Images of
+one cluster belong together, and clusters are what is independent (`independence`).
 """
-
-from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import special
 
-from pipeline.evaluation import paired_scores
-from pipeline.evaluation.scores import known
+from pipeline.evaluation import independence, paired_scores
+from pipeline.evaluation.independence import Sums
+from pipeline.evaluation.scores import clusters_of, known
 
 STEPS = 30  # of bisection: the limits are exact to nine decimals
 COLUMNS = [
-    *("n", "candidate", "champion", "difference", "low", "high", "gained", "lost", "p", "adjusted_p"),
+    *("n", "independent", "candidate", "champion", "difference", "low", "high", "gained", "lost", "p", "adjusted_p"),
     *("judged", "lost_for_sure"),
 ]
 
@@ -60,7 +61,9 @@ def interval(
     17: 891-908).
 
     Unlike Wald's it does not collapse where few images differ: of 100 images on which both agree it is -3.7 to +3.7
-    points.
+    points. Where images belong together, it is that of as many effective images (Yang, Sun, Hardin 2012, Computational
+    Statistics and Data Analysis 56: "Confidence intervals for the difference of marginal probabilities in clustered
+    matched-pair binary data"): all three counts are then multiplied by `independence.effective` / n.
 
     Args:
       gained: images that the first model alone gets right, any shape.
@@ -95,8 +98,15 @@ def score(gained: np.ndarray, lost: np.ndarray, n: np.ndarray, supposed: np.ndar
     return (gained - lost - n * supposed) / np.sqrt(variance)
 
 
-def needed(gained: int, lost: int, n: int, *, tolerance: float, confidence: float) -> int | None:
-    """About how many images would show that the loss is within `tolerance`, if the rates stay; None if none would."""
+def needed(
+    gained: int, lost: int, n: int, *, tolerance: float, confidence: float, effective: float | None = None
+) -> int | None:
+    """About how many images would show that the loss is within `tolerance`, if the rates stay; None if none would.
+
+    Args:
+      effective: what the `n` images are worth (`independence.effective`), if not `n`; further images belong together as
+        these do.
+    """
     difference, differing = (gained - lost) / n, (gained + lost) / n
     room = difference + tolerance
     if room <= 0:
@@ -104,28 +114,61 @@ def needed(gained: int, lost: int, n: int, *, tolerance: float, confidence: floa
     z = special.ndtri(0.5 + confidence / 2)
     by_flips = z * z * (differing - difference * difference) / room**2
     by_size = z * z * (1 - room) / room  # the interval of images that are all named alike
-    return int(np.ceil(max(by_flips, by_size)))
+    return int(np.ceil(max(by_flips, by_size) * n / (n if effective is None else effective)))
+
+
+def sign_flip(change: np.ndarray, cluster: ArrayLike | None = None) -> float:
+    """How likely at least so many more images are lost, were each cluster as likely to change the other way.
+
+    The exact permutation test that flips the signs of whole clusters (Fisher 1935; Datta, Satten 2008, Biometrics 64:
+    501-507, on signed ranks of clusters). Where every image is alone it is McNemar's exact test, one-sided.
+
+    Args:
+      change: of each image (N,): 1, 0 or -1.
+      cluster: of each image (N,); without, every one is alone.
+    """
+    codes = independence.numbered(cluster, len(change))
+    net = np.bincount(codes, change).round().astype(int)
+    from scipy import stats  # here: as in `intervals.mean`
+
+    sizes, numbers = np.unique(np.abs(net[net != 0]), return_counts=True)
+    chances = np.ones(1)  # of 0, 1, 2 ... images lost, in clusters that all lose or gain their net change
+    for size, number in zip(sizes, numbers, strict=True):
+        spread = np.zeros(size * number + 1)
+        spread[::size] = stats.binom.pmf(np.arange(number + 1), number, 0.5)
+        chances = np.convolve(chances, spread)
+    return float(min(chances[-net[net < 0].sum() :].sum(), 1.0))
 
 
 def by_group(pairs: pd.DataFrame, by: str, *, confidence: float, min_images: int) -> pd.DataFrame:
     """Compares the two models within each set or class, and finds those in which the first has lost.
 
     Args:
-      pairs: columns `right`, `right_before` and `by`.
-      min_images: a smaller group is shown, not judged.
+      pairs: columns `right`, `right_before`, `by` and, if it is known, `cluster`.
+      min_images: a group with fewer independent images is shown, not judged.
 
     Returns:
       As `judge`, indexed by group.
     """
     table = counts(pairs, [by]).rename(columns={"before": "champion"}).set_index(by)
-    return judge(table, confidence=confidence, min_images=min_images)
+    change, part = changes(pairs).to_numpy(), table.index.get_indexer(pairs[by])
+    rows = pairs[[by]].assign(change=change, cluster=clusters_of(pairs))
+    sums = independence.gather(change, rows["cluster"], part, parts=len(table))
+    groups = rows.groupby(by, sort=True)
+    p = [sign_flip(some["change"].to_numpy(), some["cluster"].to_numpy()) for _, some in groups]
+    return judge(
+        table.assign(independent=sums.clusters.astype(int), p=np.asarray(p, float)),
+        sums,
+        confidence=confidence,
+        min_images=min_images,
+    )
 
 
-def judge(table: pd.DataFrame, *, confidence: float, min_images: int) -> pd.DataFrame:
+def judge(table: pd.DataFrame, sums: Sums | None = None, *, confidence: float, min_images: int) -> pd.DataFrame:
     """Finds the groups in which the candidate has lost more images than chance explains.
 
-    The p-value is McNemar's exact one, one-sided: how likely at least so many of the images that only one model
-    gets right were lost, were each as likely gained. Of up to 1,500 classes some look bad by chance, so the p-values
+    The p-value is that of `sign_flip`: how likely at least so many of the images that only one model gets right were
+    lost, were each cluster as likely to gain. Of up to 1,500 classes some look bad by chance, so the p-values
     are adjusted for the number of groups by Benjamini and Hochberg (1995). Why theirs and not Holm's: where no group
     has truly lost, both stop a model at most at the rate 1 - confidence. Where some have, the model is stopped with
     right, and theirs finds more of them; at most a share of 1 - confidence of those it finds is then there by chance.
@@ -133,47 +176,65 @@ def judge(table: pd.DataFrame, *, confidence: float, min_images: int) -> pd.Data
     having picked the groups by their p-value asks for (Benjamini and Yekutieli 2005).
 
     Args:
-      table: columns `n`, `champion` (its accuracy), `gained` and `lost`, one row per group.
+      table: columns `n`, `champion` (its accuracy), `gained` and `lost`, one row per group; where images belong
+        together also `independent` (clusters) and `p`.
+      sums: of the changes of each group's images; without, every image is alone.
+      min_images: a group with fewer independent images is not judged.
 
     Returns:
       Columns `COLUMNS`; `lost_for_sure` where the adjusted p-value is below 1 - confidence. A group that is not judged
       has neither p-value nor interval.
     """
-    groups = table.assign(p=np.nan, adjusted_p=np.nan, low=np.nan, high=np.nan, lost_for_sure=False)
+    from scipy import stats  # here: as in `intervals.mean`
+
+    if sums is None:
+        p = stats.binom.sf(table["lost"] - 1, table["gained"] + table["lost"], 0.5)
+        table = table.assign(independent=table["n"], p=p)
+        sums = independence.singles(table["gained"] - table["lost"], table["n"], table["gained"] + table["lost"])
+    groups = table.assign(adjusted_p=np.nan, low=np.nan, high=np.nan, lost_for_sure=False)
     groups["difference"] = (groups["gained"] - groups["lost"]) / groups["n"]
     groups["candidate"] = groups["champion"] + groups["difference"]
-    groups["judged"] = groups["n"] >= min_images
+    groups["judged"] = groups["independent"] >= min_images
+    groups["p"] = groups["p"].where(groups["judged"])
     some = groups[groups["judged"]]
     if len(some):
-        from scipy import stats  # here: as in `intervals.mean`
-
-        p = stats.binom.sf(some["lost"] - 1, some["gained"] + some["lost"], 0.5)
-        adjusted = stats.false_discovery_control(p, method="bh")
+        adjusted = stats.false_discovery_control(some["p"], method="bh")
         wrong = 1 - confidence
         lost_for_sure = adjusted < wrong
         picked = max(int(lost_for_sure.sum()), 1) / len(some)
-        low, high = interval(
-            *(some[name].to_numpy() for name in ("gained", "lost", "n")), confidence=1 - wrong * picked
-        )
-        groups.loc[some.index, ["p", "adjusted_p", "low", "high"]] = np.column_stack([p, adjusted, low, high])
+        low, high = difference(
+            some["gained"].to_numpy(), some["lost"].to_numpy(), sums[groups["judged"].to_numpy()],
+            confidence=1 - wrong * picked,
+        )  # fmt: skip
+        groups.loc[some.index, ["adjusted_p", "low", "high"]] = np.column_stack([adjusted, low, high])
         groups.loc[some.index, "lost_for_sure"] = lost_for_sure
     return groups[COLUMNS]
 
 
-def mcnemar(right: np.ndarray, right_before: np.ndarray) -> float:
-    """The exact two-sided p of as many disagreements falling so unevenly (McNemar 1947).
+def difference(gained: np.ndarray, lost: np.ndarray, sums: Sums, *, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+    """The `interval` (G,) at the effective number of images.
 
     Args:
-      right, right_before: of the same images (N,), in the same order.
+      gained, lost: images of each group (G,).
+      sums: of the changes of its images.
     """
-    from scipy import stats  # here: as in `judge`
-
-    change = changes(pd.DataFrame({"right": right, "right_before": right_before}))
-    gained, lost = int((change > 0).sum()), int((change < 0).sum())
-    return float(stats.binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+    factor = independence.effective(sums, confidence=confidence) / sums.n
+    return interval(gained * factor, lost * factor, sums.n * factor, confidence=confidence)
 
 
-def mean_change(change: np.ndarray, *, confidence: float) -> tuple[float, float, float]:
+def mcnemar(right: np.ndarray, right_before: np.ndarray, cluster: ArrayLike | None = None) -> float:
+    """The exact two-sided p of as many disagreements falling so unevenly (McNemar 1947), by clusters (`sign_flip`).
+
+    Args:
+      right, right_before, cluster: of the same images (N,), in the same order.
+    """
+    change = changes(pd.DataFrame({"right": right, "right_before": right_before})).to_numpy()
+    return min(2 * min(sign_flip(change, cluster), sign_flip(-change, cluster)), 1.0)
+
+
+def mean_change(
+    change: np.ndarray, cluster: ArrayLike | None = None, *, confidence: float
+) -> tuple[float, float, float]:
     """The mean change per image, and the ends of its interval.
 
     With changes of -1, 0 and 1 it is the difference of two paired proportions (Agresti 2013, "Categorical Data
@@ -181,9 +242,11 @@ def mean_change(change: np.ndarray, *, confidence: float) -> tuple[float, float,
 
     Args:
       change: of each image (N,), N at least 1.
+      cluster: of each image (N,); without, every one is alone.
     """
     change = np.asarray(change, float)
-    half = NormalDist().inv_cdf(0.5 + confidence / 2) * float(change.std()) / np.sqrt(len(change))
+    worth = independence.effective(independence.gather(change, cluster), confidence=confidence)[0]
+    half = float(special.ndtri(0.5 + confidence / 2) * change.std() / np.sqrt(worth))
     mean = float(change.mean())
     return mean, mean - half, mean + half
 
@@ -191,25 +254,28 @@ def mean_change(change: np.ndarray, *, confidence: float) -> tuple[float, float,
 def over_seeds(trials: list[pd.DataFrame], baselines: list[pd.DataFrame], *, confidence: float) -> dict[str, dict]:
     """Each set's difference in accuracy between trials and baselines, paired by seed and by image.
 
-    The interval is about the images: which ones happen to be in the set. How much luck a training has, only several
-    seeds tell.
+    The interval is about the images: which independent ones happen to be in the set. How much luck a training has, only
+    several seeds tell.
 
     Args:
       trials, baselines: scores of all sets, one table per seed, in the same order.
 
     Returns:
-      For each set `difference`, `low`, `high`, `gained` and `lost` (images, over all seeds) and `paired` (images).
+      For each set `difference`, `low`, `high`, `gained` and `lost` (images, over all seeds), `paired` (images) and
+      `independent` ones among them.
     """
     aligned = [paired_scores.align(trial, baseline) for trial, baseline in zip(trials, baselines, strict=True)]
     pairs = paired_scores.shared(pd.concat(aligned, ignore_index=True))
     pairs = pairs.assign(change=changes(pairs))
     differences = {}
     for name, rows in pairs.groupby("set"):
-        images = rows.groupby(["sha256", "label"])["change"].mean()
-        difference, low, high = mean_change(images.to_numpy(), confidence=confidence)
+        images = rows.groupby(["sha256", "label"]).agg(change=("change", "mean"), cluster=("cluster", "first"))
+        change, cluster = images["change"].to_numpy(), images["cluster"].to_numpy()
+        centre, low, high = mean_change(change, cluster, confidence=confidence)
         differences[str(name)] = {
             "paired": len(images),
-            "difference": round(difference, 6),
+            "independent": int(images["cluster"].nunique()),
+            "difference": round(centre, 6),
             "low": round(low, 6),
             "high": round(high, 6),
             "gained": int((rows["change"] > 0).sum()),

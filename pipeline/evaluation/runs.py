@@ -12,7 +12,7 @@ from pipeline.errors import DataError, UsageError, closest
 from pipeline.evaluation import over_rounds, paired_scores
 from pipeline.library.classes import Classes
 
-MEASURES = ["n", "top1", "macro_f1", "log_loss", "ece"]
+MEASURES = ["n", "independent", "effective", "top1", "macro_f1", "log_loss", "ece"]
 METRIC = re.compile(r"metrics\.(?P<set>.+)/(?P<measure>[^/]+)$")
 SET_COLUMNS = ["run_id", "round", "throwaway", "set", "version", *MEASURES, "low", "high"]
 LEAST_DIGITS = 4  # of a digest or a run, to name a version by

@@ -31,10 +31,30 @@ def with_open_sets(rows: pd.DataFrame, excluded: pd.DataFrame) -> pd.DataFrame:
     Args:
       rows: columns `image`, `sha256`, `set`, `label` and more.
       excluded: with `reason`; those in no set for other reasons are passed over.
+
+    Returns:
+      The rows of both; where they have a column `cluster`, that of an added image is its near-duplicate group.
     """
+    excluded = excluded.assign(cluster=excluded["group"].mask(excluded["group"] == "", excluded["sha256"]))
     extra = excluded.assign(set=excluded["reason"].map(OPEN_SETS)).dropna(subset="set")
     extra = extra.assign(label=extra["label"].mask(extra["set"] == OPEN_SETS[Reason.UNKNOWN], ""))
     return pd.concat([rows, extra[[column for column in rows if column in extra]]], ignore_index=True)
+
+
+def clusters_of(scores: pd.DataFrame) -> pd.Series:
+    """The cluster of each image (N,): what belongs together with it, and is one independent observation.
+
+    Scores of older models have none: each content is then its own; and where not even that is known, each row.
+
+    Args:
+      scores: perhaps with columns `cluster` ("" or missing: not known), and `sha256` or, of compact scores, `content`.
+    """
+    content = next((scores[name] for name in ("sha256", "content") if name in scores), None)
+    alone = pd.Series(np.arange(len(scores)), scores.index).astype("str") if content is None else content.astype("str")
+    if "cluster" not in scores:
+        return alone
+    cluster = scores["cluster"].astype("str")
+    return cluster.mask(cluster.isna() | (cluster == ""), alone)
 
 
 def describe(probs: np.ndarray, classes: list[str], *, top_k: int) -> pd.DataFrame:

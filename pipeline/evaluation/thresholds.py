@@ -4,9 +4,9 @@ It is chosen so that, of the answers shown, at least a share that the user names
 model does not know has no right answer: where a benchmark holds such images, they count.
 
 How a threshold is found, overall and for each class that is said often enough; the first rule that a score meets:
-  1. assured     the lowest score from which on the lower bound (Wilson, one-sided) of the share that is right reaches
-                 the precision. The lowest of many scores is picked on the same images, and where the share itself were
-                 asked for, half of all thresholds would be too low.
+  1. assured     the lowest score from which on the lower bound (one-sided, by clusters: `intervals.share`) of the share
+                 that is right reaches the precision. The lowest of many scores is picked on the same images, and where
+                 the share itself were asked for, half of all thresholds would be too low.
   2. estimated   there are too few images for that: the lowest score from which on the share itself reaches it
   3. unreached   at no score is the share reached: nothing is shown
 A class without images enough has the overall threshold.
@@ -20,8 +20,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import DataError
-from pipeline.evaluation import intervals
-from pipeline.evaluation.scores import OUT_OF_CLASS
+from pipeline.evaluation import independence, intervals
+from pipeline.evaluation.independence import images
+from pipeline.evaluation.scores import OUT_OF_CLASS, clusters_of
 from pipeline.files import read_json, write_json
 from pipeline.library.benchmarks import PREFIX
 
@@ -29,7 +30,7 @@ FILE = "thresholds.json"
 UNKNOWN = "unknown"
 ASSURED, ESTIMATED, UNREACHED = "assured", "estimated", "unreached"
 NEVER = float("inf")
-LEAST = 10  # answers shown: fewer are no estimate
+LEAST = 10  # independent answers shown: fewer are no estimate
 POINTS = 200  # of a curve
 CURVE = ["threshold", "shown", "precision", "low", "high"]
 
@@ -47,6 +48,7 @@ class Thresholds:
       rule: assured, estimated or unreached (see above).
       classes: thresholds of classes' own, by the class that is said.
       unreached_classes: of these, the classes that are never shown.
+      independent: clusters among the `n` images; None in files of earlier versions.
     """
 
     model: str
@@ -58,12 +60,13 @@ class Thresholds:
     rule: str
     classes: dict[str, float]
     unreached_classes: list[str]
+    independent: int | None = None
 
     def __str__(self) -> str:
         if self.rule == UNREACHED:
             return f"no answer is shown: at no score are {self.precision:.0%} right"
-        on = " and ".join(self.chosen_on)
-        return f"answers are shown from a score of {self.threshold:.3f} on ({self.rule} on {self.n} images of {on})"
+        on = f"{images(self.n, self.independent)} of {' and '.join(self.chosen_on)}"
+        return f"answers are shown from a score of {self.threshold:.3f} on ({self.rule} on {on})"
 
     def of(self, predicted: pd.Series) -> np.ndarray:
         """The threshold (N,) of each class that is said."""
@@ -80,25 +83,27 @@ def choose(
     """Chooses on all benchmarks together or, where none has an image of a class that the model knows, on the test set.
 
     Args:
-      scores: columns `set`, `predicted`, `score`, `label_rank`, `model`.
+      scores: columns `set`, `predicted`, `score`, `label_rank`, `model`, `sha256` and, if it is known, `cluster`.
       confidence: of rule 1.
-      min_images: a class that is said of fewer has no threshold of its own.
+      min_images: a class that is said of fewer independent images has no threshold of its own.
     """
     chosen = deciding(scores)
     rows = scores[scores["set"].isin(chosen)]
     right = (rows["label_rank"] == 1).to_numpy()
-    values = rows["score"].to_numpy(float)
-    threshold, rule = _lowest(values, right, precision, confidence)
+    values, cluster = rows["score"].to_numpy(float), clusters_of(rows).to_numpy()
+    threshold, rule = _lowest(values, right, cluster, precision, confidence)
     said = rows["predicted"].to_numpy()
-    counts = rows["predicted"].value_counts()
+    counts = pd.Series(cluster).groupby(said).nunique()
     classes, unreached = {}, []
     for name in sorted(counts.index[counts >= min_images]):
         of_class = said == name
-        classes[name], how = _lowest(values[of_class], right[of_class], precision, confidence)
+        classes[name], how = _lowest(values[of_class], right[of_class], cluster[of_class], precision, confidence)
         if how == UNREACHED:
             unreached.append(name)
-    model = " ".join(sorted(scores["model"].unique()))
-    return Thresholds(model, temperature, precision, chosen, len(rows), threshold, rule, classes, unreached)
+    model, independent = " ".join(sorted(scores["model"].unique())), len(set(cluster))
+    return Thresholds(
+        model, temperature, precision, chosen, len(rows), threshold, rule, classes, unreached, independent
+    )
 
 
 def deciding(scores: pd.DataFrame) -> list[str]:
@@ -113,7 +118,7 @@ def outcome(scores: pd.DataFrame, *, confidence: float) -> dict[str, dict[str, A
     """What becomes of each set when answers are withheld.
 
     Args:
-      scores: columns `set`, `label_rank`, `shown`.
+      scores: columns `set`, `label_rank`, `shown`, `sha256` and, if it is known, `cluster`.
 
     Returns:
       For each set `shown` (share of its images with an answer); `shown_precision` (share right of these answers), if
@@ -121,19 +126,20 @@ def outcome(scores: pd.DataFrame, *, confidence: float) -> dict[str, dict[str, A
       answer), if it has such; each with its interval.
     """
     found = {}
-    for name, rows in scores[["set", "label_rank", "shown"]].groupby("set"):
-        outside = rows["label_rank"] == OUT_OF_CLASS
-        right = int((rows["shown"] & (rows["label_rank"] == 1)).sum())
+    counted = scores[["set", "label_rank", "shown"]].assign(cluster=clusters_of(scores))
+    for name, rows in counted.groupby("set"):
+        shown, outside = rows["shown"], rows["label_rank"] == OUT_OF_CLASS
         shares = {
-            "shown": (int(rows["shown"].sum()), len(rows)),
-            "shown_precision": (right, 0 if outside.all() else int(rows["shown"].sum())),
-            "refused": (int((outside & ~rows["shown"]).sum()), int(outside.sum())),
+            "shown": (shown, shown | True),
+            "shown_precision": (rows["label_rank"] == 1, shown & (not outside.all())),
+            "refused": (~shown, outside),
         }
         figures: dict[str, Any] = {}
-        for key, (k, n) in shares.items():
-            if n:
-                low, high = intervals.wilson(k, n, confidence=confidence)
-                figures |= {key: k / n, f"{key}_low": float(low), f"{key}_high": float(high)}
+        for key, (holds, of) in shares.items():
+            if of.any():
+                sums = independence.gather(holds[of], rows.loc[of, "cluster"])
+                (low,), (high,) = intervals.share(sums, confidence=confidence)
+                figures |= {key: float(sums.mean[0]), f"{key}_low": float(low), f"{key}_high": float(high)}
         found[str(name)] = figures
     return found
 
@@ -146,10 +152,12 @@ def curve(scores: pd.DataFrame, *, confidence: float) -> pd.DataFrame:
     """
     if scores.empty:
         return pd.DataFrame(columns=CURVE)
-    values, n, right = _steps(scores["score"].to_numpy(float), (scores["label_rank"] == 1).to_numpy())
+    right, cluster = (scores["label_rank"] == 1).to_numpy(), clusters_of(scores).to_numpy()
+    values, sums = _steps(scores["score"].to_numpy(float), right, cluster)
     places = np.unique(np.linspace(0, len(values) - 1, POINTS).round().astype(int))
-    low, high = intervals.wilson(right[places], n[places], confidence=confidence)
-    columns = [values[places], n[places] / len(scores), right[places] / n[places], low, high]
+    picked = sums[places]
+    low, high = intervals.share(picked, confidence=confidence)
+    columns = [values[places], picked.n / len(scores), picked.mean, low, high]
     return pd.DataFrame(dict(zip(CURVE, columns, strict=True)))
 
 
@@ -184,12 +192,15 @@ def _or_none(threshold: float) -> float | None:
     return None if threshold == NEVER else round(threshold, 6)
 
 
-def _lowest(values: np.ndarray, right: np.ndarray, precision: float, confidence: float) -> tuple[float, str]:
+def _lowest(
+    values: np.ndarray, right: np.ndarray, cluster: np.ndarray, precision: float, confidence: float
+) -> tuple[float, str]:
     if not len(values):
         return NEVER, UNREACHED
-    steps, n, hits = _steps(values, right)
-    low, _ = intervals.wilson(hits, n, confidence=2 * confidence - 1)  # one-sided
-    for rule, reached in {ASSURED: low >= precision, ESTIMATED: (hits / n >= precision) & (n >= LEAST)}.items():
+    steps, sums = _steps(values, right, cluster)
+    low, _ = intervals.share(sums, confidence=2 * confidence - 1)  # one-sided
+    enough = sums.clusters >= LEAST
+    for rule, reached in {ASSURED: low >= precision, ESTIMATED: (sums.mean >= precision) & enough}.items():
         if reached.any():
             return _rounded_down(steps[np.flatnonzero(reached)[-1]]), rule
     return NEVER, UNREACHED
@@ -200,9 +211,9 @@ def _rounded_down(score: float) -> float:
     return float(np.floor(score * 1e6) / 1e6)
 
 
-def _steps(values: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each value that occurs, highest first; how many images lie at or above it, and how many of these are right."""
+def _steps(values: np.ndarray, right: np.ndarray, cluster: np.ndarray) -> tuple[np.ndarray, independence.Sums]:
+    """Each value that occurs, highest first; the sums of the images that lie at or above it, right or not."""
     order = np.argsort(-values, kind="stable")
     values = values[order]
     last = np.flatnonzero(np.append(values[1:] != values[:-1], True))
-    return values[last], last + 1, np.cumsum(right[order])[last]
+    return values[last], independence.running(right[order], cluster[order])[last]

@@ -9,14 +9,15 @@ import numpy as np
 import pandas as pd
 
 from pipeline.bundle import Stored
-from pipeline.evaluation import scores, thresholds
+from pipeline.evaluation import independence, scores, thresholds
 from pipeline.evaluation.thresholds import Thresholds
 from pipeline.files import read_table
 from pipeline.inference.runtimes import Runtime
 from pipeline.library.classes import Classes
 from pipeline.serving import champions
 
-SCORED = ["set", "label", "predicted", "score", "label_rank"]  # what a promise is made of
+SCORED = ["set", "label", "predicted", "score", "label_rank", "sha256"]  # what a promise is made of
+CONFIDENCE = 0.95  # of reports, as is usual: Student's part of what images are worth hardly depends on it
 
 Runtimes = Mapping[int, Runtime]  # by the number of pictures that they take at once
 Choose = Callable[[Stored, Thresholds | None], tuple[str, Runtimes]]
@@ -140,7 +141,9 @@ def load(folder: Path, *, choose: Choose, events: Classes, top_k: int) -> Served
         classes=[str(name) for name in names],
         image_size=stored.card.image_size,
         thresholds=limits,
-        expected=expectation(read_table(stored_scores, SCORED), limits) if stored_scores.exists() else {},
+        expected=expectation(read_table(stored_scores, SCORED, optional=["cluster"]), limits)
+        if stored_scores.exists()
+        else {},
         _runtimes=runtimes,
         _codes=codes,
         _top_k=top_k,
@@ -150,12 +153,12 @@ def load(folder: Path, *, choose: Choose, events: Classes, top_k: int) -> Served
 
 
 def expectation(scored: pd.DataFrame, limits: Thresholds | None) -> dict[str, Any]:
-    """What evaluation promised: for the test set and each benchmark `n`, `top1` (of images whose class the model
-    knows), `shown` (share of all images with an answer), `shown_precision` (share right of these), and per class `n`
-    and `top1`.
+    """What evaluation promised: for the test set and each benchmark `n`, `independent` (clusters among them),
+    `effective` (what they are worth) and `top1` (of images whose class the model knows), `shown` (share of all images
+    with an answer), `shown_precision` (share right of these), and per class `n`, `independent`, `effective`, `top1`.
 
     Args:
-      scored: columns `set`, `label`, `predicted`, `score`, `label_rank`.
+      scored: columns `SCORED` and, if it is known, `cluster`.
     """
     found: dict[str, Any] = {}
     wanted = scored[(scored["set"] == "test") | scored["set"].str.startswith("benchmark:")]
@@ -163,12 +166,30 @@ def expectation(scored: pd.DataFrame, limits: Thresholds | None) -> dict[str, An
         known = scores.known(rows)
         right = known["label_rank"] == 1
         shown = np.zeros(len(rows), bool) if limits is None else limits.shown(rows["predicted"], rows["score"])
-        by_class = right.groupby(known["label"]).agg(["size", "mean"])
+        codes, labels = pd.factorize(known["label"], sort=True)
+        cluster = scores.clusters_of(known)
+        whole = independence.gather(right, cluster)
+        of_classes = independence.gather(right, cluster, codes, parts=len(labels))
         found[str(name)] = {
             "n": len(known),
+            **_worth(whole, 0),
             "top1": float(right.mean()) if len(known) else None,
             "shown": float(shown.mean()),
             "shown_precision": float((rows["label_rank"] == 1)[shown].mean()) if shown.any() else None,
-            "classes": {str(label): {"n": int(n), "top1": float(mean)} for label, n, mean in by_class.itertuples()},
+            "classes": {
+                str(label): {
+                    "n": int(of_classes.n[row]),
+                    "top1": float(of_classes.mean[row]),
+                    **_worth(of_classes, row),
+                }
+                for row, label in enumerate(labels)
+            },
         }
     return found
+
+
+def _worth(sums: independence.Sums, row: int) -> dict[str, float]:
+    if not sums.n[row]:
+        return {"independent": 0, "effective": 0.0}
+    worth = independence.effective(sums, confidence=CONFIDENCE)[row]
+    return {"independent": int(sums.clusters[row]), "effective": round(float(worth), 3)}

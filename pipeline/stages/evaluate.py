@@ -11,6 +11,7 @@ from pipeline.evaluation import (
     assessment,
     audit,
     ensembling,
+    independence,
     mistakes,
     over_rounds,
     paired_scores,
@@ -136,7 +137,8 @@ def main(workspace: Workspace) -> None:
     for name, figures in assessed.metrics.items():
         if figures["n"]:
             interval = f"{figures['top1_low']:.1%} to {figures['top1_high']:.1%}"
-            print(f"evaluate: {name}: {figures['top1']:.1%} of {figures['n']} right ({interval})")
+            counted = independence.images(figures["n"], figures["independent"])
+            print(f"evaluate: {name}: {figures['top1']:.1%} of {counted} right ({interval})")
     print(f"evaluate: {assessed.thresholds}; {assessed.audit['asked'].sum()} labels to look at again")
 
 

@@ -84,7 +84,9 @@ def compute(
 
 def main(workspace: Workspace) -> None:
     params, events = workspace.params(sections.Gate), classes.read(workspace.classes)
-    scores = paired_scores.check(read_table(workspace.scores, COMPARED), workspace.scores, mend=AGAIN)
+    scores = paired_scores.check(
+        read_table(workspace.scores, COMPARED, optional=paired_scores.CLUSTER), workspace.scores, mend=AGAIN
+    )
     digest = bundle.check(workspace.model).model_digest
     ensemble = bool(scores["model"].map(is_ensemble).any())
     if not ensemble and set(scores["model"]) - {digest}:
@@ -118,7 +120,8 @@ def read_champion(released: Path, candidate: pd.DataFrame, events: Classes) -> M
     stored, lineage_table = released / SCORES, lineage.read(released / bundle.LINEAGE)
     if not stored.exists():
         return Model(digest, lineage_table, None)
-    rows = paired_scores.check(read_table(stored, COMPARED + BEST), stored, mend=RESCORE)
+    table = read_table(stored, COMPARED + BEST, optional=paired_scores.CLUSTER)
+    rows = paired_scores.check(table, stored, mend=RESCORE)
     known = set(events.names(pd.Series(bundle.read_classes(released), dtype=str)))
     rows = paired_scores.relabel(paired_scores.by_todays_names(rows, events), candidate, known, events)
     return Model(digest, lineage_table, rows.drop_duplicates(paired_scores.KEY))

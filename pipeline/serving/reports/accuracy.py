@@ -153,7 +153,7 @@ def against_expected(by_version: pd.DataFrame, releases: pd.DataFrame, *, confid
 
     Args:
       by_version: as above.
-      releases: as `Log.releases`; `expected` has `n` and `top1` of each set.
+      releases: as `Log.releases`; `expected` is `served.expectation`.
 
     Returns:
       A row a model and set: `version`, `set`, `real`, `real_low`, `real_high`, `real_n`, `expected`, `expected_low`,
@@ -167,7 +167,8 @@ def against_expected(by_version: pd.DataFrame, releases: pd.DataFrame, *, confid
         for name, figures in release["expected"].items():
             if not figures["n"]:
                 continue
-            low, high = intervals.wilson(figures["top1"] * figures["n"], figures["n"], confidence=confidence)
+            worth = figures.get("effective", figures["n"])  # of earlier releases, every image was its own cluster
+            low, high = intervals.wilson(figures["top1"] * worth, worth, confidence=confidence)
             promised = pd.Series({"share": figures["top1"], "low": float(low), "high": float(high)})
             found = real.loc[release["version"]]
             gain = estimates.difference(promised, found)

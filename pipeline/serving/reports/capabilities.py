@@ -38,7 +38,8 @@ def of(
     """Describes how well the model knows each of its classes, and why a class is not to be relied on.
 
     Args:
-      release: a row of `Log.releases`; `expected` has of each set the `classes`, and of each of these `n` and `top1`.
+      release: a row of `Log.releases`; `expected` has of each set the `classes`, and of each of these `n`, `top1`
+        and perhaps `effective` (`served.expectation`).
       by_class: in real use, as `accuracy.by_class`, of this model alone.
       thresholds: of classes that have their own; infinite where none is ever shown.
       board: of the library, if it is at hand: `label`, `images`, `staged_share`, `wholly_staged`.
@@ -52,7 +53,7 @@ def of(
     table["tested"] = tested["n"].fillna(0).astype(int)
     table["recall"] = tested["right"] / tested["n"]
     table["recall_low"], table["recall_high"] = intervals.wilson(
-        table["recall"] * table["tested"], table["tested"], confidence=confidence
+        table["recall"] * tested["worth"], tested["worth"], confidence=confidence
     )
     real = by_class.set_index("label").reindex(table.index)
     table["real_n"] = real["found_n"].fillna(0).astype(int)
@@ -85,10 +86,10 @@ def is_weak(table: pd.DataFrame) -> pd.Series:
 
 
 def _tested(expected: dict[str, Any]) -> pd.DataFrame:
-    """By class, over test and benchmarks together: `n` and `right`."""
+    """By class, over test and benchmarks together: `n`, `right` and what the `n` are `worth`."""
     found = [
-        (label, figures["n"], figures["n"] * figures["top1"])
+        (label, figures["n"], figures["n"] * figures["top1"], figures.get("effective", figures["n"]))
         for of_set in expected.values()
         for label, figures in of_set["classes"].items()
     ]
-    return pd.DataFrame(found, columns=["label", "n", "right"]).groupby("label").sum()
+    return pd.DataFrame(found, columns=["label", "n", "right", "worth"]).groupby("label").sum()

@@ -1,0 +1,175 @@
+#!/usr/bin/env python
+"""Whether figures are right where images belong together: bursts, repeated contents, steady days; on planted truth.
+
+    scripts/bench_bursts.py [--only SECTION,SECTION] [--runs 1000] [--seed 0]
+
+Every section draws worlds whose truth is known, many times, and calls what the pipeline calls. A line says what is
+promised, what was measured, the Monte-Carlo error (two standard errors), and whether the promise holds. Sections:
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import harness
+import numpy as np
+
+from pipeline.evaluation import independence, intervals, paired_statistics
+from pipeline.evaluation.independence import Sums
+
+CONFIDENCE, TOLERANCE = 0.95, 0.02
+BURSTS = {"1": [1], "2": [2], "5": [5], "10": [10], "mixed": [1, 1, 1, 2, 5, 10, 30]}
+ACCURACIES = [0.5, 0.7, 0.8, 0.9, 0.95, 0.99]
+CORRELATIONS = [0.1, 0.3, 0.6, 0.9]
+SIZES = [200, 1000, 5000]
+LEAST = 4  # a world has a `LEAST`th of the runs at least, however large it is
+
+
+@dataclass(frozen=True)
+class Line:
+    """A promise and what was measured; it holds within the Monte-Carlo `error`."""
+
+    what: str
+    promised: str
+    measured: float
+    error: float
+    least: float = -np.inf
+    most: float = np.inf
+
+    @property
+    def holds(self) -> bool:
+        return self.least - self.error <= self.measured <= self.most + self.error
+
+    def __str__(self) -> str:
+        verdict = "holds" if self.holds else "BROKEN"
+        return f"{self.what:<58}{self.promised:>20}{self.measured:>10.4f} +- {self.error:<8.4f}{verdict}"
+
+
+Section = Callable[[int, np.random.Generator], Iterator[Line]]
+SECTIONS: dict[str, Section] = {}
+
+
+def section(function: Section) -> Section:
+    """Adds a section: a generator of lines, called with the number of runs and a random generator."""
+    SECTIONS[function.__name__] = function
+    return function
+
+
+def bursts(kind: str, n: int, random: np.random.Generator) -> np.ndarray:
+    """The cluster of each of `n` images (N,), in bursts of a kind of `BURSTS`."""
+    sizes = random.choice(BURSTS[kind], n)
+    return np.repeat(np.arange(n), sizes)[:n]
+
+
+def drawn(
+    cluster: np.ndarray, shares: list[float], correlation: float, runs: int, random: np.random.Generator
+) -> np.ndarray:
+    """Outcomes (runs, N), numbers of the `shares`; images of a cluster are alike with an intra-cluster correlation.
+
+    Each cluster has shares of its own, Dirichlet around the `shares` (of two outcomes, the beta-binomial distribution).
+    """
+    concentration = np.asarray(shares) * (1 - correlation) / correlation
+    of = random.standard_gamma(np.maximum(concentration, 1e-6), (runs, cluster.max() + 1, len(shares)))
+    of = np.cumsum(of / of.sum(axis=2, keepdims=True), axis=2)[:, cluster]
+    return (random.random((runs, len(cluster), 1)) > of[:, :, :-1]).sum(axis=2)
+
+
+def gathered(values: np.ndarray, cluster: np.ndarray) -> Sums:
+    """The sums of each run of `values` (runs, N)."""
+    runs = np.arange(len(values))
+    own = (runs[:, None] * (cluster.max() + 1) + cluster).ravel()
+    return independence.gather(values.ravel(), own, np.repeat(runs, len(cluster)), parts=len(values))
+
+
+def in_world(n: int, runs: int) -> int:
+    """How often a world of `n` images is drawn."""
+    return max(runs * SIZES[0] // n, runs // LEAST)
+
+
+def error_of(share: float, runs: int) -> float:
+    return 2 * float(np.sqrt(max(share * (1 - share), 1 / runs) / runs))
+
+
+@section
+def share_intervals(runs: int, random: np.random.Generator) -> Iterator[Line]:
+    """intervals of shares: coverage, and width beside one that is told the true design effect"""
+    for kind in BURSTS:
+        coverages, widths, rivals = [], [], []
+        for n, correlation, accuracy in product(SIZES, CORRELATIONS, ACCURACIES):
+            cluster = bursts(kind, n, random)
+            right = drawn(cluster, [1 - accuracy, accuracy], correlation, in_world(n, runs), random)
+            sums = gathered(right, cluster)
+            low, high = intervals.share(sums, confidence=CONFIDENCE)
+            worth = n / (1 + correlation * (np.square(np.bincount(cluster)).sum() / n - 1))
+            rival = intervals.wilson(sums.mean * worth, worth, confidence=CONFIDENCE)
+            coverages.append(((low <= accuracy) & (accuracy <= high)).mean())
+            widths.append((high - low).mean())
+            rivals.append((rival[1] - rival[0]).mean())
+        number = sum(in_world(n, runs) for n in SIZES) * len(CORRELATIONS) * len(ACCURACIES)
+        mean = float(np.mean(coverages))
+        yield Line(f"share, bursts of {kind}: mean coverage", "0.93 to 0.98", mean, error_of(mean, number), 0.93, 0.98)
+        worst = float(np.min(coverages))
+        yield Line(f"share, bursts of {kind}: worst coverage", ">= 0.90", worst, error_of(worst, runs // LEAST), 0.90)
+        ratio = float(np.sum(widths) / np.sum(rivals))
+        yield Line(f"share, bursts of {kind}: width, known effect = 1", "<= 1.3", ratio, 0.0, most=1.3)
+
+
+@section
+def gate(runs: int, random: np.random.Generator) -> Iterator[Line]:
+    """the gate: how often a candidate that is worse by exactly the tolerance passes, and one that is as good"""
+    for kind in BURSTS:
+        rates, fine = [], []
+        for n, correlation, churn in product(SIZES, CORRELATIONS, [0.0, 0.02, 0.1]):
+            cluster, number = bursts(kind, n, random), in_world(n, runs)
+            for lost, passes in ((churn + TOLERANCE, rates), (churn, fine)):
+                outcome = drawn(cluster, [lost, 1 - lost - churn + 1e-9, churn + 1e-9], correlation, number, random) - 1
+                low, _ = paired_statistics.difference(
+                    (outcome > 0).sum(axis=1),
+                    (outcome < 0).sum(axis=1),
+                    gathered(outcome, cluster),
+                    confidence=CONFIDENCE,
+                )
+                passes.append((low > -TOLERANCE).mean())
+        worst, number = float(np.max(rates)), sum(in_world(n, runs) for n in SIZES) * len(rates) // len(SIZES)
+        mean = float(np.mean(rates))
+        yield Line(
+            f"gate, bursts of {kind}: worse by the tolerance passes, mean",
+            "<= 0.05",
+            mean,
+            error_of(mean, number),
+            most=0.05,
+        )
+        yield Line(
+            f"gate, bursts of {kind}: the same, worst world",
+            "<= 0.05",
+            worst,
+            error_of(worst, runs // LEAST),
+            most=0.05,
+        )
+        yield Line(f"gate, bursts of {kind}: an equal model passes", "(for comparison)", float(np.mean(fine)), 0.0)
+
+
+def main(only: str, runs: int, seed: int) -> None:
+    chosen = only.split(",") if only else list(SECTIONS)
+    unknown = [name for name in chosen if name not in SECTIONS]
+    if unknown:
+        raise SystemExit(f"no section is called {unknown[0]}: {', '.join(SECTIONS)}")
+    broken = 0
+    for name in chosen:
+        for line in SECTIONS[name](runs, np.random.default_rng(seed)):
+            print(line, flush=True)
+            broken += not line.holds
+    raise SystemExit(f"{broken} promises are broken" if broken else 0)
+
+
+if __name__ == "__main__":
+    listed = "\n".join(f"  {name}: {function.__doc__}" for name, function in SECTIONS.items())
+    arguments = harness.parser(f"{__doc__}{listed}")
+    arguments.formatter_class = argparse.RawDescriptionHelpFormatter
+    arguments.add_argument("--only", default="", help="sections, with a comma between; all without it")
+    arguments.add_argument(
+        "--runs", type=int, default=1000, help="draws of each world of 200 images; fewer of larger ones"
+    )
+    arguments.add_argument("--seed", type=int, default=0)
+    main(**vars(arguments.parse_args()))
