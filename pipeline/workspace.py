@@ -50,6 +50,7 @@ class Workspace:
         self.index = data / "index"
         self.library_table = self.index / "library.parquet"
         self.pool_table = self.index / "pool.parquet"
+        self.looks = self.index / "looks.parquet"
         self.quarantined_table = self.index / "quarantined.parquet"
         self.library_features = data / "embed" / "library"
         self.pool_features = data / "embed" / "pool"

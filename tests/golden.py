@@ -182,7 +182,7 @@ def results(stage: str) -> dict[str, Any]:
 def of_table(table: pd.DataFrame) -> str:
     """A digest of the names, order and values of a table."""
     columns = {str(name): [_plain(value) for value in column.tolist()] for name, column in table.items()}
-    return hashlib.sha256(json.dumps(columns, ensure_ascii=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(columns, ensure_ascii=True, default=bytes.hex).encode()).hexdigest()[:16]
 
 
 def _plain(value: Any) -> Any:

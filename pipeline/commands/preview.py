@@ -14,7 +14,7 @@ from pipeline.errors import DataError
 from pipeline.evaluation import forecast
 from pipeline.files import read_json, read_table, write_json
 from pipeline.inference import evaluated, frozen_features, pool_predictions
-from pipeline.library import benchmarks, board, classes, history, index, labels, lineage
+from pipeline.library import benchmarks, board, classes, history, index, labels, lineage, look_store
 from pipeline.library.benchmarks import PREFIX
 from pipeline.review import applying, decisions
 from pipeline.stages import curate, split
@@ -138,7 +138,8 @@ def next_inputs(workspace: Workspace, seen: pd.DataFrame) -> curate.Inputs:
     table = labels.read(workspace.labels, names)
     table = applying.apply(table, log, replaced, guarded(workspace), land=contents(workspace).land).table
     marked = benchmarks.read_all(workspace.benchmarks, names)
-    scanned = pd.concat([read_table(table) for table in sorted(workspace.index.glob("*.parquet"))], ignore_index=True)
+    tables = [read_table(workspace.index / name) for name in index.TABLES if (workspace.index / name).exists()]
+    scanned = pd.concat(tables, ignore_index=True)
     library, _ = index.divide(scanned, pd.concat([table["image"], marked["image"]]), [*roots.library, *roots.benchmark])
     inputs = curate.Inputs(
         labels=table,
@@ -149,6 +150,7 @@ def next_inputs(workspace: Workspace, seen: pd.DataFrame) -> curate.Inputs:
         decisions=decisions.in_force(log),
         events=classes.read(workspace.classes),
         features=frozen_features.read(workspace.library_features),
+        looks=look_store.Stored(workspace.looks),
     )
     curate.refuse_words(inputs, workspace)
     return inputs

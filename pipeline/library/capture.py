@@ -42,7 +42,7 @@ def _time(text: str, subseconds: str) -> str:
         return ""
     *whole, fraction = parts.groups()
     try:
-        moment = datetime(*map(int, whole)).isoformat()
+        moment = datetime.strptime(" ".join(whole), "%Y %m %d %H %M %S").isoformat()
     except ValueError:  # such as 0000:00:00 00:00:00, of a camera whose clock was never set
         return ""
     digits = subseconds if subseconds.isascii() and subseconds.isdigit() else fraction or ""

@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -21,11 +21,13 @@ class Curated:
     """Kept and excluded images add up to all of them; the board counts the classes before the cutoffs.
 
     An image whose file has another content than was labelled has no `label`; `label_then` is what the other was called.
+    `apart` says how many images with near hashes a second look kept apart (`images`, `groups`, and the `first` image).
     """
 
     images: pd.DataFrame
     excluded: pd.DataFrame
     board: pd.DataFrame
+    apart: dict[str, Any]
 
 
 def curate(
@@ -34,6 +36,7 @@ def curate(
     benchmarks: pd.DataFrame,
     lineage: pd.DataFrame,
     bursts: pd.DataFrame | None = None,
+    confirm: duplicates.Confirm | None = None,
     *,
     min_images: int,
     max_images: int,
@@ -79,6 +82,7 @@ def curate(
       benchmarks: columns `image` and `sha256` (the content that it was listed with, or "").
       lineage: of the base.
       bursts: columns `image`, `burst` and `evidence`; None: every image is alone.
+      confirm: the second look at near-duplicates (`duplicates.group`); without it, a near hash is enough.
       count: what the lower cutoff counts: images, of which near-duplicates count once, or bursts.
       cutoffs: lower cutoffs of a class's own, in groups.
       settled: images that people decided on beside their near-duplicates; among themselves, they are no conflict
@@ -101,11 +105,13 @@ def curate(
     role = rows["sha256"].map(lineage.set_index("sha256")["role"]).astype("str")
 
     readable = rows["failure"] == ""
-    grouped = duplicates.group(rows[readable], near_duplicate_distance, chain_distance)
+    grouped = duplicates.group(rows[readable], near_duplicate_distance, chain_distance, confirm)
     rows["group"] = grouped.name.reindex(rows.index, fill_value="")
 
     in_benchmark = rows["image"].isin(benchmarks["image"])
-    benchmark_groups = set(rows.loc[in_benchmark & readable, "group"])
+    # Beside a benchmark a near hash is enough: what only a second look tells apart would still have been trained on.
+    candidate = grouped.candidate.reindex(rows.index, fill_value="")
+    benchmark_groups = set(candidate[in_benchmark & readable]) | set(rows.loc[in_benchmark & readable, "group"])
     listed = rows["image"].map(benchmarks.set_index("image")["sha256"]).astype("str").fillna("")
     not_measured = readable & (listed != "") & (listed != rows["sha256"])
     _exclude(rows, in_benchmark & not_measured, Reason.BENCHMARK, f"not measured: {Reason.OTHER_CONTENT}")
@@ -113,7 +119,7 @@ def curate(
     bridge = grouped.bridge.reindex(rows.index, fill_value=False)
     # A bridge bears the name of one of the groups that it holds together; what is near to it is in the others, too.
     beside = duplicates.near_any(rows["phash"], rows.loc[in_benchmark & bridge, "phash"], near_duplicate_distance)
-    near_benchmark = rows["group"].isin(benchmark_groups) | beside
+    near_benchmark = candidate.isin(benchmark_groups) | rows["group"].isin(benchmark_groups) | beside
     _exclude(rows, near_benchmark, Reason.BENCHMARK, "a near-duplicate is in a benchmark set")
     of_burst = rows["burst"].isin(set(rows.loc[in_benchmark & readable, "burst"]) - {""})
     _exclude(rows, of_burst & role.isna(), Reason.BENCHMARK, "an image of the same burst is in a benchmark set")
@@ -155,7 +161,15 @@ def curate(
         rows.loc[kept, COLUMNS].reset_index(drop=True),
         rows.loc[~kept, EXCLUDED_COLUMNS].reset_index(drop=True),
         standing,
+        _apart(rows[readable], grouped),
     )
+
+
+def _apart(rows: pd.DataFrame, grouped: duplicates.Grouped) -> dict[str, Any]:
+    """The groups by hash that the second look has divided."""
+    groups = grouped.candidate[grouped.confirmed.groupby(grouped.candidate).transform("nunique") > 1]
+    first = rows.loc[groups.index, "image"].min() if len(groups) else ""
+    return {"images": len(groups), "groups": groups.nunique(), "first": first}
 
 
 def _was(rows: pd.DataFrame) -> pd.Series:

@@ -1,7 +1,7 @@
 """Near-duplicates: perceptual hashes a few bits apart, and what belongs together because of them."""
 
 import binascii
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 from math import comb
@@ -17,18 +17,30 @@ SORTING = 16  # what it costs to order a hash by a key, in comparisons of two ha
 SAMPLE = 1 << 16  # hashes from which the search tells how often keys agree
 BLOCK = 1 << 15  # hashes compared at once: they stay in the processor's cache
 BATCH = 1 << 20  # pairs found before they are handed on
+STREAM = 1 << 14  # the same where somebody looks at each pair
 
 
 @dataclass(frozen=True)
 class Grouped:
-    """For each image the `name` of its near-duplicate group, and whether it is a `bridge` between two groups."""
+    """For each image the `name` of its near-duplicate group, and whether it is a `bridge` between two groups.
+
+    `candidate` names the group that hashes alone would make, `confirmed` what a second look has left of it, before
+    chains are cut.
+    """
 
     name: pd.Series
     bridge: pd.Series
+    candidate: pd.Series
+    confirmed: pd.Series
 
 
-def group(images: pd.DataFrame, distance: int, chain_distance: int) -> Grouped:
+Confirm = Callable[[pd.Series, np.ndarray, np.ndarray, int], np.ndarray]  # `second_look.confirmed`, with its looks
+
+
+def group(images: pd.DataFrame, distance: int, chain_distance: int, confirm: Confirm | None = None) -> Grouped:
     """Groups near-duplicates: images of equal content or near perceptual hashes, transitively.
+
+    A near hash makes a candidate only: with `confirm`, images of one group look the same, too.
 
     A chain of small steps could tie a whole class together. So, where a hash is more than `chain_distance` bits from
     the centre of its group (the majority of each bit), the group is cut into stars: the image with most near-duplicates
@@ -39,14 +51,23 @@ def group(images: pd.DataFrame, distance: int, chain_distance: int) -> Grouped:
       images: columns `sha256` and `phash` (16 hexadecimal digits, or empty).
       distance: largest number of differing bits between near-duplicates.
       chain_distance: largest number of bits between a hash and the centre of its group.
+      confirm: says which of the contents of candidate groups look the same; None: all do.
 
     Returns:
       As `name`, the smallest content hash in the group, shortened to 16 digits; in any order of rows the same.
     """
-    ties = [same_pairs(images["sha256"]), near_hash_links(images["phash"], distance)]
-    component = connected(len(images), np.concatenate(ties))
+    same = same_pairs(images["sha256"])
+    component = connected(len(images), np.concatenate([same, near_hash_links(images["phash"], distance)]))
+    candidate = component
+    if confirm:
+        hashed, hashes = _numbers(images["phash"])
+        first = ~images["sha256"].iloc[hashed].duplicated().to_numpy()
+        place = hashed[first]
+        links = confirm(images["sha256"].iloc[place], hashes[first], component[place], distance)
+        component = connected(len(images), np.concatenate([same, place[links]]))
     part, bridge = _cut_chains(images, component, distance, chain_distance)
-    return Grouped(name(images["sha256"], part), pd.Series(bridge, index=images.index))
+    names, candidates, confirmed = (name(images["sha256"], numbers) for numbers in (part, candidate, component))
+    return Grouped(names, pd.Series(bridge, index=images.index), candidates, confirmed)
 
 
 def join(sha256: pd.Series, keys: pd.DataFrame) -> pd.Series:
@@ -117,6 +138,23 @@ def near_links(hashes: np.ndarray, distance: int) -> np.ndarray:
     head[component[::-1]] = np.arange(len(unique))[::-1]  # of several values the last one stays: the first member
     links = np.stack([first[head[component]], first])
     return np.concatenate([equal, links[:, links[0] != links[1]]], axis=1).T
+
+
+def near_stream(hashes: np.ndarray, distance: int, component: Callable[[], np.ndarray]) -> Iterator[np.ndarray]:
+    """Yields near pairs (M, 2) of `hashes` (N,) uint64, in parts; of equal hashes, each with the first only.
+
+    Args:
+      component: called before each part; pairs within one of its components (N,) are left out, so that a caller who
+        joins components from one part to the next is spared the n x n pairs of a dense group.
+    """
+    unique, first, equal = _distinct(hashes)
+    for start in range(0, equal.shape[1], STREAM):
+        yield equal[:, start : start + STREAM].T
+    number = component()[first]
+    for pairs in _batched(_search(unique, distance, number), STREAM):
+        for start in range(0, pairs.shape[1], STREAM):
+            yield first[pairs[:, start : start + STREAM]].T
+        number[:] = component()[first]
 
 
 def _distinct(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

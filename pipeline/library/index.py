@@ -39,6 +39,8 @@ FACTS = "grey-64-bilinear-2"  # names how pictures, quality, screening and looks
 FACTS_KEY, ACCEPTED_KEY = "facts", "accepted"  # of the cache's metadata
 SAVE_EVERY = 50_000  # pictures inspected: an interrupted scan loses at most as many
 BATCH = 16  # pictures inspected in one task: handing over each alone costs as much as hashing it
+LOOK = "look"  # of a row that was inspected just now; no column of the index
+Spool = Callable[[pd.Series, pd.Series, pd.Series], None]  # of images, their contents and their looks, b"" for none
 _STAMP = ["bytes", "mtime_ns"]
 
 
@@ -62,6 +64,7 @@ def scan(
     max_megapixels: float,
     check: Callable[[Before, pd.DataFrame], None] | None = None,
     accepted: frozenset[str] = frozenset(),
+    spool: "Spool | None" = None,
 ) -> pd.DataFrame:
     """Returns a row for each picture below `folders`, sorted by image, and keeps what it learnt in `cache_path`.
 
@@ -71,6 +74,7 @@ def scan(
     Args:
       check: is given what the cache had, and the scan; what it raises leaves the cache knowing of all that is gone.
       accepted: kept with the cache, for the next scan's `Before`.
+      spool: takes the looks of what is inspected.
 
     Raises:
       DataError: if a folder cannot be read, a name in it is not valid Unicode, or two roots hold the same folder.
@@ -93,6 +97,9 @@ def scan(
         for start in range(0, len(new), SAVE_EVERY):
             some = new.iloc[start : start + SAVE_EVERY]
             facts = pd.DataFrame(list(islice(inspected, len(some))), index=some.index)
+            seen_now = facts.pop(LOOK)
+            if spool:
+                spool(some["image"], facts["sha256"], seen_now)
             rows = pd.concat([rows, some[["image"]].join(facts)])
             keep(pd.concat([rows, gone]), seen)
     scanned = rows.sort_values("image", ignore_index=True)
@@ -167,11 +174,26 @@ def divide(
     Returns:
       The library, with a row (failure `missing`) for each of `library_images` that has no file, and the pool.
     """
-    in_library = scanned["image"].isin(library_images) | labels.root_of(scanned["image"]).isin(library_roots)
+    in_library = is_library(scanned["image"], library_images, library_roots)
     absent = library_images[~library_images.isin(scanned["image"])].drop_duplicates()
     missing = pd.DataFrame({"image": absent.to_numpy(), "failure": str(Failure.MISSING)})
     library = pd.concat([scanned[in_library], missing], ignore_index=True) if len(missing) else scanned[in_library]
     return _typed(library.sort_values("image", ignore_index=True)), scanned[~in_library].reset_index(drop=True)
+
+
+def is_library(images: pd.Series, library_images: pd.Series, library_roots: list[str]) -> pd.Series:
+    """Which images belong to the library (see `divide`)."""
+    return images.isin(library_images) | labels.root_of(images).isin(library_roots)
+
+
+def look_of(image: str, folders: dict[str, Path], max_megapixels: float) -> tuple[str, bytes]:
+    """The content of the image's file, and its look; both empty where there is none."""
+    try:
+        data = pictures.load_bytes(labels.locate(image, folders))
+        facts = pictures.inspect(data, max_megapixels=max_megapixels)
+    except PictureError:
+        return "", b""
+    return hashlib.sha256(data).hexdigest(), looks.look(facts.grey).tobytes()
 
 
 def _had_files(rows: pd.DataFrame) -> pd.DataFrame:
@@ -256,6 +278,7 @@ def _inspect_all(files: list[tuple[str, int, int]], max_megapixels: float) -> It
 
 def _inspect(path: Path, stamp: list[int], max_megapixels: float) -> dict:
     row: dict = dict.fromkeys(COLUMNS[1:], 0) | dict.fromkeys(TEXTS[1:], "") | dict(zip(_STAMP, stamp, strict=True))
+    row[LOOK] = b""
     named_like_a_picture = _named_like_a_picture(path.name)
     try:
         if not named_like_a_picture and not pictures.looks_like_one(path):
@@ -274,7 +297,7 @@ def _facts(facts: pictures.Facts) -> dict:
     grey = kept.pop("grey")
     layout = screening.layout(grey) if facts.phash else ""  # of a flat picture it would be noise
     measured = quality.measure(grey) | {"subject": screening.subject(grey), "layout": layout}
-    return kept | measured | {"views": looks.views(grey)}
+    return kept | measured | {"views": looks.views(grey), LOOK: looks.look(grey).tobytes() if facts.phash else b""}
 
 
 def _read(path: Path, stamp: list[int]) -> tuple[bytes, int]:

@@ -1,4 +1,7 @@
-"""Other views of an image: the hashes that its mirror, its turns, its inside and its slight rotations would have."""
+"""Views and looks: hashes of an image's mirror, turns and inside, and the small grey image that checks a hash.
+
+A hash says that two images may be the same; `verdicts` looks at them and says whether they are.
+"""
 
 import cv2
 import numpy as np
@@ -9,10 +12,11 @@ VIEWS = [  # in this order in the index; turns are clockwise, and one to the lef
     "mirror", "upside down", "flip", "turn", "transpose", "transverse", "trim", "crop 95", "crop 90",
     "rotate -2", "rotate 2",
 ]  # fmt: skip
+OWN, TRIMMED = "own", "both trimmed"  # the image as it is; and two without their borders
 NONE = "0" * 16  # of an image that has no such view; no hash is zero, since half of its bits are set
 UNIFORM = 4.0  # mean grey levels by which the pixels of a row of a border differ from its level, at the most
 MOST_BORDER = 3 / 8  # of a side
-MIRROR = np.tile(np.float32([1, -1]), 4)  # the odd frequencies change their sign
+MIRROR = np.tile(np.array([1, -1], np.float32), 4)  # the odd frequencies change their sign
 FLIP = MIRROR[:, None]
 
 
@@ -28,7 +32,14 @@ def views(grey: np.ndarray) -> str:
     if low is None:
         return ""
     turned = low.T
-    seen = [low * MIRROR, low * MIRROR * FLIP, low * FLIP, turned * MIRROR, turned, turned * MIRROR * FLIP]
+    seen: list[np.ndarray | None] = [
+        low * MIRROR,
+        low * MIRROR * FLIP,
+        low * FLIP,
+        turned * MIRROR,
+        turned,
+        turned * MIRROR * FLIP,
+    ]
     borders = _borders(grey)
     inner = [None if borders is None else _window(*borders), *INNER]
     seen += [None if matrix is None else pictures.low_frequencies(_warped(grey, matrix)) for matrix in inner]
@@ -48,13 +59,13 @@ def _window(top: float, bottom: float, left: float, right: float, side: int = pi
     return np.array([[across, 0, left + across / 2 - 0.5], [0, down, top + down / 2 - 0.5]])
 
 
-def _crop(share: float) -> np.ndarray:
-    margin = (1 - share) / 2 * pictures.SMALL
-    return _window(margin, margin, margin, margin)
+def _crop(share: float, side: int = pictures.SMALL) -> np.ndarray:
+    margin = (1 - share) / 2 * side
+    return _window(margin, margin, margin, margin, side)
 
 
-def _rotation(degrees: float) -> np.ndarray:
-    centre = (pictures.SMALL - 1) / 2
+def _rotation(degrees: float, side: int = pictures.SMALL) -> np.ndarray:
+    centre = (side - 1) / 2
     return cv2.getRotationMatrix2D((centre, centre), degrees, 1.0)
 
 
@@ -81,3 +92,117 @@ def _border(grey: np.ndarray) -> float:
 
 
 INNER = [_crop(0.95), _crop(0.90), _rotation(-2.0), _rotation(2.0)]
+
+
+SIDE = 32  # of a look, in pixels: with 24, what an animal on 0.8 % of the image changes is hardly more than noise
+SAME, ALIKE, UNLIKE = "same", "alike", "unlike"
+DIFFERENCE = 5.0  # grey levels by which the same image may differ, as the mean of any 3 x 3 pixels of a look
+LEAST_DIFFERENCE = 1.5  # of images with little contrast; less is noise
+OF_CONTRAST = 0.25  # and at most this share of the image's contrast
+GAIN = (0.4, 2.5)  # of contrast, between two that may be the same
+DETAIL = 0.65  # correlation of the fine structure: below it, two images have nothing in common
+ALIGNED = 0.85  # above it, nothing is gained by shifting one over the other
+MOST_WARP = 0.15  # share by which one image is scaled or turned to lie over the other
+BATCH = 2048  # pairs compared at once
+_EVERYWHERE = np.ones((SIDE, SIDE), np.uint8)
+_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 1e-3)
+
+
+def look(grey: np.ndarray) -> np.ndarray:
+    """The look of an image, uint8 (SIDE, SIDE), from its small grey image (64, 64)."""
+    return cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+
+
+def same(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Whether looks (M, SIDE, SIDE) show the same everywhere but for one gain and offset of brightness; bool (M,)."""
+    found = [
+        _same(first[start : start + BATCH], second[start : start + BATCH]) for start in range(0, len(first), BATCH)
+    ]
+    return np.concatenate(found) if found else np.zeros(0, bool)
+
+
+def verdicts(first: np.ndarray, second: np.ndarray, views: list[str]) -> list[str]:
+    """Compares looks, uint8 (M, SIDE, SIDE): the first as it is, the second in the view that is named for the pair.
+
+    Returns:
+      SAME: the same image everywhere: encoded again, resized, lighter.
+      ALIKE: the same image but for a local difference, a shift or a crop: another animal before the background of a
+        fixed camera, a watermark.
+      UNLIKE: another image.
+    """
+    first = np.array([_seen(one, "trim") if view == TRIMMED else one for one, view in zip(first, views, strict=True)])
+    first = first.reshape(-1, SIDE, SIDE)
+    seen = [_seen(one, view) for one, view in zip(second, views, strict=True)]
+    alike = same(first, np.array(seen, np.uint8).reshape(first.shape))
+    return [
+        SAME if equal else ALIKE if _alike(one.astype(np.float32), other.astype(np.float32)) else UNLIKE
+        for equal, one, other in zip(alike, first, seen, strict=True)
+    ]
+
+
+def _same(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    one, other = (looks.reshape(len(looks), -1).astype(np.float32) for looks in (first, second))
+    one -= one.mean(axis=1, keepdims=True)
+    other -= other.mean(axis=1, keepdims=True)
+    contrasts = np.sqrt(np.stack([np.square(one).mean(axis=1), np.square(other).mean(axis=1)]))
+    swap = contrasts[0] < contrasts[1]  # what one image has more of is measured where it shows most
+    one[swap], other[swap] = other[swap], one[swap]
+    high, low = contrasts.max(axis=0), contrasts.min(axis=0)
+    gain = np.clip((one * other).mean(axis=1) / np.maximum(low**2, 1e-3), *GAIN)
+    rest = one - gain[:, None] * other
+    limit = np.clip(OF_CONTRAST * high, LEAST_DIFFERENCE, DIFFERENCE)
+    alike = np.sqrt(np.square(rest).mean(axis=1)) <= limit
+    for place in np.flatnonzero(alike):
+        alike[place] = np.abs(cv2.blur(rest[place].reshape(SIDE, SIDE), (3, 3))).max() <= limit[place]
+    return alike
+
+
+def _alike(first: np.ndarray, second: np.ndarray) -> bool:
+    everywhere = np.ones_like(first, bool)
+    detail = _detail(first, second, everywhere)
+    if detail < ALIGNED:
+        try:
+            shift = np.eye(2, 3, dtype=np.float32)
+            _, found = cv2.findTransformECC(first, second, shift, cv2.MOTION_AFFINE, _STOP, _EVERYWHERE, 3)
+        except cv2.error:  # it finds no shift under which they agree
+            return detail >= DETAIL
+        shift = np.asarray(found)
+        if np.abs(shift[:, :2] - np.eye(2)).max() <= MOST_WARP:
+            flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            moved = cv2.warpAffine(second, shift, first.shape, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+            inside = cv2.warpAffine(np.ones_like(second), shift, first.shape, flags=flags) > 0.99
+            detail = max(detail, _detail(first, moved, inside))
+    return detail >= DETAIL
+
+
+def _detail(first: np.ndarray, second: np.ndarray, where: np.ndarray) -> float:
+    """The correlation of what is left of two images without their large shapes, at the pixels `where`."""
+    one, other = (image[where] - cv2.GaussianBlur(image, (0, 0), 2)[where] for image in (first, second))
+    one, other = one - one.mean(), other - other.mean()
+    return float(one @ other / max(np.sqrt((one @ one) * (other @ other)), 1e-3))
+
+
+def _seen(look: np.ndarray, view: str) -> np.ndarray:
+    """A look in a view."""
+    if view in _TURNS:
+        return _TURNS[view](look)
+    if view in ("trim", TRIMMED):
+        borders = _borders(look)
+        return look if borders is None else _warped(look, _window(*borders, SIDE))
+    return _warped(look, _INNER_LOOKS[view]) if view in _INNER_LOOKS else look
+
+
+_TURNS = {
+    "mirror": lambda look: look[:, ::-1],
+    "upside down": lambda look: look[::-1, ::-1],
+    "flip": lambda look: look[::-1],
+    "turn": lambda look: np.rot90(look, -1),
+    "transpose": lambda look: look.T,
+    "transverse": lambda look: np.rot90(look, 2).T,
+}
+_INNER_LOOKS = {
+    "crop 95": _crop(0.95, SIDE),
+    "crop 90": _crop(0.90, SIDE),
+    "rotate -2": _rotation(-2.0, SIDE),
+    "rotate 2": _rotation(2.0, SIDE),
+}

@@ -1,6 +1,7 @@
 """Stage curate: duplicates, conflicts, status, lower and upper cutoff; every exclusion with its reason."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -9,7 +10,7 @@ from pipeline import errors, sections, stages
 from pipeline.files import read_table, write_csv, write_json, write_table, write_text
 from pipeline.inference import frozen_features
 from pipeline.inference.frozen_features import FrozenFeatures
-from pipeline.library import benchmarks, board, bursts, classes, curation, labels, lineage
+from pipeline.library import benchmarks, board, bursts, classes, curation, labels, lineage, look_store, second_look
 from pipeline.library.classes import Classes
 from pipeline.library.exclusion import Reason
 from pipeline.library.failures import Failure
@@ -29,6 +30,7 @@ class Inputs:
       boards: the boards of the rounds before.
       decisions: the review decisions in force.
       events: the class events.
+      looks: of the contents of the library, for the second look at near-duplicates.
       features: of a frozen network, for all contents of the library; None where there are none.
     """
 
@@ -40,6 +42,7 @@ class Inputs:
     decisions: pd.DataFrame
     events: Classes
     features: FrozenFeatures | None
+    looks: look_store.Looks
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def compute(inputs: Inputs, params: sections.Curate, burst_params: sections.Burs
         inputs.marked,
         inputs.lineage,
         tied.images,
+        partial(second_look.confirmed, seen=inputs.looks),
         **params.model_dump(),
         cutoffs=events.cutoffs,
         retired=events.retired,
@@ -100,6 +104,7 @@ def compute(inputs: Inputs, params: sections.Curate, burst_params: sections.Burs
             "images": len(replaced),
             "classes": {str(name): int(number) for name, number in classes_then.items()},
         },
+        "apart": curated.apart,
         "bursts": _burst_counts(curated.images)
         | {"seen_by": inputs.features.name if inputs.features else "", "chains": tied.chains},
     }
@@ -149,6 +154,7 @@ def read(workspace: Workspace) -> Inputs:
         decisions=decisions.read_all(workspace.reviews, names),
         events=classes.read(workspace.classes),
         features=frozen_features.read(workspace.library_features),
+        looks=look_store.Stored(workspace.looks),
     )
     refuse_words(inputs, workspace)
     known = {*inputs.labels["label"], *inputs.marked["label"], *inputs.decisions["label"]} - {""}
@@ -195,6 +201,11 @@ def report(made: Products) -> None:
         f" ({shares or 'none'})"
     )
     print(f"curate: {len(made.classes)} classes")
+    if apart := made.summary["apart"]["images"]:
+        print(
+            f"curate: {apart:,} images have near hashes and do not look the same: none is excluded for it, first"
+            f" {made.summary['apart']['first']}"
+        )
     counts = made.summary["bursts"]
     if counts["bursts"]:
         print(

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline import files, sections, stages
 from pipeline.files import write_json, write_table
-from pipeline.library import benchmarks, index, labels, moves, quarantine, roots
+from pipeline.library import benchmarks, index, labels, look_store, moves, quarantine, roots
 from pipeline.workspace import Workspace
 
 
@@ -70,20 +70,31 @@ def main(workspace: Workspace) -> None:
         for line in roots.notes(written.images, scanned, names):
             print(f"index: {line}")
 
-    scanned = index.scan(
-        folders,
-        workspace.index_cache,
-        max_megapixels=params.max_megapixels,
-        check=check,
-        accepted=roots.keys(meant),
-    )
+    never_pool = [*known.library, *known.benchmark]
+    with look_store.spool(lambda images: index.is_library(images, listed, never_pool)) as spooled:
+        scanned = index.scan(
+            folders,
+            workspace.index_cache,
+            max_megapixels=params.max_megapixels,
+            check=check,
+            accepted=roots.keys(meant),
+            spool=spooled.add,
+        )
+        library = scanned[index.is_library(scanned["image"], listed, never_pool) & (scanned["phash"] != "")]
+        look_store.update(
+            workspace.looks,
+            library.drop_duplicates("sha256").set_index("sha256")["image"],
+            spooled,
+            lambda image: index.look_of(image, folders, params.max_megapixels),
+            version=index.FACTS,
+        )
     labelled = note_contents(workspace, scanned)
     made = compute(
         scanned,
         labelled,
         listed,
         root_names=names,
-        never_pool=[*known.library, *known.benchmark],
+        never_pool=never_pool,
         quarantined=quarantine.read(workspace.quarantine),
         accepted=roots.keys(meant),
     )

@@ -81,3 +81,54 @@ def test_a_flat_image_in_a_frame_has_no_trimmed_view():
     views = looks.views(framed)
     assert len(views) == 16 * len(looks.VIEWS)
     assert views[16 * looks.VIEWS.index("trim") :][:16] == looks.NONE
+
+
+def seen(image: Image.Image, *options: str, **more: int) -> np.ndarray:
+    return looks.look(pictures.inspect(encoded(image, *options, **more)).grey)
+
+
+def verdict(first: Image.Image, second: Image.Image, view: str = looks.OWN) -> str:
+    return looks.verdicts(seen(first)[None], seen(second)[None], [view])[0]
+
+
+def scene(animal: int, share: float = 0.01) -> Image.Image:
+    """A fixed camera's background, shot again with noise and other light, with an animal on a share of it, or none."""
+    random = np.random.default_rng(animal)
+    pixels = np.asarray(PHOTOGRAPH, float).copy()
+    if animal:
+        side = round((share * 320 * 240) ** 0.5)
+        across, down = random.integers(0, 320 - side), random.integers(0, 240 - side)
+        pixels[down : down + side, across : across + side] += random.choice([-60, 60])
+    pixels = pixels * random.uniform(0.96, 1.04) + random.normal(0, 4, pixels.shape)
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+def test_an_image_encoded_again_resized_or_lighter_is_the_same():
+    assert verdict(PHOTOGRAPH, PHOTOGRAPH.resize((160, 120))) == looks.SAME
+    lighter = Image.fromarray((np.asarray(PHOTOGRAPH) * 0.8 + 20).astype(np.uint8))
+    assert verdict(PHOTOGRAPH, lighter) == looks.SAME
+    again = seen(PHOTOGRAPH, "JPEG", quality=40)
+    assert looks.same(seen(PHOTOGRAPH)[None], again[None]).tolist() == [True]
+
+
+def test_the_same_image_in_a_view_is_the_same():
+    assert verdict(ImageOps.mirror(PHOTOGRAPH), PHOTOGRAPH, "mirror") == looks.SAME
+    assert verdict(PHOTOGRAPH.transpose(TURN.ROTATE_270), PHOTOGRAPH, "turn") == looks.SAME
+
+
+def test_another_animal_before_one_background_is_alike_and_an_empty_frame_the_same():
+    empty = scene(0)
+    assert verdict(empty, Image.fromarray(np.asarray(empty)[::1])) == looks.SAME
+    assert {verdict(scene(animal), scene(animal + 1)) for animal in range(1, 20)} == {looks.ALIKE}
+    assert {verdict(empty, scene(animal)) for animal in range(1, 20)} == {looks.ALIKE}
+
+
+def test_a_crop_a_watermark_and_a_slight_turn_are_alike():
+    marked = PHOTOGRAPH.copy()
+    marked.paste("white", (180, 210, 300, 222), Image.new("L", (120, 12), 60))
+    for changed in (PHOTOGRAPH.crop((8, 6, 312, 234)), marked, PHOTOGRAPH.rotate(2).crop((12, 12, 308, 228))):
+        assert verdict(PHOTOGRAPH, changed) == looks.ALIKE
+
+
+def test_other_images_are_unlike():
+    assert {verdict(PHOTOGRAPH, photograph(seed)) for seed in range(2, 12)} == {looks.UNLIKE}
