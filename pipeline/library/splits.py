@@ -70,10 +70,11 @@ def assign(
     )
 
 
-def with_clusters(rows: pd.DataFrame, lineage: pd.DataFrame, *, near_duplicate_distance: int) -> pd.DataFrame:
+def with_clusters(rows: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:
     """Adds to each image its `cluster`, and whether it is `torn`.
 
-    A cluster is all that belongs together: one independent observation. Torn is an image of val, test or a benchmark
+    A cluster is all that belongs together: one independent observation. A near hash that no second look has confirmed
+    keeps images on one side, and makes them no cluster. Torn is an image of val, test or a benchmark
     that belongs together with one that is trained on, today or by an ancestor: an older round, which knew no bursts,
     has put them on two sides, where they stay. It says nothing of how good a model is, and leaves every figure.
 
@@ -81,7 +82,7 @@ def with_clusters(rows: pd.DataFrame, lineage: pd.DataFrame, *, near_duplicate_d
       rows: of all sets, `curation.COLUMNS` and `set`.
       lineage: of the base.
     """
-    tie = _ties(rows, lineage, near_duplicate_distance)
+    tie = _ties(rows, lineage)
     today, before = tie[: len(rows)], tie[len(rows) :]
     trained = {*today[(rows["set"] == "train").to_numpy()], *before[(lineage["role"] == "train").to_numpy()]}
     torn = (rows["set"] != "train") & np.isin(today, list(trained))
@@ -121,11 +122,11 @@ def leakage(rows: pd.DataFrame, lineage: pd.DataFrame, left_out: pd.DataFrame) -
     }
 
 
-def _ties(rows: pd.DataFrame, lineage: pd.DataFrame, distance: int) -> np.ndarray:
+def _ties(rows: pd.DataFrame, lineage: pd.DataFrame, distance: int | None = None) -> np.ndarray:
     """The component of each curated image, then of each lineage row.
 
-    They are tied by today's group, by today's bursts and those of the lineage, equal content, near hashes, and what
-    people keep together.
+    They are tied by today's group, by today's bursts and those of the lineage, equal content, what people keep
+    together, and near hashes, if a distance is given.
     """
     columns = ["sha256", "phash", "together"]
     both = pd.concat([rows[["group", "burst", *columns]], lineage[columns]], ignore_index=True)
@@ -136,8 +137,9 @@ def _ties(rows: pd.DataFrame, lineage: pd.DataFrame, distance: int) -> np.ndarra
         duplicates.same_pairs(pd.Series(before, dtype="str")),
         duplicates.same_pairs(both["sha256"]),
         duplicates.same_pairs(both["together"]),
-        duplicates.near_hash_links(both["phash"], distance),
     ]
+    if distance is not None:
+        pairs.append(duplicates.near_hash_links(both["phash"], distance))
     return duplicates.connected(len(both), np.concatenate(pairs))
 
 

@@ -69,7 +69,7 @@ def compute(inputs: Inputs, params: sections.Split, *, near_duplicate_distance: 
     tied = marked[["image"]].merge(inputs.bursts, on="image", how="left")[lineage.TIES].fillna("")
     marked[lineage.TIES] = tied.set_axis(marked.index)
     rows = pd.concat([assigned.images, marked[assigned.images.columns]], ignore_index=True)
-    rows = splits.with_clusters(rows, seen, near_duplicate_distance=distance)
+    rows = splits.with_clusters(rows, seen)
     rows["flip"] = ~rows["label"].isin(inputs.events.no_flip)  # here: train need not run again for any other event
     lineage.refuse_overlaps(rows, seen, near_duplicate_distance=distance)
 

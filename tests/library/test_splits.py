@@ -193,7 +193,7 @@ def test_a_burst_of_the_lineage_holds_although_nothing_ties_it_today():
 
 
 def torn(images: pd.DataFrame, base: pd.DataFrame | None = None) -> set[str]:
-    rows = splits.with_clusters(images, lineage.empty() if base is None else base, near_duplicate_distance=DISTANCE)
+    rows = splits.with_clusters(images, lineage.empty() if base is None else base)
     return set(rows.loc[rows["torn"], "image"])
 
 
@@ -222,7 +222,7 @@ def test_nothing_is_torn_where_every_burst_is_whole():
 
 def test_a_cluster_is_all_that_belongs_together():
     images = assign(curated(*in_bursts("lion", 20, 10), *many("puma", 10))).images
-    rows = splits.with_clusters(images, lineage.empty(), near_duplicate_distance=DISTANCE)
+    rows = splits.with_clusters(images, lineage.empty())
     assert rows["cluster"].nunique() == 30
 
 
