@@ -6,6 +6,7 @@ of the neighbours is independent. Images that are counted through, and have noth
 frames of a video are tied even where they differ.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ LAGS = 5  # neighbours of an image that it may be tied to: some frame between tw
 FAR = 50  # places in a run of names from which on two images count as independent
 LONG_RUN = 100  # names: a longer run is counted through, until the images say something else
 MEDIAN = 0.5  # least likeness of a tie, as a chance among independent pairs, whatever else speaks for it
+LOOK_CHANCE = 0.03  # of images that nothing but a second look ties
 CHANCE = 0.05  # the same in long runs and over long pauses
 MIXED = 0.1  # share of independent neighbours from which on a kind of neighbours is held to the stricter limit
 PAUSES = (2.0, 10.0)  # seconds that divide pauses into kinds
@@ -47,6 +49,9 @@ class Vectors(Protocol):
     """Unit vectors (N, F), one per image, whose product says how alike two images look; zeros where nobody knows."""
 
     def __getitem__(self, rows: np.ndarray, /) -> np.ndarray: ...
+
+
+Looks = Callable[[Callable[[np.ndarray, np.ndarray], np.ndarray]], pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ class Bursts:
     chains: list[dict[str, Any]]
 
 
-def find(images: pd.DataFrame, vectors: Vectors, settings: Settings, *, looks: pd.DataFrame | None = None) -> Bursts:
+def find(images: pd.DataFrame, vectors: Vectors, settings: Settings, *, looks: Looks | None = None) -> Bursts:
     """Finds bursts.
 
     A pair of neighbours is tied if its q-value is at most `settings.false_links` (Storey 2002, "A direct approach to
@@ -93,7 +98,8 @@ def find(images: pd.DataFrame, vectors: Vectors, settings: Settings, *, looks: p
     Args:
       images: columns `image`, `sha256`, `label`, `together`, `taken` (ISO, or "") and `camera`; sorted by `image`.
       vectors: of the same images, in the same order.
-      looks: what a second look has tied: `first`, `second` (positions) and `detail`.
+      looks: gives what a second look ties, `first`, `second` (positions) and `detail`; it is told which images may be
+        tied that it finds alike: those that so few independent pairs are as alike as.
     """
     if len(images) < 2:
         alone = images[["image", "sha256"]].assign(burst=images["sha256"].str[:16], evidence="")
@@ -101,14 +107,12 @@ def find(images: pd.DataFrame, vectors: Vectors, settings: Settings, *, looks: p
     rows = _with_sequences(images)
     pairs = pd.concat([_neighbours_by_name(rows, settings), _neighbours_by_time(rows, settings)], ignore_index=True)
     kept = _agreed(images, pairs)
+    independent, chains = _Independent(rows, vectors), list[dict[str, Any]]()
     if len(kept):
-        independent = _Independent(rows, vectors)
-        kept = independent.judged(kept)
-        kept = _tied(kept, settings)
-        kept, chains = _without_chains(images, kept, independent, settings)
-    else:
-        chains = []
-    kept = pd.concat([kept, _of_looks(images, looks)], ignore_index=True)
+        kept, chains = _without_chains(images, _tied(independent.judged(kept), settings), independent, settings)
+    if looks is not None:
+        found = _agreed(images, looks(independent.rarely_so_alike).assign(evidence=str(Evidence.LOOK)))
+        kept = pd.concat([kept, found], ignore_index=True)
     links = np.concatenate([kept[["first", "second"]].to_numpy(dtype=np.intp), duplicates.same_pairs(images["sha256"])])
     component = duplicates.connected(len(images), links)
     name, told = duplicates.name(images["sha256"], component), _spanning(images, kept)
@@ -236,7 +240,11 @@ class _Independent:
         place = np.empty(len(rows), np.intp)
         run, seconds, clock = (rows[name].to_numpy() for name in ("run", "seconds", "clock"))
         place[np.lexsort((np.arange(len(rows)), rows["number"], run))] = np.arange(len(rows))
-        near = (run[first] == run[second]) & (run[first] >= 0) & (np.abs(place[first] - place[second]) <= FAR)
+        label = self.label[first]
+        in_run = np.bincount(run[run >= 0], minlength=1)[np.maximum(run[first], 0)]
+        few_runs = 2 * in_run > np.bincount(self.label)[label]  # else there are images enough outside the run
+        far = np.where(in_run > LONG_RUN, FAR, np.where(few_runs, 2 * LAGS, len(rows)))
+        near = (run[first] == run[second]) & (run[first] >= 0) & (np.abs(place[first] - place[second]) <= far)
         near |= (clock[first] == clock[second]) & (np.abs(seconds[first] - seconds[second]) <= HOUR)
         contents = rows["sha256"].to_numpy(dtype=object)
         apart = ~near & (contents[first] != contents[second])
@@ -254,6 +262,11 @@ class _Independent:
         score = np.minimum(*(self._score(similarity, self.label[places]) for places in (first, second)))
         above = len(self.scores) - np.searchsorted(self.scores, score)
         return (1 + above) / (1 + len(self.scores))
+
+    def rarely_so_alike(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Whether two images (M,) are more alike than all but few independent pairs."""
+        chances = self.chances(first, second, _similarities(self.vectors, first, second))
+        return chances <= LOOK_CHANCE
 
     def judged(self, pairs: pd.DataFrame) -> pd.DataFrame:
         """Adds `similarity` and `chance` to each pair."""
@@ -347,13 +360,6 @@ def _chains(
         if np.median(independent.chances(first, second, similarity)) > MEDIAN / 2:
             found.append(members)
     return found
-
-
-def _of_looks(images: pd.DataFrame, looks: pd.DataFrame | None) -> pd.DataFrame:
-    columns = ["first", "second", "evidence", "detail"]
-    if looks is None or not len(looks):
-        return pd.DataFrame(columns=columns)
-    return _agreed(images, looks.assign(evidence=str(Evidence.LOOK))[columns])
 
 
 def _evidence(name: pd.Series, images: pd.DataFrame, links: pd.DataFrame) -> pd.Series:

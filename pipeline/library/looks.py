@@ -121,8 +121,13 @@ def same(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.concatenate(found) if found else np.zeros(0, bool)
 
 
-def verdicts(first: np.ndarray, second: np.ndarray, views: list[str]) -> list[str]:
+def verdicts(
+    first: np.ndarray, second: np.ndarray, views: list[str], may_be_alike: np.ndarray | None = None
+) -> list[str]:
     """Compares looks, uint8 (M, SIDE, SIDE): the first as it is, the second in the view that is named for the pair.
+
+    Args:
+      may_be_alike: bool (M,): which pairs may be ALIKE; to find that out takes most of the time. None: all.
 
     Returns:
       SAME: the same image everywhere: encoded again, resized, lighter.
@@ -134,9 +139,10 @@ def verdicts(first: np.ndarray, second: np.ndarray, views: list[str]) -> list[st
     first = first.reshape(-1, SIDE, SIDE)
     seen = [_seen(one, view) for one, view in zip(second, views, strict=True)]
     alike = same(first, np.array(seen, np.uint8).reshape(first.shape))
+    asked = np.ones(len(first), bool) if may_be_alike is None else may_be_alike
     return [
-        SAME if equal else ALIKE if _alike(one.astype(np.float32), other.astype(np.float32)) else UNLIKE
-        for equal, one, other in zip(alike, first, seen, strict=True)
+        SAME if equal else ALIKE if ask and _alike(one.astype(np.float32), other.astype(np.float32)) else UNLIKE
+        for equal, ask, one, other in zip(alike, asked, first, seen, strict=True)
     ]
 
 

@@ -1,6 +1,6 @@
 """The second look at what hashes bring together: which contents are the same, and which are tied."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -11,6 +11,7 @@ from pipeline.library.look_store import Looks
 
 TIE_DISTANCE = 6  # bits between the hashes of views that are looked at
 CONTENTS = 65_536  # whose looks are in memory at once, unless one candidate group has more
+LEAST_SIDE = 64  # pixels: a smaller image shows too little to be tied for being alike
 COMPARISONS = 256  # per content of a candidate group, at most; what is left stays apart
 COLUMNS = ["first", "second", "view", "verdict", "detail"]
 
@@ -42,12 +43,19 @@ def confirmed(contents: pd.Series, hashes: np.ndarray, component: np.ndarray, di
     return np.concatenate(links)
 
 
-def ties(rows: pd.DataFrame, seen: Looks, distance: int = TIE_DISTANCE) -> pd.DataFrame:
+def ties(
+    rows: pd.DataFrame,
+    seen: Looks,
+    accept: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    *,
+    distance: int = TIE_DISTANCE,
+) -> pd.DataFrame:
     """Finds contents that are the same, or alike, in any view: mirrored, turned, cropped, framed, with a watermark.
 
     Args:
-      rows: of the index: `sha256`, `phash` and `views`.
+      rows: of the index: `sha256`, `phash`, `views`, `width` and `height`.
       seen: their looks; what has none is tied to nothing.
+      accept: whether images (positions in `rows`, twice (M,)) that are alike may be tied; what is the same always is.
       distance: bits between the hashes of two views, at most.
 
     Returns:
@@ -58,7 +66,13 @@ def ties(rows: pd.DataFrame, seen: Looks, distance: int = TIE_DISTANCE) -> pd.Da
     known = (rows["phash"] != "").to_numpy()
     place = np.flatnonzero(known & ~rows["sha256"].duplicated().to_numpy())
     place = place[np.argsort(rows["sha256"].to_numpy(dtype=object)[place].astype("U64"), kind="stable")]
-    tied = _Ties(rows["sha256"].iloc[place], seen)
+    large = (rows[["width", "height"]].min(axis=1) >= LEAST_SIDE).to_numpy()
+
+    def may_be_alike(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        first, second = place[first], place[second]
+        return large[first] & large[second] & accept(first, second)
+
+    tied = _Ties(rows["sha256"].iloc[place], seen, may_be_alike)
     for view, pairs in _candidates(rows.iloc[place], distance, tied.component):
         tied.add(pairs, view)
     columns = dict.fromkeys(COLUMNS, "str") | {"first": "int64", "second": "int64"}
@@ -73,8 +87,10 @@ def ties(rows: pd.DataFrame, seen: Looks, distance: int = TIE_DISTANCE) -> pd.Da
 class _Ties:
     """What is tied so far: `found` pairs, and the `component` of each content, which is changed in place."""
 
-    def __init__(self, contents: pd.Series, seen: Looks) -> None:
-        self._contents, self._seen = contents, seen
+    def __init__(
+        self, contents: pd.Series, seen: Looks, accept: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    ) -> None:
+        self._contents, self._seen, self._accept = contents, seen, accept
         self.component = np.arange(len(contents))
         self.found: list[pd.DataFrame] = []
 
@@ -88,7 +104,9 @@ class _Ties:
         first, second = inverse.reshape(-1, 2).T
         seen = known[first] & known[second]
         pairs, first, second = pairs[seen], first[seen], second[seen]
-        verdicts = np.array(looks.verdicts(images[first], images[second], [view] * len(pairs)), dtype=object)
+        accepted = self._accept(*pairs.T)
+        found = looks.verdicts(images[first], images[second], [view] * len(pairs), accepted)
+        verdicts = np.array(found, dtype=object)
         tied = verdicts != looks.UNLIKE
         pairs, verdicts = pairs[tied], verdicts[tied]
         tree = _tree(self.component, pairs)

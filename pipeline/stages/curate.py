@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline import errors, sections, stages
@@ -122,10 +123,11 @@ def find_bursts(inputs: Inputs, named: pd.DataFrame, params: sections.Bursts) ->
     known = given[["label", "together", "labelled"]].reindex(rows["image"]).fillna("").set_axis(rows.index)
     other = (known["labelled"] != "") & (known["labelled"] != rows["sha256"])  # what people know of another content
     rows = rows.assign(label=known["label"].mask(other, ""), together=known["together"].mask(other, ""))
-    seen: bursts.Vectors = bursts.hash_vectors(rows["phash"], rows["layout"])
+    settings, looks = bursts.Settings(**params.model_dump()), partial(second_look.ties, rows, inputs.looks)
     if inputs.features is not None:
-        seen = inputs.features.units(rows["sha256"])
-    return bursts.find(rows, seen, bursts.Settings(**params.model_dump()))
+        return bursts.find(rows, inputs.features.units(rows["sha256"]), settings, looks=looks)
+    hashes = bursts.hash_vectors(rows["phash"], rows["layout"])  # they say nothing of an image and its mirror
+    return bursts.find(rows, hashes, settings, looks=lambda _: looks(lambda first, _: np.zeros(len(first), bool)))
 
 
 def _burst_counts(images: pd.DataFrame) -> dict[str, int]:

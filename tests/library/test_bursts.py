@@ -8,6 +8,7 @@ from builders import phash, sha
 from pipeline.library import bursts
 from pipeline.library.bursts import Evidence, Settings
 
+NOTHING = pd.DataFrame({"first": [], "second": [], "detail": []}, dtype="int64")
 CLASSES = ["lion", "puma", "tapir"]
 
 
@@ -159,9 +160,23 @@ def test_each_tie_says_why():
 def test_a_second_look_ties_what_nothing_else_does():
     world = World(events=30, frames=1).named(shuffled)
     looks = pd.DataFrame({"first": [0], "second": [7], "detail": ["mirror"]})
-    found = bursts.find(world.rows, world.vectors, Settings(), looks=looks)
+    found = bursts.find(world.rows, world.vectors, Settings(), looks=lambda _: looks)
     assert found.images["burst"].iloc[0] == found.images["burst"].iloc[7]
     assert found.links[["evidence", "detail"]].to_numpy().tolist() == [[Evidence.LOOK, "mirror"]]
+
+
+def test_a_second_look_may_tie_what_is_alike_only_where_independent_images_hardly_ever_are():
+    world = World(events=30, frames=1).named(shuffled)
+    world.vectors[7] = world.vectors[0]
+    asked = np.array([0, 0]), np.array([7, 20])
+    answers = {}
+
+    def looks(accept) -> pd.DataFrame:
+        answers["may be tied"] = accept(*asked).tolist()
+        return NOTHING
+
+    bursts.find(world.rows, world.vectors, Settings(), looks=looks)
+    assert answers["may be tied"] == [True, False]
 
 
 def test_the_same_library_gives_the_same_bursts():

@@ -17,9 +17,13 @@ def indexed(*images: Image.Image) -> tuple[pd.DataFrame, look_store.Known]:
     greys = [pictures.inspect(encoded(image)).grey for image in images]
     contents = [sha(str(number)) for number in range(len(images))]
     columns = {"sha256": contents, "phash": map(pictures.perceptual_hash, greys), "views": map(looks.views, greys)}
-    return pd.DataFrame(columns).astype("str"), look_store.Known(
+    return pd.DataFrame(columns).astype("str").assign(width=256, height=256), look_store.Known(
         {content: looks.look(grey) for content, grey in zip(contents, greys, strict=True)}
     )
+
+
+def everything(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return np.ones(len(first), bool)
 
 
 def groups(rows: pd.DataFrame, seen: look_store.Looks) -> list[str]:
@@ -75,14 +79,14 @@ def test_a_large_group_is_compared_with_its_leaders_only(monkeypatch):
 )
 def test_another_view_of_an_image_is_tied_to_it(change):
     rows, seen = indexed(*(photograph(seed) for seed in range(1, 6)), change(PHOTOGRAPH))
-    tied = second_look.ties(rows, seen)
+    tied = second_look.ties(rows, seen, everything)
     assert [sorted(pair) for pair in tied[["first", "second"]].to_numpy().tolist()] == [[0, 5]]
 
 
 def test_ties_are_fewer_than_images_and_name_the_view():
     rows, seen = indexed(*(scene(animal, 0.01) for animal in range(1, 9)), ImageOps.mirror(PHOTOGRAPH), photograph(7))
     rows.loc[:7, "phash"] = pictures.perceptual_hash(pictures.inspect(encoded(PHOTOGRAPH)).grey)
-    tied = second_look.ties(rows, seen)
+    tied = second_look.ties(rows, seen, everything)
     component = duplicates.connected(len(rows), tied[["first", "second"]].to_numpy())
     assert len(tied) == 8
     assert len(set(component[:9])) == 1
@@ -92,5 +96,12 @@ def test_ties_are_fewer_than_images_and_name_the_view():
 
 def test_without_looks_nothing_is_tied():
     rows, _ = indexed(PHOTOGRAPH, ImageOps.mirror(PHOTOGRAPH))
-    assert second_look.ties(rows, look_store.Known({})).empty
-    assert second_look.ties(rows.head(0), look_store.Known({})).empty
+    assert second_look.ties(rows, look_store.Known({}), everything).empty
+    assert second_look.ties(rows.head(0), look_store.Known({}), everything).empty
+
+
+def test_what_is_only_alike_is_tied_where_it_is_accepted():
+    rows, seen = indexed(scene(1), scene(2))
+    rows["phash"] = rows["phash"].iloc[0]
+    assert len(second_look.ties(rows, seen, everything)) == 1
+    assert second_look.ties(rows, seen, lambda first, second: np.zeros(len(first), bool)).empty
