@@ -475,7 +475,7 @@ def gate() -> dict[str, Any]:
     names = [f"benchmark/{place}.jpg" for place in range(240)]
     rows = rows.assign(image=names, sha256=[sha(name) for name in names], phash=[phash(name) for name in names])
     rows["label"] = [CLASSES[place % 3] for place in range(240)]
-    rows["group"] = [sha(f"nest {place // 2}")[:16] for place in range(240)]
+    rows["group"] = rows["cluster"] = [sha(f"nest {place // 2}")[:16] for place in range(240)]
     for folder, target, wrong in (("data/model", "data/evaluation", 7), ("data/released", "data/released", 5)):
         write_text(f"network {Path(folder).name}", Path(folder) / bundle.MODEL)
         card = bundle.Card("tiny", SIDE, model_digest=digest(Path(folder) / bundle.MODEL))
