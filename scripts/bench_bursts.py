@@ -99,14 +99,14 @@ def share_intervals(runs: int, random: np.random.Generator) -> Iterator[Line]:
     """intervals of shares: coverage, and width beside one that is told the true design effect"""
     for kind in BURSTS:
         coverages, widths, rivals = [], [], []
-        for n, correlation, accuracy in product(SIZES, CORRELATIONS, ACCURACIES):
+        for n, correlation, truth in product(SIZES, CORRELATIONS, ACCURACIES):
             cluster = bursts(kind, n, random)
-            right = drawn(cluster, [1 - accuracy, accuracy], correlation, in_world(n, runs), random)
+            right = drawn(cluster, [1 - truth, truth], correlation, in_world(n, runs), random)
             sums = gathered(right, cluster)
             low, high = intervals.share(sums, confidence=CONFIDENCE)
             worth = n / (1 + correlation * (np.square(np.bincount(cluster)).sum() / n - 1))
             rival = intervals.wilson(sums.mean * worth, worth, confidence=CONFIDENCE)
-            coverages.append(((low <= accuracy) & (accuracy <= high)).mean())
+            coverages.append(((low <= truth) & (truth <= high)).mean())
             widths.append((high - low).mean())
             rivals.append((rival[1] - rival[0]).mean())
         number = sum(in_world(n, runs) for n in SIZES) * len(CORRELATIONS) * len(ACCURACIES)
@@ -174,7 +174,7 @@ def report(runs: int, random: np.random.Generator) -> Iterator[Line]:
 
 @section
 def drifts(runs: int, random: np.random.Generator) -> Iterator[Line]:
-    """reports where every day has a steady burst of its own: how often one names a drift; and how often a true one is"""
+    """reports where every day has a steady burst of its own: how often one names a drift, and a true one is named"""
     for burst, days, classes in [(0, 14, 10), (30, 14, 10), (150, 14, 10), (600, 14, 10), (150, 6, 10), (150, 14, 3)]:
         number = min(runs, 400)
         named = sum(len(drifting(random, burst=burst, days=days, classes=classes)) > 0 for _ in range(number))

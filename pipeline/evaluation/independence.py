@@ -74,10 +74,10 @@ class Sums:
         return Sums(**picked)
 
 
-def images(n: int, independent: float | None = None, *, word: str = " images") -> str:
+def images(n: float, independent: float | None = None, *, word: str = " images") -> str:
     """How a number of images reads, in full where fewer are independent: "2,400 images, 310 independent"."""
     fewer = independent is not None and not np.isnan(independent) and int(independent) < n
-    return f"{n:,}{word}" + (f", {int(independent):,} independent" if fewer and independent is not None else "")
+    return f"{int(n):,}{word}" + (f", {int(independent):,} independent" if fewer and independent is not None else "")
 
 
 def surplus(sums: Sums) -> np.ndarray:

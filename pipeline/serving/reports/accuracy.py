@@ -180,7 +180,8 @@ def against_expected(by_version: pd.DataFrame, releases: pd.DataFrame, *, confid
 
     Returns:
       A row a model and set: `version`, `set`, `real`, `real_low`, `real_high`, `real_n`, `expected`, `expected_low`,
-      `expected_high`, `expected_n`, `difference` (real less expected), `low`, `high`.
+      `expected_high`, `expected_n`, `difference` (real less expected), `low`, `high`, `real_independent` and
+      `expected_independent` (clusters among the images).
     """
     real = by_version[by_version["measure"] == "right in classes"].set_index("version")
     rows = []
@@ -198,6 +199,10 @@ def against_expected(by_version: pd.DataFrame, releases: pd.DataFrame, *, confid
             rows.append(
                 {"version": release["version"], "set": name}
                 | {"real": found["share"], "real_low": found["low"], "real_high": found["high"], "real_n": found["n"]}
+                | {
+                    "real_independent": found["independent"],
+                    "expected_independent": figures.get("independent", figures["n"]),
+                }
                 | {"expected": promised["share"], "expected_low": promised["low"], "expected_high": promised["high"]}
                 | {"expected_n": figures["n"], "difference": gain[0], "low": gain[1], "high": gain[2]}
             )
@@ -207,6 +212,7 @@ def against_expected(by_version: pd.DataFrame, releases: pd.DataFrame, *, confid
 EXPECTED = [
     *("version", "set", "real", "real_low", "real_high", "real_n"),
     *("expected", "expected_low", "expected_high", "expected_n", "difference", "low", "high"),
+    *("real_independent", "expected_independent"),
 ]
 
 
