@@ -122,7 +122,8 @@ def share_intervals(runs: int, random: np.random.Generator) -> Iterator[Line]:
 def gate(runs: int, random: np.random.Generator) -> Iterator[Line]:
     """the gate: how often a candidate that is worse by exactly the tolerance passes, and one that is as good"""
     for kind in BURSTS:
-        rates, fine = [], []
+        rates: list[float] = []
+        fine: list[float] = []
         for n, correlation, churn in product(SIZES, CORRELATIONS, [0.0, 0.02, 0.1]):
             cluster, number = bursts(kind, n, random), in_world(n, runs)
             for lost, passes in ((churn + TOLERANCE, rates), (churn, fine)):

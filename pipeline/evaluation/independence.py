@@ -16,6 +16,7 @@ Few clusters, or few in which something differs, say little about the design eff
 """
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,7 +66,7 @@ class Sums:
 
     def __getitem__(self, some: object) -> "Sums":
         """Those of `some` of the parts."""
-        picked = {
+        picked: dict[str, Any] = {
             field.name: Moments(*(getattr(value, part.name)[some] for part in fields(Moments)))
             if isinstance(value := getattr(self, field.name), Moments)
             else value[some]
