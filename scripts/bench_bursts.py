@@ -14,9 +14,12 @@ from itertools import product
 
 import harness
 import numpy as np
+import pandas as pd
 
 from pipeline.evaluation import independence, intervals, paired_statistics
 from pipeline.evaluation.independence import Sums
+from pipeline.serving.reports import accuracy, drift, estimates
+from pipeline.serving.reports.periods import DAY
 
 CONFIDENCE, TOLERANCE = 0.95, 0.02
 BURSTS = {"1": [1], "2": [2], "5": [5], "10": [10], "mixed": [1, 1, 1, 2, 5, 10, 30]}
@@ -96,14 +99,14 @@ def share_intervals(runs: int, random: np.random.Generator) -> Iterator[Line]:
     """intervals of shares: coverage, and width beside one that is told the true design effect"""
     for kind in BURSTS:
         coverages, widths, rivals = [], [], []
-        for n, correlation, accuracy in product(SIZES, CORRELATIONS, ACCURACIES):
+        for n, correlation, truth in product(SIZES, CORRELATIONS, ACCURACIES):
             cluster = bursts(kind, n, random)
-            right = drawn(cluster, [1 - accuracy, accuracy], correlation, in_world(n, runs), random)
+            right = drawn(cluster, [1 - truth, truth], correlation, in_world(n, runs), random)
             sums = gathered(right, cluster)
             low, high = intervals.share(sums, confidence=CONFIDENCE)
             worth = n / (1 + correlation * (np.square(np.bincount(cluster)).sum() / n - 1))
             rival = intervals.wilson(sums.mean * worth, worth, confidence=CONFIDENCE)
-            coverages.append(((low <= accuracy) & (accuracy <= high)).mean())
+            coverages.append(((low <= truth) & (truth <= high)).mean())
             widths.append((high - low).mean())
             rivals.append((rival[1] - rival[0]).mean())
         number = sum(in_world(n, runs) for n in SIZES) * len(CORRELATIONS) * len(ACCURACIES)
@@ -119,7 +122,8 @@ def share_intervals(runs: int, random: np.random.Generator) -> Iterator[Line]:
 def gate(runs: int, random: np.random.Generator) -> Iterator[Line]:
     """the gate: how often a candidate that is worse by exactly the tolerance passes, and one that is as good"""
     for kind in BURSTS:
-        rates, fine = [], []
+        rates: list[float] = []
+        fine: list[float] = []
         for n, correlation, churn in product(SIZES, CORRELATIONS, [0.0, 0.02, 0.1]):
             cluster, number = bursts(kind, n, random), in_world(n, runs)
             for lost, passes in ((churn + TOLERANCE, rates), (churn, fine)):
@@ -148,6 +152,57 @@ def gate(runs: int, random: np.random.Generator) -> Iterator[Line]:
             most=0.05,
         )
         yield Line(f"gate, bursts of {kind}: an equal model passes", "(for comparison)", float(np.mean(fine)), 0.0)
+
+
+@section
+def report(runs: int, random: np.random.Generator) -> Iterator[Line]:
+    """reports on served traffic in which contents repeat (Zipf): the interval of the share that is right"""
+    for exponent, audited in product([0.8, 1.1], [150, 400]):
+        weight = 1 / np.arange(1, 3001) ** exponent
+        number, right, hits = min(runs, 500), 0.85, 0
+        for _ in range(number):
+            content = random.choice(3000, audited, p=weight / weight.sum())
+            units = pd.DataFrame({"sha256": content.astype(str), "client": random.integers(0, 30, audited).astype(str)})
+            units = units.assign(right=(random.random(3000) < right)[content], position=0, stratum="all")
+            units = units.assign(request_id=units.index.astype(str), probability=0.01, evaluated=True)
+            units["cluster"] = accuracy.clusters(units, units["right"])
+            found = estimates.shares(units, estimates.strata(units), confidence=CONFIDENCE).iloc[0]
+            hits += found["low"] <= right <= found["high"]
+        share = hits / number
+        name = f"report, contents by Zipf {exponent}, {audited} judged: coverage"
+        yield Line(name, "0.93 to 0.98", share, error_of(share, number), 0.93, 0.98)
+
+
+@section
+def drifts(runs: int, random: np.random.Generator) -> Iterator[Line]:
+    """reports where every day has a steady burst of its own: how often one names a drift, and a true one is named"""
+    for burst, days, classes in [(0, 14, 10), (30, 14, 10), (150, 14, 10), (600, 14, 10), (150, 6, 10), (150, 14, 3)]:
+        number = min(runs, 400)
+        named = sum(len(drifting(random, burst=burst, days=days, classes=classes)) > 0 for _ in range(number))
+        share = named / number
+        name = f"drift, {days} days, {classes} classes, bursts of {burst}: reports naming one"
+        yield Line(name, "<= 0.05", share, error_of(share, number), most=0.05)
+    for burst in (0, 30):
+        number = min(runs, 50)
+        share = sum("brightness" in drifting(random, burst=burst, darker_from=10) for _ in range(number)) / number
+        yield Line(f"drift, darker from day 10 on, bursts of {burst}: found", "(for comparison)", share, 0.0)
+
+
+def drifting(
+    random: np.random.Generator, *, burst: int, days: int = 14, classes: int = 10, darker_from: int = 1000
+) -> set[str]:
+    """The features in which a report names a drift, on a log of 200 different images a day beside its burst."""
+    parts = []
+    for day in range(days):
+        bright = np.append(random.normal(0.5, 0.15, 200), random.normal(random.normal(0.5, 0.15), 0.01, burst))
+        score = np.append(random.beta(5, 2, 200), np.clip(random.normal(random.beta(5, 2), 0.01, burst), 0, 1))
+        label = np.append(random.integers(0, classes, 200), np.full(burst, random.integers(0, classes)))
+        at = day * DAY + random.integers(0, DAY, len(bright))
+        bright -= 0.25 * (day >= darker_from)
+        parts.append(pd.DataFrame({"at": at, "brightness": bright, "score": score, "label": label.astype(str)}))
+    log = pd.concat(parts, ignore_index=True).assign(version="v", width=640, height=480, status=200)
+    found = drift.find(log.astype({"label": "category", "version": "category"}), "day", reference_days=7.0)
+    return set(found.loc[found["drift"] != "", "feature"])
 
 
 def main(only: str, runs: int, seed: int) -> None:

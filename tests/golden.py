@@ -238,6 +238,7 @@ def library_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Rows of the index, each of a good image like no other where it says nothing else."""
     good = {"width": 64, "height": 48, "bytes": 1000, "format": "JPEG", "orientation": 1, "layout": "", "failure": ""}
     good |= {"brightness": 0.9, "contrast": 0.2, "sharpness": 500.0, "subject": 0.6}
+    good |= {"taken": "", "camera": "", "views": ""}
     filled = [good | {"sha256": sha(row["image"]), "phash": phash(row["image"])} | row for row in rows]
     return pd.DataFrame(filled, columns=INDEXED).astype(dict.fromkeys(TEXTS, "str"))
 
@@ -475,7 +476,7 @@ def gate() -> dict[str, Any]:
     names = [f"benchmark/{place}.jpg" for place in range(240)]
     rows = rows.assign(image=names, sha256=[sha(name) for name in names], phash=[phash(name) for name in names])
     rows["label"] = [CLASSES[place % 3] for place in range(240)]
-    rows["group"] = [sha(f"nest {place // 2}")[:16] for place in range(240)]
+    rows["group"] = rows["cluster"] = [sha(f"nest {place // 2}")[:16] for place in range(240)]
     for folder, target, wrong in (("data/model", "data/evaluation", 7), ("data/released", "data/released", 5)):
         write_text(f"network {Path(folder).name}", Path(folder) / bundle.MODEL)
         card = bundle.Card("tiny", SIDE, model_digest=digest(Path(folder) / bundle.MODEL))

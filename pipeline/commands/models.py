@@ -125,7 +125,9 @@ def compare(workspace: Workspace, names: list[str], *, seconds: float, seed: int
         reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
         raise DataError("none of the networks could be measured", where=reasons)
     rows = read_table(splits)
-    table = networks.compare(measured, clusters_of(rows[rows["set"] == "val"]), confidence=workspace.confidence)
+    clusters = clusters_of(rows[rows["set"] == "val"]).tolist()
+    whole = all(len(network["right"]) == len(clusters) for network in measured)  # else their order is not known
+    table = networks.compare(measured, clusters if whole else None, confidence=workspace.confidence)
     per_class = float(rows.loc[rows["set"] == "train", "label"].value_counts().median())
     advice = networks.advice(table, per_class, confidence=workspace.confidence)
     page = comparison(

@@ -13,6 +13,9 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
+from pipeline.evaluation import independence
+from pipeline.evaluation.scores import clusters_of
+
 ALPHA = 0.1  # of features of length 1
 MOST = 300  # images of a class that the head is fit to
 LIKE = 20  # images' worth of belief that a class is as restless as all
@@ -39,7 +42,8 @@ def by(rows: pd.DataFrame, column: str, *, confidence: float, flips: float, reco
 
     Args:
       rows: an image each: `column`, `right_now` (of the present model: 1, 0, or NaN if it does not know the class),
-        `before` and `after` (whether the head fit to the present and to the next round's data is right).
+        `before` and `after` (whether the head fit to the present and to the next round's data is right), and perhaps
+        `cluster`: two trainings differ on images that belong together as on one.
       flips: share of images, at least, on which two trainings differ though nothing else does.
       recovered: share of the forecast's errors, at most, that training the other layers takes away.
 
@@ -52,7 +56,8 @@ def by(rows: pd.DataFrame, column: str, *, confidence: float, flips: float, reco
     strange = (rows["right_now"] - rows["before"].astype(float)) ** 2
     every = max(float(strange[known].mean()) if known.any() else 0.0, flips)
     value = (rows["right_now"] + moved).where(known, rows["after"].astype(float))
-    told = rows.assign(known=known, moved=moved, strange=strange, value=value)
+    told = rows.assign(known=known, moved=moved, strange=strange, value=value, cluster=clusters_of(rows))
+    told["differ"] = (rows["right_now"] - rows["before"].astype(float)).fillna(0.0)
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     found = []
     for name, own in told.groupby(column, sort=True):
@@ -60,10 +65,12 @@ def by(rows: pd.DataFrame, column: str, *, confidence: float, flips: float, reco
         restless = max((float(own["strange"].sum()) + LIKE * every) / (sure + LIKE), flips)
         new = own.loc[~own["known"], "value"]
         guessed = restless + float(new.mean() * (1 - new.mean())) if len(new) else 0.0
-        doubt = 2 * restless * sure + guessed * len(new)
+        sums = independence.gather(own["differ"], own["cluster"])
+        wider = float(independence.inflation(sums, confidence=confidence)[0])
+        doubt = wider * (2 * restless * sure + guessed * len(new))
         forecast, half = float(own["value"].mean()), z * float(np.sqrt(doubt)) / n
         gain = float(own["moved"].mean()) if sure else np.nan
-        gain_half = z * float(np.sqrt(2 * restless / sure)) if sure else np.nan
+        gain_half = z * float(np.sqrt(wider * 2 * restless / sure)) if sure else np.nan
         verdict = NEW if not sure else GAINS if gain > gain_half else LOSES if gain < -gain_half else ""
         bounds = np.clip([forecast, forecast - half, forecast + half + recovered * (1 - forecast)], 0, 1)
         moves = [gain, gain - gain_half, gain + gain_half]

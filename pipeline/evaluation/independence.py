@@ -16,6 +16,7 @@ Few clusters, or few in which something differs, say little about the design eff
 """
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,7 +66,7 @@ class Sums:
 
     def __getitem__(self, some: object) -> "Sums":
         """Those of `some` of the parts."""
-        picked = {
+        picked: dict[str, Any] = {
             field.name: Moments(*(getattr(value, part.name)[some] for part in fields(Moments)))
             if isinstance(value := getattr(self, field.name), Moments)
             else value[some]
@@ -74,10 +75,23 @@ class Sums:
         return Sums(**picked)
 
 
-def images(n: int, independent: float | None = None, *, word: str = " images") -> str:
+def images(n: float, independent: float | None = None, *, word: str = " images") -> str:
     """How a number of images reads, in full where fewer are independent: "2,400 images, 310 independent"."""
     fewer = independent is not None and not np.isnan(independent) and int(independent) < n
-    return f"{n:,}{word}" + (f", {int(independent):,} independent" if fewer and independent is not None else "")
+    return f"{int(n):,}{word}" + (f", {int(independent):,} independent" if fewer and independent is not None else "")
+
+
+def surplus(sums: Sums) -> np.ndarray:
+    """How many standard errors (G,) the variance between clusters is above that of images which are independent.
+
+    The score test of extra-binomial variation (Tarone 1979, Biometrika 66: 585-590): about a standard normal value
+    where the values do not depend on the clusters. All images weigh the same.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        plain = sums.alone.around(sums.mean)
+        pairs = sums.together.weights - sums.alone.weights
+        above = (sums.together.around(sums.mean) / plain - 1) * sums.alone.weights / np.sqrt(2 * pairs)
+    return np.where((pairs > 0) & (plain > 0), above, 0.0)
 
 
 def singles(total: ArrayLike, n: ArrayLike, squares: ArrayLike | None = None) -> Sums:
@@ -203,11 +217,15 @@ def students(sums: Sums, *, confidence: float | np.ndarray) -> np.ndarray:
         return np.where(most > 1, t / special.ndtri(quantile), 1.0)
 
 
+def inflation(sums: Sums, *, confidence: float | np.ndarray) -> np.ndarray:
+    """By what factor (G,) clusters widen the square of an interval: the design effect, and Student's t for z."""
+    return design_effect(sums) * students(sums, confidence=confidence) ** 2
+
+
 def effective(sums: Sums, *, confidence: float | np.ndarray) -> np.ndarray:
     """How many images (G,), drawn one by one, would tell as much; `n` where every image is alone and weighs the same.
 
     Student's t is part of it (Korn, Graubard 1998): the intervals go on with z.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        drawn = sums.size**2 / sums.alone.weights
-        return drawn / design_effect(sums) / students(sums, confidence=confidence) ** 2
+        return sums.size**2 / sums.alone.weights / inflation(sums, confidence=confidence)

@@ -1,12 +1,16 @@
 """How the templates beside this file become text: escaping, and how numbers read."""
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pandas as pd
 from markupsafe import Markup, escape
+
+from pipeline.evaluation.independence import images
 
 FIRST_ROWS = 50  # of a long table shown before 'Show all'
 FEW = 12  # rows or cards that need no filter
@@ -28,7 +32,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    for filter_ in (percent, decimal, rate, count, text, breakable):
+    for filter_ in (percent, decimal, rate, count, counted, text, breakable):
         environment.filters[filter_.__name__] = filter_
     environment.tests["known"] = pd.notna
     environment.globals.update(first_rows=FIRST_ROWS, few=FEW)
@@ -49,6 +53,18 @@ def rate(value: float) -> str:
 
 def count(value: float) -> str:
     return DASH if pd.isna(value) else f"{int(value):,}"
+
+
+def counted(row: Mapping[str, Any], of: str = "") -> str:
+    """The number of images `n` of a row, and of the independent ones among them where these are fewer.
+
+    Args:
+      of: which of several numbers of the row, the beginning of its name.
+    """
+    if pd.isna(row[f"{of}n"]):
+        return DASH
+    number, _, rest = images(int(row[f"{of}n"]), row.get(f"{of}independent"), word="").partition(", ")
+    return Markup(f"{number} <small>{rest}</small>") if rest else number
 
 
 def text(value: str | float) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.evaluation.independence import images as counted
 from pipeline.evaluation.over_rounds import NOT_SHOWN
 from pipeline.pages import rendering
 from pipeline.pages.plots import Dot, Frame, Line, Plot, Rule, Text, band, path, percents, round_numbers
@@ -73,8 +74,9 @@ def _curve(title: str, rows: pd.DataFrame) -> Plot:
     xs = [x(number) for number in rows["number"]]
     line, upper, lower = (list(zip(xs, map(y, rows[name]), strict=True)) for name in ("top1", "high", "low"))
     texts = [
-        f"round {row.round}: {row.top1:.1%} of {row.n:,.0f}, {row.low:.1%} to {row.high:.1%}"
-        for row in rows.itertuples()
+        f"round {row['round']}: {row['top1']:.1%} of {counted(row['n'], row.get('independent'), word='')},"
+        f" {row['low']:.1%} to {row['high']:.1%}"
+        for row in rows.to_dict("records")
     ]
     other = rows["version"] != rows["version"].shift().fillna(rows["version"])
     other |= rows["n"] != rows["n"].shift().fillna(rows["n"])  # new classes bring images that did not count before

@@ -153,9 +153,9 @@ def load(folder: Path, *, choose: Choose, events: Classes, top_k: int) -> Served
 
 
 def expectation(scored: pd.DataFrame, limits: Thresholds | None) -> dict[str, Any]:
-    """What evaluation promised: for the test set and each benchmark `n`, `independent` (clusters among them),
-    `effective` (what they are worth) and `top1` (of images whose class the model knows), `shown` (share of all images
-    with an answer), `shown_precision` (share right of these), and per class `n`, `independent`, `effective`, `top1`.
+    """What evaluation promised: for the test set and each benchmark `n` and `top1` (of images whose class the model
+    knows), `shown` (share of all images with an answer), `shown_precision` (share right of these), and per class `n`
+    and `top1`; where images belong together also `independent` (clusters among the `n`) and `effective` (their worth).
 
     Args:
       scored: columns `SCORED` and, if it is known, `cluster`.
@@ -189,7 +189,8 @@ def expectation(scored: pd.DataFrame, limits: Thresholds | None) -> dict[str, An
 
 
 def _worth(sums: independence.Sums, row: int) -> dict[str, float]:
-    if not sums.n[row]:
-        return {"independent": 0, "effective": 0.0}
+    """What is known of how independent the images are; nothing where all are alone."""
+    if sums.clusters[row] == sums.n[row]:
+        return {}
     worth = independence.effective(sums, confidence=CONFIDENCE)[row]
     return {"independent": int(sums.clusters[row]), "effective": round(float(worth), 3)}

@@ -66,3 +66,13 @@ def test_where_all_layers_are_trained_the_next_model_may_be_better_than_its_head
     still, trained = told(cat).loc["cat"], told(cat, recovered=0.4).loc["cat"]
     assert trained["high"] - still["high"] == pytest.approx(0.2, abs=1e-3)
     assert (trained["forecast"], trained["low"]) == (still["forecast"], still["low"])
+
+
+def test_images_that_belong_together_make_a_forecast_less_sure():
+    rows = pd.DataFrame({"label": "cat", "right_now": 1.0, "before": [True] * 90 + [False] * 10, "after": True})
+    alone, together = (
+        forecast.by(table, "label", confidence=0.95, flips=0.02, recovered=0.0).iloc[0]
+        for table in (rows, rows.assign(cluster=[str(number // 10) for number in range(100)]))
+    )
+    assert alone["forecast"] == together["forecast"]
+    assert together["gain_high"] - together["gain"] > 2 * (alone["gain_high"] - alone["gain"])

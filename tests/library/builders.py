@@ -12,7 +12,16 @@ from pipeline.library import labels
 from pipeline.library.index import COLUMNS as INDEX_COLUMNS
 from pipeline.library.index import TEXTS
 
-MEASURED = {"brightness": 0.9, "contrast": 0.2, "sharpness": 500.0, "subject": 0.6, "layout": ""}
+MEASURED = {
+    "brightness": 0.9,
+    "contrast": 0.2,
+    "sharpness": 500.0,
+    "subject": 0.6,
+    "layout": "",
+    "taken": "",
+    "camera": "",
+    "views": "",
+}
 
 
 def sha(content: object) -> str:

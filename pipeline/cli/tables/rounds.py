@@ -8,6 +8,7 @@ from rich.table import Table
 
 from pipeline.cli.tables import console
 from pipeline.cli.tables.library import replaced_text
+from pipeline.evaluation.independence import images as counted
 from pipeline.evaluation.over_rounds import NOT_SHOWN
 from pipeline.library import board, moves
 from pipeline.review.decisions import CHANGED_RECIPE
@@ -48,7 +49,9 @@ def runs(table: pd.DataFrame, sets: pd.DataFrame) -> None:
                     "run": row["run_id"][:8],
                     "set": row["set"],
                     "version": row["version"],
-                    "images": _cell(row["n"]) if pd.isna(row["n"]) else f"{row['n']:.0f}",
+                    "images": _cell(row["n"])
+                    if pd.isna(row["n"])
+                    else counted(row["n"], row.get("independent"), word=""),
                     "right": f"{row['top1']:.1%}",
                     "interval": "" if pd.isna(row["low"]) else f"{row['low']:.1%} to {row['high']:.1%}",
                     **{
@@ -113,9 +116,10 @@ def hint(row: dict[str, Any]) -> str:
     """Why more labels of a class no longer pay, in a sentence (`over_rounds.worth_labelling`)."""
     if row["hint"] == "saturated":
         return f"{row['label']}: found at {row['now']:.1%}, surely above {row['low']:.1%}: more labels bring little"
+    tested = counted(row["n"], row.get("independent"), word="")
     return (
         f"{row['label']}: {row['grew']:.0f} training images more, and its recall went from {row['before']:.1%} to"
-        f" {row['now']:.1%} of {row['n']:.0f}: more labels did not help; look at its labels and its look-alikes"
+        f" {row['now']:.1%} of {tested}: more labels did not help; look at its labels and its look-alikes"
     )
 
 
@@ -162,9 +166,10 @@ def summary(told: dict[str, Any]) -> None:
     )
     for name, metrics in sorted(told["metrics"].items(), key=lambda item: (item[0] != "test", item[0])):
         if name not in ("train", "val") and metrics["n"]:
+            number = counted(metrics["n"], metrics.get("independent"), word="")
             outside = f", {metrics['out_of_class']} of no known class" if metrics["out_of_class"] else ""
             lines.append(
-                (name.replace("benchmark:", "benchmark "), f"{metrics['top1']:.1%} of {metrics['n']} right{outside}")
+                (name.replace("benchmark:", "benchmark "), f"{metrics['top1']:.1%} of {number} right{outside}")
             )
     lines += [
         ("gate", f"{told['gate']['verdict']}: {told['gate']['reason']}"),

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.cli.tables import console
+from pipeline.evaluation.independence import images
 
 if TYPE_CHECKING:  # Keras is slow to import
     from pipeline.training.doctor import Finding
@@ -127,7 +128,7 @@ def ablation(result: dict[str, Any], *, confidence: float) -> None:
             shown.add_row(
                 *first,
                 row.set.replace("benchmark:", "benchmark "),
-                str(row.n),
+                images(row.n, getattr(row, "independent", None), word=""),
                 f"{row.top1:.1%}",
                 f"{100 * row.difference:+.1f} ({100 * row.low:+.1f} to {100 * row.high:+.1f})" if known else "",
                 f"{row.macro_f1:.3f}",

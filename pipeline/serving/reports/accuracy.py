@@ -7,12 +7,14 @@ out; one of a class that the model lacks is never right, whatever it says.
 import numpy as np
 import pandas as pd
 
-from pipeline.evaluation import intervals
+from pipeline.evaluation import independence, intervals
 from pipeline.evaluation.over_rounds import BANDS
 from pipeline.serving.reports import estimates, periods
 from pipeline.serving.reports.log import KEY
 from pipeline.serving.verdicts import AUDIT, FEEDBACK, NOT_IN_CLASSES, RIGHT, UNUSABLE, VERDICTS
 
+LEAST_CLIENTS = 10  # fewer do not say how much clients differ
+CLIENTS_DIFFER = 2.33  # standard errors: by chance one report in a hundred
 MEASURES = {
     "right": "of all usable pictures",
     "right in classes": "of pictures of the model's classes",
@@ -37,7 +39,8 @@ def judged(drawn: pd.DataFrame, evaluations: pd.DataFrame) -> tuple[pd.DataFrame
 
     Returns:
       The evaluated transactions, with `verdict`, `truth` ("" where nobody named it), `right`, `in_classes`, `usable`,
-      `disputed` (people differ; the last one counts); and the design, see `estimates.strata`.
+      `disputed` (people differ; the last one counts), `cluster` (see `clusters`); and the design, see
+      `estimates.strata`.
     """
     said = last_said(evaluations[evaluations["source"] == AUDIT])
     differ = said.groupby(KEY)["verdict"].nunique() > 1
@@ -47,6 +50,7 @@ def judged(drawn: pd.DataFrame, evaluations: pd.DataFrame) -> tuple[pd.DataFrame
     units = units[units["verdict"].notna()].reset_index(drop=True)
     right = units["verdict"] == RIGHT
     disputed = pd.MultiIndex.from_frame(units[KEY]).isin(differ.index[differ])
+    units = units.assign(cluster=clusters(units, right))
     return units.assign(
         right=right,
         in_classes=units["verdict"] != NOT_IN_CLASSES,
@@ -55,6 +59,25 @@ def judged(drawn: pd.DataFrame, evaluations: pd.DataFrame) -> tuple[pd.DataFrame
         shown=units["shown"].astype(bool),
         disputed=disputed,
     ), design
+
+
+def clusters(units: pd.DataFrame, right: pd.Series) -> pd.Series:
+    """What is independent among evaluated transactions (N,): contents, or clients where these explain more.
+
+    One content gets one answer. Clients count where there are enough of them to tell, where how right the answers are
+    depends on them beyond chance, and where they widen an interval more than contents do.
+
+    Args:
+      units: columns `sha256` ("" where it is not known) and `client`.
+      right: of each (N,), bool.
+    """
+    alone = units["request_id"].astype("str") + " " + units["position"].astype("str")
+    content = units["sha256"].astype("str").mask(units["sha256"] == "", alone)
+    by_content, by_client = (independence.gather(right, cluster) for cluster in (content, units["client"]))
+    if by_client.clusters[0] < LEAST_CLIENTS or independence.surplus(by_client)[0] < CLIENTS_DIFFER:
+        return content
+    wider = independence.design_effect(by_client)[0] > independence.design_effect(by_content)[0]
+    return units["client"].astype("str") if wider else content
 
 
 def overall(units: pd.DataFrame, design: pd.DataFrame, *, confidence: float) -> pd.DataFrame:
@@ -157,7 +180,8 @@ def against_expected(by_version: pd.DataFrame, releases: pd.DataFrame, *, confid
 
     Returns:
       A row a model and set: `version`, `set`, `real`, `real_low`, `real_high`, `real_n`, `expected`, `expected_low`,
-      `expected_high`, `expected_n`, `difference` (real less expected), `low`, `high`.
+      `expected_high`, `expected_n`, `difference` (real less expected), `low`, `high`, `real_independent` and
+      `expected_independent` (clusters among the images).
     """
     real = by_version[by_version["measure"] == "right in classes"].set_index("version")
     rows = []
@@ -175,6 +199,10 @@ def against_expected(by_version: pd.DataFrame, releases: pd.DataFrame, *, confid
             rows.append(
                 {"version": release["version"], "set": name}
                 | {"real": found["share"], "real_low": found["low"], "real_high": found["high"], "real_n": found["n"]}
+                | {
+                    "real_independent": found["independent"],
+                    "expected_independent": figures.get("independent", figures["n"]),
+                }
                 | {"expected": promised["share"], "expected_low": promised["low"], "expected_high": promised["high"]}
                 | {"expected_n": figures["n"], "difference": gain[0], "low": gain[1], "high": gain[2]}
             )
@@ -184,6 +212,7 @@ def against_expected(by_version: pd.DataFrame, releases: pd.DataFrame, *, confid
 EXPECTED = [
     *("version", "set", "real", "real_low", "real_high", "real_n"),
     *("expected", "expected_low", "expected_high", "expected_n", "difference", "low", "high"),
+    *("real_independent", "expected_independent"),
 ]
 
 

@@ -5,6 +5,9 @@ far are a simple random sample of it: each stands for population / evaluated tra
 such weighted sums (Hajek 1971), for a part of the transactions as for all; its variance is linearised within strata,
 with the correction for finite populations (Sarndal, Swensson, Wretman 1992, chapters 5 and 10). The interval is
 Wilson's at the effective sample size (Korn, Graubard 1998), which holds near 0 and 1, where the normal one does not.
+
+Transactions with one content get one answer, and some clients send what is easier: such clusters are what is
+independent. The variance is multiplied by their design effect, which is 1 where all contents differ (`independence`).
 """
 
 from collections.abc import Sequence
@@ -13,9 +16,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from pipeline.evaluation import intervals
+from pipeline.evaluation import independence, intervals
+from pipeline.evaluation.scores import clusters_of
 
-SHARE = ["n", "n_effective", "weight", "share", "low", "high"]
+SHARE = ["n", "independent", "n_effective", "weight", "share", "low", "high"]
 
 
 def strata(drawn: pd.DataFrame) -> pd.DataFrame:
@@ -42,17 +46,19 @@ def shares(
     """The share of transactions for which `of` holds, in each part of all.
 
     Args:
-      units: evaluated transactions that count, columns `stratum`, `of` (bool) and those in `by`. What does not count,
-        an unusable picture say, is left out here, and has its part in `design` all the same.
+      units: evaluated transactions that count, columns `stratum`, `of` (bool), those in `by` and, if it is known,
+        `cluster`. What does not count, an unusable picture say, is left out here, and has its part in `design` all
+        the same.
       design: as `strata` returns it.
       by: columns that name the part; none: all together.
 
     Returns:
-      A row a part: `by`, `n` (evaluated), `n_effective` (as many drawn from all alike would tell as much), `weight` (of
-      how many transactions), `share`, and its interval `low`, `high`.
+      One row per part: `by`, `n` (evaluated), `independent` (clusters among them), `n_effective` (as many drawn from
+      all alike would tell as much), `weight` (of how many transactions), `share`, and its interval `low`, `high`.
     """
     keys = list(by) or ["part"]
     rows = units[[*by, "stratum"]].assign(hit=units[of].astype(float), w=_weights(units, design))
+    rows = rows.assign(cluster=clusters_of(units))
     rows = rows if by else rows.assign(part="all")
     sums = rows.assign(wy=rows["w"] * rows["hit"], ww=rows["w"] ** 2).groupby(keys, observed=True)
     found = sums.agg(n=("hit", "size"), weight=("w", "sum"), hits=("wy", "sum"), squares=("ww", "sum"))
@@ -64,6 +70,10 @@ def shares(
         effective = (spread / variance).where((spread > 0) & (variance > 0), alike)
     # Never more than were looked at: the variance is an estimate itself (Korn, Graubard 1998).
     found["n_effective"] = np.minimum(effective, found["n"])
+    part = rows.groupby(keys, observed=True).ngroup()
+    clusters = independence.gather(rows["hit"], rows["cluster"], part, parts=len(found), weight=rows["w"])
+    found["independent"] = clusters.clusters.astype(int)
+    found["n_effective"] /= independence.inflation(clusters, confidence=confidence)
     found["low"], found["high"] = intervals.wilson(
         found["share"] * found["n_effective"], found["n_effective"], confidence=confidence
     )
@@ -81,7 +91,9 @@ def mean(units: pd.DataFrame, design: pd.DataFrame, of: str, *, confidence: floa
     weight = _weights(units, design)
     centre = float(np.average(units[of], weights=weight))
     rows = units[["stratum"]].assign(part="all", value=units[of].astype(float), share=centre)
-    variance = float(_variance(rows, "value", ["part"], design).iloc[0]) / float(weight.sum()) ** 2
+    clusters = independence.gather(units[of], clusters_of(units), weight=weight)
+    inflated = float(independence.inflation(clusters, confidence=confidence)[0])
+    variance = inflated * float(_variance(rows, "value", ["part"], design).iloc[0]) / float(weight.sum()) ** 2
     half = stats.norm.ppf(0.5 + confidence / 2) * np.sqrt(variance)
     return {"n": len(units), "mean": centre, "low": centre - half, "high": centre + half}
 

@@ -1,16 +1,19 @@
 """What a report says in sentences: what is good, what is not, and what to do about it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
+from pipeline.evaluation.independence import images
 from pipeline.serving.reports import Report, capabilities
 from pipeline.serving.reports.drift import LARGE
 from pipeline.serving.reports.model_comparison import OTHER_TIME
 from pipeline.serving.verdicts import AUDIT
 
 GOOD, BAD, NOTE = "good", "bad", "note"
-FEW = 30  # evaluations: fewer tell next to nothing
+FEW = 30  # independent evaluations: fewer tell next to nothing
 CLOSE = 0.1  # share: what is surely no worse than this keeps what was promised
 SHOWN = 3  # names in a sentence
 WEEKDAYS = {"hour": "%a %d %B %H:00", "day": "%a %d %B", "week": "the week from %d %B"}
@@ -49,10 +52,10 @@ def _accuracy(report: Report) -> list[Finding]:
         )
         return [Finding(BAD, "accuracy", text)]
     row = table.loc["right"]
-    text = f"{row['share']:.0%} of all usable pictures are named right ({_between(row)}, {row['n']} judged"
+    text = f"{row['share']:.0%} of all usable pictures are named right ({_between(row)}, {_counted(row)} judged"
     if "right when shown" in table.index:
         text += f"; {_between(table.loc['right when shown'])} of the answers shown"
-    few = " That is too few to build on: judge more." if row["n"] < FEW else ""
+    few = " That is too few to build on: judge more." if row["independent"] < FEW else ""
     complaints = report["verdicts"].loc[report["verdicts"]["source"] != AUDIT, "evaluations"].sum()
     found = [Finding(NOTE, "accuracy", f"{text}).{few}")]
     if complaints:
@@ -65,8 +68,10 @@ def _expected(report: Report) -> list[Finding]:
     found = []
     newest = report["expected"][report["expected"]["version"] == (report.releases or [""])[-1]]
     for row in newest.to_dict("records"):
-        says = f"{row['version']} names {row['real']:.0%} of the pictures of its classes (n = {row['real_n']});"
-        says += f" {row['expected']:.0%} was promised by {row['set']} (n = {row['expected_n']})"
+        says = (
+            f"{row['version']} names {row['real']:.0%} of the pictures of its classes (n = {_counted(row, 'real_')});"
+        )
+        says += f" {row['expected']:.0%} was promised by {row['set']} (n = {_counted(row, 'expected_')})"
         if row["high"] < 0:
             points = f"{-100 * row['difference']:.0f} points less, at least {-100 * row['high']:.0f}"
             found.append(Finding(BAD, "expected", f"{says}: {points}."))
@@ -86,7 +91,7 @@ def _unusual(report: Report) -> list[Finding]:
     for row in table[table["unusual"]].to_dict("records"):
         kind, only = (BAD, "only ") if row["share"] < mean else (GOOD, "")
         when = f"{row['start']:{WEEKDAYS[report.unit]}}"
-        text = f"On {when} {only}{row['share']:.0%} were right ({_between(row)}, n = {row['n']})."
+        text = f"On {when} {only}{row['share']:.0%} were right ({_between(row)}, n = {_counted(row)})."
         found.append(Finding(kind, "accuracy", text))
     return found
 
@@ -166,6 +171,10 @@ def _effort(report: Report) -> list[Finding]:
 
 def _between(row: dict[str, float] | pd.Series) -> str:
     return f"{row['low']:.0%} to {row['high']:.0%}"
+
+
+def _counted(row: Mapping[str, Any] | pd.Series, of: str = "") -> str:
+    return images(int(row[f"{of}n"]), row[f"{of}independent"], word="")
 
 
 def _listed(names: list[str]) -> str:

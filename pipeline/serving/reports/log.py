@@ -27,7 +27,7 @@ TYPES = {
     "width": pa.int32(),
     "height": pa.int32(),
 }  # of a transaction: 45 bytes
-FACTS = ["at", "client", "model", "version", "label", "score", "shown", "status"]
+FACTS = ["at", "client", "sha256", "model", "version", "label", "score", "shown", "status"]
 KEY = ["request_id", "position"]
 
 
