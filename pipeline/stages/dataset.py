@@ -52,6 +52,11 @@ def compute(inputs: Inputs, params: sections.Dataset) -> dict[str, Any]:
         "leakage": f"{leakage['lineage_images']:,} images seen by earlier models,"
         f" {sum(leakage['kept_their_set'].values()):,} in their old set, 0 on another side,"
         f" {len(inputs.split['left_out']):,} left out because they tie two sides",
+        "independent": _independent(inputs.split["sets"], inputs.split["independent"]),
+        "bursts": f"{curated['bursts']['bursts']:,}, the largest of {curated['bursts']['largest']:,} images; none is"
+        " excluded for being in one",
+        "torn": _torn(inputs.split["torn"]),
+        "nearest": _nearest(leakage),
         "not measured": _named(inputs.split["unmeasured"]),
         "wholly staged": ", ".join(inputs.split["wholly_staged"]) or "none",
     }
@@ -95,6 +100,31 @@ def _thumbnail(path: Path) -> bytes:
         return pictures.thumbnail(path, THUMBNAIL)
     except pictures.PictureError:
         return b""
+
+
+def _independent(sets: dict[str, int], independent: dict[str, int]) -> str:
+    return "; ".join(f"{name} {number:,} images, {independent[name]:,} independent" for name, number in sets.items())
+
+
+def _torn(torn: dict[str, int]) -> str:
+    if not torn:
+        return "none"
+    counts = ", ".join(f"{number:,} of {name}" for name, number in torn.items())
+    return f"{counts}: images of their burst are trained on since earlier rounds, and they leave every figure"
+
+
+def _nearest(leakage: dict[str, Any]) -> str:
+    """How alike the nearest training image is, set by set, and the alarms."""
+    sets = [
+        f"{name} {found['median']:.2f} alike in the median, {found['beyond']:,} of {found['images']:,} just beyond the"
+        " limit of near-duplicates"
+        for name, found in leakage["nearest"].items()
+    ]
+    alarms = [
+        f"ALARM: your test set is closer to your training set than benchmark {alarm['benchmark']} is"
+        for alarm in leakage["alarms"]
+    ]
+    return "; ".join([*alarms, *sets]) or "not measured: there are no frozen features (section embed)"
 
 
 def _named(unmeasured: dict[str, list[str]]) -> str:
