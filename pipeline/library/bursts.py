@@ -196,7 +196,7 @@ def _neighbours_by_time(rows: pd.DataFrame, settings: Settings) -> pd.DataFrame:
         near = (clock[first] == clock[second]) & (pause <= min(settings.seconds, PAUSES[0] if lag > LAGS else np.inf))
         kind = np.searchsorted(PAUSES, pause[near])
         found = _pairs(first[near], second[near], Evidence.TIME, lag)
-        pairs.append(found.assign(kind=kind, one_event=kind == 0, lag=np.where(kind, lag, 0)))
+        pairs.append(found.assign(kind=kind, one_event=kind <= 1, lag=np.where(kind, lag, 0)))
     empty = _pairs(order[:0], order[:0], Evidence.TIME, 0).assign(kind=0, one_event=False)
     return pd.concat(pairs, ignore_index=True) if pairs else empty
 

@@ -19,7 +19,7 @@ SAMPLE_SIDE, SIDE = 120, 160  # of a class's samples and of other pictures, in p
 FLAGGED_IN_A_STRIP = 10
 EXCLUDED_COLUMNS = ["image", "label", "subclass", "origin", "reason", "detail"]
 REASONS = {
-    Reason.BENCHMARK: "They are in a benchmark set, or near-duplicates of a picture in one.",
+    Reason.BENCHMARK: "They are in a benchmark set, or near-duplicates or of one burst with an image in one.",
     Reason.UNREADABLE: "The file is missing, or no picture.",
     Reason.OTHER_CONTENT: "Their file was replaced since it was labelled: the label counts again once a person confirms"
     " it.",
