@@ -455,7 +455,10 @@ def evaluate() -> dict[str, Any]:
     pd.DataFrame(history_ | {"val_accuracy": [0.1, 0.2], "learning_rate": [0.1, 0.1], "seconds": [1.0, 1.0]}).to_csv(
         "data/model/history.csv", index=False
     )
-    write_table(sets(32).drop(columns="flip"), Path("data/splits/splits.parquet"))
+    rows = sets(32).drop(columns="flip")
+    write_table(rows, Path("data/splits/splits.parquet"))
+    near = rows.loc[rows["set"] != "train", ["image", "set"]].assign(similarity=0.75)
+    write_table(near, Path("data/splits/nearest.parquet"))
     excluded = pd.DataFrame(columns=EXCLUDED_COLUMNS, dtype="str")
     write_table(excluded, Path("data/curated/excluded.parquet"))
     board = "label,images,groups,real,staged,synthetic,staged_share,wholly_staged,cutoff,short_by,standing,grew\n"

@@ -8,12 +8,15 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from pipeline.evaluation import calibration, independence, intervals
 from pipeline.evaluation.scores import TINY, clusters_of, known
+from pipeline.library.benchmarks import PREFIX
 
 BY_CLASS = [
     "set", "label", "n", "precision", "recall", "f1", "mean_score", "recall_low", "recall_high", "said",
     "precision_low", "precision_high", "independent", "effective",
 ]  # fmt: skip
 SLICES = ["set", "slice", "label", "value", "n", "top1", "top1_low", "top1_high", "independent"]
+ISOLATED = "isolated"
+FEWEST_COMPARED = 20  # images whose similarity to training says anything
 CONFUSIONS = ["set", "label", "predicted", "n", "share"]
 
 
@@ -69,17 +72,39 @@ def by_class(scores: pd.DataFrame, *, confidence: float) -> pd.DataFrame:
 
 
 def slices(scores: pd.DataFrame, *, confidence: float) -> pd.DataFrame:
-    """Accuracy of parts of a set, columns `SLICES`: by origin (`label` is empty), and by sub-class within a class."""
+    """Accuracy of parts of a set, columns `SLICES`: by origin (`label` is empty), and by sub-class within a class.
+
+    Where `scores` have a `similarity` (to the most alike training image), also by its quarters over all sets, and of
+    the `ISOLATED` images: those that are no more alike to training than most benchmark images are, or without
+    benchmarks the least alike quarter. A test set whose isolated images fare much worse is too near to training.
+    """
     rows = known(scores)
     rows = rows.assign(right=rows["label_rank"] == 1, cluster=clusters_of(rows))
     by_origin = rows.assign(slice="origin", value=rows["origin"], label="")
     by_subclass = rows[rows["subclass"] != ""].assign(slice="subclass")
-    both = pd.concat([by_origin, by_subclass.assign(value=by_subclass["subclass"])])
+    both = pd.concat([by_origin, by_subclass.assign(value=by_subclass["subclass"]), *_by_similarity(rows)])
     groups = both.groupby(SLICES[:4])
     table = groups["right"].agg(n="size", top1="mean").reset_index()
     sums = independence.gather(both["right"], both["cluster"], groups.ngroup(), parts=len(table))
     low, high = intervals.share(sums, confidence=confidence)
     return table.assign(top1_low=low, top1_high=high, independent=sums.clusters.astype(int))[SLICES]
+
+
+def _by_similarity(rows: pd.DataFrame) -> list[pd.DataFrame]:
+    if "similarity" not in rows or rows["similarity"].notna().sum() < FEWEST_COMPARED:
+        return []
+    compared = rows[rows["similarity"].notna()].assign(label="")
+    of_benchmarks = compared.loc[compared["set"].str.startswith(PREFIX), "similarity"]
+    enough = len(of_benchmarks) >= FEWEST_COMPARED
+    limit = of_benchmarks.median() if enough else compared["similarity"].quantile(0.25)
+    edges = compared["similarity"].quantile([0.25, 0.5, 0.75]).to_numpy()
+    quarter = np.searchsorted(edges, compared["similarity"])
+    names = np.array([f"{part} alike to training" for part in ("least", "less", "more", "most")])
+    isolated = compared[compared["similarity"] <= limit]
+    return [
+        compared.assign(slice="similarity", value=names[quarter]),
+        isolated.assign(slice=ISOLATED, value=f"{ISOLATED}: at most {limit:.2f} alike to training"),
+    ]
 
 
 def confusions(scores: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from pipeline.evaluation import (
     audit,
     ensembling,
     independence,
+    metrics,
     mistakes,
     over_rounds,
     paired_scores,
@@ -139,13 +140,20 @@ def main(workspace: Workspace) -> None:
             interval = f"{figures['top1_low']:.1%} to {figures['top1_high']:.1%}"
             counted = independence.images(figures["n"], figures["independent"])
             print(f"evaluate: {name}: {figures['top1']:.1%} of {counted} right ({interval})")
+    slices = assessed.tables["slices"]
+    for row in slices[(slices["slice"] == metrics.ISOLATED) & (slices["set"] == "test")].itertuples():
+        interval = f"{row.top1_low:.1%} to {row.top1_high:.1%}"
+        print(f"evaluate: test, {row.value}: {row.top1:.1%} of {row.n} right ({interval})")
     print(f"evaluate: {assessed.thresholds}; {assessed.audit['asked'].sum()} labels to look at again")
 
 
 def read(workspace: Workspace) -> Inputs:
     champion, audited = workspace.released / assessment.SCORES, workspace.base / audit.FILE
     return Inputs(
-        rows=scores.with_open_sets(splits.untorn(read_table(workspace.splits_table)), read_table(workspace.excluded)),
+        rows=with_similarity(
+            scores.with_open_sets(splits.untorn(read_table(workspace.splits_table)), read_table(workspace.excluded)),
+            read_table(workspace.nearest, ["image", "set", "similarity"]),
+        ),
         decisions=decisions.read_all(workspace.reviews, workspace.root_names),
         audited_before=read_table(audited) if audited.exists() else audit.nothing(),
         champion=read_table(champion) if champion.exists() else None,
@@ -153,6 +161,12 @@ def read(workspace: Workspace) -> Inputs:
         board=board.read(workspace.board),
         history=pd.read_csv(workspace.model / "history.csv"),
     )
+
+
+def with_similarity(rows: pd.DataFrame, nearest: pd.DataFrame) -> pd.DataFrame:
+    """Adds to each image how alike the most alike training image is; NaN where that is not known."""
+    known = nearest.drop_duplicates(["set", "image"]).set_index(["set", "image"])["similarity"].astype(float)
+    return rows.assign(similarity=known.reindex(pd.MultiIndex.from_frame(rows[["set", "image"]])).to_numpy())
 
 
 def log(tracking: Tracking, card: bundle.Card, assessed: Assessment, files: list[Path]) -> None:

@@ -125,6 +125,8 @@ def round_(tmp_path, monkeypatch) -> Path:
     rows = rows.assign(cluster=names, torn=False)
     rows["set"] = [SETS[n % len(SETS)] for n in range(24)]
     write_table(rows.iloc[:21][COLUMNS], tmp_path / "data/splits/splits.parquet")
+    near = rows.iloc[:21].assign(similarity=[0.5 + n / 100 for n in range(21)])
+    write_table(near[["set", "image", "similarity"]], tmp_path / "data/splits/nearest.parquet")
     excluded = rows.iloc[21:].drop(columns="set").assign(label="emu", detail="")
     excluded["reason"] = ["below the cutoff", "below the cutoff", "unknown"]
     write_table(excluded, tmp_path / "data/curated/excluded.parquet")

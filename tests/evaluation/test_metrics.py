@@ -115,6 +115,31 @@ def test_the_parts_of_a_set_add_up_to_it():
     assert (told["n"], told["top1"]) == (len(one), pytest.approx((one["label_rank"] == 1).mean()))
 
 
+def near_and_far(*, benchmark: bool) -> pd.DataFrame:
+    """200 images of each set; those of test that are alike to training are all right, of the others one in two."""
+    sets = ["test"] * 200 + (["benchmark:field"] * 200 if benchmark else [])
+    table = pd.DataFrame({"set": sets, "label": "lion", "origin": "real", "subclass": ""})
+    place = np.arange(len(table)) % 200
+    table["similarity"] = np.where(table["set"] == "test", 0.5 + place / 400, 0.45 + place / 1000)
+    table["label_rank"] = np.where((table["similarity"] > 0.6) | (place % 2 == 0), 1, 2)
+    return table.assign(sha256=[f"{number}" for number in range(len(table))])
+
+
+@pytest.mark.parametrize("benchmark", [True, False])
+def test_isolated_images_are_those_that_are_no_more_alike_to_training_than_benchmark_images(benchmark):
+    table = near_and_far(benchmark=benchmark)
+    slices = metrics.slices(table, confidence=0.95)
+    isolated = slices[(slices["slice"] == metrics.ISOLATED) & (slices["set"] == "test")]
+    assert isolated["n"].tolist() == [20 if benchmark else 50]
+    assert isolated["top1"].iloc[0] < 0.65
+    quarters = slices[(slices["slice"] == "similarity")].groupby("value")["n"].sum()
+    assert quarters.between(48 * (1 + benchmark), 52 * (1 + benchmark)).all()
+
+
+def test_without_similarities_no_image_is_isolated(table_and_probs):
+    assert set(metrics.slices(table_and_probs[0], confidence=0.95)["slice"]) <= {"origin", "subclass"}
+
+
 def test_figures_of_several_kinds_stand_together_and_what_is_not_known_is_left_out():
     merged = metrics.merged({"test": {"n": 3, "top1": np.float64(1 / 3)}, "val": {"n": 0}}, {"test": {"ece": np.nan}})
     assert merged == {"test": {"n": 3, "top1": 0.333333}, "val": {"n": 0}}
