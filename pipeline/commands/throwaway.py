@@ -232,8 +232,9 @@ def _check(workspace: Workspace, name: str, min_images: int) -> None:
 def _nothing_between(workspace: Workspace, copy: Workspace, min_images: int) -> UsageError:
     standing = board.read(copy.board)
     real = workspace.params(sections.Curate).min_images
-    below = standing[standing["groups"] < min_images].sort_values("groups", ascending=False)
-    nearest = f"the next below is {below['label'].iloc[0]} with {below['groups'].iloc[0]}" if len(below) else ""
+    standing = standing.assign(counted=board.counted(standing))
+    below = standing[standing["counted"] < min_images].sort_values("counted", ascending=False)
+    nearest = f"the next below is {below['label'].iloc[0]} with {below['counted'].iloc[0]}" if len(below) else ""
     return UsageError(
         f"no class has {min_images} to {real - 1} groups of images",
         where="--min-images",

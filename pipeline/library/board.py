@@ -9,7 +9,7 @@ from pipeline.library import history
 
 COLUMNS = [
     "label", "images", "groups", "real", "staged", "synthetic", "staged_share", "wholly_staged", "cutoff", "short_by",
-    "standing", "grew", "bursts", "too_few_independent",
+    "standing", "grew", "bursts", "too_few_independent", "counted",
 ]  # fmt: skip
 NEAR_SHARE = 0.75  # of the cutoff: from here a class counts as near
 FEW_BURSTS = 5  # a class with fewer has too few independent images to be measured
@@ -33,7 +33,7 @@ def count(
     Returns:
       `COLUMNS`, a row a class, those nearest below the cutoff first, then the rest by size. `standing` is in, near or
       below; `grew` is 0 until `with_growth` has looked at the rounds before. `too_few_independent` marks a class with
-      fewer than `FEW_BURSTS` bursts.
+      fewer than `FEW_BURSTS` bursts; `counted` is what the cutoff is compared with.
     """
     bursts = eligible["burst" if "burst" in eligible else "group"]
     origins = eligible.groupby(["label", "origin"]).size().unstack(fill_value=0)
@@ -49,16 +49,21 @@ def count(
     board["wholly_staged"] = board["real"] == 0
     board["cutoff"] = board.index.to_series().map(cutoffs or {}).fillna(min_images).astype(int)
     board["too_few_independent"] = board["bursts"] < FEW_BURSTS
-    counted = board["bursts" if by == "bursts" else "groups"]
-    board["short_by"] = (board["cutoff"] - counted).clip(lower=0)
+    board["counted"] = board["bursts" if by == "bursts" else "groups"]
+    board["short_by"] = (board["cutoff"] - board["counted"]).clip(lower=0)
     board["standing"] = "in"
     board.loc[board["short_by"] > 0, "standing"] = "below"
-    board.loc[(board["short_by"] > 0) & (counted >= NEAR_SHARE * board["cutoff"]), "standing"] = "near"
+    board.loc[(board["short_by"] > 0) & (board["counted"] >= NEAR_SHARE * board["cutoff"]), "standing"] = "near"
     board["grew"] = 0
     board = board.rename_axis("label").reset_index()
     rank = board["standing"].map({"near": 0, "below": 1, "in": 2})
     order = board.assign(rank=rank).sort_values(["rank", "short_by", "groups", "label"]).index
     return board.loc[order, COLUMNS].reset_index(drop=True)
+
+
+def counted(board: pd.DataFrame) -> pd.Series:
+    """What the cutoff of each class is compared with; a board of earlier years counts groups."""
+    return board["counted" if "counted" in board else "groups"]
 
 
 def with_growth(board: pd.DataFrame, boards: pd.DataFrame) -> pd.DataFrame:
@@ -85,9 +90,9 @@ def fallen(labelled: pd.DataFrame, missing: pd.Series, board: pd.DataFrame, *, c
       `label`, how many images it `had`, how many it `has` and how many files are `missing`, the largest loss first.
     """
     counts = labelled.assign(missing=labelled["image"].isin(missing)).groupby("label")["missing"].agg(["size", "sum"])
-    groups = board.set_index("label")["groups"].reindex(counts.index).fillna(0)
+    has = counted(board.set_index("label")).reindex(counts.index).fillna(0)
     least = counts.index.to_series().map(cutoffs)
-    out = counts[(counts["sum"] > 0) & (groups < least) & (groups + counts["sum"] >= least)]
+    out = counts[(counts["sum"] > 0) & (has < least) & (has + counts["sum"] >= least)]
     table = pd.DataFrame({"had": out["size"], "has": out["size"] - out["sum"], "missing": out["sum"]})
     return table.rename_axis("label").reset_index().sort_values(["missing", "label"], ascending=[False, True])
 

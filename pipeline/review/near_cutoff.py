@@ -6,6 +6,7 @@ import pandas as pd
 
 from pipeline.evaluation import reliability
 from pipeline.inference.store import LISTS
+from pipeline.library import board as boards
 from pipeline.library import duplicates
 from pipeline.library.classes import Classes
 from pipeline.review.recipes import COLUMNS
@@ -35,12 +36,13 @@ def classes(board: pd.DataFrame, *, min_images: int, cutoffs: dict[str, int]) ->
 
     Args:
       board: at the lowered cutoff.
-      min_images: the real lower cutoff, in groups.
+      min_images: the real lower cutoff, in what `board` counts.
       cutoffs: those of a class's own, which are not lowered.
     """
     real = board["label"].map(cutoffs).fillna(min_images).astype(int)
-    near = board[(board["groups"] >= board["cutoff"]) & (board["groups"] < real)]
-    table = near[["label"]].assign(cutoff=real[near.index], had=near["groups"])
+    counted = boards.counted(board)
+    near = board[(counted >= board["cutoff"]) & (counted < real)]
+    table = near[["label"]].assign(cutoff=real[near.index], had=counted[near.index])
     table["short_by"] = table["cutoff"] - table["had"]
     return table.sort_values(["short_by", "label"], ignore_index=True)
 
@@ -148,7 +150,7 @@ def report(
     today = board.set_index("label")
     of = told.merge(counted, on="label", how="left").fillna(dict.fromkeys(counted.columns, 0))
     name = events.names(of["label"])
-    now, cutoff = name.map(today["groups"]).fillna(0).astype(int), name.map(today["cutoff"]).fillna(of["cutoff"])
+    now, cutoff = name.map(boards.counted(today)).fillna(0).astype(int), name.map(today["cutoff"]).fillna(of["cutoff"])
     of = of.assign(now=now, cutoff=cutoff, clears=now >= cutoff, expected_decided=of["expected_decided"].round(3))
     whole = ["cutoff", "decided", "accepted"]
     return of.astype(dict.fromkeys(whole, int))[REPORT_COLUMNS]

@@ -27,7 +27,7 @@ def board(standing: "Board", *, everything: bool) -> None:
 def _classes(table: pd.DataFrame, classes: int) -> None:
     shown = Table(title=f"Board: {classes} classes, lower cutoff {table['cutoff'].iloc[0] if len(table) else '-'}")
     shown.add_column("class")
-    for name in ("images", "groups", "staged share", "cutoff", "short by", "grew"):
+    for name in ("images", "groups", "bursts", "staged share", "cutoff", "short by", "grew"):
         shown.add_column(name, justify="right")
     shown.add_column("standing")
     style = {"near": "bold yellow", "below": "dim", "in": ""}
@@ -35,8 +35,10 @@ def _classes(table: pd.DataFrame, classes: int) -> None:
         short = str(row.short_by) if row.short_by else ""
         share = "all" if row.wholly_staged else f"{row.staged_share:.0%}" if row.staged_share else ""
         grew = "now" if row.grew == 0 else f"{row.grew} round{'s' if row.grew > 1 else ''} ago"
-        cells = [escape(row.label), str(row.images), str(row.groups), share, str(row.cutoff), short, grew, row.standing]
-        shown.add_row(*cells, style=style[row.standing])
+        few = getattr(row, "too_few_independent", False)
+        bursts = f"{getattr(row, 'bursts', row.groups)}{' (too few)' if few else ''}"
+        counts = [str(row.images), str(row.groups), bursts, share, str(row.cutoff), short, grew]
+        shown.add_row(escape(row.label), *counts, row.standing, style=style[row.standing])
     console().print(shown)
     if len(table) < classes:
         console().print(f"{classes - len(table)} more with --all")
@@ -89,6 +91,8 @@ def class_images(explained: dict[str, Any], *, everything: bool) -> None:
         short = f", short by {row['short_by']}" if row["short_by"] else ""
         screen.print(f"{row['groups']} groups of {row['images']} images ({origins})")
         screen.print(f"lower cutoff {row['cutoff']}{short}")
+        if row.get("too_few_independent"):
+            screen.print(f"{row['bursts']} bursts: too few independent images to measure the class")
     screen.print(", ".join(f"{number} {state}" for state, number in images["state"].value_counts().items()))
     shown = Table()
     for column in images.columns:
