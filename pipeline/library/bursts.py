@@ -222,7 +222,7 @@ class _Independent:
         similarity = _similarities(vectors, first, second)
         label = self.label[first]
         number = np.bincount(label, minlength=self.label.max() + 1)
-        mean, deviation = float(similarity.mean()), float(similarity.std())
+        mean, deviation = (float(similarity.mean()), float(similarity.std())) if len(similarity) else (1.0, 0.0)
         sums = np.bincount(label, similarity, minlength=len(number))
         self.mean = (sums + PER_CLASS * mean) / (number + PER_CLASS)
         squares = np.bincount(label, (similarity - self.mean[label]) ** 2, minlength=len(number))

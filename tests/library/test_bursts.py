@@ -192,6 +192,12 @@ def test_an_empty_library_and_one_image_have_no_bursts():
     assert len(bursts.find(nothing, world.vectors[:0], Settings()).images) == 0
 
 
+def test_a_library_of_one_content_under_many_names_is_one_burst():
+    world = World(events=1, frames=12, classes=["lion"]).named(by_track)
+    world.rows["sha256"] = sha("the same")
+    assert world.find().images["burst"].nunique() == 1
+
+
 def test_hashes_say_how_alike_two_images_are_where_there_are_no_features():
     hashes = pd.Series([phash("a"), phash("a"), phash("b"), ""])
     layouts = pd.Series(["0123456789abcdef" * 3, "0123456789abcdef" * 3, "fedcba9876543210" * 3, ""])
