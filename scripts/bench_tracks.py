@@ -4,7 +4,8 @@
     scripts/bench_tracks.py REPOSITORY [--track REGEX]
 
 REPOSITORY has come to `curate` on a library whose file names tell the track: the first group of the regular expression,
-by default what stands before the first underscore. Names and times are made up from the tracks, so that each kind of evidence stands alone:
+by default what stands before the first underscore. Names and times are made up from the tracks, so that each kind of
+evidence stands alone:
 
     names             as they are
     counted through   the frames of a class numbered without a gap, whatever the track
