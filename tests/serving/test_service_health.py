@@ -259,5 +259,5 @@ def test_where_the_labels_cannot_be_read_nothing_old_is_deleted_for_now(tmp_path
 
 
 def test_the_columns_of_a_promise_are_those_that_are_read():
-    rows = pd.DataFrame([("test", "emu", "emu", 0.9, 1)], columns=SCORED)
+    rows = pd.DataFrame([("test", "emu", "emu", 0.9, 1, "a")], columns=SCORED)
     assert served.expectation(rows, None)["test"]["n"] == 1
