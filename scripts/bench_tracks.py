@@ -26,7 +26,7 @@ import pandas as pd
 
 from pipeline.files import read_table
 from pipeline.inference import frozen_features
-from pipeline.library import bursts, leakage
+from pipeline.library import bursts, leakage, likeness
 from pipeline.workspace import Workspace
 
 PAUSE = 40.0  # seconds between the beginnings of two tracks
@@ -99,7 +99,7 @@ def main(repository: str, track: str) -> None:
     rows = rows.assign(taken="", camera="", frame=rows["image"].str.extract(r"(\d+)\D*$")[0].astype(int))
     print(f"{len(rows):,} images, {rows['track'].nunique():,} tracks, {rows['label'].nunique()} classes")
     print(f"{'':<28}{'whole':>9}{'several tracks':>16}{'two classes':>14}{'largest':>9}{'leak':>9}")
-    kinds = {"": bursts.hash_vectors(rows["phash"], rows["layout"])}
+    kinds = {"": likeness.hash_vectors(rows["phash"], rows["layout"])}
     frozen = frozen_features.read(workspace.library_features)
     if frozen:
         kinds = {"": frozen.units(rows["sha256"])[np.arange(len(rows))], ", no features": kinds[""]}

@@ -91,7 +91,7 @@ def fallen(labelled: pd.DataFrame, missing: pd.Series, board: pd.DataFrame, *, c
     """
     counts = labelled.assign(missing=labelled["image"].isin(missing)).groupby("label")["missing"].agg(["size", "sum"])
     has = counted(board.set_index("label")).reindex(counts.index).fillna(0)
-    least = counts.index.to_series().map(cutoffs)
+    least = counts.index.to_series().map(cutoffs).astype("int64")  # of no class at all it would be text
     out = counts[(counts["sum"] > 0) & (has < least) & (has + counts["sum"] >= least)]
     table = pd.DataFrame({"had": out["size"], "has": out["size"] - out["sum"], "missing": out["sum"]})
     return table.rename_axis("label").reset_index().sort_values(["missing", "label"], ascending=[False, True])

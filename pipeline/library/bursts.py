@@ -9,31 +9,24 @@ frames of a video are tied even where they differ.
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline.library import duplicates
+from pipeline.library.likeness import LAGS, LONG_RUN, Independent, Vectors, similarities
 
-LAGS = 5  # neighbours of an image that it may be tied to: some frame between two may be spoilt
-FAR = 50  # places in a run of names from which on two images count as independent
-LONG_RUN = 100  # names: a longer run is counted through, until the images say something else
 MEDIAN = 0.5  # least likeness of a tie, as a chance among independent pairs, whatever else speaks for it
-LOOK_CHANCE = 0.03  # of images that nothing but a second look ties
 CHANCE = 0.05  # the same in long runs and over long pauses
 MIXED = 0.1  # share of independent neighbours from which on a kind of neighbours is held to the stricter limit
 PAUSES = (2.0, 10.0)  # seconds that divide pauses into kinds
 FAST = 20  # neighbours within the shortest pause: many cameras write whole seconds, and the order within one is chance
 MOST_AT_ONCE = 100  # images of one camera and one time; of more, the clock stood still
-HOUR = 3600.0  # seconds from which on two images of one camera count as independent
-NULL_PAIRS = 200_000  # independent pairs, at most
-PER_CLASS = 50  # pairs that the mean and deviation over all classes weigh beside those of one class
 KIND = 50  # neighbours of a folder from which on it is a kind of its own
 INSIDE = 200  # pairs in a large burst that say whether it is one event
 LARGE = 20  # images from which on a burst can be a chain
 STEPS = (0.03, 0.01, 0.003, 0.001, 0.0001)  # chances at which a chain is cut
-BLOCK = 8192  # rows of vectors in memory at once
 LINK_COLUMNS = ["image", "other", "evidence", "detail", "similarity", "chance"]
 
 
@@ -43,12 +36,6 @@ class Evidence(StrEnum):
     NAMES = "names in sequence"
     TIME = "capture times"
     LOOK = "second look"
-
-
-class Vectors(Protocol):
-    """Unit vectors (N, F), one per image, whose product says how alike two images look; zeros where nobody knows."""
-
-    def __getitem__(self, rows: np.ndarray, /) -> np.ndarray: ...
 
 
 Looks = Callable[[Callable[[np.ndarray, np.ndarray], np.ndarray]], pd.DataFrame]
@@ -107,7 +94,7 @@ def find(images: pd.DataFrame, vectors: Vectors, settings: Settings, *, looks: L
     rows = _with_sequences(images)
     pairs = pd.concat([_neighbours_by_name(rows, settings), _neighbours_by_time(rows, settings)], ignore_index=True)
     kept = _agreed(images, pairs)
-    independent, chains = _Independent(rows, vectors), list[dict[str, Any]]()
+    independent, chains = Independent(rows, vectors), list[dict[str, Any]]()
     if len(kept):
         kept, chains = _without_chains(images, _tied(independent.judged(kept), settings), independent, settings)
     if looks is not None:
@@ -117,26 +104,6 @@ def find(images: pd.DataFrame, vectors: Vectors, settings: Settings, *, looks: L
     component = duplicates.connected(len(images), links)
     name, told = duplicates.name(images["sha256"], component), _spanning(images, kept)
     return Bursts(images[["image", "sha256"]].assign(burst=name, evidence=_evidence(name, images, told)), told, chains)
-
-
-def hash_vectors(phashes: pd.Series, layouts: pd.Series) -> np.ndarray:
-    """Vectors (N, 112) float32 of what the index knows, for images without features: pHash bits and layout, evenly.
-
-    Args:
-      phashes: 16 hexadecimal digits, or empty.
-      layouts: 48 hexadecimal digits, or empty (`screening.layout`).
-    """
-    known = ((phashes != "") & (layouts != "")).to_numpy()
-    vectors = np.zeros((len(phashes), 112), np.float32)
-    if known.any():
-        bits = np.unpackbits(duplicates.numbers(phashes[known]).astype(">u8").view(np.uint8)).reshape(-1, 64)
-        cells = np.frombuffer("".join(layouts[known]).encode(), np.uint8).reshape(-1, 3, 16).astype(np.int16)
-        values = np.where(cells >= ord("a"), cells - ord("a") + 10, cells - ord("0")).astype(np.float32)
-        values -= values.mean(axis=2, keepdims=True)
-        layout = values.reshape(-1, 48)
-        layout /= np.maximum(np.linalg.norm(layout, axis=1, keepdims=True), 1e-6)
-        vectors[known] = np.hstack([(2.0 * bits - 1) / 8, layout]) / np.sqrt(2)
-    return vectors
 
 
 def _with_sequences(images: pd.DataFrame) -> pd.DataFrame:
@@ -212,82 +179,6 @@ def _agreed(images: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     return pairs[(one == other) | (one == "") | (other == "")].reset_index(drop=True)
 
 
-class _Independent:
-    """How alike two independent images of one class look."""
-
-    def __init__(self, rows: pd.DataFrame, vectors: Vectors) -> None:
-        self.vectors = vectors
-        self.label = pd.factorize(rows["label"])[0]
-        first, second = self._draw(rows)
-        similarity = _similarities(vectors, first, second)
-        label = self.label[first]
-        number = np.bincount(label, minlength=self.label.max() + 1)
-        mean, deviation = (float(similarity.mean()), float(similarity.std())) if len(similarity) else (1.0, 0.0)
-        sums = np.bincount(label, similarity, minlength=len(number))
-        self.mean = (sums + PER_CLASS * mean) / (number + PER_CLASS)
-        squares = np.bincount(label, (similarity - self.mean[label]) ** 2, minlength=len(number))
-        self.deviation = np.sqrt((squares + PER_CLASS * deviation**2) / (number + PER_CLASS)) + 1e-6
-        self.scores = np.sort(self._score(similarity, label))
-
-    def _draw(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs of one class that neither names nor times bring near to each other; if there are none, of any class."""
-        random = np.random.default_rng(0)
-        first = random.integers(0, len(rows), min(NULL_PAIRS, 20 * len(rows)))
-        order = np.argsort(self.label, kind="stable")
-        starts = np.searchsorted(self.label[order], np.arange(self.label.max() + 2))
-        low, high = starts[self.label[first]], starts[self.label[first] + 1]
-        second = order[(low + random.random(len(first)) * (high - low)).astype(np.intp)]
-        place = np.empty(len(rows), np.intp)
-        run, seconds, clock = (rows[name].to_numpy() for name in ("run", "seconds", "clock"))
-        place[np.lexsort((np.arange(len(rows)), rows["number"], run))] = np.arange(len(rows))
-        label = self.label[first]
-        in_run = np.bincount(run[run >= 0], minlength=1)[np.maximum(run[first], 0)]
-        few_runs = 2 * in_run > np.bincount(self.label)[label]  # else there are images enough outside the run
-        far = np.where(in_run > LONG_RUN, FAR, np.where(few_runs, 2 * LAGS, len(rows)))
-        near = (run[first] == run[second]) & (run[first] >= 0) & (np.abs(place[first] - place[second]) <= far)
-        near |= (clock[first] == clock[second]) & (np.abs(seconds[first] - seconds[second]) <= HOUR)
-        contents = rows["sha256"].to_numpy(dtype=object)
-        apart = ~near & (contents[first] != contents[second])
-        if apart.sum() >= PER_CLASS:
-            return first[apart], second[apart]
-        second = random.integers(0, len(rows), len(first))
-        apart = contents[first] != contents[second]
-        return first[apart], second[apart]
-
-    def _score(self, similarity: np.ndarray, label: np.ndarray) -> np.ndarray:
-        return (similarity - self.mean[label]) / self.deviation[label]
-
-    def chances(self, first: np.ndarray, second: np.ndarray, similarity: np.ndarray) -> np.ndarray:
-        """The chance (M,) that two independent images look as alike; of two classes, in the one that is more alike."""
-        score = np.minimum(*(self._score(similarity, self.label[places]) for places in (first, second)))
-        above = len(self.scores) - np.searchsorted(self.scores, score)
-        return (1 + above) / (1 + len(self.scores))
-
-    def rarely_so_alike(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Whether two images (M,) are more alike than all but few independent pairs."""
-        chances = self.chances(first, second, _similarities(self.vectors, first, second))
-        return chances <= LOOK_CHANCE
-
-    def judged(self, pairs: pd.DataFrame) -> pd.DataFrame:
-        """Adds `similarity` and `chance` to each pair."""
-        first, second = pairs["first"].to_numpy(), pairs["second"].to_numpy()
-        similarity = _similarities(self.vectors, first, second)
-        return pairs.assign(similarity=similarity, chance=self.chances(first, second, similarity))
-
-
-def _similarities(vectors: Vectors, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The products (M,) of the vectors of two images; each block reads its rows once."""
-    order = np.argsort(first, kind="stable")
-    similarity = np.empty(len(first), np.float32)
-    for start in range(0, len(first), BLOCK):
-        some = order[start : start + BLOCK]
-        needed, places = np.unique(np.concatenate([first[some], second[some]]), return_inverse=True)
-        values = np.asarray(vectors[needed], np.float32)
-        left, right = places[: len(some)], places[len(some) :]
-        similarity[some] = np.einsum("ij,ij->i", values[left], values[right])
-    return similarity
-
-
 def _tied(pairs: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     """The pairs whose q-value among those of their kind, evidence and distance is small enough."""
     kind = pairs.groupby(["evidence", "kind", "lag"], sort=False).ngroup().to_numpy()
@@ -322,7 +213,7 @@ def _independent_shares(pairs: pd.DataFrame, kind: np.ndarray) -> np.ndarray:
 
 
 def _without_chains(
-    images: pd.DataFrame, links: pd.DataFrame, independent: _Independent, settings: Settings
+    images: pd.DataFrame, links: pd.DataFrame, independent: Independent, settings: Settings
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
     """Cuts each burst that holds too much of a class and is not alike all through, at its weakest ties."""
     sizes, chains = np.bincount(independent.label), []
@@ -343,9 +234,7 @@ def _without_chains(
     return links, chains
 
 
-def _chains(
-    component: np.ndarray, sizes: np.ndarray, independent: _Independent, settings: Settings
-) -> list[np.ndarray]:
+def _chains(component: np.ndarray, sizes: np.ndarray, independent: Independent, settings: Settings) -> list[np.ndarray]:
     """The members of each burst that is too large for one event."""
     random, found = np.random.default_rng(0), []
     counts = np.bincount(component)
@@ -356,7 +245,7 @@ def _chains(
             continue
         first, second = random.choice(members, INSIDE), random.choice(members, INSIDE)
         first, second = first[first != second], second[first != second]
-        similarity = _similarities(independent.vectors, first, second)
+        similarity = similarities(independent.vectors, first, second)
         if np.median(independent.chances(first, second, similarity)) > MEDIAN / 2:
             found.append(members)
     return found

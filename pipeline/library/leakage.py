@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.library import duplicates
 from pipeline.library.benchmarks import PREFIX
-from pipeline.library.bursts import Vectors
+from pipeline.library.likeness import Vectors
 
 MOST = 2_000  # images of a set that are compared with all that are trained on
 BLOCK = 8_192  # of these, at once

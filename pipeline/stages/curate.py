@@ -11,7 +11,18 @@ from pipeline import errors, sections, stages
 from pipeline.files import read_table, write_csv, write_json, write_table, write_text
 from pipeline.inference import frozen_features
 from pipeline.inference.frozen_features import FrozenFeatures
-from pipeline.library import benchmarks, board, bursts, classes, curation, labels, lineage, look_store, second_look
+from pipeline.library import (
+    benchmarks,
+    board,
+    bursts,
+    classes,
+    curation,
+    labels,
+    likeness,
+    lineage,
+    look_store,
+    second_look,
+)
 from pipeline.library.classes import Classes
 from pipeline.library.exclusion import Reason
 from pipeline.library.failures import Failure
@@ -119,14 +130,16 @@ def find_bursts(inputs: Inputs, named: pd.DataFrame, params: sections.Bursts) ->
       named: the label table by today's names.
     """
     rows = inputs.library[inputs.library["failure"] == ""].sort_values("image", ignore_index=True)
-    given = named.rename(columns={"group": "together", "sha256": "labelled"}).set_index("image")
+    given = named.rename(columns={"group": "together", "sha256": "labelled"})
+    marked = inputs.events.apply(inputs.marked)[["image", "label", "sha256"]].rename(columns={"sha256": "labelled"})
+    given = pd.concat([given, marked]).drop_duplicates("image").set_index("image")
     known = given[["label", "together", "labelled"]].reindex(rows["image"]).fillna("").set_axis(rows.index)
     other = (known["labelled"] != "") & (known["labelled"] != rows["sha256"])  # what people know of another content
     rows = rows.assign(label=known["label"].mask(other, ""), together=known["together"].mask(other, ""))
     settings, looks = bursts.Settings(**params.model_dump()), partial(second_look.ties, rows, inputs.looks)
     if inputs.features is not None:
         return bursts.find(rows, inputs.features.units(rows["sha256"]), settings, looks=looks)
-    hashes = bursts.hash_vectors(rows["phash"], rows["layout"])  # they say nothing of an image and its mirror
+    hashes = likeness.hash_vectors(rows["phash"], rows["layout"])  # they say nothing of an image and its mirror
     return bursts.find(rows, hashes, settings, looks=lambda _: looks(lambda first, _: np.zeros(len(first), bool)))
 
 

@@ -52,6 +52,11 @@ def test_no_images_make_an_empty_board():
     assert list(empty) == board.COLUMNS
 
 
+def test_of_an_empty_label_table_no_class_falls_out():
+    labelled = pd.DataFrame({"image": [], "label": []}, dtype="str")
+    assert board.fallen(labelled, pd.Series(dtype="str"), board.count(eligible(), min_images=3), cutoffs={}).empty
+
+
 def test_a_class_called_007_or_na_keeps_its_name(tmp_path):
     write_csv(board.count(eligible(**{"007": 3, "NA": 2}), min_images=40), tmp_path / "board.csv")
     assert list(board.read(tmp_path / "board.csv")["label"]) == ["007", "NA"]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from builders import phash, sha
 
-from pipeline.library import bursts
+from pipeline.library import bursts, likeness
 from pipeline.library.bursts import Evidence, Settings
 
 NOTHING = pd.DataFrame({"first": [], "second": [], "detail": []}, dtype="int64")
@@ -201,7 +201,7 @@ def test_a_library_of_one_content_under_many_names_is_one_burst():
 def test_hashes_say_how_alike_two_images_are_where_there_are_no_features():
     hashes = pd.Series([phash("a"), phash("a"), phash("b"), ""])
     layouts = pd.Series(["0123456789abcdef" * 3, "0123456789abcdef" * 3, "fedcba9876543210" * 3, ""])
-    vectors = bursts.hash_vectors(hashes, layouts)
+    vectors = likeness.hash_vectors(hashes, layouts)
     products = vectors @ vectors.T
     assert products[0, 1] == pytest.approx(1, abs=1e-5)
     assert products[0, 2] < 0.2
