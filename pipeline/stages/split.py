@@ -124,8 +124,8 @@ def main(workspace: Workspace) -> None:
     for alarm in made.summary["leakage"]["alarms"]:
         print(
             f"split: your test set is closer to your training set than benchmark {alarm['benchmark']} is: in"
-            f" {alarm['superiority']:.0%} of all pairs the test image is the more alike. Either images of one event stand"
-            " on both sides, or the benchmark shows what your library does not (docs/leakage.md)"
+            f" {alarm['superiority']:.0%} of all pairs the test image is the more alike. Either images of one event"
+            " stand on both sides, or the benchmark shows what your library does not (docs/leakage.md)"
         )
     torn = made.summary["torn"]
     if torn:
