@@ -12,7 +12,7 @@ from pipeline.library.look_store import Looks
 TIE_DISTANCE = 6  # bits between the hashes of views that are looked at
 CONTENTS = 65_536  # whose looks are in memory at once, unless one candidate group has more
 LEAST_SIDE = 64  # pixels: a smaller image shows too little to be tied for being alike
-COMPARISONS = 256  # per content of a candidate group, at most; what is left stays apart
+COMPARISONS = 256  # per content, about; what is left stays apart
 COLUMNS = ["first", "second", "view", "verdict", "detail"]
 
 
@@ -93,12 +93,15 @@ class _Ties:
         self._contents, self._seen, self._accept = contents, seen, accept
         self.component = np.arange(len(contents))
         self.found: list[pd.DataFrame] = []
+        self._compared = np.zeros(len(contents), np.int64)
 
     def add(self, pairs: np.ndarray, view: str) -> None:
         """Looks at pairs (M, 2), of which the second is near in this view, and ties what is the same or alike."""
         pairs = pairs[self.component[pairs[:, 0]] != self.component[pairs[:, 1]]]
+        pairs = pairs[(self._compared[pairs] < COMPARISONS).all(axis=1)]  # a fixed camera has n x n near pairs
         if not len(pairs):
             return
+        np.add.at(self._compared, pairs.ravel(), 1)
         both, inverse = np.unique(pairs, return_inverse=True)
         known, images = self._seen.of(self._contents.iloc[both].tolist())
         first, second = inverse.reshape(-1, 2).T

@@ -94,6 +94,18 @@ def test_ties_are_fewer_than_images_and_name_the_view():
     assert {"mirror"} == set(tied.loc[tied["verdict"] != tied["detail"], "view"])
 
 
+def test_many_images_before_one_background_are_not_all_compared(monkeypatch):
+    rows, seen = indexed(*(scene(animal) for animal in range(1, 41)))
+    rows["phash"] = [f"{int(rows['phash'].iloc[0], 16) ^ number:016x}" for number in range(len(rows))]  # all near
+    monkeypatch.setattr(second_look, "COMPARISONS", 3)
+    monkeypatch.setattr(duplicates, "STREAM", 10)
+    compared = []
+    verdicts = looks.verdicts
+    monkeypatch.setattr(looks, "verdicts", lambda *args: compared.append(len(args[0])) or verdicts(*args))
+    second_look.ties(rows, seen, lambda first, second: np.zeros(len(first), bool))
+    assert sum(compared) <= 40 * 13
+
+
 def test_without_looks_nothing_is_tied():
     rows, _ = indexed(PHOTOGRAPH, ImageOps.mirror(PHOTOGRAPH))
     assert second_look.ties(rows, look_store.Known({}), everything).empty
