@@ -56,7 +56,7 @@ def test_what_the_demo_planted_is_found(rounds):
     assert excluded["unreadable"] == 2
     assert excluded["unknown"] == 14
     assert excluded["label conflict"] >= 2
-    assert excluded["duplicate"] >= 6
+    assert excluded["duplicate"] >= 5  # of six copies, one is of a burst that the benchmark measures
     assert rounds[1]["summary"]["near_classes"] == ["zebra", "bear"]
 
 
