@@ -24,9 +24,10 @@ import harness
 import numpy as np
 import pandas as pd
 
+from pipeline.evaluation import leakage
 from pipeline.files import read_table
 from pipeline.inference import frozen_features
-from pipeline.library import bursts, leakage, likeness
+from pipeline.library import bursts, likeness
 from pipeline.workspace import Workspace
 
 PAUSE = 40.0  # seconds between the beginnings of two tracks

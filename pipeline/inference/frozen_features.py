@@ -70,6 +70,10 @@ class UnitFeatures:
     features: Stacked
     places: np.ndarray
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return len(self.places), self.features.shape[1]
+
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         places = self.places[rows]
         return np.where(places[:, None] >= 0, cosine.unit(self.features[places]), np.float32(0))

@@ -89,7 +89,8 @@ def find(images: pd.DataFrame, vectors: Vectors, settings: Settings, *, looks: L
         tied that it finds alike: those that so few independent pairs are as alike as.
     """
     if len(images) < 2:
-        alone = images[["image", "sha256"]].assign(burst=images["sha256"].str[:16], evidence="")
+        alone = duplicates.name(images["sha256"], np.arange(len(images)))
+        alone = images[["image", "sha256"]].assign(burst=alone, evidence="")
         return Bursts(alone, pd.DataFrame(columns=LINK_COLUMNS), [])
     rows = _with_sequences(images)
     pairs = pd.concat([_neighbours_by_name(rows, settings), _neighbours_by_time(rows, settings)], ignore_index=True)
@@ -107,7 +108,7 @@ def find(images: pd.DataFrame, vectors: Vectors, settings: Settings, *, looks: L
 
 
 def _with_sequences(images: pd.DataFrame) -> pd.DataFrame:
-    """Adds `run` (number of the run of names, or -1), `number`, `kind` of name, `folder`, `seconds` and `clock`."""
+    """Adds `run` (of names; -1: none), `number`, `pattern` of the name, `folder`, `seconds` and `clock`."""
     parts = images["image"].str.extract(r"^(.*/)([^/]*?)(\d+)(\D*)$").fillna("")
     counted = (parts[2] != "").to_numpy()
     run = pd.factorize(parts[0] + parts[1] + "\n" + parts[3])[0]
@@ -216,21 +217,27 @@ def _without_chains(
     images: pd.DataFrame, links: pd.DataFrame, independent: Independent, settings: Settings
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
     """Cuts each burst that holds too much of a class and is not alike all through, at its weakest ties."""
-    sizes, chains = np.bincount(independent.label), []
-    for step in (1.0, *STEPS, 0.0):
+    sizes = np.bincount(independent.label)
+
+    def found() -> tuple[np.ndarray, list[np.ndarray]]:
         component = duplicates.connected(len(images), links[["first", "second"]].to_numpy())
-        found = _chains(component, sizes, independent, settings)
-        if not found:
+        return component, _chains(component, sizes, independent, settings)
+
+    component, left = found()
+    chains = [
+        {
+            "label": str(images["label"].iloc[members].mode().iloc[0]),
+            "images": len(members),
+            "first": images["image"].iloc[members].min(),
+        }
+        for members in left
+    ]
+    for step in (*STEPS, 0.0):
+        if not left:
             break
-        if step == 1.0:
-            for members in found:
-                label = images["label"].iloc[members].mode()
-                chains.append(
-                    {"label": str(label.iloc[0]), "images": len(members), "first": images["image"].iloc[members].min()}
-                )
-            continue
-        bad = np.isin(component[links["first"]], component[[members[0] for members in found]])
+        bad = np.isin(component[links["first"]], component[[members[0] for members in left]])
         links = links[~bad | (links["chance"] <= step).to_numpy()].reset_index(drop=True)
+        component, left = found()
     return links, chains
 
 

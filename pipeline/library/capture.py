@@ -57,7 +57,7 @@ def _camera(main: Any, detail: dict[int, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    """The printable characters before the first zero, spaces joined; "" of what is no text."""
+    """The printable characters before the first zero byte, with single spaces; "" for a value that is not text."""
     if isinstance(value, bytes):
         value = value.decode("ascii", "ignore")
     if not isinstance(value, str):

@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from pipeline.library import duplicates
+from pipeline.library import duplicates, screening
 
 LAGS = 5  # neighbours of an image that it may be tied to: some frame between two may be spoilt
 LONG_RUN = 100  # names: a longer run is counted through, until the images say something else
@@ -35,10 +35,9 @@ def hash_vectors(phashes: pd.Series, layouts: pd.Series) -> np.ndarray:
     vectors = np.zeros((len(phashes), 112), np.float32)
     if known.any():
         bits = np.unpackbits(duplicates.numbers(phashes[known]).astype(">u8").view(np.uint8)).reshape(-1, 64)
-        cells = np.frombuffer("".join(layouts[known]).encode(), np.uint8).reshape(-1, 3, 16).astype(np.int16)
-        values = np.where(cells >= ord("a"), cells - ord("a") + 10, cells - ord("0")).astype(np.float32)
+        values = screening.cells(layouts[known]).reshape(-1, 3, screening.CELLS**2)
         values -= values.mean(axis=2, keepdims=True)
-        layout = values.reshape(-1, 48)
+        layout = values.reshape(len(values), -1)
         layout /= np.maximum(np.linalg.norm(layout, axis=1, keepdims=True), 1e-6)
         vectors[known] = np.hstack([(2.0 * bits - 1) / 8, layout]) / np.sqrt(2)
     return vectors

@@ -135,9 +135,11 @@ def verdicts(
         fixed camera, a watermark.
       UNLIKE: another image.
     """
-    first = np.array([_seen(one, "trim") if view == TRIMMED else one for one, view in zip(first, views, strict=True)])
+    first = np.array(
+        [_seen(image, "trim" if view == TRIMMED else OWN) for image, view in zip(first, views, strict=True)]
+    )
     first = first.reshape(-1, SIDE, SIDE)
-    seen = [_seen(one, view) for one, view in zip(second, views, strict=True)]
+    seen = [_seen(image, view) for image, view in zip(second, views, strict=True)]
     alike = same(first, np.array(seen, np.uint8).reshape(first.shape))
     asked = np.ones(len(first), bool) if may_be_alike is None else may_be_alike
     return [

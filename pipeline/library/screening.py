@@ -94,11 +94,11 @@ def sideways(images: pd.DataFrame) -> pd.Series:
     known = images.loc[images["layout"] != "", ["sha256", "phash", "layout"]].sort_values("sha256", kind="stable")
     if known["phash"].nunique() < MIN_IMAGES:
         return pd.Series(dtype="float64")
-    cells = _cells(known["layout"])
+    measured = cells(known["layout"])
     fold = np.array([int(hash_[-8:], 16) % FOLDS for hash_ in known["phash"]])
     scores = np.zeros(len(known))
     for number in range(FOLDS):
-        learnt = cells[fold != number][:TRAIN_IMAGES]
+        learnt = measured[fold != number][:TRAIN_IMAGES]
         upright = [learnt, _mirrored(learnt)] * 2  # as often as the turned ones, left and right
         turned = [_turned(view) for view in upright[:2]]
         views = [*upright, *turned, *map(_mirrored, turned)]
@@ -108,8 +108,8 @@ def sideways(images: pd.DataFrame) -> pd.Series:
         # Its matrices are so small that threads wait for each other: 25 times the work.
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # it ranks; the last bit of the loss changes nothing
-            model.fit(np.concatenate(views).reshape(-1, cells[0].size), np.repeat([0, 1], 4 * len(learnt)))
-        judged = cells[fold == number]
+            model.fit(np.concatenate(views).reshape(-1, measured[0].size), np.repeat([0, 1], 4 * len(learnt)))
+        judged = measured[fold == number]
         both = [model.predict_proba(view.reshape(len(view), -1))[:, 1] for view in (judged, _mirrored(judged))]
         scores[fold == number] = np.mean(both, axis=0)
     return pd.Series(scores.round(3), index=known.index).reindex(images.index).dropna()
@@ -120,8 +120,8 @@ def _flagged(images: pd.DataFrame, flag: str, score: pd.Series, detail: str, sho
     return pd.DataFrame(values, columns=COLUMNS).astype({"flag": "str", "detail": "str"})
 
 
-def _cells(layouts: pd.Series) -> np.ndarray:
-    """Float32 (N, 3, 4, 4): change across, change down, grey."""
+def cells(layouts: pd.Series) -> np.ndarray:
+    """The cells of layouts, float32 (N, 3, 4, 4): change across, change down, grey."""
     packed = np.frombuffer(bytes.fromhex("".join(layouts)), np.uint8)
     steps = np.stack([packed >> 4, packed & 15], axis=-1)
     return steps.reshape(len(layouts), 3, CELLS, CELLS).astype(np.float32)

@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 
 from pipeline import sections, stages
+from pipeline.evaluation import leakage
 from pipeline.files import read_table, write_json, write_table
 from pipeline.inference import frozen_features
 from pipeline.inference.frozen_features import FrozenFeatures
-from pipeline.library import benchmarks, classes, leakage, lineage, splits
+from pipeline.library import benchmarks, classes, lineage, splits
 from pipeline.library.classes import Classes
 from pipeline.workspace import Workspace
 

@@ -88,7 +88,7 @@ def test_a_share_is_a_share_and_turning_does_not_change_it(seed):
 def test_the_layout_of_a_turned_picture_is_the_turned_layout(turns):
     grey = landscape(5)
     own, turned = (
-        screening._cells(pd.Series([screening.layout(np.ascontiguousarray(view))]))
+        screening.cells(pd.Series([screening.layout(np.ascontiguousarray(view))]))
         for view in (grey, np.rot90(grey, turns))
     )
     for _ in range(turns):
@@ -98,13 +98,13 @@ def test_the_layout_of_a_turned_picture_is_the_turned_layout(turns):
 
 def test_the_layout_of_a_mirrored_picture_is_the_mirrored_layout():
     grey = landscape(5)
-    own, mirrored = (screening._cells(pd.Series([screening.layout(view)])) for view in (grey, cv2.flip(grey, 1)))
+    own, mirrored = (screening.cells(pd.Series([screening.layout(view)])) for view in (grey, cv2.flip(grey, 1)))
     assert np.abs(screening._mirrored(own) - mirrored).max() <= 1
 
 
 def test_a_layout_does_not_depend_on_the_light():
     grey = landscape(5) // 2
-    own, light = (screening._cells(pd.Series([screening.layout(view)])) for view in (grey, grey + 90))
+    own, light = (screening.cells(pd.Series([screening.layout(view)])) for view in (grey, grey + 90))
     assert (own == light).all()
 
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from builders import flip, phash, sha
 
-from pipeline.library import leakage
+from pipeline.evaluation import leakage
 
 
 def sets(*, near: float, seed: int = 0, images: int = 60) -> tuple[pd.DataFrame, np.ndarray]:

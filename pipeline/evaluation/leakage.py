@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from pipeline.evaluation import cosine
+from pipeline.evaluation.scores import Matrix
 from pipeline.library import duplicates
 from pipeline.library.benchmarks import PREFIX
-from pipeline.library.likeness import Vectors
 
 MOST = 2_000  # images of a set that are compared with all that are trained on
-BLOCK = 8_192  # of these, at once
+BLOCK = 8_192  # hashes of these, at once
 BEYOND = 4  # bits beyond the limit of near-duplicates that are still looked at
 CHANCE = 0.01  # of an alarm where both sets are as near
 SUPERIORITY = 0.6  # share of pairs in which the test image is the nearer one, from which the difference matters
@@ -33,7 +34,7 @@ class Alarm:
     superiority: float
 
 
-def nearest(rows: pd.DataFrame, vectors: Vectors, *, seed: int = 0) -> pd.DataFrame:
+def nearest(rows: pd.DataFrame, vectors: Matrix, *, seed: int = 0) -> pd.DataFrame:
     """Finds for each image of test and benchmarks the image that is trained on and looks most alike.
 
     Of a set with more than `MOST` images, as many are drawn. What is torn is left out: it is counted elsewhere.
@@ -57,7 +58,7 @@ def nearest(rows: pd.DataFrame, vectors: Vectors, *, seed: int = 0) -> pd.DataFr
     if not chosen or not len(trained):
         return pd.DataFrame(columns=COLUMNS)
     asked = np.concatenate(chosen)
-    place, similarity = _most_alike(vectors, asked, trained)
+    place, similarity = (found[:, 0] for found in cosine.nearest(vectors, asked, trained, number=1))
     bits = _least_bits(rows["phash"], asked, trained)
     table = rows.loc[asked, ["set", "image", "sha256", "label", "cluster"]].reset_index(drop=True)
     others = rows.loc[place, ["image", "label"]].to_numpy()
@@ -111,18 +112,6 @@ def alarms(near: pd.DataFrame) -> list[Alarm]:
         if ranked.pvalue < CHANCE and superiority >= SUPERIORITY:
             found.append(Alarm(name.removeprefix(PREFIX), float(ranked.pvalue), round(superiority, 3)))
     return found
-
-
-def _most_alike(vectors: Vectors, asked: np.ndarray, trained: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    queries = np.asarray(vectors[asked], np.float32)
-    best, place = np.full(len(asked), -np.inf, np.float32), np.full(len(asked), trained[0])
-    for start in range(0, len(trained), BLOCK):
-        some = trained[start : start + BLOCK]
-        products = queries @ np.asarray(vectors[some], np.float32).T
-        column = products.argmax(axis=1)
-        value = products[np.arange(len(asked)), column]
-        place, best = np.where(value > best, some[column], place), np.maximum(best, value)
-    return place, best
 
 
 def _least_bits(phashes: pd.Series, asked: np.ndarray, trained: np.ndarray) -> np.ndarray:
