@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from builders import phash, put, sha
 from PIL import Image
 
 from pipeline import config
@@ -15,6 +14,7 @@ from pipeline.errors import DataError, Exit
 from pipeline.files import write_table
 from pipeline.training.doctor import FAIL, PASS, Finding
 from pipeline.workspace import Workspace
+from tests.library.builders import phash, put, sha
 from tests.networks import coloured, save_bundle
 
 PARAMS = Path(__file__).parents[2] / config.PARAMS

@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from builders import noise, put
-from made_up_models import guesses, images
 
 from pipeline.evaluation import assessment, audit, scores, thresholds
 from pipeline.evaluation.assessment import Assessment
@@ -16,6 +14,8 @@ from pipeline.inference import evaluated
 from pipeline.library import board
 from pipeline.library.splits import COLUMNS
 from pipeline.workspace import Workspace
+from tests.evaluation.made_up_models import guesses, images
+from tests.library.builders import noise, put
 
 PARAMS = {
     "confidence": 0.95,

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from made_up_models import guesses, images
 
 from pipeline.evaluation import audit, prototypes, scores
 from pipeline.evaluation.prototypes import Prototypes
+from tests.evaluation.made_up_models import guesses, images
 
 CLASSES = [f"class {n}" for n in range(6)]
 RULES = {"max_share": 0.2, "ask_again_after": 2}

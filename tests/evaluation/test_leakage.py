@@ -1,9 +1,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from builders import flip, phash, sha
 
 from pipeline.evaluation import leakage
+from tests.library.builders import flip, phash, sha
 
 
 def sets(*, near: float, seed: int = 0, images: int = 60) -> tuple[pd.DataFrame, np.ndarray]:

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn.metrics
-from made_up_models import made_up, scored
 
 from pipeline.evaluation import metrics
+from tests.evaluation.made_up_models import made_up, scored
 
 
 def by_set(table: pd.DataFrame) -> dict:

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from made_up_models import made_up, scored
 
 from pipeline.evaluation import mistakes
+from tests.evaluation.made_up_models import made_up, scored
 
 
 def test_a_mistake_stands_beside_the_training_images_it_looks_like():

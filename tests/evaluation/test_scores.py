@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up_models import CLASSES, guesses, images, scored
 
 from pipeline.evaluation import calibration, scores
+from tests.evaluation.made_up_models import CLASSES, guesses, images, scored
 
 
 def test_an_image_of_a_class_the_model_does_not_know_is_counted_apart():

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from made_up_models import made_up, scored
 
 from pipeline.errors import DataError
 from pipeline.evaluation import thresholds
 from pipeline.evaluation.thresholds import ASSURED, ESTIMATED, NEVER, UNREACHED, Thresholds
+from tests.evaluation.made_up_models import made_up, scored
 
 
 def answers(

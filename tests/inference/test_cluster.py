@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from builders import put
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from shade import read
 
 from pipeline.errors import UsageError
 from pipeline.files import digest
 from pipeline.inference import cluster, distributed, local, prediction, shards, store
 from pipeline.inference.cluster import Workers
 from pipeline.inference.prediction import Seconds
+from tests.inference.shade import read
+from tests.library.builders import put
 
 NODE = {"object_store_memory": 100 * 2**20, "include_dashboard": False}
 AT_ONCE = {  # a dead node is noticed within seconds, not half a minute

@@ -5,8 +5,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from builders import noise, phash, put, sha
-from shade import read
 
 from pipeline import bundle, files
 from pipeline.errors import DataError, LeakageError, UsageError
@@ -18,6 +16,8 @@ from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import lineage, pictures
 from pipeline.stages import identify
 from pipeline.workspace import Workspace
+from tests.inference.shade import read
+from tests.library.builders import noise, phash, put, sha
 from tests.networks import SIDE, tiny
 
 CLASSES = ["cat", "dog", "owl"]

@@ -8,17 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from shade import SHARD, Shade, grey, identify, read, table
 
 from pipeline import files
 from pipeline.errors import Exit, ResumableError
 from pipeline.files import digest
 from pipeline.inference import shards, store
+from tests.inference.shade import SHARD, Shade, grey, identify, read, table
 
 
 @pytest.fixture
@@ -126,8 +127,8 @@ def test_a_full_disk_stops_the_run_and_it_goes_on_when_there_is_space(folder, un
 SLOWLY = """
 import os, sys, time
 from pathlib import Path
-sys.path[:0] = [{tests!r}, {library!r}]
-from shade import Shade, identify, table
+sys.path.insert(0, {root!r})
+from tests.inference.shade import Shade, identify, table
 
 class Slow(Shade):
     def predict(self, pixels):
@@ -151,8 +152,7 @@ for line in sys.stdin:  # a child for each line: what takes long, the imports, i
 def test_a_run_that_is_killed_at_ten_random_moments_has_every_image_once_and_says_the_same(
     folder, undisturbed, tmp_path
 ):
-    here = os.path.dirname(__file__)
-    program = SLOWLY.format(tests=here, library=os.path.join(os.path.dirname(here), "library"))
+    program = SLOWLY.format(root=str(Path(__file__).parents[2]))
     process = subprocess.Popen(
         [sys.executable, "-c", program, str(folder), str(tmp_path / "out")],
         stdin=subprocess.PIPE,

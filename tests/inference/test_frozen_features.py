@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from shade import Killed, Shade, die, grey, table
 
 from pipeline import sections
 from pipeline.errors import DataError, UsageError
@@ -18,6 +17,7 @@ from pipeline.inference.runtimes.graphs import Input
 from pipeline.models import efficientnet_lite0_weights
 from pipeline.stages import embed
 from pipeline.workspace import Workspace
+from tests.inference.shade import Killed, Shade, die, grey, table
 from tests.onnx_files import network
 
 ROOT = Path(__file__).parents[2]

@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from shade import CLASSES, SHARD, Killed, Shade, die, grey, read, table
-from shade import identify as identify_from
 
 from pipeline.files import digest
 from pipeline.inference import shards, store
 from pipeline.inference.local import Told
+from tests.inference.shade import CLASSES, SHARD, Killed, Shade, die, grey, read, table
+from tests.inference.shade import identify as identify_from
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from builders import sha
-from shade import Shade, grey, identify, read, table
 
 from pipeline.files import write_table
 from pipeline.inference import evaluated, migration, pool_predictions, shards, store
 from pipeline.inference.validation import validate
+from tests.inference.shade import Shade, grey, identify, read, table
+from tests.library.builders import sha
 
 CONTENTS = [sha(str(n)) for n in range(7)]
 

@@ -7,7 +7,6 @@ import zipfile
 import numpy as np
 import onnx
 import pytest
-from builders import noise, put
 from PIL import Image
 
 from pipeline import bundle
@@ -18,6 +17,7 @@ from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import lineage, pictures
 from pipeline.models import presets
 from pipeline.sections import Preset
+from tests.library.builders import noise, put
 from tests.networks import SIDE, save_bundle, tiny, train
 
 CLASSES = ["cat", "dög", "owl"]

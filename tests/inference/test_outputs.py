@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from builders import noise, put
 
 from pipeline import bundle
 from pipeline.errors import DataError
@@ -11,6 +10,7 @@ from pipeline.evaluation import scores
 from pipeline.inference import evaluated, outputs, shards
 from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import lineage, pictures
+from tests.library.builders import noise, put
 from tests.networks import SIDE, tiny
 
 MODEL = bundle.Bundle(tiny(), ["cat", "dog", "owl"], bundle.Card("tiny", SIDE, temperature=2.0), lineage.empty())

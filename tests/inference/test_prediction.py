@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from shade import Shade, grey, table
 
 from pipeline.errors import DataError
 from pipeline.inference import prediction, shards, store
+from tests.inference.shade import Shade, grey, table
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from unittest.mock import Mock
 import numpy as np
 import pandas as pd
 import pytest
-from shade import Shade, grey, identify, table
 
 from pipeline import cli
 from pipeline.errors import Exit, UsageError
@@ -19,6 +18,7 @@ from pipeline.files import read_table, write_json, write_table
 from pipeline.inference import prediction_export, shards, store
 from pipeline.inference.prediction_export import Selection
 from pipeline.library import label_studio
+from tests.inference.shade import Shade, grey, identify, table
 
 EVERYTHING = Selection()
 DOCS = Path(__file__).parents[2] / "docs" / "other_tools.md"

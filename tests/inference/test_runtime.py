@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from builders import encoded, noise, photograph, put
 from PIL import Image
 
 from pipeline import bundle
@@ -8,6 +7,7 @@ from pipeline.evaluation import calibration
 from pipeline.inference.reading import AHEAD, predict_all, read_batches
 from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import lineage, pictures
+from tests.library.builders import encoded, noise, photograph, put
 from tests.networks import SIDE, coloured, tiny
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import noise, put
 from keras import Input, Model, layers
 
 from pipeline import bundle
@@ -24,6 +23,7 @@ from pipeline.models.grouped import GroupedConv2D
 from pipeline.models.head import FEATURES, add_head
 from pipeline.models.hub import hub
 from tests.hub_modules import save_module
+from tests.library.builders import noise, put
 from tests.networks import SIDE, coloured, save_bundle
 
 FLOAT = ["openvino", "onnx"]

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from builders import noise, put, sha
 
 from pipeline.bundle import Stored
 from pipeline.errors import UsageError
@@ -13,6 +12,7 @@ from pipeline.inference import machine, selection, trials
 from pipeline.inference.runtimes import kinds
 from pipeline.inference.runtimes.converted import Calibration
 from pipeline.inference.trials import Limits
+from tests.library.builders import noise, put, sha
 from tests.networks import SIDE, save_bundle
 
 LIMITS = Limits(min_agreement=0.99, confidence=0.95, images=100)

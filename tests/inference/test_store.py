@@ -5,16 +5,16 @@ import numpy as np
 import pandas as pd
 import pyarrow.dataset
 import pytest
-from builders import sha
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shade import read
 
 from pipeline.errors import DataError
 from pipeline.evaluation import scores
 from pipeline.files import write_table
 from pipeline.inference import shards, store
 from pipeline.inference.store import Store
+from tests.inference.shade import read
+from tests.library.builders import sha
 
 
 def images(*names: str) -> pd.DataFrame:

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from shade import Shade, grey, identify, table
 
 from pipeline.errors import DataError
 from pipeline.files import write_json, write_table
 from pipeline.inference import store
 from pipeline.inference.validation import validate
+from tests.inference.shade import Shade, grey, identify, table
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
-from builders import library_table, sha
 
 from pipeline.errors import DataError
 from pipeline.library import benchmarks, curation, lineage
+from tests.library.builders import library_table, sha
 
 ROOTS = ["benchmark", "library"]
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from builders import phash, sha
 
 from pipeline.library import bursts, likeness
 from pipeline.library.bursts import Evidence, Settings
+from tests.library.builders import phash, sha
 
 NOTHING = pd.DataFrame({"first": [], "second": [], "detail": []}, dtype="int64")
 CLASSES = ["lion", "puma", "tapir"]

@@ -3,10 +3,10 @@
 import io
 
 import pytest
-from builders import encoded, noise
 from PIL import Image
 
 from pipeline.library import capture, pictures
+from tests.library.builders import encoded, noise
 
 UNKNOWN = ("", "")
 

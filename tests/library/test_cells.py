@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
-from builders import sha
 
 from pipeline.errors import DataError
 from pipeline.library import benchmarks, cells, classes, labels, quarantine, roots
+from tests.library.builders import sha
 
 ROOTS = ["library", "pool"]
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)

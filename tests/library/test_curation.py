@@ -1,6 +1,5 @@
 import pandas as pd
 import pytest
-from builders import benchmark_table, flip, label_table, library_table, phash, sha
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -8,6 +7,7 @@ from pipeline.files import write_table
 from pipeline.library import curation, lineage
 from pipeline.library.curation import Curated
 from pipeline.library.exclusion import Reason
+from tests.library.builders import benchmark_table, flip, label_table, library_table, phash, sha
 
 LAX = {
     "min_images": 1, "max_images": 100, "near_duplicate_distance": 4, "chain_distance": 64, "max_per_group": 3,

@@ -4,11 +4,11 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 import pytest
-from builders import flip, phash, sha
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.library import duplicates
+from tests.library.builders import flip, phash, sha
 
 
 def brute_force(hashes: np.ndarray, distance: int) -> set[tuple[int, int]]:

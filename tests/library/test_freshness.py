@@ -3,10 +3,10 @@
 import os
 
 import pandas as pd
-from builders import put, sha
 
 from pipeline.files import write_table
 from pipeline.library import freshness
+from tests.library.builders import put, sha
 
 
 def noted(tmp_path, **sha256: str) -> pd.DataFrame:

@@ -4,12 +4,12 @@ import time
 
 import pandas as pd
 import pytest
-from builders import encoded, noise, photograph, put
 from PIL import Image
 
 from pipeline.library import index, pictures
 from pipeline.library.failures import EXCESS, PictureError
 from tests import hostile
+from tests.library.builders import encoded, noise, photograph, put
 
 HOSTILE = {
     "scans": (lambda: hostile.jpeg(1800, 1800, 1500), "too many scans: more than 100"),

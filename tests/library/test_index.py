@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from builders import encoded, noise, put
 from PIL import Image
 
 from pipeline.errors import DataError, ResumableError
 from pipeline.files import write_table
 from pipeline.library import index, pictures
 from pipeline.library.failures import Failure, PictureError
+from tests.library.builders import encoded, noise, put
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from builders import label_table, library_table, sha
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import DataError
 from pipeline.library import cells, labels
+from tests.library.builders import label_table, library_table, sha
 
 ROOTS = ["library", "pool"]
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pandas as pd
-from builders import sha
 
 from pipeline.library import look_store
 from pipeline.library.looks import SIDE
+from tests.library.builders import sha
 
 
 def look(number: int) -> bytes:

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from builders import encoded
 from PIL import Image, ImageOps
 
 from pipeline.library import looks, pictures
+from tests.library.builders import encoded
 
 TURN = Image.Transpose
 

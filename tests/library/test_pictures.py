@@ -4,13 +4,13 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from builders import encoded, noise, photograph, put
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.library import pictures
 from pipeline.library.failures import PictureError
+from tests.library.builders import encoded, noise, photograph, put
 
 FLIP, TURN = Image.Transpose, Image.Transpose
 STORED = {  # how a camera stores the upright picture, for each EXIF orientation (Exif 2.32, tag 0x0112)

@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
-from builders import library_table, sha
 
 from pipeline.errors import DataError
 from pipeline.library import quarantine
+from tests.library.builders import library_table, sha
 
 
 def away(*images: str, at: str = "2026-03-01T10:00:00") -> pd.DataFrame:

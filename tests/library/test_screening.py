@@ -5,11 +5,11 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from builders import phash, sha
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.library import screening
+from tests.library.builders import phash, sha
 
 LIMITS = {"min_subject": 0.3, "min_sideways": 0.7}
 

@@ -5,11 +5,11 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from builders import encoded, sha
 from PIL import Image, ImageOps
-from test_looks import PHOTOGRAPH, photograph, scene
 
 from pipeline.library import duplicates, look_store, looks, pictures, second_look
+from tests.library.builders import encoded, sha
+from tests.library.test_looks import PHOTOGRAPH, photograph, scene
 
 
 def indexed(*images: Image.Image) -> tuple[pd.DataFrame, look_store.Known]:

@@ -1,12 +1,12 @@
 import pandas as pd
 import pytest
-from builders import flip, phash, sha
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import Exit, LeakageError
 from pipeline.files import write_table
 from pipeline.library import curation, duplicates, lineage, splits
+from tests.library.builders import flip, phash, sha
 
 DISTANCE = 4
 LION = phash("lion")

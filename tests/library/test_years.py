@@ -3,12 +3,12 @@
 from contextlib import suppress
 
 import pandas as pd
-from builders import benchmark_table, flip, label_table, library_table, phash, sha
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import DataError
 from pipeline.library import classes, curation, lineage, splits
+from tests.library.builders import benchmark_table, flip, label_table, library_table, phash, sha
 
 DISTANCE = 4
 PLACE = st.integers(0, 10_000)

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from test_pages import CHROMIUM, NASTY, _Elements, in_a_browser
 
 from pipeline.pages import contact_sheets, dataset, dataset_tables
 from pipeline.pages.contact_sheets import Strip
+from tests.pages.browser import CHROMIUM, NASTY, Elements, in_a_browser
 
 IMAGES = ["image", "sha256", "group", "label", "subclass", "origin", "set"]
 EXCLUDED = ["image", "group", "label", "subclass", "origin", "reason", "detail"]
@@ -102,14 +102,14 @@ def samples(*tables: pd.DataFrame, limit: int, left_out: pd.DataFrame | None = N
 
 def test_kept_and_excluded_add_up_to_all_images(tmp_path: Path):
     images = pd.concat([kept("a", "b"), kept("c", set_="val"), kept("d", set_="benchmark:field"), kept("e", set_="")])
-    text = _Elements(write(tmp_path, images=images, excluded=excluded("f", "g"))).text
+    text = Elements(write(tmp_path, images=images, excluded=excluded("f", "g"))).text
     assert "3 kept + 4 excluded = 7 images" in text
 
 
 def test_an_image_of_a_benchmark_that_curation_names_too_counts_once(tmp_path: Path):
     images = pd.concat([kept("a"), kept("b", set_="benchmark:field"), kept("b", set_="benchmark:hard")])
     page = write(tmp_path, images=images, excluded=excluded("b", reason="benchmark"))
-    assert "1 kept + 1 excluded = 2 images" in _Elements(page).text
+    assert "1 kept + 1 excluded = 2 images" in Elements(page).text
     assert data_in(page)["totals"]["reason"] == {"benchmark": 1}
 
 
@@ -120,7 +120,7 @@ def test_an_image_left_out_of_the_sets_is_excluded_with_that_reason(tmp_path: Pa
 
 def test_the_page_leads_with_the_classes_near_the_cutoff(tmp_path: Path):
     page = write(tmp_path, images=kept("a"), board=board(lion=50, gnu=38, emu=31))
-    assert "1 of 1 image is kept; gnu and emu are near the cutoff." in _Elements(page).text
+    assert "1 of 1 image is kept; gnu and emu are near the cutoff." in Elements(page).text
 
 
 def test_classes_near_the_cutoff_come_first_and_retired_ones_last():
@@ -202,8 +202,8 @@ def test_the_largest_groups_are_shown_and_all_are_counted(tmp_path: Path, monkey
     tables = [excluded(*[f"{g}{n}" for n in range(size)], reason="duplicate", group=g) for g, size in sizes.items()]
     page = write(tmp_path, excluded=pd.concat(tables))
     assert [row["near"] for row in data_in(page)["duplicates"]] == [4, 3]
-    assert "9 images left out of 3 groups" in _Elements(page).text
-    assert "The 2 largest groups are shown." in _Elements(page).text
+    assert "9 images left out of 3 groups" in Elements(page).text
+    assert "The 2 largest groups are shown." in Elements(page).text
 
 
 def test_a_long_table_is_cut_in_turn_from_each_class():
@@ -217,7 +217,7 @@ def test_a_long_table_is_cut_in_turn_from_each_class():
 def test_changes_are_counted_by_kind_and_class(tmp_path: Path):
     rows = [("a", "added", "gnu", "", ""), ("b", "added", "gnu", "", ""), ("c", "relabelled", "emu", "gnu", "")]
     page = write(tmp_path, changes=changed(*rows))
-    assert "Against the last round: 2 added, 1 relabelled." in _Elements(page).text
+    assert "Against the last round: 2 added, 1 relabelled." in Elements(page).text
     counts = [(row["label"], row["added"], row["removed"], row["all"]) for row in rows_of(data_in(page)["changed"])]
     assert counts == [("gnu", 2, 0, 2), ("emu", 0, 0, 1)]
 
@@ -283,8 +283,8 @@ def test_a_name_with_html_in_it_does_not_leave_the_data(tmp_path: Path):
     )
     assert NASTY not in page
     assert [row["image"] for row in rows_of(data_in(page)["excluded"])] == [NASTY]
-    assert len(_Elements(page).all("script")) == 3
-    assert _Elements(page).all("img") == []
+    assert len(Elements(page).all("script")) == 3
+    assert Elements(page).all("img") == []
 
 
 def test_a_value_that_is_not_known_is_null(tmp_path: Path):
@@ -299,7 +299,7 @@ def test_the_page_may_load_pictures_of_its_own_and_nothing_else(tmp_path: Path):
 
 
 def test_empty_tables_are_explained(tmp_path: Path):
-    text = _Elements(write(tmp_path)).text
+    text = Elements(write(tmp_path)).text
     for sentence in (
         "There is no image yet",
         "No image bears a class yet",
@@ -357,7 +357,7 @@ def test_in_a_browser_classes_are_found_sorted_turned_over_and_opened(tmp_path: 
       });
       location.hash = "#class=species_070";
     """
-    elements = _Elements(in_a_browser(page, script, tmp_path))
+    elements = Elements(in_a_browser(page, script, tmp_path))
     note = elements.all("html")[0]
     assert "data-error" not in note
     assert note["data-first"] == "50 species_008, 121 classes"

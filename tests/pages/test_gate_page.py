@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_pages import CHROMIUM, NASTY, _Elements, in_a_browser, uri
 
 from pipeline.evaluation import paired_statistics
 from pipeline.pages import gate, runs
+from tests.pages.browser import CHROMIUM, NASTY, Elements, in_a_browser, uri
 
 FLIPS = ["image", "set", "label", "predicted", "score", "score_champion"]
 
@@ -57,7 +57,7 @@ def flip(image: str = "benchmark/a.jpg") -> tuple:
 
 
 def test_the_verdict_its_reason_and_every_image_are_told():
-    text = " ".join(_Elements(page()).text.split())
+    text = " ".join(Elements(page()).text.split())
     assert "investigate Nobody can tell yet whether the candidate may replace the champion: so it is." in text
     assert "not the champion’s" in text
     assert "too few images" in text
@@ -95,13 +95,13 @@ def test_flips_beyond_the_limit_are_counted_and_not_read():
 
 def test_file_names_and_labels_with_html_are_shown_as_text():
     nasty = page(flip(NASTY), new_classes={NASTY: {"n": 1, "right": 1}}, reason=NASTY)
-    assert _Elements(nasty).text.count(NASTY) >= 3
-    assert len(_Elements(nasty).all("script")) == 1
+    assert Elements(nasty).text.count(NASTY) >= 3
+    assert len(Elements(nasty).all("script")) == 1
 
 
 def test_an_interval_is_drawn_within_its_bar():
     drawn = page(overall=figures(low=-0.9, high=0.4))
-    [line] = [each for each in _Elements(drawn).all("line") if each["class"] == "whisker"]
+    [line] = [each for each in Elements(drawn).all("line") if each["class"] == "whisker"]
     assert 0 <= float(line["x1"]) < float(line["x2"]) <= gate.FRAME.width
 
 
@@ -163,7 +163,7 @@ def test_one_round_has_no_curve_and_yet_a_page():
     page = runs_page(("1", 0.8, "a"))
     assert "A curve needs two rounds" in page
     assert "40 training images more" in page
-    assert NASTY in _Elements(page).text
+    assert NASTY in Elements(page).text
 
 
 def test_rounds_are_drawn_in_their_order_also_past_the_ninth():

@@ -1,9 +1,5 @@
-import io
 import re
-import shutil
-import subprocess
 import tempfile
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -13,25 +9,7 @@ from PIL import Image
 
 from pipeline import pages
 from pipeline.pages import report as report_page
-
-CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
-NASTY = "pool/<script>document.title='owned'</script>\"><img src=x onerror=alert(1)>.jpg"
-
-
-def uri(image: str) -> str:
-    """A painted picture, a colour an image name length; none for an image called broken."""
-    if "broken" in image:
-        return ""
-    return "data:image/png;hex," + picture(image).hex()
-
-
-def picture(image: str) -> bytes:
-    """As `uri`, encoded."""
-    if "broken" in image:
-        return b""
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 6), (len(image) * 7 % 256, 90, 120)).save(buffer, "PNG")
-    return buffer.getvalue()
+from tests.pages.browser import CHROMIUM, NASTY, Elements, in_a_browser, picture, uri
 
 
 def sets(top1: float = 0.9) -> pd.DataFrame:
@@ -142,30 +120,6 @@ def queue(*rows: tuple, name: str = "low-count") -> str:
     return pages.queue(title="Queue of round 12", recipes=[recipe], picture=uri)
 
 
-class _Elements(HTMLParser):
-    """Collects (tag, attributes) and the text outside of style and script."""
-
-    def __init__(self, page: str):
-        super().__init__()
-        self.elements: list[tuple[str, dict]] = []
-        self.text = ""
-        self._silent = False
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list) -> None:
-        self.elements.append((tag, dict(attrs)))
-        self._silent = tag in ("style", "script")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._silent = False
-
-    def handle_data(self, data: str) -> None:
-        self.text += "" if self._silent else data
-
-    def all(self, tag: str) -> list[dict]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-
 def classes_in_order(page: str) -> list[str]:
     return re.findall(
         r'<tr><th scope="row" class="key">(\w+)</th>', page.split('id="confusions"')[0].split('id="classes"')[1]
@@ -177,7 +131,7 @@ def test_a_file_name_with_html_in_it_is_shown_as_text():
         report(mistakes=mistakes((NASTY, "test", "gnu", "lion", 0.9, 0.1))),
         queue((NASTY, "g", 1, "gnu", 0.9, NASTY)),
     ):
-        elements = _Elements(page)
+        elements = Elements(page)
         assert NASTY in elements.text
         assert len(elements.all("script")) <= 2  # the template's own
         assert [image for image in elements.all("img") if "onerror" in image] == []
@@ -186,13 +140,13 @@ def test_a_file_name_with_html_in_it_is_shown_as_text():
 def test_a_label_a_fact_and_a_recipe_with_html_in_them_are_shown_as_text():
     bold = "<b>gnu</b>"
     page = report(title=bold, facts={bold: bold}, per_class=per_class(**{bold: 0.4}))
-    assert _Elements(page).all("b") == _Elements(report()).all("b")
+    assert Elements(page).all("b") == Elements(report()).all("b")
     assert "<b>gnu" not in queue(name=bold)
 
 
 def test_a_page_fetches_nothing():
     for page in (report(), queue(("pool/a.jpg", "g", 1, "gnu", 0.9, "short"))):
-        elements = _Elements(page)
+        elements = Elements(page)
         assert elements.all("link") == []
         assert all("src" not in script for script in elements.all("script"))
         assert all(image["src"].startswith(("data:", "pictures/")) for image in elements.all("img"))
@@ -207,7 +161,7 @@ def test_the_same_inputs_give_the_same_bytes():
 
 
 def test_the_report_leads_with_the_test_score_and_the_weakest_classes():
-    text = _Elements(report()).text
+    text = Elements(report()).text
     assert "right on 90.0% of 1,204 test images; weakest are gnu (40.0%), tapir (70.0%) and lion (90.0%)." in text
 
 
@@ -221,20 +175,20 @@ def test_the_weakest_class_by_test_recall_comes_first_and_an_unknown_recall_last
 
 
 def test_a_number_that_is_not_known_is_a_dash():
-    assert "nan" not in _Elements(report(per_class=per_class(okapi=np.nan))).text.lower()
-    assert "nan" not in _Elements(queue(("pool/a.jpg", "g", 1, np.nan, np.nan, np.nan))).text.lower()
+    assert "nan" not in Elements(report(per_class=per_class(okapi=np.nan))).text.lower()
+    assert "nan" not in Elements(queue(("pool/a.jpg", "g", 1, np.nan, np.nan, np.nan))).text.lower()
     assert '<td class="num">12</td><td class="num">12</td><td class="num">–' in report()
 
 
 def test_every_picture_has_an_alternative_text_and_a_size():
     for page in (report(), queue(("pool/a.jpg", "g", 1, "gnu", 0.9, "short"))):
-        images = _Elements(page).all("img")
+        images = Elements(page).all("img")
         assert images
         assert all(image["alt"] and image["width"] and image["height"] for image in images)
 
 
 def test_every_table_has_a_caption_and_scoped_headers():
-    elements = _Elements(report())
+    elements = Elements(report())
     assert len(elements.all("caption")) == len(elements.all("table")) == 7
     assert all("scope" in header for header in elements.all("th"))
 
@@ -249,8 +203,8 @@ def test_a_picture_that_cannot_be_read_is_a_box_that_says_so():
         ),
         queue(("pool/broken.jpg", "g", 1, "gnu", 0.9, "short")),
     ):
-        assert _Elements(page).all("img") == []
-        assert "The picture cannot be read" in _Elements(page).text
+        assert Elements(page).all("img") == []
+        assert "The picture cannot be read" in Elements(page).text
 
 
 def test_the_mistakes_keep_their_order_and_stand_beside_the_training_images_they_look_like():
@@ -259,7 +213,7 @@ def test_the_mistakes_keep_their_order_and_stand_beside_the_training_images_they
         [("library/0.6.jpg", "library/near.jpg", "okapi", 0.91)], columns=["of", "image", "label", "cosine"]
     )
     page = report(mistakes=mistakes(*rows), neighbours=near, confused=mistakes())
-    text = _Elements(page).text
+    text = Elements(page).text
     assert text.index("0.99.jpg") < text.index("0.6.jpg") < text.index("okapi") < text.index("0.8.jpg")
     assert "library/near.jpg: cosine 0.91" in page
 
@@ -267,7 +221,7 @@ def test_the_mistakes_keep_their_order_and_stand_beside_the_training_images_they
 def test_a_pair_of_classes_opens_its_pictures(tmp_path):
     confused = [(f"library/{n}.jpg", "test", "gnu", "lion", 0.9, 0.1) for n in range(40)]
     page = written(tmp_path, confusions=confusions(("test", "gnu", "lion", 40, 0.6)), confused=mistakes(*confused))
-    elements = _Elements(page)
+    elements = Elements(page)
     assert {"href": "#pair-0"} in elements.all("a")
     assert [image["src"] for image in elements.all("img")].count("pictures/pair-0.jpg") == report_page.IN_A_PAIR
     assert "and 28 more" in elements.text
@@ -287,11 +241,11 @@ def test_a_pair_of_classes_opens_its_pictures(tmp_path):
     ],
 )
 def test_the_report_says_from_which_score_answers_are_shown_and_why(changed, sentence):
-    assert sentence in " ".join(_Elements(report(threshold=THRESHOLD | changed)).text.split())
+    assert sentence in " ".join(Elements(report(threshold=THRESHOLD | changed)).text.split())
 
 
 def test_what_the_champion_knew_and_this_model_does_not_is_told():
-    text = " ".join(_Elements(report()).text.split())
+    text = " ".join(Elements(report()).text.split())
     assert "Against the champion" in text
     assert "Against the champion" not in report(changed_sets=pd.DataFrame(), changed_classes=pd.DataFrame())
 
@@ -302,7 +256,7 @@ def test_an_interval_stands_below_its_figure():
 
 
 def test_classes_without_a_real_picture_are_named():
-    assert "says how they fare outside: tapir." in _Elements(report()).text
+    assert "says how they fare outside: tapir." in Elements(report()).text
     assert "how they fare outside" not in report(wholly_staged=[])
 
 
@@ -311,7 +265,7 @@ def test_a_mistake_on_an_image_of_no_class_says_so():
 
 
 def test_empty_tables_are_explained():
-    text = _Elements(
+    text = Elements(
         report(
             per_class=per_class(),
             confusions=confusions(),
@@ -343,7 +297,7 @@ def test_near_duplicates_share_a_card_at_their_best_rank():
         ("pool/alone.jpg", "alone", 2, "gnu", 0.8, "short"),
         ("pool/burst-1.jpg", "burst", 1, "gnu", 0.9, "short"),
     )
-    text = _Elements(page).text
+    text = Elements(page).text
     assert "3 images, 2 decisions" in text
     assert text.count("2 near-duplicates, decide once") == 1
     assert text.index("burst-1") < text.index("burst-2") < text.index("alone")
@@ -374,7 +328,7 @@ def test_1500_classes_take_little_space():
     page = report(per_class=wide, confusions=pairs)
     assert len(page) < 2.5e6
     assert "Show all 1,500" in page
-    assert "The 500 rarer pairs are in" in _Elements(page).text
+    assert "The 500 rarer pairs are in" in Elements(page).text
 
 
 def test_a_thumbnail_is_a_data_uri_and_a_damaged_file_is_none(tmp_path: Path):
@@ -383,25 +337,6 @@ def test_a_thumbnail_is_a_data_uri_and_a_damaged_file_is_none(tmp_path: Path):
     assert pages.picture_uri(tmp_path / "a.png", side=32).startswith("data:image/jpeg;base64,")
     assert pages.picture_uri(tmp_path / "b.jpg") == ""
     assert pages.picture_uri(tmp_path / "missing.jpg") == ""
-
-
-def in_a_browser(page: str, script: str, folder: Path) -> str:
-    """The page's document after its own script and then `script` have run in a browser."""
-    assert CHROMIUM is not None
-    file = folder / "page.html"
-    file.write_text(page.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
-    quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-    quiet += ["--disable-component-update", "--disable-sync", f"--user-data-dir={folder / 'profile'}"]
-    command = [
-        CHROMIUM,
-        "--headless",
-        "--no-sandbox",
-        *quiet,
-        "--virtual-time-budget=2000",
-        "--dump-dom",
-        file.as_uri(),
-    ]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome on PATH: the pages' script is not tried")
@@ -423,7 +358,7 @@ def test_in_a_browser_a_table_sorts_a_filter_finds_and_a_long_table_opens(tmp_pa
       note.found = shown().join() + " " + part.querySelector("output").textContent;
     """
     page = in_a_browser(report(per_class=per_class(**recalls, okapi=np.nan)), script, tmp_path)
-    note = _Elements(page).all("html")[0]
+    note = Elements(page).all("html")[0]
     assert note["data-ready"] == "yes"
     assert "data-error" not in note
     assert note["data-first"] == "50 species_00"
@@ -438,6 +373,6 @@ def test_in_a_browser_a_table_sorts_a_filter_finds_and_a_long_table_opens(tmp_pa
       input.value = "gnu"; input.dispatchEvent(new Event("input"));
       document.documentElement.dataset.found = document.querySelectorAll(".cards > li:not([hidden])").length;
     """
-    note = _Elements(in_a_browser(queue(*rows, name="look-alike & more"), script, tmp_path)).all("html")[0]
+    note = Elements(in_a_browser(queue(*rows, name="look-alike & more"), script, tmp_path)).all("html")[0]
     assert (note["data-ready"], note["data-found"]) == ("yes", "10")
     assert "data-error" not in note

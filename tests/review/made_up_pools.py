@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from builders import phash, sha
 
 from pipeline.files import write_table
 from pipeline.inference import pool_predictions, shards, vectors
 from pipeline.inference.store import COLUMNS, LISTS
 from pipeline.review.recipes.inputs import Library, Material
+from tests.library.builders import phash, sha
 
 MODEL = "a" * 64
 BOARD = {"cat": 14, "dog": 15, "emu": 10}  # groups; the cutoff is 10

@@ -1,9 +1,7 @@
 import pandas as pd
 import pytest
-from builders import label_table, sha
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up_decisions import ROOTS, said, table
 
 from pipeline.errors import DataError
 from pipeline.library import labels
@@ -11,6 +9,8 @@ from pipeline.library.benchmarks import COLUMNS
 from pipeline.review import applying, decisions
 from pipeline.review.applying import Applied
 from pipeline.review.corrections import Guarded
+from tests.library.builders import label_table, sha
+from tests.review.made_up_decisions import ROOTS, said, table
 
 
 def guarded(*benchmark: str, test: tuple[str, ...] = (), label: str = "cat") -> Guarded:

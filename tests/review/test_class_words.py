@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from builders import library_table, sha
 
 from pipeline import config
 from pipeline.cli import main as wallaby
@@ -16,6 +15,7 @@ from pipeline.library import history, lineage
 from pipeline.review import decisions, recipes
 from pipeline.stages import curate, index
 from pipeline.workspace import Workspace
+from tests.library.builders import library_table, sha
 
 ROOTS = ["library", "pool"]
 HERE = Workspace(Path())

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up_decisions import ROOTS, said, table
 
 from pipeline.errors import DataError, ResumableError, UsageError
 from pipeline.files import write_csv, write_text
 from pipeline.review import decisions
+from tests.review.made_up_decisions import ROOTS, said, table
 
 HEAD = "image,decision,label,by,at\n"
 

@@ -4,12 +4,12 @@ from functools import partial
 
 import pandas as pd
 import pytest
-from builders import label_table, sha
-from made_up_decisions import said, table
 
 from pipeline.library.benchmarks import COLUMNS
 from pipeline.review import applying, landing
 from pipeline.review.corrections import Guarded
+from tests.library.builders import label_table, sha
+from tests.review.made_up_decisions import said, table
 
 NOBODY = Guarded(pd.DataFrame(columns=COLUMNS, dtype="str"), pd.DataFrame(columns=["image", "sha256"], dtype="str"))
 

@@ -1,13 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from builders import flip, phash, sha
 
 from pipeline.evaluation import reliability
 from pipeline.library import classes
 from pipeline.library.classes import Classes
 from pipeline.review import near_cutoff
 from pipeline.review.decisions import COLUMNS as DECIDED
+from tests.library.builders import flip, phash, sha
 
 GRID = np.linspace(0.01, 0.99, 50)
 BELIEVED = reliability.fit(

@@ -1,8 +1,8 @@
 import pandas as pd
-from builders import sha
 
 from pipeline.files import write_csv, write_table
 from pipeline.review.recipes import reading
+from tests.library.builders import sha
 from tests.review.made_up_pools import board, predictions, store
 
 LIMITS = {"min_side": 24, "min_brightness": 0.15, "min_contrast": 0.02, "min_sharpness": 4.0, "max_aspect_ratio": 5}

@@ -3,7 +3,6 @@ from dataclasses import fields, make_dataclass
 import numpy as np
 import pandas as pd
 import pytest
-from builders import flip, phash, sha
 
 from pipeline.errors import DataError, UsageError
 from pipeline.files import read_table, write_table
@@ -11,6 +10,7 @@ from pipeline.review import recipes
 from pipeline.review.recipes import look_alike
 from pipeline.review.recipes.inputs import Found, Library
 from pipeline.review.recipes.settings import OfClasses, Settings
+from tests.library.builders import flip, phash, sha
 from tests.review.made_up_pools import MODEL, board, changed, conflicts, material, names, predictions, suspects
 
 PARAMS = {

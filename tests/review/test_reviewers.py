@@ -2,10 +2,10 @@ import math
 
 import numpy as np
 import pytest
-from made_up_decisions import said, table
 
 from pipeline.evaluation import intervals
 from pipeline.review import reviewers
+from tests.review.made_up_decisions import said, table
 
 
 def measure(*rows: dict) -> dict[str, dict]:

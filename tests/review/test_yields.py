@@ -1,12 +1,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from builders import flip, phash, sha
 
 from pipeline.evaluation import reliability
 from pipeline.files import write_csv, write_table
 from pipeline.review import yields
 from pipeline.review.recipes.inputs import Found
+from tests.library.builders import flip, phash, sha
 from tests.review.made_up_pools import board, material, predictions
 
 BELIEVED = reliability.fit(np.empty(0), np.empty(0))  # scores as they are, give or take

@@ -6,11 +6,11 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
-from made_up_service import picture, running
 from schemathesis.checks import CHECKS
 from schemathesis.generation import GenerationMode
 
 from pipeline.serving import keys
+from tests.serving.made_up_service import picture, running
 
 PATHS = {"/health", "/version", "/classes", "/metrics", "/predict", "/feedback"}
 NO_PICTURE_BY_SCHEMA = ["positive_data_acceptance"]  # no schema can say which bytes are a picture

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from made_up_records import requests, soon, transaction
 
 from pipeline.errors import ResumableError
 from pipeline.serving.health import Health
@@ -16,6 +15,7 @@ from pipeline.serving.store import log as logs
 from pipeline.serving.store import opening, records
 from pipeline.serving.store.log import DAMAGED, Log
 from pipeline.serving.store.opening import DamagedError
+from tests.serving.made_up_records import requests, soon, transaction
 
 SOON = 20.0
 MANY = 5000  # transactions: more than the write-ahead log holds, so that most are in the file itself

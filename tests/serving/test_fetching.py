@@ -6,10 +6,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from made_up_site import drip, site
 
 from pipeline.errors import UsageError
 from pipeline.serving import fetching
+from tests.serving.made_up_site import drip, site
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ import sys
 import threading
 
 import pytest
-from made_up_records import soon
 
 from pipeline.serving.health import Health, Worker
+from tests.serving.made_up_records import soon
 
 
 def test_each_part_names_its_problem_until_it_is_over():

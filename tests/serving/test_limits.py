@@ -11,12 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
-from made_up_records import stored
-from made_up_service import Running, Shade, model, picture, running
-from made_up_site import drip
 
 from pipeline.serving import keys
 from pipeline.web.connections import Limits, Settings
+from tests.serving.made_up_records import stored
+from tests.serving.made_up_service import Running, Shade, model, picture, running
+from tests.serving.made_up_site import drip
 
 SHORT = Limits(connections=512, head_seconds=0.5, body_seconds=0.5, write_seconds=0.5)
 PREDICT = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\n"

@@ -6,7 +6,6 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from made_up_records import requests, soon, stored, transaction
 
 from pipeline.commands import serve
 from pipeline.serving.health import Health
@@ -15,6 +14,7 @@ from pipeline.serving.store import opening, records, spool
 from pipeline.serving.store.log import Log
 from pipeline.serving.store.spool import Record, Spool
 from pipeline.workspace import Workspace
+from tests.serving.made_up_records import requests, soon, stored, transaction
 
 SOON = 20.0
 ROOT = Path(__file__).parents[2]

@@ -5,8 +5,6 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from builders import noise, put, sha
-from made_up_service import Shade
 
 from pipeline.bundle import Stored
 from pipeline.errors import DataError
@@ -19,7 +17,9 @@ from pipeline.inference.trials import Limits
 from pipeline.library import classes
 from pipeline.serving import served
 from pipeline.serving.choosing import Chooser
+from tests.library.builders import noise, put, sha
 from tests.networks import SIDE, save_bundle
+from tests.serving.made_up_service import Shade
 
 
 @pytest.fixture

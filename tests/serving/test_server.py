@@ -18,8 +18,6 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from made_up_records import soon, stored, transaction
-from made_up_service import picture
 
 from pipeline import bundle
 from pipeline.bundle import Bundle, Card
@@ -28,6 +26,8 @@ from pipeline.evaluation.thresholds import Thresholds
 from pipeline.library import lineage, pictures
 from pipeline.serving.store import log, opening, records, schema
 from tests import networks
+from tests.serving.made_up_records import soon, stored, transaction
+from tests.serving.made_up_service import picture
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ["emu", "okapi", "zebra"]

@@ -4,11 +4,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from made_up_records import stored
-from made_up_service import Shade, model, picture, release, running
 
 from pipeline.serving import keys
 from pipeline.serving.store import schema
+from tests.serving.made_up_records import stored
+from tests.serving.made_up_service import Shade, model, picture, release, running
 
 SOON = 10.0
 OLD, NEW = "a" * 64, "b" * 64

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from made_up_records import soon, stored
-from made_up_service import Running, Shade, model, picture, release, running
 
 from pipeline.bundle import CARD, MODEL
 from pipeline.errors import DataError
@@ -19,6 +17,8 @@ from pipeline.serving import releases, served, server
 from pipeline.serving.served import SCORED
 from pipeline.serving.store import schema
 from tests.networks import save_bundle
+from tests.serving.made_up_records import soon, stored
+from tests.serving.made_up_service import Running, Shade, model, picture, release, running
 
 OLD, NEW = "a" * 64, "b" * 64
 DEEP = '{"a":' * 10_000 + "1" + "}" * 10_000

@@ -8,14 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import made_up_records
 import pytest
-from made_up_records import requests, stored, transaction
 
 from pipeline.errors import ResumableError
 from pipeline.serving.store import opening, records, schema
 from pipeline.serving.store.log import Log
 from pipeline.serving.store.spool import Record, Spool
+from tests.serving.made_up_records import requests, stored, transaction
 
 SOON = 10.0
 
@@ -49,15 +48,15 @@ def test_what_is_recorded_comes_to_the_store_once_and_in_order(url, spool):
 def test_what_a_killed_process_has_recorded_is_replayed_once_by_the_next(sqlite, spool):
     program = (
         "import os, sys; sys.path[:0] = sys.argv[3:]\n"
-        "from pathlib import Path; from made_up_records import transaction\n"
+        "from pathlib import Path; from tests.serving.made_up_records import transaction\n"
         "from pipeline.serving.store.log import Log\n"
         "log = Log(sys.argv[1], Path(sys.argv[2]))\n"
         "for number in range(2000):\n"
         "    log.record(transaction(f'r{number:04d}'))\n"
         "os.kill(os.getpid(), 9)\n"
     )
-    places = [str(Path(made_up_records.__file__).parent), *sys.path]
-    killed = subprocess.run([sys.executable, "-c", program, sqlite, str(spool), *places], check=False)
+    root = str(Path(__file__).parents[2])
+    killed = subprocess.run([sys.executable, "-c", program, sqlite, str(spool), root, *sys.path], check=False)
     assert killed.returncode == -9
     assert left(spool)
     Log(sqlite, spool).close(SOON)

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_up_records import stored
-from made_up_service import CLASSES, picture, running
-from made_up_site import site
 from PIL import Image
+
+from tests.serving.made_up_records import stored
+from tests.serving.made_up_service import CLASSES, picture, running
+from tests.serving.made_up_site import site
 
 SAMPLES = [
     picture(200, format_="JPEG"),

@@ -2,7 +2,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from builders import encoded, noise, put
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +9,7 @@ from pipeline.errors import DataError, ResumableError
 from pipeline.library import pictures
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.batches import Batches, balanced_order, decode_all
+from tests.library.builders import encoded, noise, put
 from tests.networks import batches as coloured_batches
 from tests.networks import tiny
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from builders import put, sha
 from PIL import Image
 
 from pipeline import bundle
@@ -13,6 +12,7 @@ from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import lineage, pictures
 from pipeline.training import examination, reading_check
 from pipeline.training.doctor import FAIL, PASS
+from tests.library.builders import put, sha
 from tests.networks import SIDE, coloured, tiny
 
 LABELS = ["cat", "dog", "owl"]

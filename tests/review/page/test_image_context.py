@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from builders import sha
 
 from pipeline.files import read_table, write_table
 from pipeline.inference import frozen_features, shards, store
 from pipeline.review.page.image_context import ImageContext
+from tests.library.builders import sha
 from tests.review.made_up_pools import MODEL, predictions
 from tests.review.made_up_pools import store as write_predictions
 

@@ -2,7 +2,6 @@
 
 from datetime import date
 
-import made_up_workspace
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from pipeline.errors import DataError
 from pipeline.files import write_table, write_text
 from pipeline.review.page.queues import BATCH, UNLABELLED, Filter, Queue, version_of
+from tests.review.page import made_up_workspace
 
 
 def opened(folder, rows: pd.DataFrame) -> Queue:
