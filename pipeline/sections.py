@@ -63,6 +63,7 @@ class Bursts(Section):
     seconds: Annotated[float, Field(ge=0, le=86_400)]
     false_links: Annotated[float, Field(gt=0, le=0.2)]
     max_share: Share
+    neighbourhoods: bool
 
 
 class Curate(Section):

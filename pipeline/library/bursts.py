@@ -36,9 +36,12 @@ class Evidence(StrEnum):
     NAMES = "names in sequence"
     TIME = "capture times"
     LOOK = "second look"
+    EARLIER = "an earlier round"
+    NEIGHBOURHOOD = "close neighbours"
 
 
 Looks = Callable[[Callable[[np.ndarray, np.ndarray], np.ndarray]], pd.DataFrame]
+Neighbourhoods = Callable[[np.ndarray], pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,15 @@ class Bursts:
     chains: list[dict[str, Any]]
 
 
-def find(images: pd.DataFrame, vectors: Vectors, settings: Settings, *, looks: Looks | None = None) -> Bursts:
+def find(
+    images: pd.DataFrame,
+    vectors: Vectors,
+    settings: Settings,
+    *,
+    before: pd.Series | None = None,
+    looks: Looks | None = None,
+    neighbourhoods: Neighbourhoods | None = None,
+) -> Bursts:
     """Finds bursts.
 
     A pair of neighbours is tied if its q-value is at most `settings.false_links` (Storey 2002, "A direct approach to
@@ -85,8 +96,11 @@ def find(images: pd.DataFrame, vectors: Vectors, settings: Settings, *, looks: L
     Args:
       images: columns `image`, `sha256`, `label`, `together`, `taken` (ISO, or "") and `camera`; sorted by `image`.
       vectors: of the same images, in the same order.
+      before: the burst that the lineage has of each image, "" of a new one; what it tied stays tied.
       looks: gives what a second look ties, `first`, `second` (positions) and `detail`; it is told which images may be
         tied that it finds alike: those that so few independent pairs are as alike as.
+      neighbourhoods: gives further ties, `first`, `second` and `similarity`, from what is tied already: the number (N,)
+        of each image's burst (`neighbourhoods.ties`).
     """
     if len(images) < 2:
         alone = duplicates.name(images["sha256"], np.arange(len(images)))
@@ -101,10 +115,26 @@ def find(images: pd.DataFrame, vectors: Vectors, settings: Settings, *, looks: L
     if looks is not None:
         found = _agreed(images, looks(independent.rarely_so_alike).assign(evidence=str(Evidence.LOOK)))
         kept = pd.concat([kept, found], ignore_index=True)
-    links = np.concatenate([kept[["first", "second"]].to_numpy(dtype=np.intp), duplicates.same_pairs(images["sha256"])])
-    component = duplicates.connected(len(images), links)
+    component = _components(images, kept)
+    if before is not None:
+        stored = duplicates.same_pairs(before.reset_index(drop=True))
+        stored = stored[component[stored[:, 0]] != component[stored[:, 1]]]
+        found = pd.DataFrame(stored, columns=["first", "second"]).assign(evidence=str(Evidence.EARLIER))
+        kept = pd.concat([kept, found], ignore_index=True)
+        component = _components(images, kept)
+    if neighbourhoods is not None:
+        found = _agreed(images, neighbourhoods(component).assign(evidence=str(Evidence.NEIGHBOURHOOD)))
+        kept = pd.concat([kept, found], ignore_index=True)
+        component = _components(images, kept)
     name, told = duplicates.name(images["sha256"], component), _spanning(images, kept)
     return Bursts(images[["image", "sha256"]].assign(burst=name, evidence=_evidence(name, images, told)), told, chains)
+
+
+def _components(images: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
+    links = np.concatenate(
+        [pairs[["first", "second"]].to_numpy(dtype=np.intp), duplicates.same_pairs(images["sha256"])]
+    )
+    return duplicates.connected(len(images), links)
 
 
 def _with_sequences(images: pd.DataFrame) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from pipeline.library import (
     likeness,
     lineage,
     look_store,
+    neighbourhoods,
     second_look,
 )
 from pipeline.library.classes import Classes
@@ -118,7 +119,8 @@ def compute(inputs: Inputs, params: sections.Curate, burst_params: sections.Burs
         },
         "apart": curated.apart,
         "bursts": _burst_counts(curated.images)
-        | {"seen_by": inputs.features.name if inputs.features else "", "chains": tied.chains},
+        | {"seen_by": inputs.features.name if inputs.features else "", "chains": tied.chains}
+        | {"neighbourhoods": _neighbourhood_counts(curated.images)},
     }
     return Products(curated.images, curated.excluded, standing, tied.images, tied.links, kept, summary)
 
@@ -136,11 +138,20 @@ def find_bursts(inputs: Inputs, named: pd.DataFrame, params: sections.Bursts) ->
     known = given[["label", "together", "labelled"]].reindex(rows["image"]).fillna("").set_axis(rows.index)
     other = (known["labelled"] != "") & (known["labelled"] != rows["sha256"])  # what people know of another content
     rows = rows.assign(label=known["label"].mask(other, ""), together=known["together"].mask(other, ""))
-    settings, looks = bursts.Settings(**params.model_dump()), partial(second_look.ties, rows, inputs.looks)
+    settings = bursts.Settings(**params.model_dump(exclude={"neighbourhoods"}))
+    looks = partial(second_look.ties, rows, inputs.looks)
+    before = rows["sha256"].map(inputs.lineage.set_index("sha256")["burst"]).astype("str").fillna("")
     if inputs.features is not None:
-        return bursts.find(rows, inputs.features.units(rows["sha256"]), settings, looks=looks)
+        units = inputs.features.units(rows["sha256"])
+        side = np.where(rows["image"].isin(marked["image"]), "\nbenchmark", "\nlibrary")
+        part = (rows["label"] + side).where(rows["label"] != "", "")
+        known = rows["sha256"].isin(inputs.lineage["sha256"]).to_numpy()
+        close = partial(neighbourhoods.ties, units, known=known, part=part) if params.neighbourhoods else None
+        return bursts.find(rows, units, settings, before=before, looks=looks, neighbourhoods=close)
     hashes = likeness.hash_vectors(rows["phash"], rows["layout"])  # they say nothing of an image and its mirror
-    return bursts.find(rows, hashes, settings, looks=lambda _: looks(lambda first, _: np.zeros(len(first), bool)))
+    return bursts.find(
+        rows, hashes, settings, before=before, looks=lambda _: looks(lambda first, _: np.zeros(len(first), bool))
+    )
 
 
 def _burst_counts(images: pd.DataFrame) -> dict[str, int]:
@@ -151,6 +162,11 @@ def _burst_counts(images: pd.DataFrame) -> dict[str, int]:
         "bursts": int((sizes > 1).sum()),
         "largest": int(sizes.max()) if len(sizes) else 0,
     }
+
+
+def _neighbourhood_counts(images: pd.DataFrame) -> dict[str, int]:
+    near = images[images["evidence"].str.contains(bursts.Evidence.NEIGHBOURHOOD, regex=False)]
+    return {"images": len(near), "bursts": near["burst"].nunique(), "classes": near["label"].nunique()}
 
 
 def read(workspace: Workspace) -> Inputs:
@@ -226,6 +242,13 @@ def report(made: Products) -> None:
         print(
             f"curate: {counts['images']:,} images, {counts['independent']:,} independent: {counts['bursts']:,} bursts,"
             f" the largest of {counts['largest']:,}; `wallaby why IMAGE` says what ties them"
+        )
+    near = counts["neighbourhoods"]
+    if near["images"]:
+        print(
+            f"curate: images of {near['classes']} classes lie closer together than independent images do, and neither"
+            f" names nor times say which are of one event: {near['images']:,} of them stay together in"
+            f" {near['bursts']:,} neighbourhoods of several events. Give images of one event a group (docs/leakage.md)"
         )
     for chain in counts["chains"]:
         print(

@@ -179,6 +179,23 @@ def test_a_second_look_may_tie_what_is_alike_only_where_independent_images_hardl
     assert answers["may be tied"] == [True, False]
 
 
+def test_what_an_earlier_round_has_tied_stays_tied_and_new_images_may_join():
+    world = World().named(by_track)
+    stored = world.find().images["burst"]
+    new = np.arange(len(stored)) % 5 == 0
+    shuffled_again = World().named(shuffled)
+    stored = stored.set_axis(world.rows["event"] + world.rows["frame"].astype(str))
+    before = stored.reindex(shuffled_again.rows["event"] + shuffled_again.rows["frame"].astype(str)).mask(new, "")
+    nearest = pd.DataFrame({"first": [1], "second": [0], "similarity": [0.9]})
+    found = bursts.find(
+        shuffled_again.rows, shuffled_again.vectors, Settings(), before=before, neighbourhoods=lambda _: nearest
+    )
+    burst = found.images["burst"]
+    assert (burst[~new].groupby(before.to_numpy()[~new]).nunique() == 1).all()
+    assert burst[0] == burst[1]
+    assert set(found.links["evidence"]) == {Evidence.EARLIER, Evidence.NEIGHBOURHOOD}
+
+
 def test_the_same_library_gives_the_same_bursts():
     one, other = (World().named(by_track).find() for _ in range(2))
     pd.testing.assert_frame_equal(one.images, other.images)
