@@ -6,7 +6,7 @@
 LIBRARY is a folder of class folders whose file names tell the track of an image: the first group of the regular
 expression, by default what stands before the first underscore. A quarter of each class's tracks becomes the benchmark
 `apart`, before anything else. Two repositories then run a round on the rest with the commands of the README, from the
-same random weights: one as it is made, one with `bursts.names` and `bursts.seconds` switched off. Printed for both:
+same random weights: one as it is made, one with the keys of `bursts` switched off. Printed for both:
 test images with a frame of their own track in train, accuracy on test, on isolated test images and on the benchmark,
 with intervals, and whether the alarm is raised. FOLDER/frame-splits.png shows the accuracies.
 """
@@ -25,7 +25,11 @@ import pandas as pd
 from pipeline.files import read_table
 
 APART = 0.25  # share of a class's tracks
-SWITCHED_OFF = {"names: true": "names: false", "seconds: 60": "seconds: 0"}
+SWITCHED_OFF = {
+    "names: true": "names: false",
+    "seconds: 60": "seconds: 0",
+    "neighbourhoods: true": "neighbourhoods: false",
+}
 ARMS = {"bursts on one side": {}, "frame by frame": SWITCHED_OFF}
 
 
