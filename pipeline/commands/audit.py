@@ -29,12 +29,20 @@ def draw(workspace: Workspace, number: int, *, store: str = "", dry_run: bool = 
     if number < 1:
         raise UsageError(f"cannot draw {number}", where="wallaby audit --draw", mend="name a number of pictures")
     drawn = audits.draw(engine, number, at=_now(), known=_at_hand(workspace), dry_run=dry_run)
-    figures = {"drawn": drawn.drawn, "population": drawn.population, "strata": drawn.strata}
+    figures = {
+        "drawn": drawn.drawn,
+        "population": drawn.population,
+        "uncovered": drawn.uncovered,
+        "strata": drawn.strata,
+    }
     if not drawn.population:
         text = "nothing new can be judged: no answer since the last draw whose picture is at hand"
         return Answer(figures, f"{text} (serve.pictures_share says how many are kept)")
     verb = "would draw" if dry_run else "drew"
     text = f"{verb} {drawn.drawn} of {drawn.population} pictures in {len(drawn.strata)} strata"
+    if drawn.uncovered:
+        text += f"; {drawn.uncovered} answers could not be drawn, since no image like theirs is kept"
+        text += " (serve.pictures_share)"
     return Answer(figures, f"{text}; next: wallaby review, or wallaby audit --sheet CSV")
 
 

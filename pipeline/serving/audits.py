@@ -1,9 +1,13 @@
 """The random audit: served pictures drawn by chance for a person to judge, so that accuracy is not that of complaints.
 
 Each draw is from the transactions recorded since the one before, so that every transaction is in one draw's frame, late
-ones too. Within it they are drawn by stratum, which is a model and a band of scores: without replacement, each of a
-stratum with the same chance, which is recorded. Unsure answers are drawn more often, for they differ more (Neyman 1934,
-with the scores for the shares that are right).
+ones too. Within it they are drawn by stratum, which is a model, a band of scores, and whether the service has kept the
+image or library or pool have it: without replacement, each of a stratum with the same chance, which is recorded. Unsure
+answers are drawn more often, for they differ more (Neyman 1934, with the scores for the shares that are right).
+
+Only an image that is at hand can be judged. The service keeps a share of the contents, by their hash: what it keeps is
+a random sample of all that it was sent and did not know, and stands for that (two-phase sampling: Sarndal, Swensson,
+Wretman 1992, chapter 9). Images of library and pool are a population of their own, often an easier one.
 """
 
 import re
@@ -24,6 +28,7 @@ LEAST = 5  # of a stratum: fewer have no variance to tell of
 NEVER_SURE = 0.05  # a score is not trusted beyond this: a stratum of sure answers is drawn from, too
 CHUNK = 50_000
 KEYS = 500  # in one condition
+KEPT, AT_HAND, NEITHER = "", ", in library or pool", "not kept"  # kinds of images; the first two end a stratum's name
 OF = (transactions.c.request_id == audits.c.request_id) & (transactions.c.position == audits.c.position)
 LATEST = re.compile(r"\d+-(\d+) ")
 QUEUE = [
@@ -44,10 +49,18 @@ QUEUE = [
 
 @dataclass(frozen=True)
 class Draw:
-    """What was drawn: how many, of how many transactions, and by stratum `population`, `drawn`, `probability`."""
+    """What was drawn.
+
+    Attributes:
+      drawn: how many transactions.
+      population: how many they stand for.
+      uncovered: how many nobody stands for, since no image like theirs is kept.
+      strata: by `stratum`: `population`, `drawn` and `probability`.
+    """
 
     drawn: int
     population: int
+    uncovered: int
     strata: pd.DataFrame
 
 
@@ -67,12 +80,20 @@ def draw(engine: sa.Engine, number: int, *, at: int, known: Collection[str] = ()
     known = pd.Index(list(known)).unique()  # which hashes them once, and not for each piece of the log
     with reading(engine).connect() as connection:
         last = _last_frame(connection)
-        frame = _frame(connection, last, known)
+        frame, answered = _frame(connection, last, known)
+    total = int(answered["number"].sum())
     if frame.empty:
-        return Draw(0, 0, pd.DataFrame(columns=["stratum", "population", "drawn", "probability"]))
-    frame["stratum"] = _strata(frame)
-    plan = frame.groupby("stratum", observed=True).agg(population=("score", "size"), score=("score", "mean"))
-    plan["drawn"] = allocate(plan["population"].to_numpy(), plan["score"].to_numpy(), number)
+        return Draw(0, 0, total, pd.DataFrame(columns=["stratum", "population", "drawn", "probability"]))
+    frame["stratum"] = _strata(frame, last + 1, int(answered["last"].max()))
+    plan = frame.groupby("stratum", observed=True).agg(
+        available=("score", "size"), score=("score", "mean"), version=("version", "first"), band=("band", "first"),
+        kind=("kind", "first"),
+    )  # fmt: skip
+    not_kept = answered[answered["kind"] == NEITHER].set_index(["version", "band"])["number"]
+    beside = not_kept.reindex(pd.MultiIndex.from_frame(plan[["version", "band"]])).fillna(0).to_numpy()
+    plan["population"] = plan["available"] + np.where(plan["kind"] == KEPT, beside, 0).astype(int)
+    sizes, scores, available = (plan[name].to_numpy() for name in ("population", "score", "available"))
+    plan["drawn"] = allocate(sizes, scores, number, available)
     plan["probability"] = plan["drawn"] / plan["population"]
     drawn = frame[frame["id"].isin(_choose(frame, plan["drawn"], seed=last))]
     if not dry_run:
@@ -80,23 +101,27 @@ def draw(engine: sa.Engine, number: int, *, at: int, known: Collection[str] = ()
             if _last_frame(connection) != last:
                 raise ResumableError("somebody else has drawn meanwhile", mend="run the same command again")
             _write(connection, drawn.join(plan["probability"], on="stratum"), at)
-    return Draw(len(drawn), len(frame), plan.reset_index()[["stratum", "population", "drawn", "probability"]])
+    population = int(plan["population"].sum())
+    strata = plan.reset_index()[["stratum", "population", "drawn", "probability"]]
+    return Draw(len(drawn), population, total - population, strata)
 
 
-def allocate(population: np.ndarray, score: np.ndarray, number: int) -> np.ndarray:
+def allocate(population: np.ndarray, score: np.ndarray, number: int, available: np.ndarray | None = None) -> np.ndarray:
     """How many (H,) of `number` to draw from each stratum; every one has `LEAST` or, where `number`
     does not allow that, one at least.
 
     Args:
       population: transactions of each stratum (H,).
       score: their mean scores (H,), for the share that is right.
+      available: how many of them can be drawn (H,); by default all.
     """
+    available = population if available is None else available
     spread = np.sqrt(np.clip(score, NEVER_SURE, 1 - NEVER_SURE) * (1 - np.clip(score, NEVER_SURE, 1 - NEVER_SURE)))
-    found = np.minimum(population, np.clip(number // len(population), 1, LEAST))
-    while (left := number - int(found.sum())) > 0 and (open_ := found < population).any():
+    found = np.minimum(available, np.clip(number // len(population), 1, LEAST))
+    while (left := number - int(found.sum())) > 0 and (open_ := found < available).any():
         wanted = np.where(open_, population * spread, 0.0)
         exact = found + left * wanted / wanted.sum()
-        more = np.minimum(population, np.floor(exact).astype(int)) - found
+        more = np.minimum(available, np.floor(exact).astype(int)) - found
         if not more.any():  # what is left is less than one of each: the greatest parts first
             best = np.argsort(-np.where(open_, exact - np.floor(exact), -1.0), kind="stable")[:left]
             more[best] = open_[best]
@@ -143,25 +168,32 @@ def _last_frame(connection: sa.Connection) -> int:
     return max((int(match[1]) for match in found if match), default=0)
 
 
-def _frame(connection: sa.Connection, last: int, known: pd.Index) -> pd.DataFrame:
+def _frame(connection: sa.Connection, last: int, known: pd.Index) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The answered transactions whose image is at hand, and the `number` of all by `version`, `band` and `kind`."""
     names = ["id", "version", "score", "sha256", "path"]
     query = sa.select(*(transactions.c[name] for name in names)).order_by(transactions.c.id)
     query = query.where((transactions.c.status == 200) & (transactions.c.id > last))
-    query = query if len(known) else query.where(transactions.c.path != "")
-    parts = [pd.DataFrame(columns=names[:3])]
+    columns = ["id", "version", "score", "band", "kind"]
+    parts, counts = (
+        [pd.DataFrame(columns=columns)],
+        [pd.DataFrame(columns=["version", "band", "kind", "number", "last"])],
+    )
     for rows in connection.execution_options(yield_per=CHUNK).execute(query).partitions():
         part = pd.DataFrame(rows, columns=names)
-        part = part[(part["path"] != "") | (known.get_indexer(part["sha256"]) >= 0)]
-        parts.append(part[names[:3]].astype({"version": "category", "score": "float32"}))
-    found = pd.concat(parts[1:] or parts, ignore_index=True)
-    return found.astype({"version": "category"})
+        part["band"] = np.asarray(BANDS)[np.searchsorted(BANDS, part["score"], side="right") - 1]
+        at_hand = known.get_indexer(part["sha256"]) >= 0 if len(known) else np.zeros(len(part), bool)
+        part["kind"] = np.select([part["path"] != "", at_hand], [KEPT, AT_HAND], NEITHER)
+        counts.append(part.groupby(["version", "band", "kind"])["id"].agg(number="size", last="max").reset_index())
+        some = part.loc[part["kind"] != NEITHER, columns]
+        parts.append(some.astype({"version": "category", "score": "float32", "kind": "category"}))
+    found = pd.concat(parts[1:] or parts, ignore_index=True).astype({"version": "category", "kind": "category"})
+    total = pd.concat(counts[1:] or counts, ignore_index=True).groupby(["version", "band", "kind"])
+    return found, total.agg(number=("number", "sum"), last=("last", "max")).reset_index()
 
 
-def _strata(frame: pd.DataFrame) -> pd.Series:
-    band = np.asarray(BANDS)[np.searchsorted(BANDS, frame["score"], side="right") - 1]
-    window = f"{frame['id'].min()}-{frame['id'].max()}"
-    groups = frame.assign(band=band).groupby(["version", "band"], observed=True)
-    names = [f"{window} {version} from {low:g}" for version, low in groups.size().index]
+def _strata(frame: pd.DataFrame, first: int, last: int) -> pd.Series:
+    groups = frame.groupby(["version", "band", "kind"], observed=True)
+    names = [f"{first}-{last} {version} from {low:g}{kind}" for version, low, kind in groups.size().index]
     return pd.Series(pd.Categorical.from_codes(groups.ngroup(), names), frame.index)
 
 

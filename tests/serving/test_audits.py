@@ -86,6 +86,35 @@ def test_a_dry_run_draws_nothing(engine):
     assert drawn(engine).empty
 
 
+def test_what_the_service_has_kept_stands_for_what_it_has_not_and_the_library_for_itself(engine):
+    rows = served(engine, pictures=600)
+    answered = rows[rows["status"] == 200]
+    library, sent = answered.iloc[::3], answered.drop(answered.index[::3])
+    kept = sent.iloc[::10]
+    with engine.begin() as connection:
+        table = schema.transactions
+        lost = answered.drop(kept.index)
+        for request, position in zip(lost["request_id"], lost["position"], strict=True):
+            wanted = (table.c.request_id == request) & (table.c.position == position)
+            connection.execute(sa.update(table).where(wanted).values(path=""))
+    draw = audits.draw(engine, 60, at=AT, known=library["sha256"].tolist())
+    of_library = draw.strata["stratum"].str.endswith(audits.AT_HAND)
+    assert draw.strata.loc[of_library, "population"].sum() == len(library)
+    assert draw.strata.loc[~of_library, "population"].sum() + draw.uncovered == len(sent)
+    assert (draw.strata.loc[~of_library, "drawn"].sum()) <= len(kept)
+    probability = drawn(engine).set_index("stratum")["probability"]
+    assert (1 / probability).groupby(level=0).sum().sum() == pytest.approx(draw.population)
+
+
+def test_what_nothing_stands_for_is_counted(engine):
+    rows = served(engine, pictures=300)
+    with engine.begin() as connection:
+        connection.execute(sa.update(schema.transactions).values(path=""))
+    answered = rows[rows["status"] == 200]
+    draw = audits.draw(engine, 20, at=AT, known=answered["sha256"].head(50).tolist())
+    assert (draw.population, draw.uncovered) == (50, len(answered) - 50)
+
+
 def test_unsure_answers_are_drawn_more_often_and_none_is_left_out():
     found = audits.allocate(np.array([1000, 1000, 3]), np.array([0.5, 0.99, 0.7]), 100)
     assert found.sum() == 100

@@ -48,7 +48,7 @@ class Report:
       unit: hour, day or week: what tables over time tell by.
       releases: the versions that served, the first first.
       confidence: of every interval.
-      tables: use, clients, versions, peaks, refusals, accuracy, accuracy_over_time, accuracy_by_version,
+      tables: use, clients, versions, peaks, refusals, accuracy, coverage, accuracy_over_time, accuracy_by_version,
         accuracy_by_band, accuracy_by_class, verdicts, expected, versus, shadow, asked_for, drift, effort, labels,
         audits, capabilities, design.
     """
@@ -111,6 +111,7 @@ def tell(log: Log, where: object, *, confidence: float, reference_days: float, b
         "drift": drift.find(rows, unit, reference_days=reference_days),
     }
     since, until = periods.times(rows["at"].agg(["min", "max"]))
+    answered = int((rows["status"] == 200).sum())
     del rows
     releases, drawn, said = log.releases(), log.audits(), log.evaluations()
     served = tables["versions"]["version"].tolist()
@@ -122,6 +123,7 @@ def tell(log: Log, where: object, *, confidence: float, reference_days: float, b
     by_version = accuracy.by_version(units, design, confidence=confidence)
     tables |= {
         "accuracy": accuracy.overall(units, design, confidence=confidence),
+        "coverage": accuracy.coverage(answered, design),
         "accuracy_over_time": accuracy.over_time(units, design, unit, confidence=confidence),
         "accuracy_by_version": by_version,
         "accuracy_by_band": accuracy.by_band(units, design, confidence=confidence),

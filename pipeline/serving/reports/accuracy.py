@@ -61,6 +61,19 @@ def judged(drawn: pd.DataFrame, evaluations: pd.DataFrame) -> tuple[pd.DataFrame
     ), design
 
 
+def coverage(answered: int, design: pd.DataFrame) -> pd.DataFrame:
+    """How many answered transactions there were, and how many of them the evaluated ones stand for.
+
+    Nothing stands for answers since the last draw, for strata of which nothing has been evaluated, and for images of
+    which the service has kept none.
+
+    Returns:
+      One row: `answered`, `covered`, `share`.
+    """
+    covered = min(int(design["population"][design["evaluated"] > 0].sum()), answered)
+    return pd.DataFrame({"answered": [answered], "covered": [covered], "share": [covered / max(answered, 1)]})
+
+
 def clusters(units: pd.DataFrame, right: pd.Series) -> pd.Series:
     """What is independent among evaluated transactions (N,): contents, or clients where these explain more.
 

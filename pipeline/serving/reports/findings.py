@@ -15,6 +15,7 @@ from pipeline.serving.verdicts import AUDIT
 GOOD, BAD, NOTE = "good", "bad", "note"
 FEW = 30  # independent evaluations: fewer tell next to nothing
 CLOSE = 0.1  # share: what is surely no worse than this keeps what was promised
+WHOLE = 0.99  # share of the answers that an audit stands for, from which on it speaks of all
 SHOWN = 3  # names in a sentence
 WEEKDAYS = {"hour": "%a %d %B %H:00", "day": "%a %d %B", "week": "the week from %d %B"}
 
@@ -52,12 +53,19 @@ def _accuracy(report: Report) -> list[Finding]:
         )
         return [Finding(BAD, "accuracy", text)]
     row = table.loc["right"]
-    text = f"{row['share']:.0%} of all usable pictures are named right ({_between(row)}, {_counted(row)} judged"
+    coverage = report["coverage"].iloc[0]
+    whole = coverage["share"] >= WHOLE
+    of = "all usable pictures" if whole else "the usable pictures that the audit stands for"
+    text = f"{row['share']:.0%} of {of} are named right ({_between(row)}, {_counted(row)} judged"
     if "right when shown" in table.index:
         text += f"; {_between(table.loc['right when shown'])} of the answers shown"
     few = " That is too few to build on: judge more." if row["independent"] < FEW else ""
     complaints = report["verdicts"].loc[report["verdicts"]["source"] != AUDIT, "evaluations"].sum()
     found = [Finding(NOTE, "accuracy", f"{text}).{few}")]
+    if not whole:
+        text = f"The audit stands for {coverage['covered']:,.0f} of {coverage['answered']:,.0f} answers. Of the others,"
+        text += " no image like theirs is kept (`serve.pictures_share`), or none has been drawn or judged since"
+        found.append(Finding(BAD, "accuracy", f"{text} (`wallaby audit`): how right they are is not known."))
     if complaints:
         text = f"{complaints:,} complaints and chosen pictures are no part of that figure: people report what is wrong."
         found.append(Finding(NOTE, "accuracy", text))

@@ -11,9 +11,9 @@ from pipeline.serving.reports.log import KEY
 from pipeline.serving.verdicts import WRONG
 
 SAME_PICTURES, SAME_TIME, OTHER_TIME = "the same pictures, by shadow", "the same {unit}s", "each its own time"
-COLUMNS = [  # `basis` is one of these three
+COLUMNS = [  # `basis` is one of these three; of `unknown` images it is not known whether the later model is right
     *("before", "after", "basis", "n_before", "n_after", "right_before", "right_after"),
-    *("difference", "low", "high", "left_out"),
+    *("difference", "low", "high", "unknown"),
 ]
 
 
@@ -52,7 +52,10 @@ def shadowed(units: pd.DataFrame, shadows: pd.DataFrame, design: pd.DataFrame, *
     """Each candidate against the model that served, on the audited pictures that both named: `COLUMNS`.
 
     Whether the candidate was right follows from the picture's true class. Where the model that served was wrong and
-    nobody named the class, that is only known of a candidate that said the same; the others are `left_out`.
+    nobody named the class, that is only known of a candidate that said the same. The others are `unknown`, and the
+    candidate may be right on all of them or on none: the interval reaches from the lower end for none to the upper end
+    for all (Manski 2003, "Partial identification of probability distributions", worst-case bounds), and `difference`
+    and `right_after` lie in the middle. Leaving them out would favour the model that served.
     """
     usable = units[units["usable"]]
     both = usable.merge(shadows, on=KEY).rename(columns={"right": "right_before"})
@@ -62,17 +65,17 @@ def shadowed(units: pd.DataFrame, shadows: pd.DataFrame, design: pd.DataFrame, *
     both = both.assign(right=right, unknown=unknown)
     rows = []
     for (before, after), own in both.groupby(["version", "shadow_version"], sort=False):
-        known = own[~own["unknown"]]
-        known = known.assign(gain=paired_statistics.changes(known))
-        gain = estimates.mean(known, design, "gain", confidence=confidence)
-        shares = [
-            estimates.shares(known, design, confidence=confidence, of=of)["share"].iloc[0] if len(known) else np.nan
-            for of in ("right_before", "right")
-        ]
+        none, every = (own.assign(right=own["right"] | (own["unknown"] & counted)) for counted in (False, True))
+        low, high = (
+            estimates.mean(some.assign(gain=paired_statistics.changes(some)), design, "gain", confidence=confidence)
+            for some in (none, every)
+        )
+        right_before = estimates.shares(own, design, confidence=confidence, of="right_before")["share"].iloc[0]
+        gain = (low["mean"] + high["mean"]) / 2
         rows.append(
-            {"before": before, "after": after, "basis": SAME_PICTURES, "n_before": len(known), "n_after": len(known)}
-            | {"right_before": shares[0], "right_after": shares[1], "difference": gain["mean"]}
-            | {"low": gain["low"], "high": gain["high"], "left_out": int(own["unknown"].sum())}
+            {"before": before, "after": after, "basis": SAME_PICTURES, "n_before": len(own), "n_after": len(own)}
+            | {"right_before": right_before, "right_after": right_before + gain, "difference": gain}
+            | {"low": low["low"], "high": high["high"], "unknown": int(own["unknown"].sum())}
         )
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -80,7 +83,7 @@ def shadowed(units: pd.DataFrame, shadows: pd.DataFrame, design: pd.DataFrame, *
 def _pair(own: list[pd.DataFrame], design: pd.DataFrame, confidence: float) -> dict[str, float]:
     first, second = (estimates.shares(rows, design, confidence=confidence).iloc[0] for rows in own)
     gain, low, high = estimates.difference(first, second)
-    told = {"n_before": int(first["n"]), "n_after": int(second["n"]), "left_out": 0}
+    told = {"n_before": int(first["n"]), "n_after": int(second["n"]), "unknown": 0}
     told |= {"right_before": first["share"], "right_after": second["share"]}
     return told | {"difference": gain, "low": low, "high": high}
 
@@ -93,5 +96,5 @@ def _pooled(pairs: list[dict[str, float]]) -> dict[str, float]:
     mean = (table[["right_before", "right_after", "difference"]].mul(weight, axis=0)).sum()
     below = np.sqrt(((weight * (table["difference"] - table["low"])) ** 2).sum())
     above = np.sqrt(((weight * (table["high"] - table["difference"])) ** 2).sum())
-    counts = table[["n_before", "n_after", "left_out"]].sum().astype(int)
+    counts = table[["n_before", "n_after", "unknown"]].sum().astype(int)
     return {**counts, **mean, "low": mean["difference"] - below, "high": mean["difference"] + above}
