@@ -68,6 +68,7 @@ def forecast_round(workspace: Workspace) -> Answer:
     rows = split.compute(
         split.Inputs(curated.images, curated.bursts, coming.library, coming.marked, seen, coming.events),
         workspace.params(sections.Split),
+        workspace.params(sections.Bursts),
         near_duplicate_distance=workspace.near_duplicate_distance,
         where=workspace.benchmarks,
     ).rows

@@ -59,7 +59,7 @@ def nearest(rows: pd.DataFrame, vectors: Matrix, *, seed: int = 0) -> pd.DataFra
         return pd.DataFrame(columns=COLUMNS)
     asked = np.concatenate(chosen)
     place, similarity = (found[:, 0] for found in cosine.nearest(vectors, asked, trained, number=1))
-    bits = _least_bits(rows["phash"], asked, trained)
+    bits = least_bits(rows["phash"], asked, trained)
     table = rows.loc[asked, ["set", "image", "sha256", "label", "cluster"]].reset_index(drop=True)
     others = rows.loc[place, ["image", "label"]].to_numpy()
     table = table.assign(other=others[:, 0], other_label=others[:, 1], similarity=similarity.round(4), bits=bits)
@@ -114,7 +114,13 @@ def alarms(near: pd.DataFrame) -> list[Alarm]:
     return found
 
 
-def _least_bits(phashes: pd.Series, asked: np.ndarray, trained: np.ndarray) -> np.ndarray:
+def least_bits(phashes: pd.Series, asked: np.ndarray, trained: np.ndarray) -> np.ndarray:
+    """In how many bits (N,) the hash of each image asked differs from the nearest one trained on; 64 where unknown.
+
+    Args:
+      phashes: of all images, hexadecimal, or empty.
+      asked, trained: positions among them.
+    """
     known = (phashes != "").to_numpy()
     hashes = np.zeros(len(phashes), np.uint64)
     hashes[known] = duplicates.numbers(phashes[known])

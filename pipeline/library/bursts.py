@@ -106,9 +106,7 @@ def find(
         alone = duplicates.name(images["sha256"], np.arange(len(images)))
         alone = images[["image", "sha256"]].assign(burst=alone, evidence="")
         return Bursts(alone, pd.DataFrame(columns=LINK_COLUMNS), [])
-    rows = _with_sequences(images)
-    pairs = pd.concat([_neighbours_by_name(rows, settings), _neighbours_by_time(rows, settings)], ignore_index=True)
-    kept = _agreed(images, pairs)
+    rows, kept = _neighbours(images, settings)
     independent, chains = Independent(rows, vectors), list[dict[str, Any]]()
     if len(kept):
         kept, chains = _without_chains(images, _tied(independent.judged(kept), settings), independent, settings)
@@ -135,6 +133,36 @@ def _components(images: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
         [pairs[["first", "second"]].to_numpy(dtype=np.intp), duplicates.same_pairs(images["sha256"])]
     )
     return duplicates.connected(len(images), links)
+
+
+def between(images: pd.DataFrame, vectors: Vectors, settings: Settings, *, side: np.ndarray) -> pd.DataFrame:
+    """Judges the neighbours by name or time of which one is on each of two sides, tied or not.
+
+    Args:
+      images, vectors: as in `find`.
+      side: of each image (N,): 0 or 1; any other number is no side.
+
+    Returns:
+      `first` (position of the image of side 0), `second` (of side 1), `evidence`, `similarity` and `chance` (that two
+      independent images of the class look as alike), one row per pair.
+    """
+    columns = ["first", "second", "evidence", "similarity", "chance"]
+    if len(images) < 2:
+        return pd.DataFrame(columns=columns)
+    rows, pairs = _neighbours(images, settings)
+    sides = np.sort(side[pairs[["first", "second"]].to_numpy(dtype=np.intp)], axis=1)
+    pairs = pairs[(sides == [0, 1]).all(axis=1)].reset_index(drop=True)
+    first, second = (pairs[name].to_numpy(dtype=np.intp) for name in ("first", "second"))
+    in_order = side[first] == 0
+    pairs = pairs.assign(first=np.where(in_order, first, second), second=np.where(in_order, second, first))
+    return Independent(rows, vectors).judged(pairs)[columns] if len(pairs) else pairs.reindex(columns=columns)
+
+
+def _neighbours(images: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The images with their sequences, and the pairs that may be tied: neighbours by name or time."""
+    rows = _with_sequences(images)
+    pairs = pd.concat([_neighbours_by_name(rows, settings), _neighbours_by_time(rows, settings)], ignore_index=True)
+    return rows, _agreed(images, pairs)
 
 
 def _with_sequences(images: pd.DataFrame) -> pd.DataFrame:

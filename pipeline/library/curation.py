@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from pipeline.library import board, duplicates, quality
@@ -13,6 +14,7 @@ from pipeline.library.lineage import TIES
 
 COLUMNS = ["image", "sha256", "phash", "group", "together", "label", "subclass", "origin", *TIES]
 EXCLUDED_COLUMNS = [*COLUMNS, "reason", "detail", "label_then"]
+DIVIDED, DIVIDED_SHOWN = 20, 8  # groups that a second look has divided, and images of each, in the summary
 SEEN_FIRST = {"test": 0, "val": 1, "train": 2}
 
 
@@ -21,7 +23,8 @@ class Curated:
     """Kept and excluded images add up to all of them; the board counts the classes before the cutoffs.
 
     An image whose file has another content than was labelled has no `label`; `label_then` is what the other was called.
-    `apart` says how many images with near hashes a second look kept apart (`images`, `groups`, and the `first` image).
+    `apart` says how many images with near hashes a second look kept apart (`images`, `groups`, the `first` image), and
+    of the `largest` groups the number of `images` and `contents`, and the images `shown`.
     """
 
     images: pd.DataFrame
@@ -166,10 +169,28 @@ def curate(
 
 
 def _apart(rows: pd.DataFrame, grouped: duplicates.Grouped) -> dict[str, Any]:
-    """The groups by hash that the second look has divided."""
+    """The groups by hash that the second look has divided, and one image of some contents of the largest."""
     groups = grouped.candidate[grouped.confirmed.groupby(grouped.candidate).transform("nunique") > 1]
     first = rows.loc[groups.index, "image"].min() if len(groups) else ""
-    return {"images": len(groups), "groups": groups.nunique(), "first": first}
+    parts = pd.DataFrame(
+        {"group": groups, "part": grouped.confirmed[groups.index], "image": rows.loc[groups.index, "image"]}
+    )
+    parts = parts.sort_values("image")
+    counts = parts.groupby("group").agg(images=("image", "size"), contents=("part", "nunique")).reset_index()
+    counts = counts.sort_values(["contents", "images", "group"], ascending=[False, False, True]).head(DIVIDED)
+    firsts = parts[parts["group"].isin(counts["group"])].drop_duplicates(["group", "part"]).groupby("group")["image"]
+    largest = [
+        {"images": int(row.images), "contents": int(row.contents), "shown": _evenly(names.tolist())}
+        for row in counts.itertuples()
+        for names in [firsts.get_group(row.group)]
+    ]
+    return {"images": len(groups), "groups": groups.nunique(), "first": first, "largest": largest}
+
+
+def _evenly(names: list[str]) -> list[str]:
+    """At most `DIVIDED_SHOWN` of the names, at even distances."""
+    places = np.unique(np.linspace(0, len(names) - 1, DIVIDED_SHOWN).round().astype(int))
+    return [names[place] for place in places]
 
 
 def _was(rows: pd.DataFrame) -> pd.Series:

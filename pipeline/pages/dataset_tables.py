@@ -42,13 +42,14 @@ def set_names(images: pd.DataFrame) -> list[str]:
 
 
 def sets(images: pd.DataFrame, names: list[str]) -> list[dict[str, Any]]:
-    """For each set: images, groups, classes, and images of each origin."""
+    """For each set: images, independent ones among them, groups, classes, and images of each origin."""
     rows = []
     for name in names:
         some = images[images["set"] == name]
         origins = some["origin"].value_counts().reindex(ORIGINS, fill_value=0)
         counts = {
             "images": len(some),
+            "independent": some["cluster"].nunique() if "cluster" in some else _groups(some).nunique(),
             "groups": _groups(some).nunique(),
             "classes": len(set(some["label"]) - {""}),
         }

@@ -11,20 +11,25 @@ from pipeline.files import atomic_folder, read_json, read_table
 from pipeline.library import board, classes, history, labels, mounts, pictures, screening, splits
 from pipeline.library.classes import Classes
 from pipeline.library.exclusion import Reason
-from pipeline.pages import dataset
+from pipeline.pages import dataset, dataset_ties
+from pipeline.pages.dataset import Nearness, Ties
 from pipeline.workspace import Workspace
 
 THUMBNAIL = 176  # pixels
+MAX_GROUPS = 100  # bursts, and groups of near-duplicates, with pictures
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the stage reads: the rows of the sets, what is left out or excluded, the index, the last round's images and
-    boards, the board, the class events, and the summaries of curate and split."""
+    """What the stage reads: the rows of the sets, what is left out or excluded, what ties images, the nearest training
+    images, the index, the last round's images and boards, the board, the class events, and the summaries of curate and
+    split."""
 
     rows: pd.DataFrame
     left_out: pd.DataFrame
     excluded: pd.DataFrame
+    links: pd.DataFrame
+    nearest: pd.DataFrame
     library: pd.DataFrame
     images_before: pd.DataFrame
     boards_before: pd.DataFrame
@@ -52,11 +57,9 @@ def compute(inputs: Inputs, params: sections.Dataset) -> dict[str, Any]:
         "leakage": f"{leakage['lineage_images']:,} images seen by earlier models,"
         f" {sum(leakage['kept_their_set'].values()):,} in their old set, 0 on another side,"
         f" {len(inputs.split['left_out']):,} left out because they tie two sides",
-        "independent": _independent(inputs.split["sets"], inputs.split["independent"]),
         "bursts": f"{curated['bursts']['bursts']:,}, the largest of {curated['bursts']['largest']:,} images; none is"
         " excluded for being in one",
         "torn": _torn(inputs.split["torn"]),
-        "nearest": _nearest(leakage),
         "not measured": _named(inputs.split["unmeasured"]),
         "wholly staged": ", ".join(inputs.split["wholly_staged"]) or "none",
     }
@@ -68,6 +71,18 @@ def compute(inputs: Inputs, params: sections.Dataset) -> dict[str, Any]:
         "excluded": pd.concat([inputs.excluded, left_out.assign(detail=left_out["reason"], reason=Reason.LEFT_OUT)]),
         "changes": changes,
         "flagged": flagged,
+        "ties": Ties(
+            bursts=dataset_ties.bursts(rows, inputs.links, limit=MAX_GROUPS),
+            near_duplicates=dataset_ties.near_duplicates(rows, limit=MAX_GROUPS),
+            divided=dataset_ties.divided(curated["apart"]["largest"]),
+            chains=curated["bursts"]["chains"],
+        ),
+        "nearness": Nearness(
+            sets=dataset_ties.near_sets(inputs.split),
+            pairs=dataset_ties.pairs(inputs.nearest),
+            alarms=leakage["alarms"],
+            typical=leakage.get("typical_tie"),
+        ),
         "pictures_per_class": params.pictures_per_class,
     }
 
@@ -78,6 +93,8 @@ def main(workspace: Workspace) -> None:
         rows=read_table(workspace.splits_table),
         left_out=read_table(workspace.left_out),
         excluded=read_table(workspace.excluded),
+        links=read_table(workspace.burst_links),
+        nearest=read_table(workspace.nearest),
         library=read_table(workspace.library_table),
         images_before=read_table(workspace.base / history.IMAGES),
         boards_before=read_table(workspace.base / history.BOARDS),
@@ -102,29 +119,11 @@ def _thumbnail(path: Path) -> bytes:
         return b""
 
 
-def _independent(sets: dict[str, int], independent: dict[str, int]) -> str:
-    return "; ".join(f"{name} {number:,} images, {independent[name]:,} independent" for name, number in sets.items())
-
-
 def _torn(torn: dict[str, int]) -> str:
     if not torn:
         return "none"
     counts = ", ".join(f"{number:,} of {name}" for name, number in torn.items())
     return f"{counts}: images of their burst are trained on since earlier rounds, and they leave every figure"
-
-
-def _nearest(leakage: dict[str, Any]) -> str:
-    """How alike the nearest training image is, set by set, and the alarms."""
-    sets = [
-        f"{name} {found['median']:.2f} alike in the median, {found['beyond']:,} of {found['images']:,} just beyond the"
-        " limit of near-duplicates"
-        for name, found in leakage["nearest"].items()
-    ]
-    alarms = [
-        f"ALARM: your test set is closer to your training set than benchmark {alarm['benchmark']} is"
-        for alarm in leakage["alarms"]
-    ]
-    return "; ".join([*alarms, *sets]) or "not measured: there are no frozen features (section embed)"
 
 
 def _named(unmeasured: dict[str, list[str]]) -> str:

@@ -4,14 +4,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline import sections, stages
-from pipeline.evaluation import leakage
+from pipeline.evaluation import leakage, near_misses
 from pipeline.files import read_table, write_json, write_table
 from pipeline.inference import frozen_features
 from pipeline.inference.frozen_features import FrozenFeatures
-from pipeline.library import benchmarks, classes, lineage, splits
+from pipeline.library import benchmarks, bursts, classes, lineage, splits
 from pipeline.library.classes import Classes
 from pipeline.workspace import Workspace
 
@@ -43,7 +44,8 @@ class Inputs:
 class Products:
     """The rows of all sets (`splits.COLUMNS` and `flip`), the images left out, and what the summary says.
 
-    `nearest` has the training image that is most alike to each image of test and benchmarks (`leakage.COLUMNS`).
+    `nearest` has the training image that is most alike to each image of test and benchmarks (`leakage.COLUMNS`), and
+    the `evidence` that speaks for the pair, in words.
     """
 
     rows: pd.DataFrame
@@ -52,10 +54,18 @@ class Products:
     summary: dict[str, Any]
 
 
-def compute(inputs: Inputs, params: sections.Split, *, near_duplicate_distance: int, where: Path) -> Products:
+def compute(
+    inputs: Inputs,
+    params: sections.Split,
+    burst_params: sections.Bursts,
+    *,
+    near_duplicate_distance: int,
+    where: Path,
+) -> Products:
     """Assigns every curated image to a set.
 
     Args:
+      burst_params: what ties images; beyond its limits the leakage report still looks.
       where: the folder of the benchmarks, for errors.
 
     Raises:
@@ -74,9 +84,9 @@ def compute(inputs: Inputs, params: sections.Split, *, near_duplicate_distance: 
     rows["flip"] = ~rows["label"].isin(inputs.events.no_flip)  # here: train need not run again for any other event
     lineage.refuse_overlaps(rows, seen, near_duplicate_distance=distance)
 
-    near = pd.DataFrame(columns=leakage.COLUMNS)
+    near, mates = pd.DataFrame(columns=[*leakage.COLUMNS, "evidence"]), dict[str, Any]()
     if inputs.features is not None:
-        near = leakage.nearest(rows, inputs.features.units(rows["sha256"]))
+        near, mates = _near(rows, inputs, burst_params, distance)
     real = (assigned.images["origin"] == "real").groupby(assigned.images["label"]).any()
     summary = {
         "images": len(inputs.images),
@@ -94,9 +104,31 @@ def compute(inputs: Inputs, params: sections.Split, *, near_duplicate_distance: 
         | {
             "nearest": leakage.summary(near, near_duplicate_distance=distance),
             "alarms": [asdict(alarm) for alarm in leakage.alarms(near)],
-        },
+        }
+        | mates,
     }
     return Products(rows.sort_values(["set", "image"], ignore_index=True), assigned.left_out, near, summary)
+
+
+def _near(
+    rows: pd.DataFrame, inputs: Inputs, burst_params: sections.Bursts, distance: int
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The nearest training images with what speaks for each pair, and what the summary says of near misses."""
+    assert inputs.features is not None
+    vectors = inputs.features.units(rows["sha256"])
+    near = leakage.nearest(rows, vectors)
+    facts = rows[["image"]].merge(inputs.library[near_misses.FACTS].drop_duplicates("image"), on="image", how="left")
+    facts = facts.fillna("").set_index(rows.index)
+    missed = near_misses.find(
+        rows.assign(**{name: facts[name] for name in near_misses.FACTS[1:]}),
+        near,
+        vectors,
+        near_duplicate_distance=distance,
+        settings=bursts.Settings(**burst_params.model_dump()),
+    )
+    typical = None if np.isnan(missed.typical) else missed.typical
+    mates = {"mates": {name: asdict(counts) for name, counts in missed.counts.items()}, "typical_tie": typical}
+    return near.assign(evidence=missed.evidence), mates
 
 
 def main(workspace: Workspace) -> None:
@@ -112,6 +144,7 @@ def main(workspace: Workspace) -> None:
     made = compute(
         inputs,
         workspace.params(sections.Split),
+        workspace.params(sections.Bursts),
         near_duplicate_distance=workspace.near_duplicate_distance,
         where=workspace.benchmarks,
     )

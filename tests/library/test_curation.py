@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -487,3 +488,12 @@ def test_a_benchmark_image_whose_file_was_replaced_says_that_it_is_not_measured(
     found = curation.curate(label_table(), library_table(*library), listed, lineage.empty(), **LAX)
     detail = found.excluded.set_index("image")["detail"]
     assert detail[["library/a", "library/b"]].tolist() == ["", f"not measured: {Reason.OTHER_CONTENT}"]
+
+
+def test_a_group_by_hash_of_different_contents_is_named_with_images_and_not_thinned():
+    look = {"label": "lion", "phash": phash("one look")}
+    curated = curate(*shelf(**{f"{n:02d}": look for n in range(12)}), confirm=lambda *_, **__: np.empty((0, 2), int))
+    assert len(curated.images) == 12
+    (group,) = curated.apart["largest"]
+    assert (group["images"], group["contents"], len(group["shown"])) == (12, 12, 8)
+    assert (group["shown"][0], group["shown"][-1]) == ("library/00", "library/11")
