@@ -14,7 +14,7 @@ from pipeline.errors import DataError
 from pipeline.evaluation import forecast
 from pipeline.files import read_json, read_table, write_json
 from pipeline.inference import evaluated, frozen_features, pool_predictions
-from pipeline.library import benchmarks, board, classes, history, index, labels, lineage, look_store
+from pipeline.library import benchmarks, board, classes, history, index, labels, lineage, look_store, splits
 from pipeline.library.benchmarks import PREFIX
 from pipeline.review import applying, decisions
 from pipeline.stages import curate, split
@@ -83,7 +83,8 @@ def forecast_round(workspace: Workspace) -> Answer:
     features = _Features(workspace, card.model_digest, scores["sha256"].drop_duplicates(), wanted)
 
     now, then = bundle.read_classes(workspace.model), sorted(rows.loc[rows["set"] == "train", "label"].unique())
-    judged = rows[(rows["set"] != "train") & rows["label"].isin(then)].drop_duplicates(["sha256", "set"])
+    tested = splits.untorn(rows[rows["set"] != "train"])
+    judged = tested[tested["label"].isin(then)].drop_duplicates(["sha256", "set"])
     judged = judged[features.has(judged)].reset_index(drop=True)
     named = {
         name: forecast.say(features.of(learnt), learnt["label"].to_numpy(dtype=str), features.of(judged))

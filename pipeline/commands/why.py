@@ -14,6 +14,7 @@ from pipeline.library.index import MEASURES
 from pipeline.review import decisions
 from pipeline.workspace import Workspace
 
+CAPTURE = ["taken", "camera"]  # which an index of an earlier version lacks
 FACTS = ["sha256", "phash", "width", "height", "bytes", "format", "orientation", "failure"]
 PREDICTION = ["label", "predicted", "score", "margin", "top_labels", "top_scores", "failure", "model", "set"]
 
@@ -33,7 +34,8 @@ def why(workspace: Workspace, asked: str) -> Answer:
     image, sha256 = row["image"], row["sha256"]
     folders = workspace.folders
     facts: dict[str, Any] = {"image": image, "file": str(labels.locate(image, folders)), "from": row.pop("from")}
-    facts |= {name: row[name] for name in FACTS} | {"quality": {name: row[name] for name in MEASURES}}
+    facts |= {name: row[name] for name in FACTS} | {name: row.get(name) or "" for name in CAPTURE}
+    facts["quality"] = {name: row[name] for name in MEASURES}
     now = freshness.contents([image], folders, workspace.index_cache)[image]
     facts["changed_since"] = now not in ("", sha256)
     facts["label"] = _label(workspace, image, sha256)

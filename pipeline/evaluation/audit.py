@@ -1,7 +1,9 @@
 """The label audit: images whose label the model contradicts with confidence, ranked (Northcutt, Jiang, Chuang 2021).
 
-A model does not contradict what it has learnt by heart. Images it was trained on are held against the others of their
-class instead (`prototypes`); they are ranked apart, after the others, and say so.
+A model does not contradict what it has overfit. Images it was trained on are compared with the others of their class
+instead (`prototypes`); they are ranked apart, after the others, and say so.
+
+Images that belong together are asked together and count once: a person decides on them in one go.
 """
 
 from collections.abc import Callable
@@ -10,13 +12,13 @@ import numpy as np
 import pandas as pd
 
 from pipeline.evaluation.prototypes import Prototypes
-from pipeline.evaluation.scores import BLOCK, Matrix, known, probs_of
+from pipeline.evaluation.scores import BLOCK, Matrix, clusters_of, known, probs_of
 from pipeline.library.benchmarks import PREFIX
 
 FILE = "audit.parquet"
 COLUMNS = [
     "image", "sha256", "group", "set", "label", "predicted", "score", "label_score", "trained", "frozen", "verdict_at",
-    "contradicted", "asked", "rank", "reason", "model",
+    "contradicted", "asked", "rank", "reason", "model", "cluster",
 ]  # fmt: skip
 TRAINED = ["train"]
 FROZEN = ("test", PREFIX)  # beginnings of sets that only a person corrects, which makes a new version
@@ -43,19 +45,21 @@ def find(
          frozen sets are judged apart.
       2. An image that a person has decided on, and whose label is what they decided, is asked again only when
          `ask_again_after` models in a row, none of them the one that it was decided beside, contradict the label.
-      3. Of each part at most `max_share` of its images are asked, the most confident first.
+      3. Of each part at most `max_share` of its clusters are asked, the most confident first.
 
     Args:
-      scores: a row an image, in the order of `log_probs` (N, C) and of `embeddings` (N, F).
+      scores: one row per image, in the order of `log_probs` (N, C) and of `embeddings` (N, F), and perhaps with
+        `cluster`, what belongs together.
       verdicts: columns `image`, `at`, `model` and `label` (what was decided; "" for: as it is).
       before: the audit that came with the base (`COLUMNS`), or an empty table.
 
     Returns:
       `COLUMNS`: `predicted`, `score` and `label_score` are the model's, or the class means' where `trained`; `frozen`,
       corrected by a person in a new version of the set only; `contradicted`, by how many models in a row since the
-      verdict; `asked`, or silenced by rule 2 or 3; `rank` from 1 among those asked of a part, else 0.
+      verdict; `asked`, or silenced by rule 2 or 3; `rank` of the cluster from 1 among those asked of a part, else 0.
     """
     judged = known(scores)
+    judged = judged.assign(cluster=clusters_of(judged))
     frozen = judged["set"].str.startswith(FROZEN)
     trained = judged["set"].isin(TRAINED)
     found = []
@@ -64,8 +68,9 @@ def find(
         suspects = suspects.assign(trained=suspects["set"].isin(TRAINED), frozen=suspects["set"].str.startswith(FROZEN))
         suspects = _remember(suspects, verdicts, before)
         asked = (suspects["verdict_at"] == "") | (suspects["contradicted"] >= ask_again_after)
-        asked &= asked.cumsum() <= np.ceil(max_share * len(part))
-        rank = asked.cumsum().where(asked, NOT_RANKED)
+        place = pd.Series(pd.factorize(suspects["cluster"].where(asked))[0] + 1, suspects.index)
+        asked &= place <= np.ceil(max_share * part["cluster"].nunique())
+        rank = place.where(asked, NOT_RANKED)
         found.append(suspects.assign(asked=asked, rank=rank, reason=_reasons(suspects)))
     return pd.concat(found)[COLUMNS].reset_index(drop=True)
 
@@ -76,16 +81,25 @@ def nothing() -> pd.DataFrame:
 
 
 def first(audit: pd.DataFrame, *, number: int) -> pd.DataFrame:
-    """Of those asked, the first `number` of each part."""
-    return audit[audit["asked"] & (audit["rank"] <= number)]
+    """Of each part the first `number` clusters asked: the likeliest image of each, and how many `more` are asked."""
+    asked = audit[audit["asked"] & (audit["rank"] <= number)]
+    key = ["trained", "frozen", "rank"]
+    more = asked.groupby(key)["image"].transform("size") - 1
+    return asked.assign(more=more).drop_duplicates(key)
 
 
 def figures(scores: pd.DataFrame, audit: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """For each set, how many of its images are asked (`audit_asked`), and what share of it they are."""
+    """For each set, how many of its images are asked (`audit_asked`), what share of it they are, and how many of them
+    are independent (`audit_independent`)."""
     sizes = known(scores)["set"].value_counts()
-    asked = audit.loc[audit["asked"], "set"].value_counts()
+    rows = audit[audit["asked"].astype(bool)]
+    asked, clusters = rows["set"].value_counts(), rows.groupby("set")["cluster"].nunique()
     return {
-        str(name): {"audit_asked": int(asked.get(name, 0)), "audit_share": float(asked.get(name, 0) / n)}
+        str(name): {
+            "audit_asked": int(asked.get(name, 0)),
+            "audit_share": float(asked.get(name, 0) / n),
+            "audit_independent": int(clusters.get(name, 0)),
+        }
         for name, n in sizes.items()
     }
 
@@ -97,7 +111,7 @@ def _suspects(rows: pd.DataFrame, log_probs: Matrix, embeddings: Matrix, classes
     places, targets = rows.index.to_numpy(), pd.Index(classes).get_indexer(rows["label"])
     opinion: Callable[[slice | np.ndarray], np.ndarray]
     if rows["set"].isin(TRAINED).all():
-        opinion = Prototypes(embeddings, places, targets, num_classes=len(classes)).probs
+        opinion = Prototypes(embeddings, places, targets, num_classes=len(classes), cluster=rows["cluster"]).probs
     else:
         opinion = lambda some: probs_of(log_probs[places[some]])  # noqa: E731
     inspector = LabelInspector(num_class=len(classes), verbose=False, n_jobs=1)

@@ -19,7 +19,7 @@ from pipeline.evaluation.scores import clusters_of
 ALPHA = 0.1  # of features of length 1
 MOST = 300  # images of a class that the head is fit to
 LIKE = 20  # images' worth of belief that a class is as restless as all
-FIGURES = ["n", "known", "now", "forecast", "low", "high", "gain", "gain_low", "gain_high", "verdict"]
+FIGURES = ["n", "known", "now", "forecast", "low", "high", "gain", "gain_low", "gain_high", "verdict", "independent"]
 GAINS, LOSES, NEW = "gains", "loses", "new"
 
 
@@ -48,8 +48,8 @@ def by(rows: pd.DataFrame, column: str, *, confidence: float, flips: float, reco
       recovered: share of the forecast's errors, at most, that training the other layers takes away.
 
     Returns:
-      A row a value: it and `FIGURES`. `now` and `gain` are over the `known` images, `forecast` over all `n`; the
-      intervals say where the next model's figure on these very images will lie.
+      One row per value: it and `FIGURES`. `now` and `gain` are over the `known` images, `forecast` over all `n`, of
+      which so many are `independent`; the intervals say where the next model's figure on these very images will lie.
     """
     known = rows["right_now"].notna()
     moved = (rows["after"].astype(float) - rows["before"].astype(float)).where(known)
@@ -74,5 +74,5 @@ def by(rows: pd.DataFrame, column: str, *, confidence: float, flips: float, reco
         verdict = NEW if not sure else GAINS if gain > gain_half else LOSES if gain < -gain_half else ""
         bounds = np.clip([forecast, forecast - half, forecast + half + recovered * (1 - forecast)], 0, 1)
         moves = [gain, gain - gain_half, gain + gain_half]
-        found.append([name, n, sure, float(own["right_now"].mean()), *bounds, *moves, verdict])
+        found.append([name, n, sure, float(own["right_now"].mean()), *bounds, *moves, verdict, int(sums.clusters[0])])
     return pd.DataFrame(found, columns=[column, *FIGURES]).round(4)

@@ -15,7 +15,8 @@ BY_CLASS = [
     "precision_low", "precision_high", "independent", "effective",
 ]  # fmt: skip
 SLICES = ["set", "slice", "label", "value", "n", "top1", "top1_low", "top1_high", "independent"]
-ISOLATED = "isolated"
+SIMILARITY, ISOLATED = "similarity", "isolated"
+QUARTERS = [f"{part} alike to training" for part in ("least", "less", "more", "most")]
 FEWEST_COMPARED = 20  # images whose similarity to training says anything
 CONFUSIONS = ["set", "label", "predicted", "n", "share"]
 
@@ -99,10 +100,10 @@ def _by_similarity(rows: pd.DataFrame) -> list[pd.DataFrame]:
     limit = of_benchmarks.median() if enough else compared["similarity"].quantile(0.25)
     edges = compared["similarity"].quantile([0.25, 0.5, 0.75]).to_numpy()
     quarter = np.searchsorted(edges, compared["similarity"])
-    names = np.array([f"{part} alike to training" for part in ("least", "less", "more", "most")])
+    names = np.array(QUARTERS)
     isolated = compared[compared["similarity"] <= limit]
     return [
-        compared.assign(slice="similarity", value=names[quarter]),
+        compared.assign(slice=SIMILARITY, value=names[quarter]),
         isolated.assign(slice=ISOLATED, value=f"{ISOLATED}: at most {limit:.2f} alike to training"),
     ]
 

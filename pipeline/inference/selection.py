@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from pipeline.bundle import Stored
 from pipeline.errors import DataError
 from pipeline.evaluation import ensembling
+from pipeline.evaluation.scores import clusters_of
 from pipeline.evaluation.thresholds import Thresholds
 from pipeline.files import read_json, write_json
 from pipeline.inference import machine, shards, trials
@@ -156,13 +157,13 @@ def fitted_to(rows: pd.DataFrame) -> Calibration:
 
 
 def sampled(val: pd.DataFrame, pool: Iterable[pd.DataFrame], folders: dict[str, Path], *, number: int) -> pd.DataFrame:
-    """Pictures to try runtimes on: columns `sha256`, `path` and `label`, which is empty for those of the pool.
+    """Images to try runtimes on: `sha256`, `path`, `label`, which is empty for those of the pool, and `cluster`.
 
     Half are of the validation set: those with the highest hashes, so that int8 is fitted to others where there are
     enough. A hash is as good as a draw, and draws the same again.
 
     Args:
-      val: columns `image`, `sha256`, `label`.
+      val: columns `image`, `sha256`, `label` and, if it is known, `cluster`: what belongs together.
       pool: pieces with `image`, `sha256`, `failure`.
       number: of pictures, at most.
     """
@@ -174,7 +175,8 @@ def sampled(val: pd.DataFrame, pool: Iterable[pd.DataFrame], folders: dict[str, 
             pd.concat([others, readable]).drop_duplicates("sha256").sort_values("sha256").head(number - number // 2)
         )
     rows = pd.concat([known, others], ignore_index=True)
-    return rows.assign(path=[labels.locate(image, folders) for image in rows["image"]])[["sha256", "path", "label"]]
+    rows = rows.assign(path=[labels.locate(image, folders) for image in rows["image"]], cluster=clusters_of(rows))
+    return rows[["sha256", "path", "label", "cluster"]]
 
 
 def _begun(candidates: Candidates, total: int, begun: dict[str, int]) -> Choice | None:

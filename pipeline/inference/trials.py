@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import DataError
-from pipeline.evaluation import cosine, paired_statistics
+from pipeline.evaluation import cosine, independence, paired_statistics
+from pipeline.evaluation.scores import clusters_of
 from pipeline.evaluation.thresholds import Thresholds
 from pipeline.inference import reading
 from pipeline.inference.runtimes import Runtime
 
-FEWEST = 50  # answers compared: fewer tell nothing of agreement
+FEWEST = 50  # independent answers compared: fewer tell nothing of agreement
 Pixels = list[list[np.ndarray]]  # batches, each at the sizes of the runtime
 
 
@@ -41,7 +42,7 @@ class Trial:
       refused: why it cannot be chosen; empty if it can.
       prepared_in: seconds from its conversion, if that is not in the cache, to the first answer.
       images_per_second: of the network alone.
-      agreement: share given alike of the `compared` answers.
+      agreement: share given alike of the `compared` answers, of which so many are `independent`.
       gained, lost: of the `val` images of the validation set, those that it alone names, and that Keras alone names.
       cosine: of the features of an image to those by Keras: all but one in a hundred have more; 0 where answers count.
     """
@@ -51,6 +52,7 @@ class Trial:
     images_per_second: float = 0.0
     agreement: float = 0.0
     compared: int = 0
+    independent: int | None = None
     val: int = 0
     gained: int = 0
     lost: int = 0
@@ -59,7 +61,8 @@ class Trial:
     def __str__(self) -> str:
         speed = f"{self.images_per_second:.1f} images a second" if self.images_per_second else ""
         answers = self.compared and not self.cosine
-        alike = f"{self.agreement:.2%} of {self.compared} answers alike" if answers else ""
+        number = independence.images(self.compared, self.independent, word=" answers")
+        alike = f"{self.agreement:.2%} of {number}{',' if ',' in number else ''} alike" if answers else ""
         named = f"{self.gained} more and {self.lost} fewer of {self.val} of val named" if answers else ""
         near = f"cosine to Keras {self.cosine:.4f} or more" if self.cosine else ""
         return ", ".join(part for part in (speed, alike, named, near, self.refused) if part)
@@ -80,7 +83,7 @@ class Comparison(Protocol):
         ...
 
     def judge(self, rows: pd.DataFrame, expected: np.ndarray, given: np.ndarray, classes: list[str]) -> Trial:
-        """Compares what a runtime gives (N, M) with what Keras gives (N, M); column `label` of `rows` as in `read`."""
+        """Compares what a runtime gives (N, M) with what Keras gives (N, M); `rows` as in `read`."""
         ...
 
     def facts(self) -> dict[str, Any]:
@@ -194,12 +197,14 @@ def judge(
     thresholds: Thresholds | None,
     limits: Limits,
 ) -> Trial:
-    """Holds what a runtime says, `probs` (N, C), against what Keras says, `expected` (N, C).
+    """Compares what a runtime says, `probs` (N, C), with what Keras says, `expected` (N, C).
 
-    A loss of accuracy counts by McNemar's exact test, one-sided (`paired_statistics.judge`).
+    A loss of accuracy counts by the exact one-sided test of clusters (`paired_statistics.sign_flip`), which is
+    McNemar's where every image is alone.
 
     Args:
-      rows: column `label`: of an image of the validation set its class, else empty.
+      rows: column `label`: of an image of the validation set its class, else empty; and `cluster` or `sha256`, if they
+        are known.
       thresholds: from which score on Keras' answer is shown; without, all are.
     """
     if not np.isfinite(probs).all():
@@ -210,24 +215,29 @@ def judge(
     if thresholds is not None:
         shown = thresholds.shown(pd.Series(keras_said, dtype=str), pd.Series(expected.max(axis=1)))
     compared, alike = int(shown.sum()), int((said == keras_said)[shown].sum())
-    label = rows["label"].to_numpy()
+    label, cluster = rows["label"].to_numpy(), clusters_of(rows).to_numpy()
     val = label != ""
     right, keras_right = (said == label) & val, (keras_said == label) & val
-    gained, lost = int((right & ~keras_right).sum()), int((~right & keras_right).sum())
+    change = right.astype(int) - keras_right.astype(int)
     trial = Trial(
-        agreement=alike / compared if compared else 0.0, compared=compared, val=int(val.sum()), gained=gained, lost=lost
+        agreement=alike / compared if compared else 0.0,
+        compared=compared,
+        independent=len(set(cluster[shown])),
+        val=int(val.sum()),
+        gained=int((change > 0).sum()),
+        lost=int((change < 0).sum()),
     )
-    return replace(trial, refused=_refused(trial, int(keras_right.sum()), limits))
+    return replace(trial, refused=_refused(trial, change[val], cluster[val], limits))
 
 
-def _refused(trial: Trial, keras_right: int, limits: Limits) -> str:
-    if trial.compared < FEWEST:
-        return f"{trial.compared} answers to compare, at least {FEWEST} would tell something"
+def _refused(trial: Trial, change: np.ndarray, cluster: np.ndarray, limits: Limits) -> str:
+    independent = trial.independent or 0
+    if independent < FEWEST:
+        return f"{independent} answers to compare, at least {FEWEST} would tell something"
     if trial.agreement < limits.min_agreement:
         return f"at least {limits.min_agreement:.2%} shall be alike"
     if trial.val:
-        counts = {"n": trial.val, "champion": keras_right / trial.val, "gained": trial.gained, "lost": trial.lost}
-        judged = paired_statistics.judge(pd.DataFrame([counts]), confidence=limits.confidence, min_images=1).iloc[0]
-        if judged["lost_for_sure"]:
-            return f"it names fewer images than Keras, which is no chance (p = {judged['p']:.2g})"
+        p = paired_statistics.sign_flip(change, cluster)
+        if p < 1 - limits.confidence:
+            return f"it names fewer images than Keras, which is no chance (p = {p:.2g})"
     return ""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.evaluation.metrics import ISOLATED, QUARTERS, SIMILARITY
 from pipeline.files import atomic_folder, write_text
 from pipeline.pages import contact_sheets, curves, rendering
 from pipeline.pages.contact_sheets import Sheet, Strip
@@ -93,6 +94,7 @@ def write(
     with atomic_folder(folder / PICTURES) as new:
         sheets = contact_sheets.write(new, {name: Strip(images, SIDE) for name, images in strips.items()}, picture)
     classes = _class_table(per_class)
+    parts = slices[~slices["slice"].isin([SIMILARITY, ISOLATED])]
     page = rendering.render(
         PAGE,
         title=title,
@@ -103,8 +105,9 @@ def write(
         columns=[column for column in classes.columns if not column[1].endswith(INTERVALS)],
         classes=[(label, _cells(row)) for label, row in zip(classes.index, classes.to_dict("records"), strict=True)],
         wholly_staged=wholly_staged,
-        slices=_records(_weakest_slices(slices)),
-        slices_left_out=max(0, len(slices) - MAX_SLICES),
+        near=_nearness(sets, slices),
+        slices=_records(_weakest_slices(parts)),
+        slices_left_out=max(0, len(parts) - MAX_SLICES),
         confusions=pairs,
         confusions_left_out=max(0, len(confusions) - MAX_CONFUSIONS),
         pictured=pictured,
@@ -209,6 +212,22 @@ def _weakest(classes: pd.DataFrame) -> list[tuple[str, float]]:
         return []
     recall = classes[(MAIN_SET, "recall")].dropna().head(3)
     return list(zip(recall.index, recall, strict=True))
+
+
+def _nearness(sets: pd.DataFrame, slices: pd.DataFrame) -> list[Row]:
+    """For each set how it fares as a whole, on its `isolated` images, and by their likeness to training."""
+    parts = {(row["set"], row["slice"], row["value"]): row for row in _records(slices)}
+    limits = slices.loc[slices["slice"] == ISOLATED, "value"]
+    columns = [(ISOLATED, value) for value in limits.head(1)] + [(SIMILARITY, value) for value in QUARTERS]
+    return [
+        {
+            "whole": whole,
+            "parts": {value: parts.get((whole["set"], slice_, value)) for slice_, value in columns},
+            "isolated": next((parts.get((whole["set"], ISOLATED, value)) for value in limits.head(1)), None),
+        }
+        for whole in _records(sets)
+        if any((whole["set"], slice_, value) in parts for slice_, value in columns)
+    ]
 
 
 def _weakest_slices(slices: pd.DataFrame) -> pd.DataFrame:

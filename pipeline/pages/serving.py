@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.evaluation.independence import images
 from pipeline.pages import rendering
 from pipeline.pages.plots import (
     Bar,
@@ -124,7 +125,7 @@ def shares_over_time(title: str, table: pd.DataFrame, unit: str, marks: list[tup
     """Draws shares with their intervals, one per stretch of time.
 
     Args:
-      table: columns `start`, `share`, `low`, `high`, `n` and, if there is one, `unusual` (bool).
+      table: columns `start`, `share`, `low`, `high`, `n` and, if they are there, `independent` and `unusual` (bool).
       marks: times to mark, and what happened.
     """
     ticks = round_shares(float(table["low"].min()), float(table["high"].max()))
@@ -135,7 +136,7 @@ def shares_over_time(title: str, table: pd.DataFrame, unit: str, marks: list[tup
             at,
             y(row["share"]),
             (at, y(row["low"]), at, y(row["high"])),
-            _reading(f"{row['start']:{SHORT_TIMES[unit]}}", *(row[name] for name in ("share", "n", "low", "high"))),
+            _reading(f"{row['start']:{SHORT_TIMES[unit]}}", row),
             "marked" if row.get("unusual", False) else "",
         )
         for at, row in zip(middle, table.to_dict("records"), strict=True)
@@ -177,9 +178,10 @@ def shares_in_rows(title: str, table: pd.DataFrame, *, name: str, of: str = "") 
     """Draws shares with their intervals, one row of `table` below the other.
 
     Args:
-      table: the columns `name`, `share`, `low`, `high`, `n`; or, for `of`, that name itself, and `of`_low and so on.
+      table: the columns `name`, `share`, `low`, `high`, `n` and, if it is known, `independent`; or, for `of`, that name
+        itself, and `of`_low and so on.
     """
-    share, low, high, n = (of, f"{of}_low", f"{of}_high", f"{of}_n") if of else ("share", "low", "high", "n")
+    low, high = (f"{of}_low", f"{of}_high") if of else ("low", "high")
     bottom = FRAME.top + ROW * len(table)
     frame = Frame(FRAME.width, bottom + 26, left=NAMES, right=NUMBERS, top=FRAME.top, bottom=bottom)
     ticks = round_shares(float(table[low].min()), float(table[high].max()))
@@ -187,10 +189,10 @@ def shares_in_rows(title: str, table: pd.DataFrame, *, name: str, of: str = "") 
     dots, texts = [], []
     for number, row in enumerate(table.to_dict("records")):
         y = frame.top + ROW * number + ROW / 2
-        interval = (x(row[low]), y, x(row[high]), y)
-        dots.append(Dot(x(row[share]), y, interval, _reading(row[name], row[share], row[n], row[low], row[high])))
+        interval, share = (x(row[low]), y, x(row[high]), y), row[of or "share"]
+        dots.append(Dot(x(share), y, interval, _reading(row[name], row, of)))
         texts.append(Text(0, y + 4, _short(str(row[name])), kind="name"))
-        texts.append(Text(frame.width, y + 4, f"{row[share]:.0%}, n = {row[n]:,}", "end"))
+        texts.append(Text(frame.width, y + 4, f"{share:.0%}, n = {_number(row, of, short=True)}", "end"))
     x_ticks = percents(ticks, x)
     grid = [Rule(at, frame.top, at, frame.bottom, "grid") for at, _ in x_ticks]
     return Plot(frame, title, x_ticks, rules=grid, dots=dots, texts=texts)
@@ -206,8 +208,16 @@ def _time_ticks(start: pd.Series, unit: str, places: list[float]) -> list[Tick]:
     return [(at, f"{when:{SHORT_TIMES[unit]}}") for at, when in zip(places[::step], start[::step], strict=True)]
 
 
-def _reading(name: object, share: float, n: int, low: float, high: float) -> str:
-    return f"{name}: {share:.1%} of {n:,}, {low:.1%} to {high:.1%}"
+def _reading(name: object, row: dict[str, Any], of: str = "") -> str:
+    low, high = (row[f"{of}_{end}" if of else end] for end in ("low", "high"))
+    return f"{name}: {row[of or 'share']:.1%} of {_number(row, of)}: {low:.1%} to {high:.1%}"
+
+
+def _number(row: dict[str, Any], of: str = "", *, short: bool = False) -> str:
+    """The images of a row and, where these are fewer, the independent ones among them."""
+    before = f"{of}_" if of else ""
+    text = images(row[f"{before}n"], row.get(f"{before}independent"), word="")
+    return text.replace(" independent", " ind.") if short else text
 
 
 def _short(name: str) -> str:

@@ -86,7 +86,7 @@ class Chooser:
     def _val(self, known: list[str]) -> pd.DataFrame:
         if not self.splits.exists():
             return pd.DataFrame({"image": [], "sha256": [], "label": []}, dtype=str)
-        rows = read_table(self.splits, ["image", "sha256", "label", "set"])
+        rows = read_table(self.splits, ["image", "sha256", "label", "set"], optional=["cluster"])
         return rows[(rows["set"] == "val") & rows["label"].isin(known)]
 
     def _pool(self) -> Iterator[pd.DataFrame]:

@@ -144,7 +144,9 @@ def main(workspace: Workspace) -> None:
     for row in slices[(slices["slice"] == metrics.ISOLATED) & (slices["set"] == "test")].itertuples():
         interval = f"{row.top1_low:.1%} to {row.top1_high:.1%}"
         print(f"evaluate: test, {row.value}: {row.top1:.1%} of {row.n} right ({interval})")
-    print(f"evaluate: {assessed.thresholds}; {assessed.audit['asked'].sum()} labels to look at again")
+    asked = assessed.audit[assessed.audit["asked"].astype(bool)]
+    doubted = independence.images(len(asked), asked["cluster"].nunique(), word=" labels")
+    print(f"evaluate: {assessed.thresholds}; {doubted} to look at again")
 
 
 def read(workspace: Workspace) -> Inputs:

@@ -127,7 +127,7 @@ def read(workspace: Workspace, params: sections.Identify, *, known: list[str]) -
     excluded = read_table(workspace.excluded)
     # Of bad ones the features are wanted: what is like them in the pool is as bad.
     asked = excluded["reason"].isin([Reason.UNKNOWN, Reason.BAD, Reason.OTHER_CONTENT])
-    rows = read_table(workspace.splits_table, ["image", "sha256", "label", "set"])
+    rows = read_table(workspace.splits_table, ["image", "sha256", "label", "set"], optional=["cluster"])
     return Inputs(
         pool=lambda: store.stream(workspace.pool_table, prediction.ASKED, params.shard_rows),
         total=pq.read_metadata(workspace.pool_table).num_rows,

@@ -93,6 +93,21 @@ def test_an_image_tells_who_labelled_it_when_and_on_which_models_word(workspace)
     ]
 
 
+def test_an_image_says_when_and_with_which_camera_it_was_taken(workspace, capsys):
+    table = read_table(workspace.library_table)
+    table.loc[table["image"] == "library/b.jpg", ["taken", "camera"]] = ["2026-03-01T12:00:05.25", "canon eos 70d #12"]
+    write_table(table, workspace.library_table)
+    facts = why(workspace, "library/b.jpg").data
+    assert (facts["taken"], facts["camera"]) == ("2026-03-01T12:00:05.25", "canon eos 70d #12")
+    tables.why(facts)
+    assert "taken  2026-03-01 12:00:05.25, by canon eos 70d #12" in capsys.readouterr().out
+
+
+def test_an_image_without_exif_says_nothing_of_its_capture(workspace, capsys):
+    tables.why(why(workspace, "library/a.jpg").data)
+    assert "taken" not in capsys.readouterr().out
+
+
 def test_an_image_tells_its_set_and_which_models_had_it_there(workspace):
     facts = why(workspace, "library/a.jpg").data
     assert facts["today"] == {"set": "test"}

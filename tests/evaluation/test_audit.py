@@ -65,6 +65,54 @@ def test_the_queue_stays_small():
     assert not find(table, log_probs, max_share=0.0)["asked"].any()
 
 
+def test_a_burst_is_asked_as_a_whole_and_counts_once():
+    table, log_probs, _ = planted(share=0.3)
+    alone = find(table, log_probs, max_share=0.02)
+    cluster = pd.Series(np.arange(len(table)) // 10, table.index).astype("str")
+    found = find(table.assign(cluster=cluster), log_probs, max_share=0.02)
+    asked = found[found["asked"]]
+    ranked = asked.groupby(["trained", "frozen", "cluster"])["rank"]
+    assert (ranked.nunique() == 1).all()
+    assert asked.loc[asked["trained"], "cluster"].nunique() == 0.02 * cluster[table["set"] == "train"].nunique()
+    assert asked["rank"].max() < alone["rank"].max()
+    for name, figures in audit.figures(table, found).items():
+        assert figures["audit_independent"] == asked.loc[asked["set"] == name, "cluster"].nunique()
+
+
+def test_where_every_image_is_alone_each_is_asked_alone():
+    table, log_probs, _ = planted()
+    alone = find(table, log_probs)
+    given = find(table.assign(cluster=[f"c{place}" for place in range(len(table))]), log_probs)
+    columns = [name for name in audit.COLUMNS if name != "cluster"]
+    pd.testing.assert_frame_equal(alone[columns], given[columns])
+    assert alone.loc[alone["asked"] & alone["trained"], "rank"].is_unique
+
+
+def test_the_report_shows_one_image_of_a_burst_and_how_many_more_ask():
+    table, log_probs, _ = planted(share=0.3)
+    cluster = pd.Series(np.arange(len(table)) // 10, table.index).astype("str")
+    found = find(table.assign(cluster=cluster), log_probs)
+    shown = audit.first(found, number=5)
+    assert not shown.duplicated(["trained", "frozen", "cluster"]).any()
+    asked = found[found["asked"] & (found["rank"] <= 5)]
+    assert len(shown) + shown["more"].sum() == len(asked)
+
+
+def test_frames_of_a_wrongly_labelled_burst_do_not_confirm_each_other():
+    """Ten frames of an unusual puma among few lions make the lions' mean theirs, unless they are left out together."""
+    random = np.random.default_rng(0)
+    of_classes = [random.normal(4 * np.eye(5)[n], 0.5, (size, 5)) for n, size in enumerate((4, 30, 30, 30))]
+    burst = random.normal([0, 3, 0, 0, 2], 0.05, (10, 5))
+    features, targets = np.concatenate([*of_classes, burst]), np.repeat([0, 1, 2, 3, 0], [4, 30, 30, 30, 10])
+    rows = np.arange(len(features))
+    cluster = np.minimum(rows, 94)
+    alone, together = (
+        Prototypes(features, rows, targets, num_classes=4, cluster=given).probs(rows)[94:, 0].mean()
+        for given in (None, cluster)
+    )
+    assert alone > 0.5 > together
+
+
 def test_an_image_of_a_class_the_model_does_not_know_is_not_judged():
     table, log_probs, _ = planted()
     strange = table.index % 7 == 0

@@ -76,3 +76,9 @@ def test_images_that_belong_together_make_a_forecast_less_sure():
     )
     assert alone["forecast"] == together["forecast"]
     assert together["gain_high"] - together["gain"] > 2 * (alone["gain_high"] - alone["gain"])
+
+
+def test_a_forecast_says_how_many_of_its_images_are_independent():
+    rows = images("cat", right_now=[1.0] * 40, before=[True] * 40, after=[True] * 40)
+    assert told(rows).loc["cat", ["n", "independent"]].tolist() == [40, 40]
+    assert told(rows.assign(cluster=np.arange(40) // 10)).loc["cat", ["n", "independent"]].tolist() == [40, 4]

@@ -22,8 +22,16 @@ def says(*cats: float) -> np.ndarray:
     return np.stack([np.array(cats), 1 - np.array(cats)], axis=1)
 
 
-def judged(expected: np.ndarray, probs: np.ndarray, *, label: str = "", threshold: float | None = None, **limits):
-    rows = pd.DataFrame({"label": [label] * len(expected)})
+def judged(
+    expected: np.ndarray,
+    probs: np.ndarray,
+    *,
+    label: str = "",
+    threshold: float | None = None,
+    bursts_of: int = 1,
+    **limits,
+):
+    rows = pd.DataFrame({"label": [label] * len(expected), "cluster": np.arange(len(expected)) // bursts_of})
     limits = Limits(**({"min_agreement": 0.99, "confidence": 0.95, "images": 1000} | limits))
     chosen = None if threshold is None else thresholds(threshold)
     return trials.judge(rows, expected, probs, CLASSES, thresholds=chosen, limits=limits)
@@ -55,6 +63,20 @@ def test_few_answers_tell_nothing():
     assert judged(few, few).refused == "49 answers to compare, at least 50 would tell something"
     many = says(*[0.9] * 100)
     assert judged(many, many, threshold=NEVER).refused.startswith("0 answers to compare")
+
+
+def test_few_independent_answers_tell_nothing_however_many_frames_they_have():
+    many = says(*[0.9] * 480)
+    assert judged(many, many, bursts_of=10).refused == "48 answers to compare, at least 50 would tell something"
+    trial = judged(many, many, bursts_of=5)
+    assert trial.refused == ""
+    assert str(trial).startswith("100.00% of 480 answers, 96 independent, alike")
+
+
+@pytest.mark.parametrize(("bursts_of", "refused"), [(1, True), (10, False)])
+def test_ten_frames_of_one_burst_that_are_lost_are_one_loss(bursts_of, refused):
+    expected, found = says(*[0.9] * 2000), says(*[0.1] * 10, *[0.9] * 1990)
+    assert bool(judged(expected, found, label="cat", bursts_of=bursts_of).refused) == refused
 
 
 @pytest.mark.parametrize(("lost", "refused"), [(4, False), (5, True)])

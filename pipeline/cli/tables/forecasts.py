@@ -9,6 +9,7 @@ from rich.table import Table
 from pipeline.cli.tables import console
 from pipeline.cli.tables.rounds import frame
 from pipeline.commands.preview import Preview
+from pipeline.evaluation import independence
 
 
 def throwaways(rows: list[dict[str, Any]]) -> None:
@@ -101,7 +102,7 @@ def compared(forecast: dict[str, list[dict[str, Any]]]) -> None:
     """A forecast beside what the round really became."""
     for name, key in (("sets", "set"), ("classes", "label")):
         rows = [
-            {"": row[key], "images": str(row["n"])}
+            {"": row[key], "images": _images(row)}
             | {part: _share(row[part]) for part in ("now", "forecast")}
             | {"interval": f"{row['low']:.1%} to {row['high']:.1%}", "real": _share(row["real"])}
             | {"within": "yes" if row["within"] else "no"}
@@ -118,10 +119,16 @@ def _forecast(row: dict[str, Any], key: str, *counts: str) -> dict[str, str]:
     return (
         {key.replace("label", "class"): row[key]}
         | {name.replace("_next", " then"): str(row[name]) for name in counts}
-        | {"images": str(row["n"]), "now": _share(row["now"]), "forecast": _share(row["forecast"])}
+        | {"images": _images(row), "now": _share(row["now"]), "forecast": _share(row["forecast"])}
         | {"interval": f"{row['low']:.1%} to {row['high']:.1%}", "points gained": gain, "between": around}
         | {"": row["verdict"]}
     )
+
+
+def _images(row: dict[str, Any]) -> str:
+    return independence.images(
+        row["n"], row.get("independent"), word=""
+    )  # forecasts of earlier versions do not know it
 
 
 def _share(value: float | None) -> str:

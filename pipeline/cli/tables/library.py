@@ -139,6 +139,9 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("content", f"{facts['sha256'][:16] or 'unread'}, perceptual hash {facts['phash'] or 'none'}"),
         ("picture", facts["failure"] or f"{facts['width']} x {facts['height']} {facts['format']}; {quality}"),
     ]
+    if facts["taken"] or facts["camera"]:
+        camera = f", by {facts['camera']}" if facts["camera"] else ""
+        lines.append(("taken", f"{facts['taken'].replace('T', ' ') or 'at an unknown time'}{camera}"))
     if facts["changed_since"]:
         lines.append(
             ("file", "it was replaced since the index was made: all below is about what it held then; run `dvc repro`")

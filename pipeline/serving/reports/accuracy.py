@@ -15,6 +15,7 @@ from pipeline.serving.verdicts import AUDIT, FEEDBACK, NOT_IN_CLASSES, RIGHT, UN
 
 LEAST_CLIENTS = 10  # fewer do not say how much clients differ
 CLIENTS_DIFFER = 2.33  # standard errors: by chance one report in a hundred
+COUNTED = ["n", "independent", "low", "high"]  # beside each share of a class
 MEASURES = {
     "right": "of all usable pictures",
     "right in classes": "of pictures of the model's classes",
@@ -154,8 +155,8 @@ def by_band(units: pd.DataFrame, design: pd.DataFrame, *, confidence: float) -> 
 
 
 def by_class(units: pd.DataFrame, design: pd.DataFrame, *, confidence: float) -> pd.DataFrame:
-    """Columns `label`, `said` (share right where the model says so), `said_n`, `said_low`, `said_high`, and the same of
-    `found` (share of the class's pictures that the model names); sorted by label."""
+    """Columns `label`, `said` (share right where the model says so), `said_n`, `said_independent`, `said_low`,
+    `said_high`, and the same of `found` (share of the class's pictures that the model names); sorted by label."""
     usable = units[units["usable"]]
     named = usable[usable["in_classes"] & (usable["truth"] != "")]
     parts = {
@@ -169,7 +170,8 @@ def by_class(units: pd.DataFrame, design: pd.DataFrame, *, confidence: float) ->
         for name, table in parts.items()
     ]
     both = pd.concat(tables, axis=1).rename_axis("label").sort_index().reset_index()
-    return both.fillna({"said_n": 0, "found_n": 0}).astype({"said_n": int, "found_n": int})
+    numbers = [f"{name}_{column}" for name in parts for column in ("n", "independent")]
+    return both.fillna(dict.fromkeys(numbers, 0)).astype(dict.fromkeys(numbers, int))
 
 
 def by_source(evaluations: pd.DataFrame) -> pd.DataFrame:

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.pages import serving
 from pipeline.serving.reports import accuracy, capabilities, drift, estimates
 from pipeline.serving.reports.periods import DAY
 
@@ -104,6 +105,32 @@ def test_what_a_release_promised_is_worth_its_independent_images():
     classes = {"cat": {"n": 100, "top1": 0.7, "independent": 10, "effective": 9.0}, "dog": {"n": 100, "top1": 0.7}}
     release = {"classes": ["cat", "dog"], "threshold": 0.5, "expected": {"test": {"classes": classes}}}
     empty = pd.DataFrame(columns=["label", "found", "found_n", "found_low", "found_high", "said"])
+    empty["found_independent"] = []
     found = capabilities.of(release, empty, thresholds={}, board=None, confidence=0.95).set_index("label")
     assert found["recall_high"]["cat"] > 0.8 > found["recall_high"]["dog"]
     assert found["says"].to_dict() == {"cat": "", "dog": "weak on test"}
+    assert found.loc["cat", ["tested", "tested_independent"]].tolist() == [100, 10]
+    assert found.loc["dog", ["tested", "tested_independent"]].tolist() == [100, 100]
+
+
+def test_a_class_with_few_independent_images_is_untested_however_many_it_has():
+    classes = {"cat": {"n": 100, "top1": 0.1, "independent": 9, "effective": 9.0}}
+    release = {"classes": ["cat"], "threshold": 0.5, "expected": {"test": {"classes": classes}}}
+    real = pd.DataFrame({"label": ["cat"], "found": [0.0], "found_n": [500], "found_independent": [3], "said": [0.0]})
+    real = real.assign(found_low=0.0, found_high=0.5)
+    found = capabilities.of(release, real, thresholds={}, board=None, confidence=0.95)
+    assert found["says"].tolist() == ["untested"]
+    assert (found.loc[0, "real_n"], found.loc[0, "real_independent"]) == (500, 3)
+
+
+def test_plots_say_how_many_images_are_independent():
+    rows = pd.DataFrame(
+        {"label": ["cat", "dog"], "found": [0.5, 0.5], "found_n": [1200, 40], "found_independent": [31, 40]}
+    )
+    rows = rows.assign(found_low=0.4, found_high=0.6)
+    plot = serving.shares_in_rows("Found, by class", rows, name="label", of="found")
+    assert [text.text for text in plot.texts if text.text.startswith("50%")] == [
+        "50%, n = 1,200, 31 ind.",
+        "50%, n = 40",
+    ]
+    assert plot.dots[0].text == "cat: 50.0% of 1,200, 31 independent: 40.0% to 60.0%"
