@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 
 from pipeline.commands import Answer, user
 from pipeline.errors import DataError, UsageError
+from pipeline.evaluation import independence
 from pipeline.files import read_table
 from pipeline.sections import Serve
 from pipeline.serving import audits, evaluations
@@ -31,6 +32,7 @@ def draw(workspace: Workspace, number: int, *, store: str = "", dry_run: bool = 
     drawn = audits.draw(engine, number, at=_now(), known=_at_hand(workspace), dry_run=dry_run)
     figures = {
         "drawn": drawn.drawn,
+        "independent": drawn.independent,
         "population": drawn.population,
         "uncovered": drawn.uncovered,
         "strata": drawn.strata,
@@ -39,7 +41,8 @@ def draw(workspace: Workspace, number: int, *, store: str = "", dry_run: bool = 
         text = "nothing new can be judged: no answer since the last draw whose picture is at hand"
         return Answer(figures, f"{text} (serve.pictures_share says how many are kept)")
     verb = "would draw" if dry_run else "drew"
-    text = f"{verb} {drawn.drawn} of {drawn.population} pictures in {len(drawn.strata)} strata"
+    of = f" ({drawn.independent:,} independent)" if drawn.independent < drawn.drawn else ""
+    text = f"{verb} {drawn.drawn} of {drawn.population} pictures in {len(drawn.strata)} strata{of}"
     if drawn.uncovered:
         text += f"; {drawn.uncovered} answers could not be drawn, since no image like theirs is kept"
         text += " (serve.pictures_share)"
@@ -107,14 +110,16 @@ def record(
 
 
 def waiting(workspace: Workspace, *, store: str = "") -> Answer:
-    """Counts the drawn images that wait for a verdict.
+    """Counts the drawn images that wait for a verdict, and the decisions that they take.
 
     Raises:
       DataError: if nothing has been served.
     """
-    number = audits.waiting(_engine(workspace, store))
-    text = f"{number} pictures wait to be judged: wallaby review, or wallaby audit --sheet CSV"
-    return Answer({"waiting": number}, text if number else "nothing waits: wallaby audit --draw NUMBER")
+    left = audits.waiting(_engine(workspace, store))
+    number = independence.images(left.images, left.decisions, word=" pictures")
+    text = f"{number}{',' if ',' in number else ''} wait to be judged: wallaby review, or wallaby audit --sheet CSV"
+    figures = {"waiting": left.images, "independent": left.decisions}
+    return Answer(figures, text if left.images else "nothing waits: wallaby audit --draw NUMBER")
 
 
 def _engine(workspace: Workspace, store: str) -> Engine:

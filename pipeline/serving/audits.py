@@ -8,6 +8,9 @@ answers are drawn more often, for they differ more (Neyman 1934, with the scores
 Only an image that is at hand can be judged. The service keeps a share of the contents, by their hash: what it keeps is
 a random sample of all that it was sent and did not know, and stands for that (two-phase sampling: Sarndal, Swensson,
 Wretman 1992, chapter 9). Images of library and pool are a population of their own, often an easier one.
+
+One content gets one answer of a model: however many transactions show it, a person judges it once, and the verdict
+counts for all that were drawn. The queue's order is that of contents, so that those judged so far are a random part.
 """
 
 import re
@@ -30,6 +33,7 @@ CHUNK = 50_000
 KEYS = 500  # in one condition
 KEPT, AT_HAND, NEITHER = "", ", in library or pool", "not kept"  # kinds of images; the first two end a stratum's name
 OF = (transactions.c.request_id == audits.c.request_id) & (transactions.c.position == audits.c.position)
+Key = tuple[str, int]  # request and position
 LATEST = re.compile(r"\d+-(\d+) ")
 QUEUE = [
     "request_id",
@@ -56,12 +60,22 @@ class Draw:
       population: how many they stand for.
       uncovered: how many nobody stands for, since no image like theirs is kept.
       strata: by `stratum`: `population`, `drawn` and `probability`.
+      independent: how many contents are among those drawn.
     """
 
     drawn: int
     population: int
     uncovered: int
     strata: pd.DataFrame
+    independent: int = 0
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What waits for a verdict: drawn transactions, and how many decisions they take."""
+
+    images: int
+    decisions: int
 
 
 def draw(engine: sa.Engine, number: int, *, at: int, known: Collection[str] = (), dry_run: bool = False) -> Draw:
@@ -96,6 +110,8 @@ def draw(engine: sa.Engine, number: int, *, at: int, known: Collection[str] = ()
     plan["drawn"] = allocate(sizes, scores, number, available)
     plan["probability"] = plan["drawn"] / plan["population"]
     drawn = frame[frame["id"].isin(_choose(frame, plan["drawn"], seed=last))]
+    with reading(engine).connect() as connection:
+        independent = _contents(connection, drawn["id"].tolist())
     if not dry_run:
         with engine.begin() as connection:
             if _last_frame(connection) != last:
@@ -103,7 +119,7 @@ def draw(engine: sa.Engine, number: int, *, at: int, known: Collection[str] = ()
             _write(connection, drawn.join(plan["probability"], on="stratum"), at)
     population = int(plan["population"].sum())
     strata = plan.reset_index()[["stratum", "population", "drawn", "probability"]]
-    return Draw(len(drawn), population, total - population, strata)
+    return Draw(len(drawn), population, total - population, strata, independent)
 
 
 def allocate(population: np.ndarray, score: np.ndarray, number: int, available: np.ndarray | None = None) -> np.ndarray:
@@ -136,24 +152,46 @@ def queue(engine: sa.Engine, *, by: str = "") -> pd.DataFrame:
       by: what others have judged waits, too, for this reviewer; "" for what nobody has.
 
     Returns:
-      Columns `QUEUE`.
+      Columns `QUEUE`, one row per content and answer.
     """
     query = sa.select(*(transactions.c[name] for name in QUEUE)).join_from(audits, transactions, OF)
     query = query.where(_unjudged(by)).order_by(audits.c.drawn_at, audits.c.request_id, audits.c.position)
     with engine.connect() as connection:
         rows = pd.DataFrame(connection.execute(query).fetchall(), columns=QUEUE)
-    return rows.sample(frac=1, random_state=0).reset_index(drop=True)
+    again = rows.duplicated(["sha256", "label"]) & (rows["sha256"] != "")
+    return rows[~again].sample(frac=1, random_state=0).reset_index(drop=True)
 
 
-def waiting(engine: sa.Engine) -> int:
-    """How many stand in `queue`."""
+def waiting(engine: sa.Engine) -> Waiting:
+    """How many transactions wait for a verdict, and how many rows `queue` has."""
+    query = sa.select(transactions.c.sha256, transactions.c.label).join_from(audits, transactions, OF)
     with engine.connect() as connection:
-        return (
-            connection.scalar(
-                sa.select(sa.func.count()).select_from(audits.join(transactions, OF)).where(_unjudged(""))
-            )
-            or 0
-        )
+        rows = connection.execute(query.where(_unjudged(""))).fetchall()
+    alone = sum(not sha256 for sha256, _ in rows)
+    return Waiting(len(rows), alone + len({tuple(row) for row in rows if row[0]}))
+
+
+def alike(connection: sa.Connection, by: str) -> dict[Key, list[Key]]:
+    """For each drawn transaction the others of its content and answer, but for those that only others have judged.
+
+    Args:
+      by: the reviewer: what this one judged before is among them.
+    """
+    query = sa.select(*(transactions.c[name] for name in ("request_id", "position", "sha256", "label")))
+    query = query.join_from(audits, transactions, OF).where(transactions.c.sha256 != "")
+    judged = sa.select(evaluations.c.request_id, evaluations.c.position, evaluations.c.by)
+    by_whom: dict[Key, set[str]] = {}
+    for request, position, who in connection.execute(judged.where(evaluations.c.source == AUDIT)):
+        by_whom.setdefault((request, position), set()).add(who)
+    groups: dict[tuple[str, str], list[Key]] = {}
+    for request, position, sha256, label in connection.execute(query):
+        groups.setdefault((sha256, label), []).append((request, position))
+    return {
+        key: [other for other in keys if other != key and by in by_whom.get(other, {by})]
+        for keys in groups.values()
+        if len(keys) > 1
+        for key in keys
+    }
 
 
 def _unjudged(by: str) -> sa.ColumnElement[bool]:
@@ -201,6 +239,18 @@ def _choose(frame: pd.DataFrame, drawn: pd.Series, *, seed: int) -> np.ndarray:
     random = np.random.default_rng(seed)
     groups = frame.groupby("stratum", observed=True)["id"]
     return np.concatenate([random.choice(ids.to_numpy(), drawn[name], replace=False) for name, ids in groups])
+
+
+def _contents(connection: sa.Connection, ids: list[int]) -> int:
+    """How many contents transactions have; one whose content is unknown is its own."""
+    found: set[str] = set()
+    unknown = 0
+    for first in range(0, len(ids), KEYS):
+        wanted = sa.select(transactions.c.sha256).where(transactions.c.id.in_(ids[first : first + KEYS]))
+        contents = list(connection.scalars(wanted))
+        unknown += contents.count("")
+        found.update(contents)
+    return len(found - {""}) + unknown
 
 
 def _write(connection: sa.Connection, drawn: pd.DataFrame, at: int) -> None:

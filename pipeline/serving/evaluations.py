@@ -20,6 +20,8 @@ REQUIRED = ["request_id", "position", "verdict"]
 def record(engine: sa.Engine, said: list[dict[str, str]], *, by: str, at: int, where: object = "") -> int:
     """Records verdicts on transactions, all or none; returns how many.
 
+    A verdict of the audit counts for every drawn transaction of the same content and answer (`audits.alike`).
+
     Args:
       said: each with `request_id`, `position`, `verdict` and, if they are known, `truth` (what it is), `note`, `line`
         (of the file), and `source`: audit, for what was drawn by chance and comes from the queue; else chosen.
@@ -33,11 +35,19 @@ def record(engine: sa.Engine, said: list[dict[str, str]], *, by: str, at: int, w
     """
     rows = []
     with engine.begin() as connection:
+        of_audit = any(one.get("source") == AUDIT for one in said)
+        alike = audits.alike(connection, by) if of_audit else {}
+        left = {(one["request_id"], int(one["position"])) for one in said}
         for number, one in enumerate(said):
             place = f"{where}, row {one['line']}" if "line" in one else one["request_id"]
             rows.append(_row(connection, one, place) | {"by": by, "at": at + number})
+            for key in alike.get((one["request_id"], int(one["position"])), []) if one.get("source") == AUDIT else []:
+                if key not in left:  # of two different verdicts in one table, each stands for its own row
+                    left.add(key)
+                    mate = one | {"request_id": key[0], "position": str(key[1])}
+                    rows.append(_row(connection, mate, place) | {"by": by, "at": at + number})
         records.add(connection, [Record("evaluations", row) for row in rows])
-    return len(rows)
+    return len(said)
 
 
 def write_sheet(path: Path, engine: sa.Engine) -> int:

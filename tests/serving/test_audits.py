@@ -140,7 +140,51 @@ def test_a_filled_sheet_counts_for_the_audit(engine, tmp_path):
     write_csv(table, sheet)
     assert evaluations.take_sheet(sheet, engine, by="ada", at=AT) == (30, 0)
     assert said(engine)["probability"].notna().all()
-    assert len(audits.queue(engine)) == audits.waiting(engine) == 10
+    assert audits.waiting(engine) == audits.Waiting(10, len(audits.queue(engine)))
+
+
+def test_a_content_that_was_drawn_several_times_is_judged_once(engine):
+    served(engine)
+    with engine.begin() as connection:
+        table = schema.transactions
+        connection.execute(sa.update(table).values(sha256="one", label="lion").where(table.c.id <= 200))
+    draw = audits.draw(engine, 100, at=AT)
+    rows = audits.queue(engine)
+    assert len(rows) == draw.independent < draw.drawn == 100
+    assert audits.waiting(engine) == audits.Waiting(100, len(rows))
+    row = rows[rows["sha256"] == "one"].iloc[0]
+    one = {"request_id": row["request_id"], "position": str(row["position"]), "verdict": "right", "source": AUDIT}
+    assert evaluations.record(engine, [one], by="ada", at=AT) == 1
+    assert len(said(engine)) == 100 - len(rows) + 1
+    assert said(engine)["probability"].notna().all()
+    assert audits.waiting(engine) == audits.Waiting(len(rows) - 1, len(rows) - 1)
+    evaluations.record(engine, [one | {"verdict": "unusable"}], by="ada", at=AT + 1)
+    latest = said(engine).sort_values("at").drop_duplicates(["request_id", "position"], keep="last")
+    assert set(latest["verdict"]) == {"unusable"}
+
+
+def test_what_somebody_else_judged_of_a_content_is_not_overruled(engine):
+    served(engine)
+    with engine.begin() as connection:
+        connection.execute(sa.update(schema.transactions).values(sha256="one", label="lion"))
+    audits.draw(engine, 3, at=AT)
+    first, *_ = drawn(engine).astype(str).to_dict("records")
+    key = {"request_id": first["request_id"], "position": first["position"]}
+    evaluations.record(engine, [key | {"verdict": "right", "source": AUDIT}], by="ada", at=AT)
+    number = len(said(engine))
+    evaluations.record(engine, [key | {"verdict": "unusable", "source": AUDIT}], by="bob", at=AT + 1)
+    assert len(said(engine)) == number + 1
+
+
+def test_a_chosen_verdict_counts_for_its_own_transaction_only(engine):
+    served(engine)
+    with engine.begin() as connection:
+        connection.execute(sa.update(schema.transactions).values(sha256="one", label="lion"))
+    audits.draw(engine, 10, at=AT)
+    first = drawn(engine).astype(str).iloc[0]
+    one = {"request_id": first["request_id"], "position": first["position"], "verdict": "right"}
+    evaluations.record(engine, [one], by="ada", at=AT)
+    assert len(said(engine)) == 1
 
 
 def test_a_transaction_that_somebody_chose_has_no_chance(engine, tmp_path):

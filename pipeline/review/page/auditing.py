@@ -51,16 +51,16 @@ class Auditing:
         self._lock = threading.Lock()
 
     def waiting(self) -> int | None:
-        """How many pictures nobody has judged; None where nothing has been served."""
+        """How many decisions are open, one per content and answer; None where nothing has been served."""
         engine = self._engine()
         if engine is None:
             return None
         from pipeline.serving import audits
 
-        return audits.waiting(engine)
+        return audits.waiting(engine).decisions
 
     def cards(self, number: int, have: list[tuple[str, int]]) -> dict[str, Any]:
-        """The next pictures that nobody has judged; `left` is how many there are.
+        """The next images that nobody has judged, one per content and answer; `left` is how many there are.
 
         Args:
           have: request and position of those in hand.
@@ -79,7 +79,7 @@ class Auditing:
         return {"left": len(rows), "cards": self._pictured(some)}
 
     def say(self, by: str, *, request: str, position: int, verdict: str, truth: str) -> None:
-        """Records a verdict; a later one of the same person takes its place.
+        """Records a verdict, for all that was drawn of this content; a later one of the same person takes its place.
 
         Raises:
           DataError: as `evaluations.record`, or where nothing has been served.
