@@ -99,11 +99,14 @@ def find(
 def typical_tie(rows: pd.DataFrame, vectors: Vectors) -> float:
     """The median likeness of two images of one burst that follow each other by name; NaN of too few.
 
+    Neighbourhoods, which hold several events, are left out.
+
     Args:
-      rows: columns `image`, `sha256` and `burst`.
+      rows: columns `image`, `sha256`, `burst` and `evidence`.
       vectors: of the same images, in the same order.
     """
-    order = rows.sort_values(["burst", "image"]).index.to_numpy()
+    several_events = rows["evidence"].str.contains(bursts.Evidence.NEIGHBOURHOOD, regex=False)
+    order = rows[~several_events].sort_values(["burst", "image"]).index.to_numpy()
     burst, content = (rows[name].to_numpy(dtype=object)[order] for name in ("burst", "sha256"))
     follows = np.flatnonzero((burst[:-1] == burst[1:]) & (burst[:-1] != "") & (content[:-1] != content[1:]))
     if len(follows) < FEWEST_TIES:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.evaluation.near_misses import Kind
+from pipeline.library.bursts import Evidence
 from pipeline.pages.dataset_tables import MAX_IN_GROUP
 
 UNLIKE = 0.25  # chance that independent images look as alike as two tied ones, from which on a burst needs a look
@@ -24,9 +25,9 @@ def bursts(images: pd.DataFrame, links: pd.DataFrame, *, limit: int) -> list[Gro
       links: what ties images, `LINK_COLUMNS`.
 
     Returns:
-      Of each burst: its `kind` (burst or kept together), the `images` in sets, `shown` (evenly spaced by name) as
-      (image, label, set), how many `more` there are, `says` (what ties them, in a sentence), and whether it is `mixed`:
-      of several classes, or with a tie so weak that its contents may be very different.
+      Of each burst: its `kind` (burst, neighbourhood or kept together), the `images` in sets, `shown` (evenly spaced by
+      name) as (image, label, set), how many `more` there are, `says` (what ties them, in a sentence), and whether it is
+      `mixed`: of several classes, or with a tie so weak that its contents may be very different.
     """
     rows = _several(images, "burst")
     groups = rows.assign(kept=rows["together"] != "").groupby("burst")
@@ -53,6 +54,9 @@ def bursts(images: pd.DataFrame, links: pd.DataFrame, *, limit: int) -> list[Gro
         if row.classes > 1:
             says.append(f"it has {row.classes} classes: {', '.join(sorted(set(some['label']))[:MAX_IN_GROUP])}")
         kind = "burst" if row.evidence else "kept together"
+        if Evidence.NEIGHBOURHOOD in row.evidence:
+            kind = "neighbourhood"
+            says[0] += ", of several events: nothing says which images are of one"
         found.append({"kind": kind, "mixed": bool(row.mixed), **_strip(some, "; ".join(says))})
     return found
 

@@ -142,7 +142,7 @@ def test_a_table_that_judges_an_image_2000_times_is_refused_with_the_second_row(
     table.head(1).assign(position="9" * 5000).to_csv(sheet, index=False)
     with pytest.raises(DataError):
         audit.take_sheet(workspace, sheet, by="ada")
-    assert audit.waiting(workspace).data == {"waiting": len(table)}
+    assert audit.waiting(workspace).data == {"waiting": len(table), "independent": len(table)}
 
 
 def test_an_audit_is_drawn_filled_in_a_table_and_reported(workspace, tmp_path):

@@ -87,6 +87,7 @@ def test_images_as_alike_as_tied_ones_are_counted_where_enough_are_tied():
     vectors[60:120] = 0.9 * vectors[:60] + 0.1 * vectors[60:120]
     misses = found(rows, vectors)
     assert misses.typical == 1.0
+    assert np.isnan(near_misses.typical_tie(rows.assign(evidence="close neighbours"), vectors))
     assert misses.counts["test"].beyond[Kind.LIKENESS] == 0
     vectors[60] = vectors[0]
     assert found(rows, vectors).counts["test"].beyond[Kind.LIKENESS] == 1

@@ -56,6 +56,13 @@ def test_images_that_people_keep_together_are_said_to_be():
     assert (group["kind"], group["says"]) == ("kept together", "people keep them together")
 
 
+def test_a_neighbourhood_is_said_to_hold_several_events():
+    rows = images(*burst("a", 6, evidence="close neighbours"))
+    (group,) = dataset_ties.bursts(rows, links(), limit=10)
+    assert group["kind"] == "neighbourhood"
+    assert group["says"].startswith("close neighbours, of several events")
+
+
 def test_near_duplicates_that_are_kept_have_a_list_of_their_own():
     rows = images(*burst("a", 3, evidence="")).assign(group="a")
     assert dataset_ties.bursts(rows, links(), limit=10) == []
