@@ -28,6 +28,7 @@ MONTH = "%B %Y"
 TIMES = {"hour": "%d %b %H:00", "day": "%a %d %b", "week": "%d %b %Y"}
 FRAME = Frame(width=620, height=240, left=52, right=604, top=22, bottom=204)
 ROW, NAMES, NUMBERS = 26, 170, 500  # height of a row; where the names end, and the numbers begin
+LONG_NUMBERS = 430  # where numbers begin that say how many images are independent
 LETTERS = 22  # of a name that are shown
 MOST_TICKS = 8
 SHORT_TIMES = {"hour": "%d %b %H:00", "day": "%a %d", "week": "%d %b"}
@@ -183,16 +184,19 @@ def shares_in_rows(title: str, table: pd.DataFrame, *, name: str, of: str = "") 
     """
     low, high = (f"{of}_low", f"{of}_high") if of else ("low", "high")
     bottom = FRAME.top + ROW * len(table)
-    frame = Frame(FRAME.width, bottom + 26, left=NAMES, right=NUMBERS, top=FRAME.top, bottom=bottom)
+    rows = table.to_dict("records")
+    numbers = [f"{row[of or 'share']:.0%}, n = {_number(row, of, short=True)}" for row in rows]
+    right = LONG_NUMBERS if any("ind." in text for text in numbers) else NUMBERS
+    frame = Frame(FRAME.width, bottom + 26, left=NAMES, right=right, top=FRAME.top, bottom=bottom)
     ticks = round_shares(float(table[low].min()), float(table[high].max()))
     x = frame.across(ticks[0], ticks[-1])
     dots, texts = [], []
-    for number, row in enumerate(table.to_dict("records")):
+    for number, row in enumerate(rows):
         y = frame.top + ROW * number + ROW / 2
-        interval, share = (x(row[low]), y, x(row[high]), y), row[of or "share"]
-        dots.append(Dot(x(share), y, interval, _reading(row[name], row, of)))
+        interval = (x(row[low]), y, x(row[high]), y)
+        dots.append(Dot(x(row[of or "share"]), y, interval, _reading(row[name], row, of)))
         texts.append(Text(0, y + 4, _short(str(row[name])), kind="name"))
-        texts.append(Text(frame.width, y + 4, f"{share:.0%}, n = {_number(row, of, short=True)}", "end"))
+        texts.append(Text(frame.width, y + 4, numbers[number], "end"))
     x_ticks = percents(ticks, x)
     grid = [Rule(at, frame.top, at, frame.bottom, "grid") for at, _ in x_ticks]
     return Plot(frame, title, x_ticks, rules=grid, dots=dots, texts=texts)

@@ -23,7 +23,7 @@ BOTH = slices(
 
 def test_the_accuracy_of_isolated_images_stands_beside_the_plain_one():
     text = " ".join(Elements(report(slices=BOTH)).text.split())
-    assert "and on 61.2% of the 240 31 independent that are isolated from training" in text
+    assert "and on 61.2% of the 240 (31 independent) that are isolated from training" in text
     for words in ["By likeness to training", LIMIT, "least alike to training", "61.2%", "55.0 to 67.0"]:
         assert words in text
 

@@ -164,8 +164,8 @@ def by_class(units: pd.DataFrame, design: pd.DataFrame, *, confidence: float) ->
         "found": estimates.shares(named.assign(label=named["truth"]), design, ["label"], confidence=confidence),
     }
     tables = [
-        table.set_index("label")[["share", "n", "low", "high"]].rename(
-            columns={"share": name, "n": f"{name}_n", "low": f"{name}_low", "high": f"{name}_high"}
+        table.set_index("label")[["share", *COUNTED]].rename(
+            columns={"share": name} | {column: f"{name}_{column}" for column in COUNTED}
         )
         for name, table in parts.items()
     ]

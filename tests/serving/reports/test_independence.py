@@ -134,3 +134,10 @@ def test_plots_say_how_many_images_are_independent():
         "50%, n = 40",
     ]
     assert plot.dots[0].text == "cat: 50.0% of 1,200, 31 independent: 40.0% to 60.0%"
+
+
+def test_a_class_says_how_many_of_its_judged_images_are_independent():
+    units = audited(np.arange(40) // 8, np.arange(40), np.ones(40, bool))
+    units = units.assign(usable=True, in_classes=True, label="cat", truth="cat", right=True)
+    found = accuracy.by_class(units, estimates.strata(units), confidence=0.95).iloc[0]
+    assert found[["said_n", "said_independent", "found_n", "found_independent"]].tolist() == [40, 5, 40, 5]
