@@ -121,7 +121,7 @@ def near_sets(split: dict[str, Any]) -> list[dict[str, Any]]:
             "n": split["sets"][name],
             "independent": split["independent"][name],
             "torn": counts["torn"],
-            "tied": ", ".join(f"{number:,} {kind}" for kind, number in counts["tied"].items()),
+            "tied": [f"{number:,} {kind}" for kind, number in counts["tied"].items()],
             "compared": counts["images"],
             "median": nearest.get(name, {}).get("median", np.nan),
             "beyond": {str(kind): counts["beyond"][kind] for kind in Kind},

@@ -13,7 +13,7 @@ from tests.pages.test_dataset import data_in, kept, rows_of, write
 def near(**more: object) -> Nearness:
     pairs = [("test", "a", "gnu", "b", "emu", 0.93, "near hash (6 bits)")]
     beyond = dict.fromkeys(map(str, Kind), 0) | {str(Kind.HASH): 1234}
-    sets = [{"set": "test", "n": 30, "independent": 12, "torn": 2, "tied": "2 second look", "compared": 28}]
+    sets = [{"set": "test", "n": 30, "independent": 12, "torn": 2, "tied": ["2 second look"], "compared": 28}]
     values = {"sets": [sets[0] | {"median": 0.81, "beyond": beyond}], "typical": 0.9}
     return Nearness(**(values | {"pairs": pd.DataFrame(pairs, columns=dataset_ties.PAIR_COLUMNS)} | more))
 

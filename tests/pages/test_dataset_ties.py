@@ -106,7 +106,7 @@ def test_each_set_says_what_is_torn_and_what_lies_just_beyond():
     }
     (row,) = dataset_ties.near_sets(split)
     assert (row["set"], row["n"], row["independent"], row["torn"], row["compared"]) == ("test", 10, 4, 2, 8)
-    assert (row["tied"], row["median"], list(row["beyond"])) == ("2 names in sequence", 0.8, [*Kind])
+    assert (row["tied"], row["median"], list(row["beyond"])) == (["2 names in sequence"], 0.8, [*Kind])
 
 
 def test_without_features_there_is_no_row():
