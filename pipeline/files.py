@@ -10,7 +10,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -182,6 +182,18 @@ def write_table(frame: pd.DataFrame | pa.Table, path: Path, **metadata: str) -> 
     table = table.replace_schema_metadata({VERSION_KEY: SCHEMA_VERSION.encode(), **extra})
     with atomic(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
+
+
+def write_pieces(pieces: Iterable[pa.Table], schema: pa.Schema, path: Path, **metadata: str) -> int:
+    """As `write_table`, of pieces of which one is in memory at a time; returns how many rows they have."""
+    extra = {key.encode(): value.encode() for key, value in metadata.items()}
+    schema = schema.with_metadata({VERSION_KEY: SCHEMA_VERSION.encode(), **extra})
+    rows = 0
+    with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for piece in pieces:
+            writer.write_table(piece.cast(schema))
+            rows += len(piece)
+    return rows
 
 
 def read_table(path: Path, columns: list[str] | None = None, *, optional: Sequence[str] = ()) -> pd.DataFrame:

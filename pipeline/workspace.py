@@ -54,6 +54,7 @@ class Workspace:
         self.quarantined_table = self.index / "quarantined.parquet"
         self.library_features = data / "embed" / "library"
         self.pool_features = data / "embed" / "pool"
+        self.pool_bursts = data / "embed" / "pool-bursts.parquet"
         self.curated = data / "curated"
         self.curated_images = self.curated / "images.parquet"
         self.excluded = self.curated / "excluded.parquet"

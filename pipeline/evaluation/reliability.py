@@ -12,6 +12,8 @@ import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
+from pipeline.evaluation import joint
+from pipeline.evaluation.scores import clusters_of
 from pipeline.library.benchmarks import PREFIX
 
 PRIOR = 1.0  # standard deviation: without evidence, scores are believed as they are, give or take so much
@@ -19,6 +21,7 @@ CLASS_SPREAD = 0.7  # in log-odds: classes of one model differ by about so much 
 DRAWS = 2000
 TINY = 1e-6
 COLUMNS = ["set", "label", "top_labels", "top_scores"]
+CLUSTER = "cluster"  # a column that scores of earlier models lack
 MEASURED = ("val", "test", "open:below-cutoff")
 
 
@@ -54,13 +57,42 @@ def suggestions(scores: pd.DataFrame, *, least: float = 0.0, places: int | None 
       least: suggestions of a lower score are passed over.
       places: only the first so many classes of each image; by default all that are stored.
     """
-    measured = scores["set"].isin(MEASURED) | scores["set"].str.startswith(PREFIX)
-    rows = scores.loc[measured, ["label", "top_labels", "top_scores"]]
+    rows = _measured(scores)[["label", "top_labels", "top_scores"]]
     rows = rows.assign(**{name: rows[name].map(lambda best: best[:places]) for name in ("top_labels", "top_scores")})
     rows = rows.explode(["top_labels", "top_scores"])
     said = rows["top_scores"].astype(float).to_numpy()
     found = pd.DataFrame({"score": said, "right": (rows["label"] == rows["top_labels"]).to_numpy()})
     return found[found["score"] >= least].reset_index(drop=True)
+
+
+def held_of_bursts(scores: pd.DataFrame, *, classes: int) -> Trust:
+    """How far the scores of bursts that are judged as a whole (`joint.judge`) are to be trusted.
+
+    They are measured on what belongs together in the sets that the model has not learnt from: the mean of many frames is
+    right more often than its score says.
+
+    Args:
+      scores: those of all sets, columns `COLUMNS`, and `CLUSTER` where it is known.
+      classes: that the model knows.
+    """
+    rows = _measured(scores)
+    rows = rows.assign(cluster=clusters_of(rows) + "\n" + rows["set"])
+    images, labels = (rows.groupby("cluster")["label"].transform(how) for how in ("size", "nunique"))
+    rows = rows[(images > 1) & (labels == 1)].reset_index(drop=True)
+    if rows.empty:
+        return fit(np.empty(0), np.empty(0))
+    each = rows[["top_labels", "top_scores"]].explode(["top_labels", "top_scores"])
+    code, names = pd.factorize(each["top_labels"], sort=True)
+    burst, first = np.unique(rows["cluster"].to_numpy(object), return_index=True)
+    number = np.searchsorted(burst, rows["cluster"].to_numpy(object))
+    frame, score = each.index.to_numpy(), each["top_scores"].to_numpy(float)
+    judged = joint.judge(number, frame, code, score, classes=max(classes, len(names)), top_k=1)
+    right = names.to_numpy(object)[judged.labels[:, 0]] == rows["label"].to_numpy(object)[first]
+    return fit(judged.scores[:, 0], right)
+
+
+def _measured(scores: pd.DataFrame) -> pd.DataFrame:
+    return scores[scores["set"].isin(MEASURED) | scores["set"].str.startswith(PREFIX)]
 
 
 def fit(score: np.ndarray, right: np.ndarray) -> Trust:
@@ -84,17 +116,31 @@ def likely(held: Trust, score: np.ndarray) -> np.ndarray:
     return _drawn(held, score).mean(axis=0)
 
 
-def expect(held: Trust, score: np.ndarray, *, short_by: int, confidence: float) -> Yield:
+def expect(
+    held: Trust,
+    score: np.ndarray,
+    *,
+    short_by: int,
+    confidence: float,
+    brings: np.ndarray | None = None,
+    burst: np.ndarray | None = None,
+    of_bursts: Trust | None = None,
+) -> Yield:
     """What suggestions of one class will bring.
 
     Args:
-      score: the best of each near-duplicate group (G,): a group brings one, or none.
+      score: the best of each near-duplicate group, or of each burst as a whole (G,).
       short_by: groups that the class needs.
+      brings: groups that each brings, or none of them (G,); by default one.
+      burst: which of them are bursts (G,); by default none.
+      of_bursts: how far the scores of bursts are to be trusted; by default as those of images.
     """
-    probable = _drawn(held, score)
-    brought = (np.random.default_rng(1).random(probable.shape) < probable).sum(axis=1)
+    probable, number = _drawn(held, score), np.ones(len(score), int) if brings is None else brings
+    if burst is not None and of_bursts is not None:
+        probable[:, burst] = _drawn(of_bursts, np.asarray(score)[burst])
+    brought = (np.random.default_rng(1).random(probable.shape) < probable) @ number
     low, high = np.quantile(brought, [0.5 - confidence / 2, 0.5 + confidence / 2], method="nearest")
-    return Yield(float(probable.sum(axis=1).mean()), int(low), int(high), float((brought >= short_by).mean()))
+    return Yield(float((probable @ number).mean()), int(low), int(high), float((brought >= short_by).mean()))
 
 
 def _drawn(held: Trust, score: np.ndarray) -> np.ndarray:

@@ -50,7 +50,17 @@ class FrozenFeatures:
 
     def units(self, sha256: pd.Series) -> "UnitFeatures":
         """The features of contents (N,), of length 1, read as they are asked for."""
-        return UnitFeatures(self.features, pd.Index(self.contents.to_pandas()).get_indexer(sha256))
+        ordered, rows = self._by_content
+        places = store.place(_keys(sha256), ordered)
+        return UnitFeatures(self.features, np.where(places >= 0, rows[places], -1) if len(rows) else places)
+
+    @cached_property
+    def _by_content(self) -> tuple[np.ndarray, np.ndarray]:
+        """The sorted keys of all contents, and the row of each; 16 bytes per content."""
+        found = [_keys(chunk.to_pandas()) for chunk in self.contents.chunks]
+        keys = np.concatenate(found) if found else np.empty(0, np.uint64)
+        order = np.argsort(keys, kind="stable")
+        return keys[order], order
 
     def features_of(self, sha256: str) -> np.ndarray | None:
         """The features of a content (F,); None where it has none."""
@@ -143,6 +153,10 @@ def by_content(pieces: Callable[[], Iterable[pd.DataFrame]]) -> tuple[Callable[[
             yield rows[new]
 
     return first_rows, len(known)
+
+
+def _keys(sha256: pd.Series) -> np.ndarray:
+    return store.content_keys(pd.DataFrame({"sha256": sha256}))
 
 
 def _with_content(rows: pd.DataFrame) -> pd.DataFrame:

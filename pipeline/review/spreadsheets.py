@@ -33,9 +33,10 @@ def queues(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def groups(folder: Path) -> pd.DataFrame:
-    """Columns `image` and `group` of every row of a queue; empty where there is none."""
+    """The near-duplicate `group` of every `image` of a queue; empty where there is none."""
     columns = ["image", "group"]
-    tables = [read_table(file, columns) for file in sorted(folder.glob("*.parquet"))]
+    tables = [read_table(file, columns, optional=["near_duplicates"]) for file in sorted(folder.glob("*.parquet"))]
+    tables = [table.assign(group=table.get("near_duplicates", table["group"]))[columns] for table in tables]
     return pd.concat([pd.DataFrame(columns=columns, dtype="str"), *tables])
 
 

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import pandas as pd
 
 from pipeline.files import read_table
@@ -18,6 +19,7 @@ if TYPE_CHECKING:  # it brings scipy along, and the review page only reads
 FILE = "yield.csv"
 COLUMNS = ["label", "short_by", "known", "candidates", "expected", "low", "high", "queued", "queued_expected", "model"]
 REVIEWED = ["label", "decided", "decided_expected", "right", "gained"]
+NEAR = "near_duplicates"  # a column of queues with bursts, whose frames are decided together and look different
 NO_SUGGESTION = [CHANGED_RECIPE, CONFLICT_RECIPE, "suspect-label"]  # of pool images
 
 
@@ -29,17 +31,21 @@ def expected(
     near_duplicate_distance: int,
     low_count_below: float,
     confidence: float,
+    of_bursts: "reliability.Trust | None" = None,
+    count: Literal["images", "bursts"] = "images",
 ) -> pd.DataFrame:
     """How many images of each short class people would find among those that the model names so.
 
     Each near-duplicate group of candidates counts once, with its highest score, which is believed as far as scores
-    held on images that the model has not learnt from (`reliability.expect`, as in a throw-away run). A class that the
-    model does not know has no score, and no yield.
+    held on images that the model has not learnt from (`reliability.expect`, as in a throw-away run). All groups of a
+    burst are found, or none. A class that the model does not know has no score, and no yield.
 
     Args:
       found: of each recipe, `likely` with it.
       held: how far the score of the model's first suggestion is to be trusted.
       confidence: of the interval of what is expected.
+      of_bursts: as `held`, for the scores of bursts.
+      count: what the board counts; with bursts, one brings one.
 
     Returns:
       `COLUMNS`, in the board's order; `queued` images stand in the queue as this class, `queued_expected` of them are
@@ -49,19 +55,23 @@ def expected(
 
     board = material.board[material.board["groups"] < low_count_below * material.board["cutoff"]]
     pool = material.candidates(material.labelled(list(board["label"])))
-    pool = material.named(pool).astype({"label": "str"})
-    pool["phash"] = material.phashes(pool["image"])
-    pool["group"] = duplicates.group(pool, near_duplicate_distance, duplicates.BITS).name if len(pool) else ""
-    best = pool.groupby(["label", "group"])["score"].max().groupby("label").agg(list)
+    pool = material.named(pool).astype({"label": "str"}).reset_index(drop=True)
+    units = _units(material, pool, near_duplicate_distance).set_index("label")
+    if count == "bursts":
+        units["brings"] = 1
     shown = pd.concat([answer.rows for answer in found.values()])
     shown = shown[~shown["image"].isin([*material.suspects["image"], *material.changed["image"]])]
     counted = shown.groupby("label")["likely"].agg(["size", "sum"]).reindex(board["label"]).fillna(0)
     rows = []
     for label, short_by in zip(board["label"], board["short_by"], strict=True):
         row = {"label": label, "short_by": short_by, "known": label in material.classes, "candidates": 0}
-        if label in best.index:
-            told = reliability.expect(held, best[label], short_by=short_by, confidence=confidence)
-            row |= {"candidates": len(best[label]), "expected": told.expected, "low": told.low, "high": told.high}
+        if label in units.index:
+            best = units.loc[[label]]
+            score, brings, burst = (best[name].to_numpy() for name in ("score", "brings", "burst"))
+            told = reliability.expect(
+                held, score, short_by=short_by, confidence=confidence, brings=brings, burst=burst, of_bursts=of_bursts
+            )
+            row |= {"candidates": brings.sum(), "expected": told.expected, "low": told.low, "high": told.high}
         rows.append(row)
     table = pd.DataFrame(rows, columns=COLUMNS)
     table[["queued", "queued_expected"]] = counted.to_numpy()
@@ -70,14 +80,43 @@ def expected(
     return table.assign(model=material.pool.model)
 
 
-def likely(found: dict[str, Found], held: "reliability.Trust") -> dict[str, Found]:
+def _units(material: Material, pool: pd.DataFrame, near_duplicate_distance: int) -> pd.DataFrame:
+    """What may be found at once: `label`, `score`, whether it is a `burst`, how many near-duplicate groups it `brings`.
+
+    A group that several of them have counts for the one with the highest score.
+
+    Args:
+      pool: candidates, numbered from 0; columns `image`, `sha256`, `label`, `score`.
+    """
+    frames = pool.assign(unit=pool.index, burst=False)
+    if material.bursts is not None:
+        inside = material.frames_of(pool)
+        of = inside["unit"].to_numpy()
+        whole = pool.iloc[of].assign(image=inside["image"].to_numpy(), sha256=inside["sha256"].to_numpy())
+        frames = pd.concat([frames.drop(index=np.unique(of)), whole.assign(unit=of, burst=True)], ignore_index=True)
+    frames["phash"] = material.phashes(frames["image"])
+    frames["group"] = duplicates.group(frames, near_duplicate_distance, duplicates.BITS).name if len(frames) else ""
+    best = frames.sort_values("score", ascending=False, kind="stable").drop_duplicates(["label", "group"])
+    units = best.groupby(["label", "unit"]).agg(
+        score=("score", "first"), burst=("burst", "first"), brings=("group", "size"), group=("group", "min")
+    )
+    return units.reset_index().sort_values(["label", "group"], ignore_index=True)
+
+
+def likely(
+    found: dict[str, Found], held: "reliability.Trust", of_bursts: "reliability.Trust | None" = None
+) -> dict[str, Found]:
     """Adds to the rows of each recipe how `likely` what the model sees is right; NaN where it has no score for it."""
     from pipeline.evaluation import reliability
 
-    return {
-        name: replace(answer, rows=answer.rows.assign(likely=reliability.likely(held, answer.rows["score"].to_numpy())))
-        for name, answer in found.items()
-    }
+    def of(rows: pd.DataFrame) -> np.ndarray:
+        values = reliability.likely(held, rows["score"].to_numpy())
+        if of_bursts is not None and "burst" in rows:
+            burst = (rows["burst"] != "").to_numpy()
+            values[burst] = reliability.likely(of_bursts, rows["score"].to_numpy()[burst])
+        return values
+
+    return {name: replace(answer, rows=answer.rows.assign(likely=of(answer.rows))) for name, answer in found.items()}
 
 
 def read(queue: Path) -> pd.DataFrame:
@@ -104,13 +143,14 @@ def reviewed(queue: Path, decisions: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
       `REVIEWED`: of the images suggested as the class, how many are `decided`, how many of these were expected to be
-      right, how many were; and how many images the class `gained` in all, whatever was suggested. A near-duplicate
-      group counts once.
+      right, how many were; and how many images the class `gained` in all, whatever was suggested. What is decided
+      together counts once as a decision, and near-duplicates once as a gain.
     """
     columns = ["image", "sha256", "group", "label", "score", "likely"]
     files = sorted(path for path in queue.glob("*.parquet") if path.stem not in NO_SUGGESTION)
-    tables = [read_table(path, columns) for path in files]
-    rows = pd.concat(tables) if tables else pd.DataFrame(columns=columns)
+    tables = [read_table(path, columns, optional=[NEAR]) for path in files]
+    tables = [table.assign(**{NEAR: table.get(NEAR, table["group"])}) for table in tables]
+    rows = pd.concat(tables) if tables else pd.DataFrame(columns=[*columns, NEAR])
     last = landing.land(decisions, rows).rows.drop_duplicates("image", keep="last").set_index("image")
     rows = rows[rows["image"].isin(last.index)]
     said = last.loc[rows["image"], "label"].where(last.loc[rows["image"], "decision"] == LABEL, "").to_numpy()
@@ -119,6 +159,6 @@ def reviewed(queue: Path, decisions: pd.DataFrame) -> pd.DataFrame:
     told = scored.groupby("label").agg(
         decided=("image", "size"), decided_expected=("likely", "sum"), right=("right", "sum")
     )
-    gained = rows[rows["said"] != ""].groupby("said")["group"].nunique().rename("gained")
+    gained = rows[rows["said"] != ""].groupby("said")[NEAR].nunique().rename("gained")
     both = told.join(gained, how="outer").rename_axis("label").fillna(0).reset_index()
     return both.astype({"decided": int, "right": int, "gained": int})[REVIEWED]

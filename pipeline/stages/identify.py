@@ -15,7 +15,7 @@ from pipeline import files, sections, stages
 from pipeline.bundle import Stored
 from pipeline.evaluation import thresholds
 from pipeline.files import read_table, write_json
-from pipeline.inference import engines, ensemble, prediction, selection, shipping, store, trials
+from pipeline.inference import engines, ensemble, judged_bursts, prediction, selection, shipping, store, trials
 from pipeline.inference.runtimes import Runtime
 from pipeline.inference.shards import FEATURES
 from pipeline.library.exclusion import Reason
@@ -31,12 +31,14 @@ class Inputs:
       total: rows of the pool.
       unnamed: images of the library that the model names too: unknown, bad, or with another content than was labelled.
       val: the validation images whose class the model knows.
+      bursts: `sha256`, `burst` and `evidence` of the contents that are in one.
     """
 
     pool: Callable[[], Iterator[pd.DataFrame]]
     total: int
     unnamed: pd.DataFrame
     val: pd.DataFrame
+    bursts: pd.DataFrame
 
     def pieces(self) -> Iterator[pd.DataFrame]:
         """All images to identify."""
@@ -65,6 +67,7 @@ def compute(
         runtime=choice.runtime,
         top_k=str(params.top_k),
     )
+    (out / judged_bursts.FILE).unlink(missing_ok=True)  # as the summary
     started = time.perf_counter()
     done = engines.identify(
         inputs.pieces,
@@ -78,6 +81,7 @@ def compute(
         **params.predicting(),
     )
     seconds = time.perf_counter() - started
+    bursts = judged_bursts.write(out, inputs.bursts, runtime.classes, top_k=params.top_k)
     return {
         "model": runtime.model,
         "runtime": choice.runtime,
@@ -89,6 +93,7 @@ def compute(
         "seconds_by_step": {step: round(value, 2) for step, value in vars(done.seconds).items()},
         "images_per_second": round(done.predicted / seconds, 1),
         "predicted": done.predicted,
+        "bursts": bursts,
     }
 
 
@@ -128,12 +133,24 @@ def read(workspace: Workspace, params: sections.Identify, *, known: list[str]) -
     # Of bad ones the features are wanted: what is like them in the pool is as bad.
     asked = excluded["reason"].isin([Reason.UNKNOWN, Reason.BAD, Reason.OTHER_CONTENT])
     rows = read_table(workspace.splits_table, ["image", "sha256", "label", "set"], optional=["cluster"])
+    unnamed = excluded.loc[asked, ["image", "sha256"]].assign(failure="")
     return Inputs(
         pool=lambda: store.stream(workspace.pool_table, prediction.ASKED, params.shard_rows),
         total=pq.read_metadata(workspace.pool_table).num_rows,
-        unnamed=excluded.loc[asked, ["image", "sha256"]].assign(failure=""),
+        unnamed=unnamed,
         val=rows[(rows["set"] == "val") & rows["label"].isin(known)],
+        bursts=read_bursts(workspace, unnamed["sha256"]),
     )
+
+
+def read_bursts(workspace: Workspace, unnamed: pd.Series) -> pd.DataFrame:
+    """The bursts of the pool, and of the contents of the library that nobody has named; earlier rounds have none."""
+    there = [path for path in (workspace.bursts, workspace.pool_bursts) if path.exists()]
+    tables = {path: read_table(path, ["sha256", "burst", "evidence"]) for path in there}
+    if workspace.bursts in tables:
+        library = tables[workspace.bursts]
+        tables[workspace.bursts] = library[library["sha256"].isin(unnamed)]
+    return pd.concat([pd.DataFrame(columns=["sha256", "burst", "evidence"], dtype="str"), *tables.values()])
 
 
 def report(done: dict[str, Any], predicted: int) -> None:
@@ -142,6 +159,8 @@ def report(done: dict[str, Any], predicted: int) -> None:
     print(f"identify: {done['pool']} = " + " + ".join(f"{number} {what}" for what, number in counts.items()), end="")
     rate = done["images_per_second"]
     print(f"; {predicted} in this run, {done['copied']} of them exact copies, {rate:.0f} images a second")
+    if done["bursts"]:
+        print(f"identify: {done['bursts']:,} bursts are judged as a whole")
     if predicted:
         steps = done["seconds_by_step"].items()
         print("identify: seconds, " + ", ".join(f"{step} {seconds:.1f}" for step, seconds in steps))

@@ -1,6 +1,7 @@
 """Stage queue: the recipes, as tables and as a page with images; what goes into quarantine; what classes may gain."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 
@@ -24,7 +25,13 @@ class Products:
 
 
 def compute(
-    material: Material, scores: pd.DataFrame, params: sections.Queue, *, near_duplicate_distance: int, confidence: float
+    material: Material,
+    scores: pd.DataFrame,
+    params: sections.Queue,
+    *,
+    near_duplicate_distance: int,
+    confidence: float,
+    count: Literal["images", "bursts"] = "images",
 ) -> Products:
     """Runs every recipe.
 
@@ -32,11 +39,14 @@ def compute(
       material: what the recipes work with.
       scores: of the evaluated sets (`reliability.COLUMNS`), which say how far a score is to be trusted.
       confidence: of the interval of what a class may gain.
+      count: what the board counts.
     """
-    held = reliability.held(scores, places=1)
+    held, of_bursts = reliability.held(scores, places=1), None
+    if material.bursts is not None:
+        of_bursts = reliability.held_of_bursts(scores, classes=material.bursts.classes)
     settings = Settings(**params.model_dump())
     answers = recipes.run(material, settings, near_duplicate_distance=near_duplicate_distance)
-    answers = yields.likely(answers, held)
+    answers = yields.likely(answers, held, of_bursts)
     expected = yields.expected(
         material,
         answers,
@@ -44,6 +54,8 @@ def compute(
         near_duplicate_distance=near_duplicate_distance,
         low_count_below=params.low_count_below,
         confidence=confidence,
+        of_bursts=of_bursts,
+        count=count,
     )
     return Products(answers, expected)
 
@@ -62,10 +74,11 @@ def main(workspace: Workspace) -> None:
     )
     made = compute(
         material,
-        read_table(workspace.scores, reliability.COLUMNS),
+        read_table(workspace.scores, reliability.COLUMNS, optional=[reliability.CLUSTER]),
         workspace.params(sections.Queue),
         near_duplicate_distance=curate.near_duplicate_distance,
         confidence=workspace.confidence,
+        count=curate.count,
     )
     answers = made.answers
     page = pages.queue(
@@ -86,6 +99,10 @@ def main(workspace: Workspace) -> None:
     write_csv(made.expected, workspace.queue / yields.FILE)
     write_text(page, workspace.queue / "index.html")
     print("queue: " + ", ".join(f"{name} {len(answer.rows)}" for name, answer in answers.items()))
+    if material.bursts is not None:
+        shown = pd.concat([answer.rows for answer in answers.values()])
+        decisions, of = shown["group"].nunique(), shown[shown["burst"] != ""]
+        print(f"queue: {len(shown):,} images in {decisions:,} decisions; {of['burst'].nunique():,} of these are bursts")
 
 
 if __name__ == "__main__":

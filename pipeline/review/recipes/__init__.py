@@ -4,6 +4,9 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from pipeline.errors import UsageError, closest
 from pipeline.inference.store import LISTS
 from pipeline.library import duplicates
@@ -24,6 +27,7 @@ from pipeline.review.recipes.settings import Asked, OfClasses, Settings
 
 COLUMNS = ["image", "sha256", "group", "rank", "label", "score", "reason", "cluster", "top_labels", "top_scores"]
 TEXTS = ["image", "sha256", "group", "label", "reason", "cluster"]
+BURST_COLUMNS = ["burst", "own_label", "own_score", "near_duplicates"]  # beside them where a pool has bursts
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,9 @@ def ask(
       look_alike: see `unknown.Unknown`.
 
     Returns:
-      Its rows as `COLUMNS`, ranked from 1; near-duplicates share their `group`.
+      Its rows as `COLUMNS`, ranked from 1; near-duplicates share their `group`, and so do the frames of a burst, which
+      have the burst's `label` and `score`. Where there are bursts, `BURST_COLUMNS` say of each row what names its
+      `burst` ("": none), what the model makes of the frame alone, and which rows are `near_duplicates`.
     """
     values = vars(settings) | {
         "near_duplicate_distance": near_duplicate_distance,
@@ -168,7 +174,41 @@ def ask(
     rows = found.rows.reset_index(drop=True)
     hashed = rows.assign(phash=material.phashes(rows["image"]))
     group = duplicates.group(hashed, near_duplicate_distance, duplicates.BITS).name if len(rows) else ""
-    rows = rows.assign(group=group, rank=range(1, len(rows) + 1)).reindex(columns=COLUMNS)
-    rows[TEXTS] = rows[TEXTS].astype("object").fillna("").astype("str")
+    rows, columns, texts = rows.assign(group=group), COLUMNS, TEXTS
+    if material.bursts is not None:
+        rows = _with_frames(material, rows, near_duplicate_distance)
+        columns, texts = [*COLUMNS, *BURST_COLUMNS], [*TEXTS, "burst", "own_label", "near_duplicates"]
+    rows = rows.assign(rank=range(1, len(rows) + 1)).reindex(columns=columns)
+    rows[texts] = rows[texts].astype("object").fillna("").astype("str")
     typed = rows.astype({"rank": "int64", "score": "float64"} | dict.fromkeys(LISTS, "object")).astype(LISTS)
     return Found(typed, found.note, found.whole)
+
+
+def _with_frames(material: Material, rows: pd.DataFrame, near_duplicate_distance: int) -> pd.DataFrame:
+    """Puts the frames of each burst in the place of its row; `BURST_COLUMNS`."""
+    frames = material.frames_of(rows)
+    unit, size = frames["unit"].to_numpy(), frames["of_burst"].to_numpy()
+    whole = rows.iloc[unit].assign(
+        **{name: frames[name].to_numpy() for name in ("image", "sha256", "burst")},
+        own_label=frames["label"].to_numpy(object),
+        own_score=frames["score"].to_numpy(),
+    )
+    first = np.append(True, unit[1:] != unit[:-1])[: len(unit)]
+    leader = whole["image"].to_numpy(object)[np.maximum.accumulate(np.arange(len(unit)) * first)]
+    shown = np.bincount(unit, minlength=len(rows))[unit]
+    many = [f"{n}" if n == of else f"{n} of {of:,}" for n, of in zip(shown, size, strict=True)]
+    alone = [f"{label} ({score:.0%})" for label, score in zip(whole["own_label"], whole["own_score"], strict=True)]
+    said = [
+        reason
+        if of == 1
+        else f"{reason}; {n} frames of one event, decided together"
+        if leads
+        else f"of one event with {image}; of this frame alone the model says {own}"
+        for reason, of, leads, n, image, own in zip(whole["reason"], size, first, many, leader, alone, strict=True)
+    ]
+    whole["reason"] = pd.Series(said, index=whole.index, dtype="str")
+    single = rows.drop(index=np.unique(unit)).assign(burst="", own_label="", own_score=np.nan)
+    both = pd.concat([single, whole]).sort_index(kind="stable").reset_index(drop=True)
+    hashed = both.assign(phash=material.phashes(both["image"]))
+    near = duplicates.group(hashed, near_duplicate_distance, duplicates.BITS).name if len(both) else ""
+    return both.assign(near_duplicates=near)

@@ -10,8 +10,10 @@ import pandas as pd
 
 from pipeline.evaluation.cosine import directions, unit
 from pipeline.evaluation.scores import Matrix
-from pipeline.inference.pool_predictions import Pool
+from pipeline.inference.judged_bursts import Judged
+from pipeline.inference.pool_predictions import DETAILS, Pool
 from pipeline.inference.vectors import Vectors
+from pipeline.review.recipes.units import Units
 
 PER_CLASS = 50  # images of a class that its mean is taken of
 NO_FEATURES = "The predictions hold no embeddings, so that nothing is clustered: `dvc repro identify` stores them."
@@ -83,7 +85,8 @@ class Material:
       bad: contents that people called bad.
       changed: images whose file has another content than was labelled; columns `image`, `sha256`, `label_then` (what
         the other was called), `detail` (by whom, in words).
-      rows: those of the pool that are not known; the index: the place in the store.
+      bursts: what the model makes of bursts as a whole; None where there are none.
+      units: the images of the pool that are not known, and what of them is decided at once.
       free: which of `rows` (N,) no other recipe shows.
     """
 
@@ -100,7 +103,8 @@ class Material:
     poor: Callable[[], pd.Series] = no_texts
     bad: pd.Series = field(default_factory=no_texts)
     changed: pd.DataFrame = field(default_factory=no_changes)
-    rows: pd.DataFrame = field(init=False)
+    bursts: Judged | None = None
+    units: Units = field(init=False)
     free: np.ndarray = field(init=False)
     _usable: Callable[[], np.ndarray] = field(init=False)
 
@@ -109,25 +113,54 @@ class Material:
         rows = self.pool.rows
         rows = rows[~rows["sha256"].isin(self.known)] if len(self.known) else rows
         rows = rows[~rows["image"].isin(self.changed["image"])] if len(self.changed) else rows
-        object.__setattr__(self, "rows", rows.assign(is_unknown=rows["image"].isin(self.unknown)))
-        object.__setattr__(self, "free", np.ones(len(rows), bool))
-        usable = cache(lambda: ~self.rows["image"].isin(self.poor().index).to_numpy())
+        units = Units(rows.assign(is_unknown=rows["image"].isin(self.unknown)), self.bursts)
+        object.__setattr__(self, "units", units)
+        object.__setattr__(self, "free", np.ones(len(units.rows), bool))
+        usable = cache(lambda: ~self.units.frames["image"].isin(self.poor().index).to_numpy())
         object.__setattr__(self, "_usable", usable)
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """One row per unit (`Units.rows`); the index: the place in the store."""
+        return self.units.rows
 
     def without(self, taken: Set[str]) -> "Material":
         """The same material, in which no recipe finds the images `taken`: their rows stay, but are not `free`."""
         if not taken:
             return self
         rest = copy(self)  # and with it what has been read already
-        object.__setattr__(rest, "free", self.free & ~self.rows["image"].isin(taken).to_numpy())
+        shown = self.units.any(self.units.frames["image"].isin(taken).to_numpy())
+        object.__setattr__(rest, "free", self.free & ~shown)
         for name in ("changed", "conflicts", "suspects"):
             table = getattr(self, name)
             object.__setattr__(rest, name, table[~table["image"].isin(taken)])
         return rest
 
+    def image_by_image(self) -> "Material":
+        """The same material, in which each image of a burst is decided by itself."""
+        apart = copy(self)
+        object.__setattr__(apart, "units", self.units.apart())
+        object.__setattr__(apart, "free", self.free[self.units.of])
+        return apart
+
+    def frames_of(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The frames of the bursts among rows that a recipe found (`Units.members`), without those of poor quality."""
+        return self.units.members(rows, self._usable())
+
+    def with_details(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Adds `top_labels` and `top_scores` to some of `rows`, those of a burst to its row."""
+        detailed = self.pool.with_details(rows)
+        whole = self.units.details(rows.index.to_numpy())
+        if len(whole):
+            for name in DETAILS:
+                detailed[name] = (
+                    whole[name].reindex(detailed.index).where(detailed.index.isin(whole.index), detailed[name])
+                )
+        return detailed
+
     def candidates(self, mask: np.ndarray | pd.Series) -> pd.DataFrame:
         """As `of_any_quality`, without the pictures that curation would exclude: a label would not bring them in."""
-        return self.of_any_quality(np.asarray(mask) & self._usable())
+        return self.of_any_quality(np.asarray(mask) & self.units.any(self._usable()))
 
     def of_any_quality(self, mask: np.ndarray | pd.Series) -> pd.DataFrame:
         """The free rows of the pool (without the library's unknown ones) where `mask`: `label` and `score`.

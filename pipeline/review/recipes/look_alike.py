@@ -45,7 +45,7 @@ def look_alike(material: Material, asked: LookAlike) -> Found:
     pool = material.candidates(hesitant & material.labelled(asked.classes) if asked.classes else hesitant)
     vectors, library = material.vectors(), material.library()
     if vectors is None:
-        rows = material.pool.with_details(material.first(pool, [pool["score"].to_numpy()], asked.max_rows))
+        rows = material.with_details(material.first(pool, [pool["score"].to_numpy()], asked.max_rows))
         return Found(rows.assign(label=rows["label"].astype("str"), reason=_hesitates(rows)), NO_FEATURES)
     pool = _of_each_class(material, pool, asked.look_alike_images).sort_values("image").astype({"label": "str"})
     units = unit(vectors.exact[pool.index.to_numpy()])
@@ -55,7 +55,7 @@ def look_alike(material: Material, asked: LookAlike) -> Found:
     pool = pool.assign(new=new, far=far[~like_bad], **_clusters(units, new, library))
     pool["standing"] = pool["standing"].where(pool["cluster"] != "", pool["new"])
     rows = pool.sort_values(["standing", "cluster", "new", "image"], ascending=[False, True, False, True])
-    rows = material.pool.with_details(_in_turn(rows).head(asked.max_rows))
+    rows = material.with_details(_in_turn(rows).head(asked.max_rows))
     alone = rows["cluster"] == ""
     reason = _hesitates(rows).where(alone, rows["said"] + "; the model hesitates between " + two_best(rows))
     return Found(rows.assign(reason=reason.astype("str")), NO_LIBRARY if library is None else "")

@@ -41,7 +41,7 @@ def low_count(material: Material, asked: LowCount) -> Found:
     order = shares.by_nearness(material.board)["label"].tolist()
     good = rows["score"].fillna(rows["near"]).to_numpy(float)
     rows = shares.deal(material, rows, order=order, good=good, number=asked.max_rows)
-    rows = material.pool.with_details(rows)
+    rows = material.with_details(rows)
     many = rows["label"].map(groups).fillna(0).astype(int).astype("str")
     reason = rows["label"] + " has only " + many + " images; the model sees " + two_best(rows)
     unknown = rows["near"].notna()

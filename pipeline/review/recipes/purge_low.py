@@ -50,8 +50,10 @@ def purge_low(material: Material, asked: PurgeLow) -> Found:
 
     Not among them: what another recipe shows (`taken`) and its near-duplicates, and images that the model sees as a
     class which is short of images. The rows are a random sample of the list, the same for the same model: what people
-    say of it bounds how many good images the list holds.
+    say of it bounds how many good images the list holds. That is a share of images, so each image of a burst counts
+    by itself here, and is judged by itself.
     """
+    material = material.image_by_image()
     board = material.board.set_index("label")
     wanted = list(board.index[board["groups"] < asked.low_count_below * board["cutoff"]])
     others = ~material.labelled(wanted)
@@ -73,7 +75,7 @@ def purge_low(material: Material, asked: PurgeLow) -> Found:
     whole = whole[~near.to_numpy()].astype({"label": "str"})
     drawn = pd.util.hash_pandas_object(material.pool.model + whole["sha256"], index=False).to_numpy()
     rows = whole.iloc[np.argsort(drawn, kind="stable")[: min(asked.purge_sample, asked.max_rows)]]
-    rows = material.pool.with_details(rows)
+    rows = material.with_details(rows)
     reason = rows["why"] + f"; one of {len(rows)} drawn from {len(whole):,} images; the model sees " + two_best(rows)
     return Found(
         rows.assign(reason=reason.astype("str")),

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import DataError
 from pipeline.evaluation import audit
 from pipeline.files import read_table
-from pipeline.inference import evaluated, pool_predictions, vectors
+from pipeline.inference import evaluated, judged_bursts, pool_predictions, vectors
 from pipeline.library import benchmarks, board, classes, quality
 from pipeline.library.exclusion import Reason
 from pipeline.review.recipes.inputs import Library, Material
@@ -61,6 +61,7 @@ def gather(
 
     return Material(
         pool=found,
+        bursts=judged_bursts.read(predictions),
         board=board.read(curated / "board.csv"),
         unknown=set(excluded.loc[excluded["reason"] == Reason.UNKNOWN, "image"]),
         changed=excluded.loc[excluded["reason"] == Reason.OTHER_CONTENT],

@@ -30,7 +30,7 @@ def replace_staged(material: Material, asked: ReplaceStaged) -> Found:
         shares.by_nearness(material.board).sort_values("staged_share", ascending=False, kind="stable")["label"].tolist()
     )
     rows = shares.deal(material, rows, order=order, good=rows["score"].to_numpy(), number=asked.max_rows)
-    rows = material.pool.with_details(rows)
+    rows = material.with_details(rows)
     staged = (board["images"] - board["real"]).astype(str) + " of " + board["images"].astype(str)
     reason = rows["label"] + ": " + rows["label"].map(staged).fillna("0 of 0") + " images are staged; the model sees "
     return Found(rows.assign(reason=(reason + two_best(rows)).astype("str")))

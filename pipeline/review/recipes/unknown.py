@@ -29,12 +29,12 @@ def unknown(material: Material, asked: Unknown) -> Found:
     wanted = material.rows["is_unknown"].to_numpy() & material.free
     rows = material.rows[wanted & material.labelled(asked.look_alike) if asked.look_alike else wanted]
     rows = rows.sort_values(["score", "image"], ascending=[False, True]).head(asked.max_rows)
-    rows = material.pool.with_details(rows.assign(label=rows["label"].astype("str")))
+    rows = material.with_details(rows.assign(label=rows["label"].astype("str")))
     rows["reason"] = ("unknown until now; the model sees " + two_best(rows)).astype("str")
     vectors = material.vectors()
     if vectors is None or rows.empty or not asked.unknown_beside:
         return Found(rows, NO_FEATURES if vectors is None and len(rows) and asked.unknown_beside else "")
-    beside = material.pool.with_details(_beside(material, rows, asked.unknown_beside))
+    beside = material.with_details(_beside(material, rows, asked.unknown_beside))
     near = beside["near"].map("{:.2f}".format).astype("str")
     seen = "; the model sees " + two_best(beside)
     beside["reason"] = ("alike (cosine " + near + ") to the unknown " + beside["to"] + seen).astype("str")

@@ -1,0 +1,125 @@
+"""What is decided at once: a burst as a whole, or an image that is alone."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from pipeline.inference.judged_bursts import Judged
+
+MOST_FRAMES = 60  # of a burst that one decision is about: people see all of these
+
+
+@dataclass(frozen=True)
+class Units:
+    """Images, and what of them is decided at once.
+
+    Attributes:
+      frames: `image`, `sha256`, `label` (categorical), `score`, `is_unknown` of every image; the index: the place in
+        the store.
+      judged: what the model makes of bursts; None where there are none, and each image is a unit.
+      rows: one row per unit, as `frames`: of a burst the frame that shows best what the model makes of all of them,
+        with the label and score of the burst.
+      of: which of `rows` each of the frames belongs to (N,).
+    """
+
+    frames: pd.DataFrame
+    judged: Judged | None
+    rows: pd.DataFrame = field(init=False)
+    of: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        rows, of = self.frames, np.arange(len(self.frames))
+        if self.judged is not None:
+            rows, of = _united(self.frames, _numbers(self.frames, self.judged), self.judged)
+        object.__setattr__(self, "rows", rows)
+        object.__setattr__(self, "of", of)
+
+    def any(self, mask: np.ndarray) -> np.ndarray:
+        """Which units (U,) have a frame where `mask` (N,)."""
+        if self.judged is None:
+            return mask
+        return np.bincount(self.of, mask, len(self.rows)) > 0
+
+    def apart(self) -> "Units":
+        """The same images, each by itself."""
+        return Units(self.frames, None)
+
+    def details(self, places: np.ndarray) -> pd.DataFrame:
+        """`top_labels` and `top_scores` of those units that are bursts, by the place of their row."""
+        if self.judged is None:
+            return pd.DataFrame(columns=["top_labels", "top_scores"])
+        number = self.judged.frames.reindex(places).dropna().astype(np.int64)
+        names = self.judged.bursts["burst"].reindex(number.to_numpy()).to_numpy(object)
+        return self.judged.details(list(names)).reindex(names).set_axis(number.index)
+
+    def members(self, rows: pd.DataFrame, usable: np.ndarray) -> pd.DataFrame:
+        """The frames of the units among some rows, by image; of large bursts, `MOST_FRAMES` that are evenly spaced.
+
+        Args:
+          rows: column `image`: the row of a unit, or any other image.
+          usable: which of the frames (N,) may be shown.
+
+        Returns:
+          Columns `unit` (the position in `rows`), `burst` (its name), `image`, `sha256`, `label` (text), `score`, and
+          `of_burst` (how many of its frames may be shown); the unit's own frame first, then in the order of names.
+        """
+        leaders = pd.Series(np.arange(len(rows)), index=rows["image"].to_numpy(object))
+        leaders = leaders[leaders.index.isin(self._in_bursts["image"])]
+        own = self._in_bursts[self._in_bursts["image"].isin(leaders.index)]
+        unit = pd.Series(-1, index=np.arange(len(self.rows)))
+        unit[own["unit"]] = leaders[own["image"]].to_numpy()
+        wanted = np.flatnonzero((unit.to_numpy()[self.of] >= 0) & usable)
+        found = self.frames.iloc[wanted].astype({"label": "str"})
+        found = found.assign(unit=unit.to_numpy()[self.of[wanted]], place=found.index).sort_values(["unit", "image"])
+        found["of_burst"] = found.groupby("unit")["image"].transform("size")
+        found["leads"] = found["image"].to_numpy(object) == rows["image"].to_numpy(object)[found["unit"]]
+        turn = found.groupby("unit").cumcount()
+        step = (turn * MOST_FRAMES // found["of_burst"]).groupby(found["unit"]).diff() != 0
+        found = found[(found["of_burst"] <= MOST_FRAMES) | step | found["leads"]]
+        found = found.sort_values(["unit", "leads", "image"], ascending=[True, False, True], ignore_index=True)
+        assert self.judged is not None
+        name = self.judged.bursts["burst"].reindex(self.judged.frames.reindex(found["place"]))
+        columns = ["unit", "burst", "image", "sha256", "label", "score", "of_burst"]
+        return found.assign(burst=name.to_numpy(object))[columns]
+
+    @cached_property
+    def _in_bursts(self) -> pd.DataFrame:
+        """The units of several frames: the `image` of their row, and their number as `unit`."""
+        several = np.flatnonzero(np.bincount(self.of, minlength=len(self.rows)) > 1)
+        return pd.DataFrame({"image": self.rows["image"].to_numpy(object)[several], "unit": several})
+
+
+def _numbers(frames: pd.DataFrame, judged: Judged) -> np.ndarray:
+    """The burst of each frame (N,); -1 for none."""
+    return judged.frames.reindex(frames.index).fillna(-1).to_numpy(np.int64)
+
+
+def _united(frames: pd.DataFrame, number: np.ndarray, judged: Judged) -> tuple[pd.DataFrame, np.ndarray]:
+    """The row of each unit, and which of them each of the frames (N,) belongs to."""
+    inside = np.flatnonzero(number >= 0)
+    some, burst = frames.iloc[inside], number[inside]
+    label = judged.bursts["label"].cat
+    own = label.categories.get_indexer(some["label"].cat.categories)[some["label"].cat.codes]
+    agrees = own == label.codes.to_numpy()[burst]
+    ties = pd.util.hash_pandas_object(some["image"], index=False).to_numpy()
+    key = 2 * burst + some["is_unknown"].to_numpy()  # an image of the library is decided with others of the library
+    order = np.lexsort((ties, -some["score"].to_numpy(), ~agrees, key))
+    first = np.unique(key[order], return_index=True)[1]
+    leaders = inside[order[first]]
+    stays = np.ones(len(frames), bool)
+    stays[inside] = False
+    stays[leaders] = True
+    place = np.cumsum(stays) - 1
+    of = place.copy()
+    of[inside] = place[leaders][np.searchsorted(key[order[first]], key)]
+
+    rows = frames.iloc[np.flatnonzero(stays)]
+    names = pd.api.types.union_categoricals([rows["label"], judged.bursts["label"]]).categories
+    codes, scores = names.get_indexer(rows["label"].cat.categories)[rows["label"].cat.codes], rows["score"].to_numpy()
+    codes, scores = codes.copy(), scores.copy()
+    which = number[leaders]
+    codes[place[leaders]] = names.get_indexer(label.categories)[label.codes.to_numpy()[which]]
+    scores[place[leaders]] = judged.bursts["score"].to_numpy()[which]
+    return rows.assign(label=pd.Categorical.from_codes(codes, names), score=scores), of
