@@ -3,11 +3,11 @@
 
     scripts/bench_strips.py REPOSITORY [--track REGEX] [--keep FOLDER]
 
-REPOSITORY has come to `curate` on a library with frozen features whose file names tell the track: the first group of the
-regular expression, by default what stands before the first underscore. Half of each class's tracks become the pool, in
-one folder, by the name of their track. The model is a linear head on the frozen features of the other half, with a
-temperature fitted on a tenth of the tracks; all else is what the stages call. --keep leaves a workspace behind, in which
-`wallaby review` shows the queue.
+REPOSITORY has come to `curate` on a library with frozen features whose file names tell the track: the first group of
+the regular expression, by default what stands before the first underscore. Half of each class's tracks become the pool,
+in one folder, by the name of their track. The model is a linear head on the frozen features of the other half, with a
+temperature fitted on a tenth of the tracks; all else is what the stages call. --keep leaves a workspace behind, in
+which `wallaby review` shows the queue.
 
 Printed: how whole the bursts are; accuracy by frames and by bursts, promised: at least 3 points more; images per
 decision, promised: at least 8; the share of decisions whose frames are of one class; and how many suggestions were
@@ -130,7 +130,7 @@ def evaluate(made: Workspace, head: Head, held: set[str]) -> None:
     frozen = frozen_features.read(made.library_features)
     features = frozen.units(rows["sha256"])[np.arange(len(rows))]
     table = scores.score(rows.drop(columns="score", errors="ignore"), head.probs(features), head.classes, top_k=5)
-    write_table(table.assign(cluster=rows["burst"] if "burst" in rows else ""), made.scores)
+    write_table(table.assign(cluster=rows["burst"]), made.scores)
     write_table(table.head(0).reindex(columns=[*audit.COLUMNS]).astype("str"), made.evaluation / audit.FILE)
     outputs = store.Store(made.evaluation / "outputs", MODEL, by=store.BY_CONTENT, arrays=shards.ARRAYS)
     arrays = {shards.LOG_PROBS: scores.to_log_probs(head.probs(features)), shards.FEATURES: features}

@@ -20,7 +20,7 @@ from pipeline.commands import Answer, experiments, log, now, preview
 from pipeline.errors import DataError, UsageError, closest
 from pipeline.evaluation import reliability
 from pipeline.files import atomic_folder, read_json, read_table, write_csv, write_json, write_table, write_text
-from pipeline.inference import migration, store
+from pipeline.inference import judged_bursts, migration, store
 from pipeline.library import board, classes, labels, lineage
 from pipeline.review import landing, near_cutoff
 from pipeline.stages import curate
@@ -158,11 +158,10 @@ def keep(workspace: Workspace, copy: Workspace, out: Path, near: pd.DataFrame, *
     params, folders = workspace.params(sections.Throwaway), workspace.folders
     confidence = workspace.confidence
     shards = migration.opened(copy.predictions)
+    judged = judged_bursts.read(copy.predictions)
+    bursts = None if judged is None else read_table(copy.predictions / judged_bursts.FILE)
     candidates = pd.concat(
-        [
-            near_cutoff.candidates(rows[rows["failure"] == ""], near, least=params.least_score)
-            for rows in (read_table(shard, ROWS) for shard in shards)
-        ],
+        [near_cutoff.candidates(_of_shard(shard, bursts), near, least=params.least_score) for shard in shards],
         ignore_index=True,
     )
     hashes = pd.concat(read_table(table, ["image", "phash"]) for table in (copy.library_table, copy.pool_table))
@@ -173,9 +172,13 @@ def keep(workspace: Workspace, copy: Workspace, out: Path, near: pd.DataFrame, *
         distance=workspace.near_duplicate_distance,
         max_rows=params.max_rows,
     )
-    trusted = reliability.held(read_table(copy.scores), least=params.least_score)
-    expected = near_cutoff.outlook(near, candidates, trusted, confidence=confidence)
-    queue = near_cutoff.queue(candidates, expected, trusted)
+    scores, counted = read_table(copy.scores), copy.params(sections.Curate).count
+    trusted, of_bursts = reliability.held(scores, least=params.least_score), None
+    if judged is not None:
+        known = {"classes": judged.classes, "places": len(scores["top_labels"].iloc[0])}
+        of_bursts = reliability.held_of_bursts(scores, least=params.least_score, **known)
+    expected = near_cutoff.outlook(near, candidates, trusted, confidence=confidence, of_bursts=of_bursts, count=counted)
+    queue = near_cutoff.queue(candidates, expected, trusted, of_bursts)
 
     card = bundle.check(copy.model)
     model = read_json(copy.predictions / "summary.json")
@@ -197,6 +200,13 @@ def keep(workspace: Workspace, copy: Workspace, out: Path, near: pd.DataFrame, *
     write_json(model, out / PREDICTIONS / "summary.json")
     cutoff = workspace.params(sections.Curate).min_images
     write_json(facts | of | {"cutoff": cutoff, "pool": model["pool"]}, out / RUN)
+
+
+def _of_shard(shard: Path, bursts: pd.DataFrame | None) -> pd.DataFrame:
+    """What the model makes of the images of a shard that it could read; of bursts, of each as a whole."""
+    rows = read_table(shard, ROWS)
+    rows = rows[rows["failure"] == ""]
+    return rows if bursts is None else near_cutoff.with_bursts(rows, bursts)
 
 
 def _check(workspace: Workspace, name: str, min_images: int) -> None:

@@ -65,15 +65,16 @@ def suggestions(scores: pd.DataFrame, *, least: float = 0.0, places: int | None 
     return found[found["score"] >= least].reset_index(drop=True)
 
 
-def held_of_bursts(scores: pd.DataFrame, *, classes: int) -> Trust:
+def held_of_bursts(scores: pd.DataFrame, *, classes: int, least: float = 0.0, places: int = 1) -> Trust:
     """How far the scores of bursts that are judged as a whole (`joint.judge`) are to be trusted.
 
-    They are measured on what belongs together in the sets that the model has not learnt from: the mean of many frames is
-    right more often than its score says.
+    They are measured on what belongs together in the sets that the model has not learnt from: the mean of many frames
+    is right more often than its score says.
 
     Args:
       scores: those of all sets, columns `COLUMNS`, and `CLUSTER` where it is known.
       classes: that the model knows.
+      least, places: as in `suggestions`.
     """
     rows = _measured(scores)
     rows = rows.assign(cluster=clusters_of(rows) + "\n" + rows["set"])
@@ -86,9 +87,10 @@ def held_of_bursts(scores: pd.DataFrame, *, classes: int) -> Trust:
     burst, first = np.unique(rows["cluster"].to_numpy(object), return_index=True)
     number = np.searchsorted(burst, rows["cluster"].to_numpy(object))
     frame, score = each.index.to_numpy(), each["top_scores"].to_numpy(float)
-    judged = joint.judge(number, frame, code, score, classes=max(classes, len(names)), top_k=1)
-    right = names.to_numpy(object)[judged.labels[:, 0]] == rows["label"].to_numpy(object)[first]
-    return fit(judged.scores[:, 0], right)
+    judged = joint.judge(number, frame, code, score, classes=max(classes, len(names)), top_k=places)
+    right = names.to_numpy(object)[judged.labels] == rows["label"].to_numpy(object)[first][:, None]
+    shown = (judged.labels >= 0) & (judged.scores >= least)
+    return fit(judged.scores[shown], right[shown])
 
 
 def _measured(scores: pd.DataFrame) -> pd.DataFrame:

@@ -1,8 +1,8 @@
 """The bursts among the images that a model has named, each judged as a whole: a table beside the shards.
 
-    bursts.parquet   one row per image of a burst, in the order of the shards: `image`, `sha256`, its `place` in them, the
-                     `burst`, the `evidence` for it, how many `frames` it has, and what the model makes of all frames
-                     together: `burst_label`, `burst_score`, `burst_top_labels`, `burst_top_scores`
+    bursts.parquet   one row per image of a burst, in the order of the shards: `image`, `sha256`, its `place` in them,
+                     the `burst`, the `evidence` for it, how many `frames` it has, and what the model makes of all
+                     frames together: `burst_label`, `burst_score`, `burst_top_labels`, `burst_top_scores`
 
 What it makes of each frame alone stands in the shards.
 """

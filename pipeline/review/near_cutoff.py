@@ -1,7 +1,9 @@
 """Near-cutoff classes: the images of the pool that may lift a class over the lower cutoff, and whether they will."""
 
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from pipeline.evaluation import reliability
@@ -9,8 +11,9 @@ from pipeline.inference.store import LISTS
 from pipeline.library import board as boards
 from pipeline.library import duplicates
 from pipeline.library.classes import Classes
-from pipeline.review.recipes import COLUMNS
+from pipeline.review.recipes import BURST_COLUMNS, COLUMNS
 from pipeline.review.recipes.inputs import two_best
+from pipeline.review.recipes.units import evenly_spaced
 
 RECIPE = "near-cutoff"
 FINDS = "Pool images that may lift a class over the lower cutoff, the likeliest classes first. Confirm, or correct."
@@ -60,14 +63,36 @@ def candidates(predictions: pd.DataFrame, near: pd.DataFrame, *, least: float) -
 
     Returns:
       `image`, `sha256`, `label`, `score`, `top_labels`, `top_scores`; an image stands for the near class that it fits
-      best.
+      best. With what `with_bursts` adds, where it did.
     """
     pairs = predictions[["top_labels", "top_scores"]].explode(["top_labels", "top_scores"])
     pairs = pairs.set_axis(["label", "score"], axis=1).astype({"label": "str", "score": "float64"})
     pairs = pairs[pairs["label"].isin(near["label"]) & (pairs["score"] >= least)]
     best = pairs.sort_values("score", ascending=False, kind="stable")
     best = best[~best.index.duplicated()].sort_index()
-    return predictions.loc[best.index, ["image", "sha256", "top_labels", "top_scores"]].join(best)
+    more = [name for name in ("burst", "own_label", "own_score") if name in predictions]
+    return predictions.loc[best.index, ["image", "sha256", "top_labels", "top_scores", *more]].join(best)
+
+
+def with_bursts(predictions: pd.DataFrame, bursts: pd.DataFrame) -> pd.DataFrame:
+    """Predictions in which each frame of a burst has the `top_labels` and `top_scores` of the burst as a whole.
+
+    Args:
+      predictions: columns `image`, `sha256`, `top_labels`, `top_scores`.
+      bursts: as identification writes them (`judged_bursts`).
+
+    Returns:
+      Also the `burst` ("": none), and what the model makes of a frame alone: `own_label`, `own_score`.
+    """
+    columns = ["burst", "burst_top_labels", "burst_top_scores"]
+    whole = bursts.set_index(["image", "sha256"])[columns]
+    rows = predictions.join(whole[~whole.index.duplicated()], on=["image", "sha256"])
+    inside = rows["burst"].notna()
+    own = rows["top_labels"].str[0].where(inside, ""), rows["top_scores"].str[0].where(inside)
+    for name in ("top_labels", "top_scores"):
+        rows[name] = rows[f"burst_{name}"].where(inside, rows[name])
+    rows = rows.assign(burst=rows["burst"].fillna(""), own_label=own[0], own_score=own[1])
+    return rows.drop(columns=columns[1:])
 
 
 def grouped(
@@ -75,10 +100,12 @@ def grouped(
 ) -> pd.DataFrame:
     """Adds `group` to candidates, and leaves out those whose near-duplicate is labelled: they bring no new group.
 
+    A burst is one group; which of its frames are near-duplicates is told by `near_duplicates`.
+
     Args:
       library: labelled images; columns `sha256`, `phash`.
       phashes: of the candidates, by image.
-      max_rows: images kept of a class, the surest.
+      max_rows: images kept of a class, the surest; with bursts, groups.
     """
     hashed = found.assign(phash=found["image"].map(phashes).astype("str").fillna(""))
     both = pd.concat([hashed[["sha256", "phash"]], library[["sha256", "phash"]]], ignore_index=True)
@@ -86,18 +113,51 @@ def grouped(
     own, theirs = name.iloc[: len(hashed)], set(name.iloc[len(hashed) :])
     new = hashed.drop(columns="phash").assign(group=own.to_numpy())[~own.isin(theirs).to_numpy()]
     new = new.sort_values(["score", "image"], ascending=[False, True])
-    return new[new.groupby("label").cumcount() < max_rows].reset_index(drop=True)
+    if "burst" not in new:
+        return new[new.groupby("label").cumcount() < max_rows].reset_index(drop=True)
+    new = new.assign(near_duplicates=new["group"], group=new["group"].mask(new["burst"] != "", new["burst"]))
+    decisions = new[["label", "group"]].drop_duplicates()
+    decisions = decisions[decisions.groupby("label").cumcount() < max_rows]
+    new = new.merge(decisions, on=["label", "group"])
+    new = new[(new["burst"] == "") | evenly_spaced(new["group"])]
+    return new.reset_index(drop=True)
 
 
-def outlook(near: pd.DataFrame, found: pd.DataFrame, held: reliability.Trust, *, confidence: float) -> pd.DataFrame:
-    """What each near class may expect of its candidates (`CLASS_COLUMNS`), the likeliest to clear the cutoff first."""
+def outlook(
+    near: pd.DataFrame,
+    found: pd.DataFrame,
+    held: reliability.Trust,
+    *,
+    confidence: float,
+    of_bursts: reliability.Trust | None = None,
+    count: Literal["images", "bursts"] = "images",
+) -> pd.DataFrame:
+    """What each near class may expect of its candidates (`CLASS_COLUMNS`), the likeliest to clear the cutoff first.
+
+    Args:
+      held, of_bursts: how far the scores of images, and of bursts, are to be trusted.
+      count: what the cutoff counts: of images a burst brings several groups, or none of them.
+    """
     rows = []
     for of in near.to_dict("records"):
         own = found[found["label"] == of["label"]]
         best = own.groupby("group")["score"].max()
-        told = reliability.expect(held, best.to_numpy(), short_by=of["short_by"], confidence=confidence)
-        counts = {"candidates": len(own), "groups": len(best), "if_all": of["had"] + len(best)}
-        rows.append(of | counts | vars(told) | {"clears": _clears(told.chance, enough=len(best) >= of["short_by"])})
+        brings, burst = np.ones(len(best), int), np.zeros(len(best), bool)
+        if "burst" in own:
+            burst = own.groupby("group")["burst"].first().to_numpy() != ""
+            brings = own.groupby("group")["near_duplicates"].nunique().to_numpy() if count == "images" else brings
+        told = reliability.expect(
+            held,
+            best.to_numpy(),
+            short_by=of["short_by"],
+            confidence=confidence,
+            brings=brings,
+            burst=burst,
+            of_bursts=of_bursts,
+        )
+        groups = int(brings.sum())
+        counts = {"candidates": len(own), "groups": groups, "if_all": of["had"] + groups}
+        rows.append(of | counts | vars(told) | {"clears": _clears(told.chance, enough=groups >= of["short_by"])})
     table = pd.DataFrame(rows, columns=CLASS_COLUMNS)
     table[["expected", "chance"]] = table[["expected", "chance"]].round(3)
     return table.sort_values(["chance", "short_by", "label"], ascending=[False, True, True], ignore_index=True)
@@ -109,20 +169,34 @@ def _clears(chance: float, *, enough: bool) -> str:
     return CLEARS if chance >= SURE else LIKELY if chance >= 0.5 else PERHAPS if chance > 1 - SURE else NEVER
 
 
-def queue(found: pd.DataFrame, told: pd.DataFrame, held: reliability.Trust) -> pd.DataFrame:
+def queue(
+    found: pd.DataFrame, told: pd.DataFrame, held: reliability.Trust, of_bursts: reliability.Trust | None = None
+) -> pd.DataFrame:
     """The candidates as a queue (`recipes.COLUMNS`): class by class as in `told`, the surest first.
 
     Its further column `likely` says how likely a suggestion is right.
     """
     place = pd.Series(told.index, index=told["label"])
     rows = found.assign(place=found["label"].map(place))
-    rows = rows.sort_values(["place", "score", "image"], ascending=[True, False, True], ignore_index=True)
+    bursts = BURST_COLUMNS if "burst" in found else []
+    first = rows.groupby("group")["image"].transform("min") if bursts else rows["image"]
+    first = first.where(rows["burst"] != "", rows["image"]) if bursts else first
+    rows = rows.assign(first=first).sort_values(
+        ["place", "score", "first", "image"], ascending=[True, False, True, True], ignore_index=True
+    )
     short = rows["label"].map(told.set_index("label")["short_by"]).astype("str")
     reason = rows["label"] + " is short by " + short + "; the model sees " + two_best(rows)
+    if bursts:
+        size = rows.groupby("group")["image"].transform("size").astype("str")
+        together = (rows["burst"] != "") & (size != "1")
+        reason = reason.mask(together, reason + "; one of " + size + " frames of one event, decided together")
     likely = reliability.likely(held, rows["score"].to_numpy()).round(4)
+    if bursts and of_bursts is not None:
+        inside = (rows["burst"] != "").to_numpy()
+        likely[inside] = reliability.likely(of_bursts, rows["score"].to_numpy()[inside]).round(4)
     ranked = rows.assign(rank=range(1, len(rows) + 1), reason=reason.astype("str"), cluster="", likely=likely)
     typed = ranked.astype({"cluster": "str"} | dict.fromkeys(LISTS, "object")).astype(LISTS)
-    return typed[[*COLUMNS, "likely"]]
+    return typed[[*COLUMNS, *bursts, "likely"]]
 
 
 def report(
@@ -143,7 +217,8 @@ def report(
     last = decisions.drop_duplicates("image", keep="last").set_index("image")
     said = queue["image"].map(events.names(last["label"]).where(last["decision"] == "label", "")).astype("str")
     rows = queue.assign(decided=queue["image"].isin(last.index), accepted=said == events.names(queue["label"]))
-    groups = rows.sort_values("score", ascending=False).groupby(["label", "group"])
+    counted_as = "near_duplicates" if "near_duplicates" in rows else "group"
+    groups = rows.sort_values("score", ascending=False).groupby(["label", counted_as])
     counted = groups.agg(decided=("decided", "any"), accepted=("accepted", "any"), likely=("likely", "max"))
     counted["expected_decided"] = counted["likely"].where(counted["decided"], 0.0)
     counted = counted.groupby("label")[["decided", "accepted", "expected_decided"]].sum()

@@ -113,7 +113,7 @@ def _tasks(queue: pd.DataFrame, base: str, folders: dict[str, Path]) -> list[dic
     for row in queue.itertuples():
         file = os.path.relpath(os.path.abspath(labels.locate(row.image, folders)), base)
         data = {"image_id": row.sha256, "name": row.image, "suggested": row.label}
-        data |= {"recipe": row.recipe, "reason": row.reason, "model": row.model}
+        data |= {"recipe": row.recipe, "group": row.group, "reason": row.reason, "model": row.model}
         score = 0.0 if pd.isna(row.score) else float(row.score)
         tasks.append(label_studio.task(file, data, label=row.label, score=score, model=row.model))
     return tasks

@@ -95,6 +95,12 @@ class Undoing(Body):
     by: Name
 
 
+class TakingBack(Body):
+    by: Name
+    version: str
+    rows: Annotated[list[Row], Field(min_length=1, max_length=10 * MOST_CARDS)]
+
+
 def create(reviewing: Reviewing, trial: Trial, audit: Auditing, rules: Rules, *, by: str = "") -> FastAPI:
     """Builds the web application of the review page.
 
@@ -176,6 +182,14 @@ def create(reviewing: Reviewing, trial: Trial, audit: Auditing, rules: Rules, *,
     @app.post("/api/queue/{name}/undo")
     def undo(name: str, body: Undoing) -> dict[str, Any]:
         return reviewing.undo(name, body.by)
+
+    @app.post("/api/queue/{name}/take_back")
+    def take_back(name: str, body: TakingBack) -> dict[str, Any]:
+        return reviewing.take_back(name, body.by, body.version, body.rows)
+
+    @app.post("/api/queue/{name}/last")
+    def last(name: str, body: Undoing) -> dict[str, Any]:
+        return reviewing.last(name, body.by)
 
     @app.get("/try")
     def try_a_picture() -> Response:

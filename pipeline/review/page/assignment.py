@@ -159,8 +159,12 @@ class Assignment:
         for stroke in strokes if last else strokes[: -AGAIN_AFTER or None]:
             image = stroke.rows[0]["image"]
             chosen = not stroke.blind and stroke.recipe == self.queue.name and self._chosen(by, image)
-            if chosen and by not in self._decision_log.of(stroke.rows[0]).blind and image in self._row_of:
-                return int(self.queue.leader[self._row_of[image]])
+            if not chosen or image not in self._row_of:
+                continue
+            leader = int(self.queue.leader[self._row_of[image]])  # of a burst, which may have been left out
+            said = self._decision_log.of(self.queue.rows([leader])[0])
+            if by in said.holds and by not in said.blind:
+                return leader
         return None
 
     def decide(
@@ -210,6 +214,32 @@ class Assignment:
             self._row_of.update(zip((row["image"] for row in rows), numbers, strict=True))
             self._mark(numbers)
             return Decided(stroke, late, changed)
+
+    def take_back(self, by: str, version: str, numbers: list[int]) -> Stroke | None:
+        """Takes back what a reviewer decided of some rows; None if that is nothing.
+
+        Raises:
+          StaleError: if the queue is another one by now.
+          DataError: if there is no such row.
+        """
+        if version != self.queue.version:
+            raise StaleError("a new round has replaced this queue", where=self.queue.name, mend="reload the page")
+        if not all(0 <= number < len(self.queue) for number in numbers):
+            raise DataError("no such row", where=self.queue.name)
+        with self._lock:
+            rows = self.queue.rows(numbers)
+            stroke = self._decision_log.take_back(by, [(row["image"], row["sha256"]) for row in rows])
+            self._mark(numbers)
+            return stroke
+
+    def last(self, by: str) -> int | None:
+        """The card of a reviewer's last stroke; None if it was of another queue, or of many cards."""
+        stroke = self._decision_log.last(by)
+        if stroke is None or stroke.recipe != self.queue.name:
+            return None
+        rows = [self._row_of[row["image"]] for row in stroke.rows if row["image"] in self._row_of]
+        cards = {int(self.queue.leader[row]) for row in rows}
+        return cards.pop() if len(cards) == 1 else None
 
     def taken_back(self, stroke: Stroke) -> list[int]:
         """Opens the cards of a stroke again; returns them."""

@@ -3,8 +3,8 @@
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,15 +108,35 @@ class DecisionLog:
             if not self.strokes[by]:
                 return None
             stroke = self.strokes[by][-1]
-            taken_back = [
-                row | {"decision": UNDO, "label": "", "subclass": "", "undoes": row["id"]} for row in stroke.rows
-            ]
-            self._write(by, self._whole(by, stroke.recipe, taken_back, 0.0, stroke.blind))
+            self._write(by, self._whole(by, stroke.recipe, _undoing(stroke.rows), 0.0, stroke.blind))
             self.strokes[by].pop()
             for row in stroke.rows:
                 said = self._said[_shown(row)]
                 (said.blind if stroke.blind else said.holds).pop(by, None)
             return stroke
+
+    def take_back(self, by: str, shown: list[Shown]) -> Stroke | None:
+        """Takes back what holds of a reviewer's decisions on some images; None if there is none."""
+        with self._lock:
+            rows = tuple(
+                self._said[one].holds[by] for one in shown if one in self._said and by in self._said[one].holds
+            )
+            if not rows:
+                return None
+            self._write(by, self._whole(by, rows[0]["recipe"], _undoing(rows), 0.0, blind=False))
+            gone = {row["id"] for row in rows}
+            left = [
+                replace(one, rows=tuple(row for row in one.rows if row["id"] not in gone)) for one in self.strokes[by]
+            ]
+            self.strokes[by] = [one for one in left if one.rows]
+            for row in rows:
+                self._said[_shown(row)].holds.pop(by)
+            return Stroke(by, rows[0]["at"], rows[0]["recipe"], blind=False, rows=rows)
+
+    def last(self, by: str) -> Stroke | None:
+        """A reviewer's last stroke that holds; None if there is none."""
+        with self._lock:
+            return self.strokes[by][-1] if self.strokes[by] else None
 
     def _whole(
         self, by: str, recipe: str, rows: list[dict[str, str]], seconds: float, blind: bool
@@ -147,6 +167,10 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 def _shown(row: dict[str, Any]) -> Shown:
     return row["image"], row["sha256"]
+
+
+def _undoing(rows: Iterable[dict[str, str]]) -> list[dict[str, str]]:
+    return [row | {"decision": UNDO, "label": "", "subclass": "", "undoes": row["id"]} for row in rows]
 
 
 def _take(stroke: Stroke, said: dict[Shown, Said], strokes: dict[str, list[Stroke]]) -> None:

@@ -190,8 +190,8 @@ class Reviewing:
         rows = {row["row"]: row for row in assignment.queue.rows([row for own in members.values() for row in own])}
         lacking = [row["image"] for row in rows.values() if row.get("top_labels") is None and row["label"]]
         stored = self.context.top(lacking) if lacking else {}
-        known = self.context.labels()
-        return [self._card([rows[row] for row in own], stored, known) for own in members.values()]
+        known, said = self.context.labels(), self.decision_log()
+        return [self._card([rows[row] for row in own], stored, known, said) for own in members.values()]
 
     def decide(
         self, name: str, by: str, version: str, answers: list[Answer], *, seconds: float, blind: bool, bulk: bool
@@ -214,6 +214,24 @@ class Reviewing:
         """The classes that labels or decisions name, those of other reviewers' last minute among them."""
         return self.context.names() | self.decision_log().named
 
+    def last(self, name: str, by: str) -> dict[str, Any]:
+        """The card that the reviewer decided last in this queue, with what holds of each of its images."""
+        assignment = self.assignment(name)
+        card = assignment.last(by)
+        return {"version": assignment.queue.version, "cards": [] if card is None else self.cards(assignment, [card])}
+
+    def take_back(self, name: str, by: str, version: str, rows: list[int]) -> dict[str, Any]:
+        """Takes back what the reviewer decided of some rows of one card; the card as it is now.
+
+        Raises:
+          StaleError, DataError: as `Assignment.take_back`.
+        """
+        assignment = self.assignment(name)
+        stroke = assignment.take_back(by, version, rows)
+        opened = sorted({int(assignment.queue.leader[row]) for row in rows})
+        undone = 0 if stroke is None else len(stroke.rows)
+        return {"undone": undone, "recipe": name, "cards": self.cards(assignment, opened)}
+
     def undo(self, name: str, by: str) -> dict[str, Any]:
         """Takes back the reviewer's last stroke, in whichever queue; its cards, as they were."""
         self.assignment(name)
@@ -229,7 +247,11 @@ class Reviewing:
         return {"undone": len(stroke.rows), "recipe": stroke.recipe, "cards": shown}
 
     def _card(
-        self, rows: list[dict[str, Any]], stored: dict[str, list[tuple[str, float]]], known: pd.DataFrame
+        self,
+        rows: list[dict[str, Any]],
+        stored: dict[str, list[tuple[str, float]]],
+        known: pd.DataFrame,
+        log: DecisionLog,
     ) -> dict[str, Any]:
         first = rows[0]
         top = stored.get(first["image"]) or list(
@@ -247,7 +269,7 @@ class Reviewing:
             "cluster": str(first.get("cluster") or ""),
             "sha256": first["sha256"],
             "top": [self.candidate(label) | {"score": _number(score)} for label, score in top[:6]],
-            "members": [self._member(row, known) for row in rows],
+            "members": [self._member(row, known, log) for row in rows],
             "before": [self._pictured(image) for image in before],
             "after": [self._pictured(image) for image in after],
             "blind": False,
@@ -259,7 +281,7 @@ class Reviewing:
         standing = self.context.standing().get(label)
         return {"label": label, "standing": standing, "samples": [self._pictured(*sample) for sample in samples]}
 
-    def _member(self, row: dict[str, Any], known: pd.DataFrame) -> dict[str, Any]:
+    def _member(self, row: dict[str, Any], known: pd.DataFrame, log: DecisionLog) -> dict[str, Any]:
         said = known.loc[row["image"]] if row["image"] in known.index else None
         if said is not None and said["sha256"] not in ("", row["sha256"]):
             said = None  # it is about another content, of which the reason tells
@@ -268,6 +290,8 @@ class Reviewing:
             "row": row["row"],
             "label": row["label"] or "",
             "current": current,
+            "decided": _decided(log, row),
+            "alone": {"label": row.get("own_label") or "", "score": _number(row.get("own_score"))},
             **self._pictured(row["image"], row["sha256"]),
         }
 
@@ -301,6 +325,12 @@ class Reviewing:
             "clusters": len(assignment.queue.counts("cluster")) if "cluster" in assignment.queue.columns else 0,
             "problem": "",
         }
+
+
+def _decided(log: DecisionLog, row: dict[str, Any]) -> dict[str, str] | None:
+    """What holds of a row, and by whom; None if nobody has decided it."""
+    holds = log.of(row).holds
+    return next(({"by": by, "said": one["label"] or one["decision"]} for by, one in holds.items()), None)
 
 
 def _number(value: float | None) -> float | None:

@@ -75,9 +75,7 @@ class Units:
         found = found.assign(unit=unit.to_numpy()[self.of[wanted]], place=found.index).sort_values(["unit", "image"])
         found["of_burst"] = found.groupby("unit")["image"].transform("size")
         found["leads"] = found["image"].to_numpy(object) == rows["image"].to_numpy(object)[found["unit"]]
-        turn = found.groupby("unit").cumcount()
-        step = (turn * MOST_FRAMES // found["of_burst"]).groupby(found["unit"]).diff() != 0
-        found = found[(found["of_burst"] <= MOST_FRAMES) | step | found["leads"]]
+        found = found[found["leads"] | evenly_spaced(found["unit"])]
         found = found.sort_values(["unit", "leads", "image"], ascending=[True, False, True], ignore_index=True)
         assert self.judged is not None
         name = self.judged.bursts["burst"].reindex(self.judged.frames.reindex(found["place"]))
@@ -89,6 +87,13 @@ class Units:
         """The units of several frames: the `image` of their row, and their number as `unit`."""
         several = np.flatnonzero(np.bincount(self.of, minlength=len(self.rows)) > 1)
         return pd.DataFrame({"image": self.rows["image"].to_numpy(object)[several], "unit": several})
+
+
+def evenly_spaced(unit: pd.Series) -> np.ndarray:
+    """Which frames (N,) are shown, `MOST_FRAMES` of each unit at most, whose frames stand in their order."""
+    turn, size = unit.groupby(unit).cumcount(), unit.groupby(unit).transform("size")
+    step = (turn * MOST_FRAMES // size).groupby(unit).diff() != 0
+    return ((size <= MOST_FRAMES) | step).to_numpy()
 
 
 def _numbers(frames: pd.DataFrame, judged: Judged) -> np.ndarray:

@@ -8,6 +8,10 @@ const PICTURES = 5; // whose picture is decoded before it is shown
 const LONGEST = 180; // seconds of one decision: whoever takes longer has left the table
 export const SIDE = 1024;
 
+// Of a burst, the frames that a decision may be about, and the one that is shown large at first.
+export const open = (card) => card.members.filter((member) => !member.decided);
+export const face = (card) => (card.blind ? card.members[0] : open(card)[0] || card.members[0]);
+
 export class CardQueue {
   constructor(queue, by) {
     Object.assign(this, { queue, by, filter: {}, version: "", cards: [], left: 0, total: 0, exhausted: false, mode: "single" });
@@ -74,16 +78,16 @@ export class CardQueue {
   // The picture that is waited for comes first, and those after it then.
   prepare() {
     if (this.card) this.image(this.card).ready.then(() => this.cards.slice(0, PICTURES).forEach((card) => this.image(card)));
-    const wanted = new Set(this.cards.map((card) => card.members[0].picture));
+    const wanted = new Set(this.cards.map((card) => face(card).picture));
     for (const address of this.pictures.keys()) if (!wanted.has(address)) this.pictures.delete(address);
   }
 
   // The card's picture, fetched and decoded once.
   image(card) {
-    const address = card.members[0].picture;
+    const address = face(card).picture;
     if (!this.pictures.has(address)) {
       const image = new Image();
-      image.alt = card.members[0].image;
+      image.alt = face(card).image;
       image.draggable = false;
       image.src = `${address}&side=${SIDE}`;
       image.ready = image.decode().then(() => true, () => false);
@@ -122,6 +126,28 @@ export class CardQueue {
     else if (this.cards.length < LOW && !this.exhausted) this.more().then(() => this.changed(), (error) => this.changed(error));
     this.prepare();
     this.shown();
+  }
+
+  // Takes back what was decided of one frame of the card that is shown.
+  async takeBack(row) {
+    const whole = !open(this.card).length;
+    const told = await ask(queueAddress(this.queue, "take_back"), { by: this.by, version: this.version, rows: [row] });
+    if (told.cards.length) this.cards[0] = told.cards[0];
+    if (whole && told.undone) this.left += 1;
+    this.prepare();
+    return told;
+  }
+
+  // Puts the card that was decided last in front, as it was decided.
+  async last() {
+    const told = await ask(queueAddress(this.queue, "last"), { by: this.by });
+    const [card] = told.version === this.version ? told.cards : [];
+    if (card) {
+      this.cards = [card, ...this.cards.filter((one) => one.row !== card.row || one.blind)];
+      this.prepare();
+      this.shown();
+    }
+    return Boolean(card);
   }
 
   async undo() {

@@ -3,6 +3,7 @@
 import { ask, queueAddress } from "./api.js";
 import { count, el, percent, picture, plural, toast } from "./dom.js";
 import { finder } from "./finder.js";
+import { open } from "./card_queue.js";
 
 const SHOWN = 60;
 
@@ -137,7 +138,8 @@ export class Grid {
     if (!cards.length) return undefined;
     for (const card of later) this.later.add(card.row);
     return this.hold(async () => {
-      const answers = cards.map((card) => ({ row: card.row, decision, label, subclass }));
+      const rows = (card) => (card.members.some((member) => member.decided) ? open(card).map((member) => member.row) : []);
+      const answers = cards.map((card) => ({ row: card.row, rows: rows(card), decision, label, subclass }));
       const seconds = Math.min(600, (performance.now() - this.since) / 1000);
       const told = await ask(queueAddress(this.about.name, "decide"), { by: this.by, version: this.version, answers, seconds, bulk: true });
       if (label) this.names.add(label);

@@ -11,11 +11,11 @@ import * as who from "./who.js";
 const name = decodeURIComponent(location.pathname.split("/").pop());
 const app = el("div", { class: "app", id: "app" });
 document.body.append(app);
-const KEYS = { Enter: "accept", u: "unknown", b: "bad", k: "keep", s: "skip", ArrowRight: "skip", z: "undo", Backspace: "undo", n: "new", "/": "find", f: "find", " ": "zoom", a: "all" };
+const KEYS = { Enter: "accept", u: "unknown", b: "bad", k: "keep", s: "skip", ArrowRight: "skip", z: "undo", Backspace: "undo", n: "new", "/": "find", f: "find", " ": "zoom", a: "all", x: "frame", p: "last" };
 const HELP = [
   ["⏎", "accept what is suggested"], ["1 – 6", "one of the model’s best classes"], ["/", "type to find a class; ↑ ↓ ⏎"], ["N", "a new class: type its name"],
   ["U", "unknown: a good picture, of what?"], ["B", "bad: not worth keeping"], ["K", "keep: the label stays as it is"], ["S or →", "skip for now"],
-  ["Z", "undo, as often as you like"], ["space", "magnify, and back"], ["G", "one by one, or many at once"], ["?", "this help"],
+  ["X", "a burst: to its frames, ← →; X leaves one out, or takes it back"], ["Z", "undo, as often as you like"], ["P", "the last decision again, to take back one frame of it"], ["space", "magnify, and back"], ["G", "one by one, or many at once"], ["?", "this help"],
 ];
 const MODES = { single: "One by one", grid: "Many at once", clusters: "Look-alikes", pair: "Side by side" };
 
@@ -120,7 +120,7 @@ document.addEventListener("keydown", (event) => {
   if (key === "g" && parts.tabs.children.length > 1) { const all = [...parts.tabs.children].map((one) => one.dataset.mode); go(all[(all.indexOf(mode) + 1) % all.length]); return; }
   const name = /^[1-9]$/.test(key) ? key : KEYS[key];
   if (!name || event.repeat) return;
-  if ((key === "Enter" || key === " ") && event.target.closest("button, a") && !view.greedy) return;
+  if ((key === "Enter" || key === " ") && event.target.closest("button:not([role=checkbox]), a") && !view.greedy) return;
   event.preventDefault();
   view.act(name, event);
 });

@@ -1,10 +1,11 @@
 // One by one: the picture, and all that helps to say what it shows.
 
 import { ask } from "./api.js";
-import { el, percent, picture, plural, prose } from "./dom.js";
+import { el, percent, picture, plural, prose, toast } from "./dom.js";
 import { finder, standing } from "./finder.js";
-import { SIDE } from "./card_queue.js";
+import { SIDE, face, open } from "./card_queue.js";
 import { CardByCard } from "./card_by_card.js";
+import { Strip } from "./strip.js";
 
 const NEAR = 6;
 
@@ -17,8 +18,8 @@ export class Single extends CardByCard {
 
   build() {
     this.frame = el("div", { class: "pic", role: "button", tabindex: "-1", "aria-label": "Magnify the picture", onclick: () => this.zoom() });
-    this.caption = el("p", { class: "caption" }, (this.file = el("span", { class: "file" })), (this.many = el("span")));
-    this.film = el("div", { class: "film", "aria-label": "The burst, or the files next to this one" });
+    this.caption = el("p", { class: "caption" }, (this.file = el("span", { class: "file" })), (this.alone = el("span", { class: "num" })), (this.many = el("span")));
+    this.film = el("div", { class: "film", role: "group", "aria-label": "The burst, or the files next to this one" });
     this.asked = el("div", { class: "asked", "aria-live": "polite" });
     this.candidates = el("ol", { class: "candidates", "aria-label": "What the model sees" });
     this.find = finder(this.names, (option) => this.name(option), { placeholder: "Another class, or a new one" });
@@ -39,36 +40,65 @@ export class Single extends CardByCard {
     this.count();
     if (!card) return this.end();
     if (!this.element.contains(this.body)) this.element.replaceChildren(this.body);
-    this.out = new Set();
-    const first = card.members[0];
+    const first = face(card);
+    if (this.strip?.card !== card) this.strip = card.members.length > 1 && !card.blind ? this.framed(card) : null;
     const image = this.queue.image(card);
+    this.at = first;
+    this.tellAlone(this.queue.card.blind ? { alone: {} } : first);
     this.frame.replaceChildren(image);
     image.ready.then((shown) => {
       if (this.queue.card !== card) return;
-      if (!shown) this.frame.replaceChildren(...picture(first, SIDE).childNodes);
-      this.film.replaceChildren(...this.strip(card));
+      if (!shown && this.at === first) this.frame.replaceChildren(...picture(first, SIDE).childNodes);
+      this.film.classList.toggle("strip", Boolean(this.strip));
+      this.film.replaceChildren(...(this.strip ? [this.strip.element] : this.beside(card)));
+      this.strip?.attached();
       Object.assign(this.element.dataset, { shown: card.row, card: `${card.row} ${card.blind ? "again" : "first"}` });
     });
     this.file.textContent = `\u200e${first.image}`;
-    this.many.textContent = card.members.length > 1 ? `a burst of ${card.members.length}: one decision` : "";
+    this.many.textContent = this.strip ? this.strip.summary() : "";
     this.film.replaceChildren();
     this.ask(card);
     this.nearest(card);
     for (const next of this.queue.cards.slice(1, 3)) this.nearest(next, true);
   }
 
-  strip(card) {
-    if (card.members.length > 1) {
-      return card.members.slice(0, 12).map((member, place) => {
-        const box = el("button", { class: "pic tiny here", "aria-pressed": "true", title: "Leave this one out", "aria-label": `${member.image}: is part of the decision` }, ...picture(member, 160).childNodes);
-        if (place) box.addEventListener("click", () => {
-          if (!this.out.delete(member.row)) this.out.add(member.row);
-          box.setAttribute("aria-pressed", String(!this.out.has(member.row)));
-          box.classList.toggle("out", this.out.has(member.row));
-        });
-        return box;
-      });
-    }
+  framed(card) {
+    const strip = new Strip(card, {
+      by: this.queue.by,
+      look: (member) => this.look(member),
+      change: () => { this.many.textContent = strip.summary(); this.offer(card); },
+      takeBack: (row) => this.takeBack(row),
+    });
+    return strip;
+  }
+
+  // Shows another frame of the burst large.
+  look(member) {
+    const same = this.frame.querySelector("img")?.alt === member.image;
+    this.at = member;
+    this.file.textContent = `\u200e${member.image}`;
+    this.tellAlone(member);
+    if (!same) this.frame.replaceChildren(...picture(member, SIDE).childNodes);
+  }
+
+  tellAlone({ alone }) {
+    this.alone.textContent = alone.label ? `alone: ${alone.label} ${percent(alone.score)}` : "";
+  }
+
+  takeBack(row) {
+    const { out } = this.strip;
+    return this.hold(async () => {
+      const told = await this.queue.takeBack(row);
+      if (told.cards.length) {
+        this.strip = this.framed(told.cards[0]);
+        this.strip.out = out;
+        this.strip.startAt(row);
+      }
+      toast(told.undone ? "Taken back: 1 picture." : "There is nothing to take back.");
+    });
+  }
+
+  beside(card) {
     const tiny = (shown) => picture(shown, 160, { tiny: true, alt: `next to it: ${shown.image}` });
     const here = tiny(card.members[0]);
     here.classList.add("here");
@@ -79,9 +109,9 @@ export class Single extends CardByCard {
   ask(card) {
     const first = card.members[0];
     const suggests = card.label && !card.blind;
-    this.accept.disabled = !suggests;
+    this.offer(card);
     this.asked.dataset.suggested = suggests ? card.label : "";
-    this.accept.lastChild.textContent = suggests ? (this.audit ? `Yes: ${card.label}` : `Accept ${card.label}`) : "Accept";
+    this.accept.lastChild.textContent = this.strip?.done() ? "Go on" : suggests ? (this.audit ? `Yes: ${card.label}` : `Accept ${card.label}`) : "Accept";
     this.candidates.hidden = card.blind;
     if (card.blind) {
       this.asked.replaceChildren(el("h2", {}, "What is this?"), el("p", {}, "You have seen this one before. Say it again, without the model: so we learn how often people err."));
@@ -104,6 +134,12 @@ export class Single extends CardByCard {
       el("span", { class: "strip", "aria-hidden": "true" }, one.samples.map((sample) => picture(sample, 160, { tiny: true, alt: "" })))))));
   }
 
+  // A decision needs a suggestion, and of a burst at least one frame.
+  offer(card) {
+    const frames = this.strip ? this.strip.rows().length : 1;
+    this.accept.disabled = !card.label || card.blind || !(frames || this.strip.done());
+  }
+
   async nearest(card, ahead = false) {
     if (!ahead) this.near.hidden = true;
     if (card.blind) return;
@@ -122,9 +158,12 @@ export class Single extends CardByCard {
     if (name === "undo") return this.undo();
     if (name === "new" || name === "find") return this.find.open();
     if (name === "zoom") return this.zoom();
+    if (name === "last") return this.last();
     const card = this.queue.card;
     if (!card) return;
-    if (name === "skip") return this.hold(() => this.queue.skip());
+    if (name === "frame") { this.strip?.act(); return; }
+    const done = this.strip?.done();
+    if (name === "skip" || (done && name === "accept")) return this.hold(() => (done ? this.queue.advance() : this.queue.skip()));
     if (name === "accept") { if (card.label && !card.blind) await this.say("label", card.label); return; }
     if (/^[1-6]$/.test(name)) {
       const one = card.blind ? null : card.top[Number(name) - 1];
@@ -141,21 +180,30 @@ export class Single extends CardByCard {
 
   say(decision, label, subclass = "") {
     const card = this.queue.card;
-    const rows = this.out.size ? card.members.map((member) => member.row).filter((row) => !this.out.has(row)) : [];
+    const rows = this.strip ? this.strip.rows() : [];
+    const left = this.strip ? open(card).length - rows.length : 0;
+    if (this.strip && !rows.length) {
+      toast(this.strip.done() ? "All frames are decided: X takes one back, S goes on." : "Every frame is left out: X brings one back.");
+      return undefined;
+    }
     const what = decision === "label" ? (subclass ? `${label}, ${subclass}` : label) : { unknown: "unknown", bad: "a bad picture", keep: "left as it is" }[decision];
     return this.hold(async () => {
       await this.queue.decide([{ row: card.row, decision, label, subclass, rows }], card);
       if (label) this.names.add(label); // only now: the server refuses some names
-      const size = rows.length || card.members.length;
+      const size = rows.length || 1;
+      if (this.strip) toast(`${plural(size, "frame")}: ${what}.${left ? ` Next: the ${left === 1 ? "one" : left} left out.` : ""}`);
       this.hear(null, { said: card.blind || size === 1 ? what : `${plural(size, "picture")}: ${what}` });
-      if (this.out.size) await this.queue.start(this.queue.filter);
+      if (left) await this.queue.start(this.queue.filter);
     });
   }
 
+  last() {
+    return this.hold(async () => { if (!(await this.queue.last())) toast("The last decision was not on one card of this queue."); });
+  }
+
   zoom() {
-    const card = this.queue.card;
-    if (!card) return;
-    const dialog = el("dialog", { class: "zoom", "aria-label": "The picture, magnified" }, el("img", { alt: card.members[0].image, src: `${card.members[0].picture}&side=2400` }));
+    if (!this.queue.card) return;
+    const dialog = el("dialog", { class: "zoom", "aria-label": "The picture, magnified" }, el("img", { alt: this.at.image, src: `${this.at.picture}&side=2400` }));
     const close = () => dialog.close();
     dialog.addEventListener("click", close);
     dialog.addEventListener("keydown", (event) => { if (event.key === " ") { event.preventDefault(); close(); } event.stopPropagation(); });
