@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-TINY = 1e-6  # least probability of a class in a frame: one frame alone does not rule a class out
+SHARE = 0.01  # of each frame's probability that all classes have evenly: one frame alone rules no class out
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ def judge(
     """Averages the log probabilities of the frames of each burst.
 
     Of each frame only the best classes are known. The others share what these leave evenly, none more than the least of
-    those that are known, and none less than `TINY`.
+    those that are known, and none less than its part of `SHARE`.
 
     Args:
       burst: of each frame (N,), numbered from 0 without a gap.
@@ -41,8 +41,9 @@ def judge(
     lowest = np.ones(size)
     np.minimum.at(lowest, frame, score)
     rest = np.clip(1 - np.bincount(frame, score, size), 0, 1) / np.maximum(classes - known, 1)
-    floor = np.log(np.clip(np.minimum(rest, lowest), TINY, 1))
-    above = np.maximum(np.log(np.maximum(score, TINY)) - floor[frame], 0)
+    least = SHARE / classes
+    floor = np.log(np.clip(np.minimum(rest, lowest), least, 1))
+    above = np.maximum(np.log(np.maximum(score, least)) - floor[frame], 0)
     width = int(label.max(initial=0)) + 1
     key, place = np.unique(burst[frame].astype(np.int64) * width + label, return_inverse=True)
     of = key // width

@@ -163,13 +163,14 @@ def _blocks(ends: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _square(lists: pa.ChunkedArray, values: Callable[[pa.Array], np.ndarray], width: int) -> np.ndarray:
-    """Lists of at most `width` values as an array (N, width) float32, -1 where one is shorter."""
+    """The first values of lists as an array (N, width) float32, -1 where a list is shorter."""
     joined = lists.combine_chunks()
     joined = joined.chunk(0) if isinstance(joined, pa.ChunkedArray) else joined
     length = pc.list_value_length(joined).to_numpy(zero_copy_only=False)
     square = np.full((len(joined), width), -1, np.float32)
     place = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
-    square[np.repeat(np.arange(len(joined)), length), place] = values(pc.list_flatten(joined))
+    first = place < width
+    square[np.repeat(np.arange(len(joined)), length)[first], place[first]] = values(pc.list_flatten(joined))[first]
     return square
 
 

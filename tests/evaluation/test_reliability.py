@@ -65,3 +65,38 @@ def test_suggestions_are_measured_on_images_that_nothing_was_learnt_from():
     assert np.array_equal(
         reliability.held(scores, places=1).mean, reliability.fit([0.8] * 3, [True, False, False]).mean
     )
+
+
+def in_clusters(number: int, *, size: int, right: int, set_: str = "test") -> pd.DataFrame:
+    """Scores of clusters of images of one class, which the model sees at 60 %, in so many of them rightly."""
+    rows = [
+        {"set": set_, "label": "emu", "cluster": f"c{cluster}", "top_labels": [name, "owl", "rat"]}
+        for cluster in range(number)
+        for name in [("emu" if cluster < right else "cat")] * size
+    ]
+    return pd.DataFrame(rows).assign(top_scores=[[0.6, 0.3, 0.1]] * len(rows))
+
+
+def test_the_scores_of_bursts_are_held_against_bursts_of_the_sets_that_were_not_learnt():
+    held = reliability.held_of_bursts(in_clusters(200, size=4, right=190), classes=4)
+    assert reliability.likely(held, np.array([0.6]))[0] > 0.85
+    learnt = reliability.held_of_bursts(in_clusters(200, size=4, right=190, set_="train"), classes=4)
+    assert np.allclose(learnt.mean, NOTHING.mean)
+
+
+def test_images_that_are_alone_say_nothing_of_bursts():
+    held = reliability.held_of_bursts(in_clusters(200, size=1, right=190), classes=4)
+    assert np.allclose(held.mean, NOTHING.mean)
+
+
+def test_scores_of_earlier_models_know_of_no_bursts():
+    rows = in_clusters(50, size=3, right=40).drop(columns="cluster")
+    assert np.allclose(reliability.held_of_bursts(rows, classes=4).mean, NOTHING.mean)
+
+
+def test_a_group_is_brought_with_all_others_of_its_burst():
+    score, alone = np.array([0.8]), reliability.expect(NOTHING, np.full(9, 0.8), short_by=9, confidence=0.95)
+    whole = reliability.expect(NOTHING, score, short_by=9, confidence=0.95, brings=np.array([9]))
+    assert whole.expected == alone.expected
+    assert (whole.low, whole.high) == (0, 9)
+    assert whole.chance > alone.chance

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.files import write_table
-from pipeline.inference import pool_predictions, shards, vectors
+from pipeline.inference import judged_bursts, pool_predictions, shards, vectors
 from pipeline.inference.store import COLUMNS, LISTS
 from pipeline.review.recipes.inputs import Library, Material
 from tests.library.builders import phash, sha
@@ -63,6 +63,16 @@ def board(*, staged: dict[str, int] | None = None, **groups: int) -> pd.DataFram
     return pd.DataFrame(rows, columns=["label", "images", "groups", "real", "staged_share", "cutoff", "short_by"])
 
 
+def bursts(folder: Path, table: pd.DataFrame, **members: str) -> judged_bursts.Judged | None:
+    """What identification makes of bursts: for each the names of its images."""
+    store(table, folder)
+    known = [(sha(name), burst, "names in sequence") for burst, names_ in members.items() for name in names_]
+    rows = pd.DataFrame(known, columns=["sha256", "burst", "evidence"], dtype="str")
+    classes = sorted({label for labels in table["top_labels"] for label in labels})
+    judged_bursts.write(folder, rows, classes, top_k=3)
+    return judged_bursts.read(folder)
+
+
 def conflicts(*rows: tuple[str, str, str]) -> pd.DataFrame:
     """Images of groups with two labels: name, group and label of each."""
     table = pd.DataFrame(rows, columns=["image", "group", "label"], dtype="str")
@@ -95,8 +105,10 @@ def material(
     known: tuple[str, ...] = (),
     **more,
 ) -> Material:
-    """The material; names in `unknown` are library images nobody could name."""
+    """The material; names in `unknown` are library images nobody could name, `in_bursts` has those of each burst."""
     found = pool_predictions.read(store(table, folder / "predictions", features))
+    if "in_bursts" in more:
+        more["bursts"] = bursts(folder / "predictions", table, **more.pop("in_bursts"))
     hashes = {f"pool/{name}.jpg": look for name, look in (looks or {}).items()}
     return Material(
         pool=found,

@@ -159,3 +159,40 @@ def test_a_class_that_was_renamed_meanwhile_is_followed():
     events = classes.check(pd.DataFrame([{"event": "rename", "class": "emu", "to": "rhea"}]), "classes.csv")
     told = reported(decided(a="rhea", b="emu"), events, rhea=41)
     assert (told["accepted"], told["now"]) == (2, 41)
+
+
+def in_burst(table: pd.DataFrame, frames: str, best: dict[str, float]) -> pd.DataFrame:
+    """What identification writes of a burst of these images."""
+    rows = table[table["image"].isin([f"pool/{name}.jpg" for name in frames])][["image", "sha256"]]
+    labels, scores = [list(best)] * len(rows), [list(best.values())] * len(rows)
+    return rows.assign(burst="x", burst_top_labels=labels, burst_top_scores=scores)
+
+
+def test_a_burst_is_one_candidate_judged_as_a_whole():
+    table = predictions(a={"emu": 0.9}, b={"cat": 0.8, "emu": 0.1}, c={"cat": 0.9}, d={"emu": 0.6})
+    whole = near_cutoff.with_bursts(table, in_burst(table, "abc", {"emu": 0.7, "cat": 0.2}))
+    of = near(emu=2)
+    rows = found(whole, of)
+    assert sorted(rows["image"]) == [f"pool/{name}.jpg" for name in "abcd"]
+    assert rows["group"].nunique() == 2
+    expected = near_cutoff.outlook(of, rows, BELIEVED, confidence=0.95).iloc[0]
+    assert (expected["candidates"], expected["groups"]) == (4, 4)
+    counted = near_cutoff.outlook(of, rows, BELIEVED, confidence=0.95, count="bursts").iloc[0]
+    assert counted["groups"] == 2
+    queue = near_cutoff.queue(rows, near_cutoff.outlook(of, rows, BELIEVED, confidence=0.95), BELIEVED)
+    assert queue["group"].tolist()[:3] == ["x"] * 3
+    assert queue["own_label"].tolist() == ["emu", "cat", "cat", ""]
+    assert queue["reason"][1].endswith("one of 3 frames of one event, decided together")
+
+
+def test_the_candidates_of_a_class_are_counted_in_decisions():
+    table = predictions(**{name: {"emu": 0.5} for name in "abcdef"})
+    whole = near_cutoff.with_bursts(table, in_burst(table, "abcd", {"emu": 0.9}))
+    assert sorted(found(whole, near(emu=2), max_rows=2)["image"]) == [f"pool/{name}.jpg" for name in "abcde"]
+
+
+def test_where_no_image_is_in_a_burst_candidates_are_what_they_were():
+    table = predictions(a={"emu": 0.9}, b={"cat": 0.8, "emu": 0.1}, c={"emu": 0.4})
+    whole = near_cutoff.with_bursts(table, in_burst(table, "", {}))
+    before, after = found(table, near(emu=2)), found(whole, near(emu=2))
+    pd.testing.assert_frame_equal(before, after[before.columns])

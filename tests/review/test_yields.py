@@ -13,12 +13,15 @@ BELIEVED = reliability.fit(np.empty(0), np.empty(0))  # scores as they are, give
 DOUBTED = reliability.fit(np.full(400, 0.9), np.arange(400) < 120)  # scores of 90 % that were right three times in ten
 
 
-def expected(tmp_path, table, *, queued: str | list[str] = "", rows=None, held=BELIEVED, **more) -> pd.DataFrame:
+def expected(
+    tmp_path, table, *, queued: str | list[str] = "", rows=None, held=BELIEVED, count="images", **more
+) -> pd.DataFrame:
     made = material(tmp_path, table, **more)
     if rows is None:
         rows = table[table["image"].isin([f"pool/{name}.jpg" for name in queued])]
     found = yields.likely({"low-count": Found(rows)}, held)
-    told = yields.expected(made, found, held, near_duplicate_distance=4, low_count_below=1.5, confidence=0.95)
+    limits = {"near_duplicate_distance": 4, "low_count_below": 1.5, "confidence": 0.95}
+    told = yields.expected(made, found, held, count=count, **limits)
     return told.set_index("label")
 
 
@@ -88,3 +91,36 @@ def test_before_a_review_nothing_is_decided(tmp_path):
 
 def test_before_the_first_queue_there_is_no_yield(tmp_path):
     assert yields.standing(tmp_path, said()).empty
+
+
+BURST = dict.fromkeys([f"i{n}" for n in range(12)], ("emu", 0.8))
+
+
+def test_a_burst_brings_all_its_groups_or_none(tmp_path):
+    apart = expected(tmp_path / "apart", predictions(**BURST)).loc["emu"]
+    together = expected(tmp_path / "together", predictions(**BURST), in_bursts={"x": list(BURST)}).loc["emu"]
+    assert (apart["candidates"], together["candidates"]) == (12, 12)
+    assert apart["expected"] == pytest.approx(together["expected"], rel=0.1)
+    assert (together["low"], together["high"]) == (0, 12)
+    assert apart["low"] > 0
+
+
+def test_where_the_board_counts_bursts_a_burst_brings_one(tmp_path):
+    emu = expected(tmp_path, predictions(**BURST), in_bursts={"x": list(BURST)}, count="bursts").loc["emu"]
+    assert (emu["candidates"], emu["high"]) == (1, 1)
+
+
+def test_the_scores_of_bursts_are_believed_as_far_as_those_of_bursts_held(tmp_path):
+    table = predictions(a=("emu", 0.9), b=("emu", 0.9), c=("emu", 0.9))
+    rows = table.assign(burst=["x", "x", ""])
+    found = yields.likely({"low-count": Found(rows)}, BELIEVED, DOUBTED)["low-count"].rows
+    assert found["likely"][0] < 0.6 < found["likely"][2]
+
+
+def test_after_the_review_frames_that_look_different_are_gained_each(tmp_path):
+    rows = predictions(a=("emu", 0.8), b=("emu", 0.8), c=("emu", 0.7))
+    rows = rows.assign(group=["x", "x", "y"], near_duplicates=list("123"), likely=rows["score"])
+    write_table(rows, tmp_path / "low-count.parquet")
+    write_csv(expected(tmp_path / "m", rows).reset_index()[yields.COLUMNS], tmp_path / yields.FILE)
+    emu = yields.standing(tmp_path, said(a="emu", b="emu", c="")).set_index("label").loc["emu"]
+    assert (emu["decided"], emu["right"], emu["gained"]) == (2, 1, 2)

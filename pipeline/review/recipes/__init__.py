@@ -1,7 +1,7 @@
 """Recipes: saved queries over labels, board and predictions; each ranks images worth a person's time, with a reason."""
 
 from collections.abc import Callable, Set
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -176,12 +176,12 @@ def ask(
     group = duplicates.group(hashed, near_duplicate_distance, duplicates.BITS).name if len(rows) else ""
     rows, columns, texts = rows.assign(group=group), COLUMNS, TEXTS
     if material.bursts is not None:
-        rows = _with_frames(material, rows, near_duplicate_distance)
+        rows = _with_frames(material.image_by_image() if found.by_image else material, rows, near_duplicate_distance)
         columns, texts = [*COLUMNS, *BURST_COLUMNS], [*TEXTS, "burst", "own_label", "near_duplicates"]
     rows = rows.assign(rank=range(1, len(rows) + 1)).reindex(columns=columns)
     rows[texts] = rows[texts].astype("object").fillna("").astype("str")
     typed = rows.astype({"rank": "int64", "score": "float64"} | dict.fromkeys(LISTS, "object")).astype(LISTS)
-    return Found(typed, found.note, found.whole)
+    return replace(found, rows=typed)
 
 
 def _with_frames(material: Material, rows: pd.DataFrame, near_duplicate_distance: int) -> pd.DataFrame:

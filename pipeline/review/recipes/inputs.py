@@ -207,11 +207,13 @@ class Found:
         where there are such.
       note: a sentence on what limited the search, or why nothing was found.
       whole: where `rows` are a sample: all images it stands for.
+      by_image: each row is decided by itself, those of one burst, too.
     """
 
     rows: pd.DataFrame
     note: str = ""
     whole: pd.DataFrame | None = None
+    by_image: bool = False
 
 
 def two_best(rows: pd.DataFrame) -> pd.Series:

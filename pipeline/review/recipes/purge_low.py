@@ -81,6 +81,7 @@ def purge_low(material: Material, asked: PurgeLow) -> Found:
         rows.assign(reason=reason.astype("str")),
         note=NO_FEATURES if vectors is None or library is None else "",
         whole=whole[["image", "sha256", "score"]].assign(model=material.pool.model),
+        by_image=True,
     )
 
 

@@ -65,6 +65,9 @@ class Units:
           Columns `unit` (the position in `rows`), `burst` (its name), `image`, `sha256`, `label` (text), `score`, and
           `of_burst` (how many of its frames may be shown); the unit's own frame first, then in the order of names.
         """
+        columns = ["unit", "burst", "image", "sha256", "label", "score", "of_burst"]
+        if self.judged is None:
+            return pd.DataFrame(columns=columns).astype({"unit": int, "of_burst": int})
         leaders = pd.Series(np.arange(len(rows)), index=rows["image"].to_numpy(object))
         leaders = leaders[leaders.index.isin(self._in_bursts["image"])]
         own = self._in_bursts[self._in_bursts["image"].isin(leaders.index)]
@@ -77,9 +80,7 @@ class Units:
         found["leads"] = found["image"].to_numpy(object) == rows["image"].to_numpy(object)[found["unit"]]
         found = found[found["leads"] | evenly_spaced(found["unit"])]
         found = found.sort_values(["unit", "leads", "image"], ascending=[True, False, True], ignore_index=True)
-        assert self.judged is not None
         name = self.judged.bursts["burst"].reindex(self.judged.frames.reindex(found["place"]))
-        columns = ["unit", "burst", "image", "sha256", "label", "score", "of_burst"]
         return found.assign(burst=name.to_numpy(object))[columns]
 
     @cached_property

@@ -196,6 +196,70 @@ def test_of_a_burst_one_picture_can_be_left_out(workspace):
     assert office.deal() == [0, 1, 2], "the card is not done"
 
 
+def burst(workspace) -> Office:
+    """A queue whose first three images are one burst."""
+    queue = workspace / "data/queue/low-count.parquet"
+    table = pd.read_parquet(queue)
+    write_table(table.assign(group=["a"] * 3 + list("bcdefghij"[: len(table) - 3])), queue)
+    return Office(workspace)
+
+
+def test_one_frame_of_a_burst_is_taken_back_and_the_others_stay(workspace):
+    office = burst(workspace)
+    office.say(0)
+    version = office.place.assignment(NAME).queue.version
+    told = office.place.take_back(NAME, "ann", version, [1])
+    assert told["undone"] == 1
+    decided = {member["row"]: member["decided"] for member in told["cards"][0]["members"]}
+    assert decided == {0: {"by": "ann", "said": "zebra"}, 1: None, 2: {"by": "ann", "said": "zebra"}}
+    assert office.said() == {"shot_000": "zebra", "shot_002": "zebra"}
+    assert office.deal()[0] == 0  # the card is open again
+    assert office.place.undo(NAME, "ann")["undone"] == 2
+    assert office.said() == {}
+    assert office.place.undo(NAME, "ann")["undone"] == 0
+
+
+def test_what_was_taken_back_frame_by_frame_is_so_for_another_server(workspace):
+    office = burst(workspace)
+    office.say(0)
+    version = office.place.assignment(NAME).queue.version
+    office.place.take_back(NAME, "ann", version, [2])
+    other = Office(workspace)
+    assert other.place.undo(NAME, "ann")["undone"] == 2
+    assert other.said() == {}
+
+
+def test_nobody_takes_back_a_frame_that_another_has_decided(workspace):
+    office = burst(workspace)
+    office.say(0)
+    version = office.place.assignment(NAME).queue.version
+    assert office.place.take_back(NAME, "bob", version, [1])["undone"] == 0
+    assert len(office.said()) == 3
+    with pytest.raises(StaleError):
+        office.place.take_back(NAME, "ann", "before", [1])
+    with pytest.raises(DataError, match="no such row"):
+        office.place.take_back(NAME, "ann", version, [99])
+
+
+def test_the_last_card_is_shown_as_it_was_decided(workspace):
+    office = burst(workspace)
+    assert office.place.last(NAME, "ann")["cards"] == []
+    office.say(0, rows=(0, 2))
+    (card,) = office.place.last(NAME, "ann")["cards"]
+    assert [member["decided"] is not None for member in card["members"]] == [True, False, True]
+    assert office.place.last(NAME, "bob")["cards"] == []
+
+
+def test_a_burst_whose_first_frame_was_left_out_is_not_read_a_second_time(workspace, monkeypatch):
+    office = burst(workspace)
+    monkeypatch.setattr(assignment, "AGAIN_AFTER", 0)
+    monkeypatch.setattr(office.place, "_blind_share", 1.0)
+    office.say(0, rows=(1, 2))
+    assert -1 not in office.deal()
+    office.say(0, rows=(0,))
+    assert -1 in office.deal()
+
+
 def test_another_server_goes_on_where_the_first_one_was(workspace, office):
     office.say(0)
     office.say(1, decision="bad")

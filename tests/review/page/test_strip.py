@@ -83,16 +83,3 @@ def test_the_frames_of_a_burst_say_whether_they_are_part_of_the_decision(workspa
     assert said(workspace) == {}
     page.keyboard.press("s")
     shown(page, 5)
-
-
-def test_a_frame_that_another_has_decided_is_not_decided_again(workspace, serve, visit):
-    address = serve(workspace).address + "queue/low-count"
-    ann = visit(address, "ann")
-    shown(ann, 0)
-    for number in (1, 2, 3, 4):
-        frame(ann, number).click()
-    ann.keyboard.press("Enter")
-    ann.get_by_text("4 of 5 frames, one decision").wait_for()
-    ann.context.close()
-    bob = visit(address + "?mode=grid", "bob")
-    bob.locator('.tile[data-row="5"]').wait_for(state="detached")
