@@ -62,6 +62,14 @@ class Head:
         return list(self.model.classes_)
 
 
+def seen_by_the_backbone(folder: Path, sha256: pd.Series) -> np.ndarray:
+    """The frozen features (N, F) of contents, of length 1."""
+    frozen = frozen_features.read(folder)
+    if frozen is None:
+        raise SystemExit(f"there are no frozen features in {folder}: run `dvc repro embed`")
+    return frozen.units(sha256)[np.arange(len(sha256))]
+
+
 def parts(rows: pd.DataFrame) -> np.ndarray:
     """A number from 0 to 1 for each image (N,), the same for those of one track, evenly spaced within a class."""
     random = np.random.default_rng(0)
@@ -127,8 +135,7 @@ def evaluate(made: Workspace, head: Head, held: set[str]) -> None:
     """
     rows = read_table(made.splits_table)
     rows["set"] = np.where(rows["sha256"].isin(held), "val", "train")
-    frozen = frozen_features.read(made.library_features)
-    features = frozen.units(rows["sha256"])[np.arange(len(rows))]
+    features = seen_by_the_backbone(made.library_features, rows["sha256"])
     table = scores.score(rows.drop(columns="score", errors="ignore"), head.probs(features), head.classes, top_k=5)
     write_table(table.assign(cluster=rows["burst"]), made.scores)
     write_table(table.head(0).reindex(columns=[*audit.COLUMNS]).astype("str"), made.evaluation / audit.FILE)
@@ -142,8 +149,7 @@ def identify(made: Workspace, head: Head) -> None:
     """Writes what stages embed-pool and identify would: the bursts, the predictions, and those of bursts."""
     embed_pool.find_bursts(made, bursts.Settings(**made.params(sections.Bursts).model_dump()))
     rows = read_table(made.pool_table, ["image", "sha256", "failure"])
-    frozen = frozen_features.read(made.pool_features)
-    features = frozen.units(rows["sha256"])[np.arange(len(rows))]
+    features = seen_by_the_backbone(made.pool_features, rows["sha256"])
     seen = scores.describe(head.probs(features), head.classes, top_k=5)
     out = store.Store(made.predictions, MODEL, arrays=[shards.FEATURES])
     out.append(pd.concat([rows, seen], axis=1).assign(model=MODEL, features=shards.as_lists(features)))
@@ -224,11 +230,8 @@ def main(repository: str, track: str, keep: Path | None) -> None:
     rows = rows[rows["failure"] == ""].reset_index(drop=True)
     path = rows["image"].str.rsplit("/", n=2, expand=True)
     rows = rows.assign(label=path[1], track=path[1] + "/" + path[2].str.extract(track)[0])
-    frozen = frozen_features.read(source.library_features)
-    if frozen is None:
-        raise SystemExit("the repository has no frozen features: run `dvc repro embed` in it")
     part = parts(rows)
-    head = fitted(frozen.units(rows["sha256"])[np.arange(len(rows))], rows["label"], part)
+    head = fitted(seen_by_the_backbone(source.library_features, rows["sha256"]), rows["label"], part)
     with harness.scratch(keep) as folder:
         made = build(source, folder, rows, part)
         evaluate(made, head, set(rows.loc[(part >= POOL) & (part < POOL + TEMPERATURE), "sha256"]))
