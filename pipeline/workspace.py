@@ -74,6 +74,7 @@ class Workspace:
         self.gate = data / "gate"
         self.verdict = self.gate / "gate.json"
         self.predictions = data / "predictions"
+        self.judged_bursts = data / "judged_bursts.parquet"
         self.queue = data / "queue"
         self.export = data / "export"
         self.serving_report = data / "serving" / "report.html"

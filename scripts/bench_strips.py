@@ -30,7 +30,6 @@ from pipeline import sections
 from pipeline.evaluation import audit, scores
 from pipeline.files import read_table, write_csv, write_json, write_table, write_text
 from pipeline.inference import frozen_features, judged_bursts, shards, store
-from pipeline.library import bursts
 from pipeline.review.recipes import reading
 from pipeline.stages import curate, embed_pool, queue, split
 from pipeline.workspace import Workspace
@@ -147,14 +146,14 @@ def evaluate(made: Workspace, head: Head, held: set[str]) -> None:
 
 def identify(made: Workspace, head: Head) -> None:
     """Writes what stages embed-pool and identify would: the bursts, the predictions, and those of bursts."""
-    embed_pool.find_bursts(made, bursts.Settings(**made.params(sections.Bursts).model_dump()))
+    embed_pool.find_bursts(made)
     rows = read_table(made.pool_table, ["image", "sha256", "failure"])
     features = seen_by_the_backbone(made.pool_features, rows["sha256"])
     seen = scores.describe(head.probs(features), head.classes, top_k=5)
     out = store.Store(made.predictions, MODEL, arrays=[shards.FEATURES])
     out.append(pd.concat([rows, seen], axis=1).assign(model=MODEL, features=shards.as_lists(features)))
     known = read_table(made.pool_bursts, ["sha256", "burst", "evidence"])
-    judged_bursts.write(made.predictions, known, head.classes, top_k=5)
+    judged_bursts.write(made.predictions, known, head.classes, top_k=5, out=made.judged_bursts)
     write_json({"model": MODEL}, made.predictions / "summary.json")
 
 
@@ -165,6 +164,7 @@ def asked(made: Workspace) -> queue.Products:
         *(made.predictions, made.curated, made.index, made.evaluation, made.released, made.classes),
         cache_folder=made.own("vectors"),
         limits=params.limits(),
+        bursts=made.judged_bursts,
     )
     made_of = queue.compute(
         material,
@@ -193,7 +193,7 @@ def wholeness(found: pd.DataFrame, truth: pd.DataFrame) -> None:
 
 def accuracy(made: Workspace, truth: pd.DataFrame) -> None:
     frames = read_table(made.predictions / "part-00000.parquet", ["image", "label"]).set_index("image")["label"]
-    whole = read_table(made.predictions / judged_bursts.FILE).set_index("image")
+    whole = read_table(made.judged_bursts).set_index("image")
     label = truth.set_index("image")["label"]
     alone = frames == label.reindex(frames.index)
     joint = whole["burst_label"].reindex(frames.index).fillna(frames) == label.reindex(frames.index)

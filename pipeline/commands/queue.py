@@ -113,6 +113,7 @@ def _gather(workspace: Workspace) -> Material:
         *(workspace.released, workspace.classes),
         cache_folder=workspace.own("vectors"),
         limits=workspace.params(sections.Curate).limits(),
+        bursts=workspace.judged_bursts,
         decided=decided[decided != ""],
         bad=bad[bad != ""],
     )

@@ -158,8 +158,8 @@ def keep(workspace: Workspace, copy: Workspace, out: Path, near: pd.DataFrame, *
     params, folders = workspace.params(sections.Throwaway), workspace.folders
     confidence = workspace.confidence
     shards = migration.opened(copy.predictions)
-    judged = judged_bursts.read(copy.predictions)
-    bursts = None if judged is None else read_table(copy.predictions / judged_bursts.FILE)
+    judged = judged_bursts.read(copy.judged_bursts, copy.predictions)
+    bursts = None if judged is None else read_table(copy.judged_bursts)
     candidates = pd.concat(
         [near_cutoff.candidates(_of_shard(shard, bursts), near, least=params.least_score) for shard in shards],
         ignore_index=True,

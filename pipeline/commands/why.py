@@ -125,10 +125,14 @@ def _today(workspace: Workspace, image: str, sha256: str) -> tuple[dict[str, str
 
 
 def _burst(workspace: Workspace, image: str) -> dict[str, Any] | None:
-    """The number of `images` of its burst, whether it is `torn`, and the `links` that tie it to others."""
+    """The number of `images` of its burst, whether it is `torn`, and the `links` that tie it to others.
+
+    Of a burst of the pool, the `evidence` for it, and what the model makes of it as a whole: `label`, `score`.
+    """
     rows = lookup.rows(workspace.bursts, pc.field("image") == image)
     if not rows:
-        return None
+        judged = lookup.rows(workspace.judged_bursts, pc.field("image") == image)
+        return _pool_burst(judged[0]) if judged else None
     members = lookup.rows(workspace.bursts, pc.field("burst") == rows[0]["burst"])
     links = lookup.rows(workspace.burst_links, (pc.field("image") == image) | (pc.field("other") == image))
     in_set = lookup.rows(workspace.splits_table, pc.field("image") == image)
@@ -137,6 +141,11 @@ def _burst(workspace: Workspace, image: str) -> dict[str, Any] | None:
         "torn": bool(in_set and in_set[0].get("torn")),
         "links": [{**link, "other": link["image"] if link["other"] == image else link["other"]} for link in links],
     }
+
+
+def _pool_burst(row: dict[str, Any]) -> dict[str, Any]:
+    said = {"evidence": row["evidence"], "label": row["burst_label"], "score": row["burst_score"]}
+    return {"images": row["frames"], "torn": False, "links": [], **said}
 
 
 def _lineage(workspace: Workspace, sha256: str) -> dict[str, Any] | None:

@@ -1,10 +1,8 @@
-"""The bursts among the images that a model has named, each judged as a whole: a table beside the shards.
+"""The bursts among the images that a model has named, each judged as a whole: a table beside those of the images.
 
-    bursts.parquet   one row per image of a burst, in the order of the shards: `image`, `sha256`, its `place` in them,
-                     the `burst`, the `evidence` for it, how many `frames` it has, and what the model makes of all
-                     frames together: `burst_label`, `burst_score`, `burst_top_labels`, `burst_top_scores`
-
-What it makes of each frame alone stands in the shards.
+One row per image of a burst, in the order of the shards: `image`, `sha256`, its `place` in them, the `burst`, the
+`evidence` for it, how many `frames` it has, and what the model makes of all frames together: `burst_label`,
+`burst_score`, `burst_top_labels`, `burst_top_scores`. What it makes of each frame alone stands in the shards.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +21,6 @@ from pipeline.evaluation import joint
 from pipeline.files import read_arrow, write_pieces
 from pipeline.inference import shards, store
 
-FILE = "bursts.parquet"
 ROWS, CLASSES = b"rows", b"classes"  # of the metadata: images in the shards, and classes that the model knows
 AT_ONCE = 500_000  # frames judged together
 SCHEMA = pa.schema(
@@ -59,7 +56,7 @@ class Judged:
     classes: int
 
 
-def write(folder: Path, known: pd.DataFrame, classes: list[str], *, top_k: int) -> int:
+def write(folder: Path, known: pd.DataFrame, classes: list[str], *, top_k: int, out: Path) -> int:
     """Judges the bursts of the images that a store has named; returns how many there are.
 
     Memory is linear in the frames: about 100 bytes each.
@@ -69,6 +66,7 @@ def write(folder: Path, known: pd.DataFrame, classes: list[str], *, top_k: int) 
       known: `sha256`, `burst` and `evidence` of contents that are in a burst; of a content that has several, the first.
       classes: the model's.
       top_k: classes kept of each burst.
+      out: the table.
     """
     parts = shards.listed(folder)
     starts = shards.starts_of(parts)
@@ -115,7 +113,7 @@ def write(folder: Path, known: pd.DataFrame, classes: list[str], *, top_k: int) 
             )
 
     facts = {ROWS.decode(): str(int(starts[-1])), CLASSES.decode(): str(len(classes))}
-    write_pieces(tables(), SCHEMA, folder / FILE, **facts)
+    write_pieces(tables(), SCHEMA, out, **facts)
     return len(frames)
 
 
@@ -174,13 +172,12 @@ def _square(lists: pa.ChunkedArray, values: Callable[[pa.Array], np.ndarray], wi
     return square
 
 
-def read(folder: Path) -> Judged | None:
+def read(path: Path, folder: Path) -> Judged | None:
     """The bursts among the images that the store in `folder` has named; None where there are none.
 
     Raises:
       DataError: if they are those of another state of the store.
     """
-    path = folder / FILE
     if not path.exists():
         return None
     facts = pq.read_schema(path).metadata

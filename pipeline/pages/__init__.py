@@ -13,6 +13,7 @@ from pipeline.pages import rendering
 
 Picture = Callable[[str], str]
 Row = dict[str, Any]
+FRAMES = 8  # of a burst, whose images are shown: the page holds them all
 EMPTY = (
     "Nothing to decide here this round: either no image is of this kind, "
     "or the section queue in configs/params.yaml lets none through."
@@ -27,7 +28,8 @@ class Recipe:
       name: the recipe, as in its table's file name.
       finds: one sentence: what it finds and what to do with it.
       rows: columns `image`, `group`, `rank`, `label`, `score`, `reason`, a row an image; those with the same text in
-        `cluster`, if there is such a column, stand together under it.
+        `cluster`, if there is such a column, stand together under it. Where `burst` names one, the rows of a group are
+        its frames.
       note: a sentence on what limited the search, or why there are no rows.
     """
 
@@ -49,7 +51,8 @@ def queue(*, title: str, recipes: list[Recipe], picture: Picture) -> str:
         {"recipe": recipe, "images": len(recipe.rows), "empty": EMPTY, "clusters": _clusters(recipe.rows, picture)}
         for recipe in recipes
     ]
-    return rendering.render("queue.html", title=title, sections=sections)
+    bursts = any("burst" in recipe.rows for recipe in recipes)
+    return rendering.render("queue.html", title=title, sections=sections, bursts=bursts)
 
 
 def picture_uri(path: Path, side: int = 160) -> str:
@@ -79,6 +82,9 @@ def _cards(rows: pd.DataFrame, picture: Picture) -> list[list[Row]]:
 
 
 def _with_pictures(rows: pd.DataFrame, picture: Picture) -> list[Row]:
+    """The images of a card; of a burst the first few, with the number of all its `frames`."""
+    if "burst" in rows and (rows["burst"] != "").any():
+        rows = rows.assign(frames=len(rows)).head(FRAMES)
     return [{**row, "uri": picture(row["image"])} for row in _records(rows)]
 
 

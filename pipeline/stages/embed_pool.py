@@ -12,13 +12,17 @@ from pipeline.workspace import Workspace
 
 def main(workspace: Workspace) -> None:
     embed(workspace, "embed-pool", workspace.pool_table, workspace.pool_features)
-    images = find_bursts(workspace, bursts.Settings(**workspace.params(sections.Bursts).model_dump()))
+    images = find_bursts(workspace)
     if images:
         print(f"embed-pool: {images:,} images of the pool stand in bursts")
 
 
-def find_bursts(workspace: Workspace, settings: bursts.Settings) -> int:
-    """Writes the bursts of the pool, by its features, or where there are none, by what the index knows."""
+def find_bursts(workspace: Workspace) -> int:
+    """Writes the bursts of the pool, by its features, or where there are none, by what the index knows.
+
+    Neighbourhoods are no bursts here: they hold several events, and one decision is about one.
+    """
+    settings = bursts.Settings(**workspace.params(sections.Bursts).model_dump(exclude={"neighbourhoods"}))
     frozen = frozen_features.read(workspace.pool_features)
     pieces = store.stream(workspace.pool_table, pool_bursts.ASKED, pool_bursts.BLOCK)
     found = pool_bursts.find(pieces, frozen.units if frozen else None, settings)

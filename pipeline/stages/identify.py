@@ -18,6 +18,7 @@ from pipeline.files import read_table, write_json
 from pipeline.inference import engines, ensemble, judged_bursts, prediction, selection, shipping, store, trials
 from pipeline.inference.runtimes import Runtime
 from pipeline.inference.shards import FEATURES
+from pipeline.library.bursts import Evidence
 from pipeline.library.exclusion import Reason
 from pipeline.workspace import Workspace
 
@@ -57,8 +58,15 @@ def compute(
     *,
     folders: dict[str, Path],
     out: Path,
+    bursts: Path,
 ) -> dict[str, Any]:
-    """Identifies what is not identified yet, by the engine of the params; returns the summary."""
+    """Identifies what is not identified yet, by the engine of the params, and judges bursts; returns the summary.
+
+    Args:
+      folders: every root's folder, by name.
+      out: the folder of the predictions.
+      bursts: the table of bursts.
+    """
     predictions = store.Store(
         out,
         runtime.key,
@@ -67,7 +75,7 @@ def compute(
         runtime=choice.runtime,
         top_k=str(params.top_k),
     )
-    (out / judged_bursts.FILE).unlink(missing_ok=True)  # as the summary
+    bursts.unlink(missing_ok=True)  # as the summary
     started = time.perf_counter()
     done = engines.identify(
         inputs.pieces,
@@ -81,7 +89,7 @@ def compute(
         **params.predicting(),
     )
     seconds = time.perf_counter() - started
-    bursts = judged_bursts.write(out, inputs.bursts, runtime.classes, top_k=params.top_k)
+    judged = judged_bursts.write(out, inputs.bursts, runtime.classes, top_k=params.top_k, out=bursts)
     return {
         "model": runtime.model,
         "runtime": choice.runtime,
@@ -93,7 +101,7 @@ def compute(
         "seconds_by_step": {step: round(value, 2) for step, value in vars(done.seconds).items()},
         "images_per_second": round(done.predicted / seconds, 1),
         "predicted": done.predicted,
-        "bursts": bursts,
+        "bursts": judged,
     }
 
 
@@ -117,7 +125,9 @@ def main(workspace: Workspace) -> None:
     print(f"identify: {choice}")
     summary = out / "summary.json"
     summary.unlink(missing_ok=True)  # that of an earlier run, until this one has finished
-    done = compute(inputs, choice, runtime, candidates, params, folders=folders, out=out)
+    done = compute(
+        inputs, choice, runtime, candidates, params, folders=folders, out=out, bursts=workspace.judged_bursts
+    )
     predicted = done.pop("predicted")
     write_json(done, summary)
     report(done, predicted)
@@ -149,7 +159,8 @@ def read_bursts(workspace: Workspace, unnamed: pd.Series) -> pd.DataFrame:
     tables = {path: read_table(path, ["sha256", "burst", "evidence"]) for path in there}
     if workspace.bursts in tables:
         library = tables[workspace.bursts]
-        tables[workspace.bursts] = library[library["sha256"].isin(unnamed)]
+        coarse = library["evidence"].str.contains(Evidence.NEIGHBOURHOOD, regex=False)  # it holds several events
+        tables[workspace.bursts] = library[library["sha256"].isin(unnamed) & ~coarse]
     return pd.concat([pd.DataFrame(columns=["sha256", "burst", "evidence"], dtype="str"), *tables.values()])
 
 

@@ -71,6 +71,7 @@ def main(workspace: Workspace) -> None:
         workspace.classes,
         cache_folder=workspace.own("vectors"),
         limits=curate.limits(),
+        bursts=workspace.judged_bursts,
     )
     made = compute(
         material,

@@ -136,6 +136,15 @@ def test_a_pool_image_tells_its_predictions(workspace):
     assert (facts["label"], facts["today"], facts["lineage"]) == (None, None, None)
 
 
+def test_a_pool_image_tells_what_the_model_makes_of_its_burst(workspace):
+    told = {"frames": 15, "evidence": "names in sequence", "burst_label": "emu", "burst_score": 0.8}
+    write_table(pd.DataFrame([{"image": "pool/p.jpg", "burst": "x"} | told]), workspace.judged_bursts)
+    facts = why(workspace, "pool/p.jpg")
+    burst = {"images": 15, "torn": False, "links": [], "evidence": "names in sequence", "label": "emu", "score": 0.8}
+    assert facts.data["burst"] == burst
+    assert dict(tables._lines(facts.data))["as a whole"] == "emu 80.0%; tied by names in sequence"
+
+
 def test_an_image_is_found_by_the_beginning_of_its_content_hash(workspace):
     assert why(workspace, sha("library/c.jpg")[:12]).data["image"] == "library/c.jpg"
     assert why(workspace, f"sha256:{sha('library/c.jpg')}").data["image"] == "library/c.jpg"

@@ -376,3 +376,11 @@ def test_in_a_browser_a_table_sorts_a_filter_finds_and_a_long_table_opens(tmp_pa
     note = Elements(in_a_browser(queue(*rows, name="look-alike & more"), script, tmp_path)).all("html")[0]
     assert (note["data-ready"], note["data-found"]) == ("yes", "10")
     assert "data-error" not in note
+
+
+def test_a_burst_is_one_card_with_its_first_frames():
+    rows = [(f"pool/{n:02d}.jpg", "g", n + 1, "gnu", 0.9, "short") for n in range(20)]
+    table = pd.DataFrame(rows, columns=["image", "group", "rank", "label", "score", "reason"]).assign(burst="x")
+    shown = Elements(pages.queue(title="Queue", recipes=[pages.Recipe("low-count", "", table)], picture=uri))
+    assert "20 frames of one event, decide once; 8 are shown" in shown.text
+    assert len([one for one in shown.all("img") if one.get("src", "").startswith("data:")]) == 8

@@ -69,8 +69,8 @@ def bursts(folder: Path, table: pd.DataFrame, **members: str) -> judged_bursts.J
     known = [(sha(name), burst, "names in sequence") for burst, names_ in members.items() for name in names_]
     rows = pd.DataFrame(known, columns=["sha256", "burst", "evidence"], dtype="str")
     classes = sorted({label for labels in table["top_labels"] for label in labels})
-    judged_bursts.write(folder, rows, classes, top_k=3)
-    return judged_bursts.read(folder)
+    judged_bursts.write(folder, rows, classes, top_k=3, out=folder.with_name("judged_bursts.parquet"))
+    return judged_bursts.read(folder.with_name("judged_bursts.parquet"), folder)
 
 
 def conflicts(*rows: tuple[str, str, str]) -> pd.DataFrame:

@@ -195,6 +195,8 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     if burst and burst["images"] > 1:
         torn = "; a mate is trained on, and it leaves every figure" if burst["torn"] else ""
         lines.append(("burst", f"of {burst['images']:,} images{torn}"))
+        if "label" in burst:
+            lines.append(("as a whole", f"{burst['label']} {burst['score']:.1%}; tied by {burst['evidence']}"))
     for link in burst["links"] if burst else []:
         chance = "" if pd.isna(link["chance"]) else f", so alike by chance: {link['chance']:.2g}"
         detail = f" ({link['detail']})" if link["detail"] else ""

@@ -31,6 +31,7 @@ def gather(
     *,
     cache_folder: Path,
     limits: dict[str, Any],
+    bursts: Path | None = None,
     decided: "pd.Series | None" = None,
     bad: "pd.Series | None" = None,
 ) -> Material:
@@ -40,6 +41,7 @@ def gather(
       predictions, curated, index, evaluation, released, events: the round's folders, and the class events.
       cache_folder: where what finds nearest images is kept.
       limits: what `quality.verdicts` takes.
+      bursts: the table of bursts that are judged as a whole; without it, every image is decided by itself.
       decided: further contents that nobody need look at.
       bad: further contents that people called bad.
 
@@ -61,7 +63,7 @@ def gather(
 
     return Material(
         pool=found,
-        bursts=judged_bursts.read(predictions),
+        bursts=judged_bursts.read(bursts, predictions) if bursts else None,
         board=board.read(curated / "board.csv"),
         unknown=set(excluded.loc[excluded["reason"] == Reason.UNKNOWN, "image"]),
         changed=excluded.loc[excluded["reason"] == Reason.OTHER_CONTENT],
