@@ -89,11 +89,11 @@ export class Strip {
   }
 
   walk(event) {
-    const last = this.members.length - 1;
-    const next = { ArrowRight: this.at + 1, ArrowLeft: this.at - 1, Home: 0, End: last }[event.key];
+    const all = this.members.length;
+    const next = { ArrowRight: this.at + 1, ArrowLeft: this.at - 1 + all, Home: 0, End: all - 1 }[event.key];
     if (event.key === "Escape") document.activeElement.blur();
     else if (event.key === " ") this.toggle(this.at);
-    else if (next !== undefined) this.boxes[Math.min(last, Math.max(0, next))].focus();
+    else if (next !== undefined) this.boxes[next % all].focus();
     else return;
     event.preventDefault();
     event.stopPropagation();
