@@ -9,7 +9,7 @@ from pipeline.library import cells, labels, tables
 
 SAMPLES, ANSWERS, LOADER = "samples.csv", "answers.csv", "load.py"
 GIVEN = ["decision", "subclass"]
-COLUMNS = ["filepath", "image", "sha256", "recipe", "rank", "label", "score", "reason", "model", *GIVEN]
+COLUMNS = ["filepath", "image", "sha256", "recipe", "group", "rank", "label", "score", "reason", "model", *GIVEN]
 LOADER_TEXT = '''\
 """Shows the queue in FiftyOne: tag pictures with a class, class/sub-class, yes, unknown, bad, keep; close the App."""
 
@@ -20,7 +20,8 @@ rows = list(csv.DictReader(open("samples.csv", encoding="utf-8", newline="")))
 dataset = fo.Dataset("wallaby", overwrite=True)
 for r in rows:
     seen = fo.Classification(label=r["label"], confidence=float(r["score"] or 0))
-    dataset.add_sample(fo.Sample(filepath=r["filepath"], prediction=seen, recipe=r["recipe"], reason=r["reason"]))
+    told = {name: r[name] for name in ("recipe", "group", "reason")}  # pictures of one group show one event
+    dataset.add_sample(fo.Sample(filepath=r["filepath"], prediction=seen, **told))
 fo.launch_app(dataset).wait()
 with open("answers.csv", "w", encoding="utf-8", newline="") as file:
     table = csv.DictWriter(file, rows[0])

@@ -100,7 +100,7 @@ def test_the_help_names_each_key_and_what_it_does(workspace, serve, visit):
     dialog.get_by_role("heading", name="Keys").wait_for()
     keys, meanings = dialog.locator("dt").all_inner_texts(), dialog.locator("dd").all_inner_texts()
     assert dict(zip(keys, meanings, strict=True))["U"] == "unknown: a good picture, of what?"
-    assert len(keys) == 12
+    assert len(keys) == 14
     assert "[object" not in page.locator("body").inner_text()
     page.keyboard.press("Escape")
     page.keyboard.press("u")
