@@ -78,8 +78,8 @@ def write(folder: Path, known: pd.DataFrame, classes: list[str], *, top_k: int, 
         """The rows of a shard that are named and in a burst, and where their contents stand among the keys."""
         rows = read_arrow(shard, ["sha256", "failure"]).to_pandas()
         place = store.place(store.content_keys(rows), keys)
-        found = np.flatnonzero((place >= 0) & (rows["failure"] == "").to_numpy())
-        return found, place[found]
+        named = np.flatnonzero((place >= 0) & (rows["failure"] == "").to_numpy())
+        return named, place[named]
 
     of = [matched(shard)[1] for shard in parts] if len(keys) else []
     content = np.concatenate([np.empty(0, np.int64), *of])

@@ -196,17 +196,17 @@ def _with_frames(material: Material, rows: pd.DataFrame, near_duplicate_distance
     first = np.append(True, unit[1:] != unit[:-1])[: len(unit)]
     leader = whole["image"].to_numpy(object)[np.maximum.accumulate(np.arange(len(unit)) * first)]
     shown = np.bincount(unit, minlength=len(rows))[unit]
-    many = [f"{n}" if n == of else f"{n} of {of:,}" for n, of in zip(shown, size, strict=True)]
+    many = [f"{n}" if n == total else f"{n} of {total:,}" for n, total in zip(shown, size, strict=True)]
     alone = [f"{label} ({score:.0%})" for label, score in zip(whole["own_label"], whole["own_score"], strict=True)]
-    said = [
+    reasons = [
         reason
-        if of == 1
+        if total == 1
         else f"{reason}; {n} frames of one event, decided together"
         if leads
-        else f"of one event with {image}; of this frame alone the model says {own}"
-        for reason, of, leads, n, image, own in zip(whole["reason"], size, first, many, leader, alone, strict=True)
+        else f"of one event with {image}; of this frame alone the model says {view}"
+        for reason, total, leads, n, image, view in zip(whole["reason"], size, first, many, leader, alone, strict=True)
     ]
-    whole["reason"] = pd.Series(said, index=whole.index, dtype="str")
+    whole["reason"] = pd.Series(reasons, index=whole.index, dtype="str")
     single = rows.drop(index=np.unique(unit)).assign(burst="", own_label="", own_score=np.nan)
     both = pd.concat([single, whole]).sort_index(kind="stable").reset_index(drop=True)
     hashed = both.assign(phash=material.phashes(both["image"]))

@@ -70,18 +70,19 @@ class Units:
             return pd.DataFrame(columns=columns).astype({"unit": int, "of_burst": int})
         leaders = pd.Series(np.arange(len(rows)), index=rows["image"].to_numpy(object))
         leaders = leaders[leaders.index.isin(self._in_bursts["image"])]
-        own = self._in_bursts[self._in_bursts["image"].isin(leaders.index)]
+        bursts = self._in_bursts[self._in_bursts["image"].isin(leaders.index)]
         unit = pd.Series(-1, index=np.arange(len(self.rows)))
-        unit[own["unit"]] = leaders[own["image"]].to_numpy()
+        unit[bursts["unit"]] = leaders[bursts["image"]].to_numpy()
         wanted = np.flatnonzero((unit.to_numpy()[self.of] >= 0) & usable)
-        found = self.frames.iloc[wanted].astype({"label": "str"})
-        found = found.assign(unit=unit.to_numpy()[self.of[wanted]], place=found.index).sort_values(["unit", "image"])
-        found["of_burst"] = found.groupby("unit")["image"].transform("size")
-        found["leads"] = found["image"].to_numpy(object) == rows["image"].to_numpy(object)[found["unit"]]
-        found = found[found["leads"] | evenly_spaced(found["unit"])]
-        found = found.sort_values(["unit", "leads", "image"], ascending=[True, False, True], ignore_index=True)
-        name = self.judged.bursts["burst"].reindex(self.judged.frames.reindex(found["place"]))
-        return found.assign(burst=name.to_numpy(object))[columns]
+        frames = self.frames.iloc[wanted].astype({"label": "str"})
+        frames = frames.assign(unit=unit.to_numpy()[self.of[wanted]], place=frames.index)
+        frames = frames.sort_values(["unit", "image"])
+        frames["of_burst"] = frames.groupby("unit")["image"].transform("size")
+        frames["leads"] = frames["image"].to_numpy(object) == rows["image"].to_numpy(object)[frames["unit"]]
+        frames = frames[frames["leads"] | evenly_spaced(frames["unit"])]
+        frames = frames.sort_values(["unit", "leads", "image"], ascending=[True, False, True], ignore_index=True)
+        name = self.judged.bursts["burst"].reindex(self.judged.frames.reindex(frames["place"]))
+        return frames.assign(burst=name.to_numpy(object))[columns]
 
     @cached_property
     def _in_bursts(self) -> pd.DataFrame:
@@ -105,13 +106,13 @@ def _numbers(frames: pd.DataFrame, judged: Judged) -> np.ndarray:
 def _united(frames: pd.DataFrame, number: np.ndarray, judged: Judged) -> tuple[pd.DataFrame, np.ndarray]:
     """The row of each unit, and which of them each of the frames (N,) belongs to."""
     inside = np.flatnonzero(number >= 0)
-    some, burst = frames.iloc[inside], number[inside]
+    members, burst = frames.iloc[inside], number[inside]
     label = judged.bursts["label"].cat
-    own = label.categories.get_indexer(some["label"].cat.categories)[some["label"].cat.codes]
-    agrees = own == label.codes.to_numpy()[burst]
-    ties = pd.util.hash_pandas_object(some["image"], index=False).to_numpy()
-    key = 2 * burst + some["is_unknown"].to_numpy()  # an image of the library is decided with others of the library
-    order = np.lexsort((ties, -some["score"].to_numpy(), ~agrees, key))
+    frame_label = label.categories.get_indexer(members["label"].cat.categories)[members["label"].cat.codes]
+    agrees = frame_label == label.codes.to_numpy()[burst]
+    ties = pd.util.hash_pandas_object(members["image"], index=False).to_numpy()
+    key = 2 * burst + members["is_unknown"].to_numpy()  # images of the library are decided with others of the library
+    order = np.lexsort((ties, -members["score"].to_numpy(), ~agrees, key))
     first = np.unique(key[order], return_index=True)[1]
     leaders = inside[order[first]]
     stays = np.ones(len(frames), bool)
@@ -125,7 +126,7 @@ def _united(frames: pd.DataFrame, number: np.ndarray, judged: Judged) -> tuple[p
     names = pd.api.types.union_categoricals([rows["label"], judged.bursts["label"]]).categories
     codes, scores = names.get_indexer(rows["label"].cat.categories)[rows["label"].cat.codes], rows["score"].to_numpy()
     codes, scores = codes.copy(), scores.copy()
-    which = number[leaders]
-    codes[place[leaders]] = names.get_indexer(label.categories)[label.codes.to_numpy()[which]]
-    scores[place[leaders]] = judged.bursts["score"].to_numpy()[which]
+    burst_of_leader = number[leaders]
+    codes[place[leaders]] = names.get_indexer(label.categories)[label.codes.to_numpy()[burst_of_leader]]
+    scores[place[leaders]] = judged.bursts["score"].to_numpy()[burst_of_leader]
     return rows.assign(label=pd.Categorical.from_codes(codes, names), score=scores), of
