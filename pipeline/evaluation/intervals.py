@@ -39,6 +39,35 @@ def share(sums: independence.Sums, *, confidence: float) -> tuple[np.ndarray, np
     return wilson(sums.total * factor, sums.size * factor, confidence=confidence)
 
 
+def most_of_finite(successes: int, drawn: int, population: int, *, level: float) -> int:
+    """The most successes that a population may have if so many are among those drawn from it without replacement.
+
+    The one-sided exact bound (Clopper, Pearson 1934), of the hypergeometric distribution (Buonaccorsi 1987, American
+    Statistician 41: 215-218): a population with more would show so few in at most `level` of all draws. It needs no
+    independence: every image of the population is as likely drawn as every other, whatever belongs together.
+    """
+    least, most = successes, population - (drawn - successes)
+    found = np.arange(successes + 1)
+
+    def chance(held: int) -> float:
+        """How likely at most `successes` are drawn of `held`."""
+        ways = _log_choose(held, found) + _log_choose(population - held, drawn - found)
+        return float(np.exp(ways - _log_choose(population, drawn)).sum())
+
+    while least < most:
+        middle = (least + most + 1) // 2
+        least, most = (middle, most) if chance(middle) > level else (least, middle - 1)
+    return least
+
+
+def _log_choose(n: ArrayLike, k: ArrayLike) -> np.ndarray:
+    n, k = np.asarray(n, float), np.asarray(k, float)
+    possible = (k >= 0) & (k <= n)
+    k = np.where(possible, k, 0)
+    ways = special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
+    return np.where(possible, ways, -np.inf)
+
+
 def mean(
     values: np.ndarray, cluster: ArrayLike | None = None, *, confidence: float, seed: int = 0
 ) -> tuple[float, float]:
