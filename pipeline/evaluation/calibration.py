@@ -13,6 +13,8 @@ BINS = 15  # of equal width
 IMAGINED = 2.0  # images
 USUAL, PLAUSIBLE, CERTAIN = 2.0, 2.8, 3.2  # standard deviations
 EXCESS = 0.02  # share of the log loss
+RESAMPLES = 200
+MANY = 50_000  # images, of which fewer resamples tell as much
 
 
 def scale(probs: np.ndarray, temperature: float) -> np.ndarray:
@@ -115,3 +117,29 @@ def expected_error(reliability: pd.DataFrame) -> float:
         return np.nan
     gaps = (reliability["accuracy"] - reliability["mean_score"]).abs()
     return float(np.average(gaps, weights=reliability["n"]))
+
+
+def expected_error_of_a_perfect_model(
+    scores: pd.Series, cluster: pd.Series | None = None, *, bins: int = BINS, confidence: float, seed: int = 0
+) -> tuple[float, float]:
+    """The expected calibration error that honest scores have by chance alone: its mean, and its upper bound.
+
+    The error is a mean of absolute gaps, so that chance only adds to it: on few images, no model has 0 (Bröcker, Smith
+    2007, Weather and Forecasting 22: 651-661; Kumar, Liang, Ma 2019, section 4). Images are called right as often as
+    their scores say, again and again (consistency resampling), those of a cluster together.
+
+    Args:
+      scores, cluster: as those of `reliability`.
+      confidence: of the upper bound.
+    """
+    values = np.asarray(scores, float)
+    if not len(values):
+        return np.nan, np.nan
+    random = np.random.default_rng(seed)
+    place = np.clip(np.ceil(values * bins).astype(int) - 1, 0, bins - 1)
+    codes = independence.numbered(cluster, len(values))
+    errors = []
+    for _ in range(RESAMPLES if len(values) <= MANY else RESAMPLES // 4):
+        right = random.random(codes.max() + 1)[codes] < values
+        errors.append(np.abs(np.bincount(place, right - values, minlength=bins)).sum() / len(values))
+    return float(np.mean(errors)), float(np.quantile(errors, confidence))
