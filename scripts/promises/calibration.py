@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
-from pipeline.evaluation import calibration, thresholds
+from pipeline.evaluation import calibration, ensembling, scores, thresholds
 from pipeline.evaluation.calibration import TINY, scale
 
 from .lines import Line, at_least, at_most, compared, promise
@@ -95,3 +96,42 @@ def temperature(runs: int, random: np.random.Generator) -> Iterator[Line]:
     seed = int(random.integers(10**6))
     shown = [share_shown(network, value, np.random.default_rng(seed)) for value in (lowest, 1.0)]
     yield at_least(f"share shown with the lowest temperature ({lowest:.2f}), beside T = 1", shown[0] / shown[1], 0.95)
+
+
+def members(
+    number: int, together: int, noise: float, random: np.random.Generator
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Calibrated probabilities (N, C) of `together` networks that see the same images with noise of their own."""
+    targets = random.integers(0, CLASSES, number)
+    seen = random.normal(size=(number, CLASSES))
+    seen[np.arange(number), targets] += 2.5
+    logits = [2.5 * (seen + noise * random.normal(size=seen.shape)) / (1 + noise**2) for _ in range(together)]
+    return [softmax(each, axis=1) for each in logits], targets
+
+
+def gap(together: int, noise: float, number: int, random: np.random.Generator) -> tuple[float, float]:
+    """By how much the score of an ensemble is above its accuracy on fresh images, as evaluated, and as averaged."""
+    classes = [f"class {code}" for code in range(CLASSES)]
+    measured = []
+    for images, seen_before in ((number, True), (FRESH * 5, False)):
+        probs, targets = members(images, together, noise, random)
+        log_probs = scores.to_log_probs(ensembling.average(probs, [classes] * together))
+        if seen_before:
+            rows = pd.DataFrame({"set": "val", "label": np.array(classes, dtype=object)[targets]})
+            fitted_temperature = ensembling.temperature(rows, log_probs, classes)
+            continue
+        for matrix in (ensembling.Tempered(log_probs, fitted_temperature), log_probs):
+            scaled = scores.probs_of(np.asarray(matrix[:]))
+            measured.append(float((scaled.max(axis=1) - (scaled.argmax(axis=1) == targets)).mean()))
+    return measured[0], measured[1]
+
+
+@promise
+def ensemble(runs: int, random: np.random.Generator) -> Iterator[Line]:
+    """row 10: the scores of an ensemble are calibrated"""
+    for together, noise in ((2, 1.0), (5, 1.0), (5, 2.0)):
+        gaps = np.array([gap(together, noise, 1000, random) for _ in range(max(runs // 20, 4))])
+        what = f"ensemble of {together}, noise {noise:g}: score above accuracy, absolute, "
+        error = 2 * float(gaps[:, 0].std() / len(gaps) ** 0.5)
+        yield Line(what + "mean", "<= 0.02", float(abs(gaps[:, 0].mean())), error, most=0.02)
+        yield compared(what + "as averaged", float(abs(gaps[:, 1].mean())))

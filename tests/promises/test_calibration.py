@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation import calibration
-from scripts.promises.calibration import SURE, Network, excess, fitted
+from scripts.promises.calibration import SURE, Network, excess, fitted, gap
 
 
 @pytest.mark.parametrize("name", SURE)
@@ -30,3 +30,10 @@ def test_without_a_mistake_scores_do_not_all_become_one():
 def test_one_confident_mistake_among_few_images_moves_nothing():
     probs = np.tile([0.9999, 0.0001], (20, 1))
     assert calibration.fit_temperature(probs, np.array([0] * 19 + [1])) == pytest.approx(1.0)
+
+
+def test_an_ensemble_is_calibrated_as_one():
+    """The mean of five calibrated networks that see images differently is less sure than it is right, by far."""
+    tempered, averaged = gap(5, 2.0, 1000, np.random.default_rng(0))
+    assert averaged < -0.05
+    assert abs(tempered) < 0.02
