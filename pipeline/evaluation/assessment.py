@@ -24,7 +24,8 @@ class Assessment:
       metrics: the figures of each set.
       tables: `per_class`, `slices`, `confusions` of all sets; `reliability` and `coverage` of those that the thresholds
         were chosen on.
-      overall: `shown`, `shown_precision` and `ece` of these sets together, where they are known.
+      overall: `shown`, `shown_precision`, `ece` and what a perfect model has by chance, of these sets together, where
+        they are known.
     """
 
     scores: pd.DataFrame
@@ -92,6 +93,9 @@ def assess(
     }
     overall = thresholds.outcome(on.assign(set="all"), confidence=confidence).get("all", {})
     overall["ece"] = calibration.expected_error(tables["reliability"])
+    overall["ece_perfect"], overall["ece_perfect_high"] = calibration.expected_error_of_a_perfect_model(
+        inside["score"], scores.clusters_of(inside), confidence=confidence
+    )
     return Assessment(scored, limits, suspects, figures, tables, overall)
 
 

@@ -13,6 +13,8 @@ from pipeline.evaluation import independence
 RESAMPLES = 1000
 MANY = 10_000  # values: from here on, the normal approximation of a mean and its bootstrap agree
 DRAWN = 2_000_000  # numbers of a resampling in memory at once
+COCHRAN = 25
+FEWEST_WRONG, FEWEST_PER_CLASS = 10, 4  # independent images that F1 needs: wrong ones, and of a class on average
 
 
 def wilson(successes: ArrayLike, n: ArrayLike, *, confidence: float) -> tuple[np.ndarray, np.ndarray]:
@@ -39,10 +41,42 @@ def share(sums: independence.Sums, *, confidence: float) -> tuple[np.ndarray, np
     return wilson(sums.total * factor, sums.size * factor, confidence=confidence)
 
 
+def most_of_finite(successes: int, drawn: int, population: int, *, level: float) -> int:
+    """The most successes that a population may have if so many are among those drawn from it without replacement.
+
+    The one-sided exact bound (Clopper, Pearson 1934), of the hypergeometric distribution (Buonaccorsi 1987, American
+    Statistician 41: 215-218): a population with more would show so few in at most `level` of all draws. It needs no
+    independence: every image of the population is as likely drawn as every other, whatever belongs together.
+    """
+    least, most = successes, population - (drawn - successes)
+    found = np.arange(successes + 1)
+
+    def chance(held: int) -> float:
+        """How likely at most `successes` are drawn of `held`."""
+        ways = _log_choose(held, found) + _log_choose(population - held, drawn - found)
+        return float(np.exp(ways - _log_choose(population, drawn)).sum())
+
+    while least < most:
+        middle = (least + most + 1) // 2
+        least, most = (middle, most) if chance(middle) > level else (least, middle - 1)
+    return least
+
+
+def _log_choose(n: ArrayLike, k: ArrayLike) -> np.ndarray:
+    n, k = np.asarray(n, float), np.asarray(k, float)
+    possible = (k >= 0) & (k <= n)
+    k = np.where(possible, k, 0)
+    ways = special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
+    return np.where(possible, ways, -np.inf)
+
+
 def mean(
     values: np.ndarray, cluster: ArrayLike | None = None, *, confidence: float, seed: int = 0
 ) -> tuple[float, float]:
-    """The interval of the mean of `values` (N,), by bootstrap where they are few; NaN for fewer than two clusters.
+    """The interval of the mean of `values` (N,), by bootstrap where they are few; NaN where none can be right.
+
+    That is the case for fewer than two clusters, and where the clusters are fewer than `COCHRAN` times their squared
+    skewness (Cochran 1977, "Sampling Techniques", 2.15): what decides the mean of such values is mostly not among them.
 
     Clusters are resampled whole (Davison, Hinkley 1997, "Bootstrap Methods", 3.8), and few of them widen the interval
     as `independence.students` says. Of many values it is the normal one, with the cluster-robust standard error.
@@ -58,9 +92,11 @@ def mean(
 
     totals, sizes = np.bincount(codes, values), np.bincount(codes)
     centre = float(np.mean(values))
+    rests = totals - sizes * centre
+    if number < COCHRAN * float(stats.skew(rests)) ** 2:
+        return np.nan, np.nan
     wider = float(independence.students(independence.gather(values, codes), confidence=confidence)[0])
     if len(values) > MANY:
-        rests = totals - sizes * centre
         error = np.sqrt(number / (number - 1) * (rests @ rests)) / len(values)
         half = float(stats.norm.ppf(0.5 + confidence / 2) * error * wider)
         return centre - half, centre + half
@@ -84,22 +120,27 @@ def _ratio(totals: np.ndarray, sizes: np.ndarray, axis: int = -1) -> np.ndarray:
 def f1(
     targets: np.ndarray, predicted: np.ndarray, cluster: ArrayLike | None = None, *, confidence: float, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """The intervals of `macro_f1` and `weighted_f1` over the classes among `targets`; NaN for fewer than two clusters.
+    """The intervals of `macro_f1` and `weighted_f1` over the classes among `targets`; NaN where none can be right.
+
+    That is the case for fewer independent images than `FEWEST_PER_CLASS` times the classes, or fewer wrong ones than
+    `FEWEST_WRONG`: measured by `scripts/bench_promises.py`.
 
     A bootstrap of clusters within each class (Efron, Tibshirani 1993, chapter 8): how many a class has is what the set
     was made with. What counts of a resample is how often each kind of cluster is in it, which is multinomial, so that
     no image is drawn: single images with the same answer are of one kind, every larger cluster is its own kind.
-    Few clusters widen the interval as `independence.students` says.
+    The bias that the resamples show is taken off (their chapter 10), and the interval widened by the degrees of freedom
+    that the classes take, and for few clusters as `independence.students` says.
 
     Args:
       targets, predicted: class indices (N,).
       cluster: of each image (N,); without, every one is alone.
     """
     codes = independence.numbered(cluster, len(targets))
-    if codes.max(initial=0) < 1:
+    classes, target = np.unique(targets, return_inverse=True)
+    independent, wrong = int(codes.max(initial=-1)) + 1, len(np.unique(codes[targets != predicted]))
+    if independent < max(FEWEST_PER_CLASS * len(classes), 2) or wrong < FEWEST_WRONG:
         return {"macro_f1": (np.nan, np.nan), "weighted_f1": (np.nan, np.nan)}
     random = np.random.default_rng(seed)
-    classes, target = np.unique(targets, return_inverse=True)
     place = np.full(int(max(targets.max(), predicted.max())) + 1, -1)
     place[classes] = np.arange(len(classes))
     images = pd.DataFrame({"target": target, "cluster": codes, "said": predicted})
@@ -127,9 +168,16 @@ def f1(
     times = np.bincount(answers[answers >= 0], minlength=len(classes))
     measured, resampled = 2 * hits / (sizes + times), 2 * right / (drawn_sizes + said)
     wider = float(independence.students(independence.gather(targets == predicted, codes), confidence=confidence)[0])
+    wider *= float(np.sqrt(independent / (independent - len(classes))))
     quantiles = [0.5 - confidence / 2, 0.5 + confidence / 2]
+
+    def interval(centre: float, values: np.ndarray) -> tuple[float, float]:
+        unbiased = 2 * centre - values.mean()
+        low, high = unbiased + wider * (np.quantile(values, quantiles) - values.mean())
+        return float(np.clip(low, 0.0, centre)), float(np.clip(high, centre, 1.0))
+
     return {
-        name: tuple(np.clip(centre + wider * (np.quantile(values, quantiles) - centre), 0.0, 1.0).tolist())
+        name: interval(centre, values)
         for name, centre, values in (
             ("macro_f1", measured.mean(), resampled.mean(axis=1)),
             ("weighted_f1", measured @ sizes / sizes.sum(), resampled @ (sizes / sizes.sum())),

@@ -27,8 +27,9 @@ def by_set(scores: pd.DataFrame, *, confidence: float) -> dict[str, dict[str, An
     Returns:
       For each set `n`, `out_of_class` (images whose class the model does not know) and, if `n` is not 0, `independent`
       (clusters among them), `top1`, `top5`, `macro_f1` and `weighted_f1` (over the classes the set has) and `log_loss`,
-      each with its interval as `NAME_low` and `NAME_high` (which F1 and log loss of one cluster have not), `effective`
-      (how many images, drawn one by one, would tell as much of `top1`), and `ece` (`calibration`).
+      each with its interval as `NAME_low` and `NAME_high` (where one can be right, see `intervals`), `effective` (how
+      many images, drawn one by one, would tell as much of `top1`), `ece`, and beside it what a perfect model has by
+      chance, `ece_perfect`, at most `ece_perfect_high` (`calibration`).
     """
     return {str(name): _metrics(rows, confidence) for name, rows in scores.groupby("set")}
 
@@ -166,7 +167,9 @@ def _metrics(rows: pd.DataFrame, confidence: float) -> dict[str, Any]:
         for end, value in zip(("low", "high"), pair, strict=True)
     }
     bins = calibration.reliability(inside["score"], inside["label_rank"] == 1, cluster, confidence=confidence)
-    return _rounded(metrics | {"ece": calibration.expected_error(bins)})
+    perfect = calibration.expected_error_of_a_perfect_model(inside["score"], cluster, confidence=confidence)
+    by_chance = dict(zip(("ece_perfect", "ece_perfect_high"), perfect, strict=True))
+    return _rounded(metrics | {"ece": calibration.expected_error(bins)} | by_chance)
 
 
 def _codes(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

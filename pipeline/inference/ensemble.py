@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline import bundle
 from pipeline.bundle import Bundle, Stored
 from pipeline.errors import DataError, LeakageError, UsageError
-from pipeline.evaluation import ensembling
+from pipeline.evaluation import calibration, ensembling
 from pipeline.inference.runtimes import Runtime
 from pipeline.library import lineage
 
@@ -18,17 +18,21 @@ DIGITS = 12  # of a digest in an advice
 
 
 class Ensemble:
-    """Several runtimes, each on pictures of its own size; the classes are those of the first."""
+    """Several runtimes, each on pictures of its own size; the classes are those of the first.
 
-    def __init__(self, members: list[Runtime]):
-        self._members = members
+    Args:
+      temperature: of what they say together (`ensembling.temperature`).
+    """
+
+    def __init__(self, members: list[Runtime], temperature: float = 1.0):
+        self._members, self._temperature = members, temperature
         self.classes = self._members[0].classes
         self.image_sizes = tuple(sorted({size for member in self._members for size in member.image_sizes}))
         self.model = ensembling.AND.join(member.model for member in self._members)
-        self.key = ensembling.AND.join(member.key for member in self._members)
+        self.key = key([member.key for member in self._members], temperature)
 
     def predict(self, *pixels: np.ndarray) -> np.ndarray:
-        """Returns the mean (N, C) of the members' calibrated probabilities, see `ensembling.average`."""
+        """Returns the mean (N, C) of the members' calibrated probabilities (`ensembling.average`), calibrated."""
         return self._average([member.predict(*self._own(member, pixels)) for member in self._members])
 
     def predict_with_features(self, *pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -42,7 +46,13 @@ class Ensemble:
         return [at[size] for size in member.image_sizes]
 
     def _average(self, probs: list[np.ndarray]) -> np.ndarray:
-        return ensembling.average(probs, [member.classes for member in self._members])
+        mean = ensembling.average(probs, [member.classes for member in self._members])
+        return mean if self._temperature == 1 else calibration.scale(mean, self._temperature)
+
+
+def key(members: Sequence[str], temperature: float = 1.0) -> str:
+    """The key of the predictions of one model, or of several together at a temperature, by those of the members."""
+    return ensembling.AND.join(members) + (f" together at {temperature}" if temperature != 1 else "")
 
 
 def load(model: Bundle | Stored, further: Sequence[Bundle | Stored], batch_size: int) -> Runtime:

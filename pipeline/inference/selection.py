@@ -28,7 +28,7 @@ from pipeline.evaluation import ensembling
 from pipeline.evaluation.scores import clusters_of
 from pipeline.evaluation.thresholds import Thresholds
 from pipeline.files import read_json, write_json
-from pipeline.inference import machine, shards, trials
+from pipeline.inference import ensemble, machine, shards, trials
 from pipeline.inference.runtimes import Runtime, converted, kinds
 from pipeline.inference.runtimes.converted import Calibration
 from pipeline.inference.trials import Answers, Comparison, Limits, Trial
@@ -65,20 +65,34 @@ class Candidates:
       calibration: the pictures that int8 is fitted to.
       batch_size: of Keras.
       cache: the folder that keeps converted networks, and what was tried.
+      temperature: of what several say together.
     """
 
     members: list[Stored]
     calibration: Calibration
     batch_size: int
     cache: Path
+    temperature: float = 1.0
 
     def load(self, name: str) -> Runtime:
         """As `kinds.load`."""
-        return kinds.load(name, self.members, self.calibration, batch_size=self.batch_size, cache=self.cache)
+        return kinds.load(
+            name,
+            self.members,
+            self.calibration,
+            batch_size=self.batch_size,
+            cache=self.cache,
+            temperature=self.temperature,
+        )
 
     def key(self, name: str) -> str:
         """The key of the runtime, which is not loaded for it."""
-        return ensembling.AND.join(kinds.key(name, member, self.calibration) for member in self.members)
+        return ensemble.key([kinds.key(name, member, self.calibration) for member in self.members], self.temperature)
+
+    @property
+    def model(self) -> str:
+        """The digest of the model, or those of several."""
+        return ensembling.AND.join(member.card.model_digest for member in self.members)
 
 
 def choose(
@@ -117,8 +131,7 @@ def choose(
 
 def answers(candidates: Candidates, thresholds: Thresholds | None, limits: Limits) -> Answers:
     """The comparison of answers; thresholds of other models' scores than these are left out."""
-    spoken = ensembling.AND.join(member.card.model_digest for member in candidates.members)
-    known = thresholds is not None and thresholds.model == spoken
+    known = thresholds is not None and thresholds.model == candidates.model
     return Answers(limits, thresholds if known else None)
 
 

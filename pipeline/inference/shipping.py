@@ -31,12 +31,12 @@ def folders(name: str, candidates: Candidates) -> dict[str, Path]:
 def loading(name: str, candidates: Candidates) -> Callable[[], Runtime]:
     """What loads the runtime in a working directory that has the folders; it can be sent, too."""
     calibration = replace(candidates.calibration, paths=[])  # what is fitted to them is sent, and not made there
-    return partial(_load, name, len(candidates.members), calibration, candidates.batch_size)
+    return partial(_load, name, len(candidates.members), calibration, candidates.batch_size, candidates.temperature)
 
 
-def _load(name: str, members: int, calibration: Calibration, batch_size: int) -> Runtime:
+def _load(name: str, members: int, calibration: Calibration, batch_size: int, temperature: float) -> Runtime:
     stored = [Stored(Path(_place(number))) for number in range(members)]
-    return Candidates(stored, calibration, batch_size, Path(CACHE).absolute()).load(name)
+    return Candidates(stored, calibration, batch_size, Path(CACHE).absolute(), temperature).load(name)
 
 
 def _place(number: int) -> str:

@@ -75,6 +75,10 @@ def compute(
     Returns:
       The measurements, and what the page shows of them.
     """
+    temperature = model.card.temperature
+    if ensemble:  # each member has its own, and what they say together has one more
+        temperature = ensembling.temperature(inputs.rows, log_probs, model.classes)
+        log_probs = ensembling.Tempered(log_probs, temperature)
     verdicts = decisions.verdicts(landing.land(inputs.decisions, inputs.rows).rows)
     assessed = assessment.assess(
         inputs.rows,
@@ -82,16 +86,18 @@ def compute(
         features,
         model.classes,
         model=scored_by,
-        temperature=1.0 if ensemble else model.card.temperature,  # of an ensemble, each member has its own
+        temperature=temperature,
         verdicts=verdicts,
         audited_before=inputs.audited_before,
         **params.model_dump(exclude={"batch_size", "worst_mistakes", "ensemble"}),
     )
     champion = assessed.scores.head(0) if inputs.champion is None else inputs.champion
     standing = inputs.board
+    of_ensemble = {"Ensemble": ensembling.short(scored_by), "Temperature of the ensemble": f"{temperature:.2f}"}
+    ensemble_facts = of_ensemble if ensemble else {}
     shown = {
         "title": f"Round {model.card.round}",
-        "facts": facts(model) | ({"Ensemble": ensembling.short(scored_by)} if ensemble else {}),
+        "facts": facts(model) | ensemble_facts,
         "sets": pd.DataFrame([{"set": name} | values for name, values in assessed.metrics.items()]),
         "threshold": asdict(assessed.thresholds) | assessed.overall,
         **assessed.tables,

@@ -4,7 +4,7 @@ called unknown or bad, and those with another content than was labelled."""
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,14 +111,17 @@ def main(workspace: Workspace) -> None:
     further = ensemble.load_further(params.ensemble, model, home=workspace.home, where="identify.ensemble")
     inputs = read(workspace, params, known=model.classes)
     calibration = selection.calibration(inputs.val, folders)
+    limits = thresholds.read(workspace.thresholds)
     candidates = selection.Candidates([model, *further], calibration, params.batch_size, workspace.cache("runtimes"))
+    if further and limits.model == candidates.model:
+        candidates = replace(candidates, temperature=limits.temperature)
+    elif further:
+        print("identify: evaluate.ensemble names other bundles: what these say together is not calibrated")
     choice, runtime = selection.choose(
         params.runtime,
         candidates,
         sample=lambda: selection.sampled(inputs.val, inputs.pool(), folders, number=params.trial_images),
-        comparison=selection.answers(
-            candidates, thresholds.read(workspace.thresholds), trials.Limits(**params.limits())
-        ),
+        comparison=selection.answers(candidates, limits, trials.Limits(**params.limits())),
         total=len(inputs),
         begun=selection.begun(out),
     )

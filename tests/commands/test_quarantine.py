@@ -32,10 +32,10 @@ class Repository(Workspace):
         write_table(whole.head(10), self.queue / "purge-low.parquet")
         write_csv(pd.DataFrame(columns=quarantine.COLUMNS), self.quarantine)
 
-    def judge(self, images: list[str], decision: str, *, at: int = 1) -> None:
+    def judge(self, images: list[str], decision: str, *, at: int = 1, recipe: str = "purge-low") -> None:
         label = "emu" if decision == "label" else ""
         rows = {"image": images, "decision": decision, "label": label, "by": "ann", "at": AT.format(at)}
-        decisions.write(pd.DataFrame(rows), self.reviews, "session")
+        decisions.write(pd.DataFrame(rows).assign(recipe=recipe), self.reviews, "session")
 
     def audit(self) -> Audit:
         return command.show(self).data
@@ -61,12 +61,12 @@ def test_nothing_is_put_away_before_the_whole_sample_is_judged(repo):
 
 def test_the_bound_is_told_and_must_be_accepted(repo):
     repo.judge(repo.images[:10], "bad")
-    assert repo.audit().bound == pytest.approx(0.213, abs=0.001)  # 1.645² / (10 + 1.645²)
-    assert "at most 21.3% of them are good (8 images)" in command.show(repo).text
+    assert repo.audit().bound == 9 / 40  # of ten good ones, none is among ten drawn of 40 in 3.5 %; of nine, in 5.2 %
+    assert "at most 22.5% of them are good (9 images), at 95% confidence\n" in command.show(repo).text
     for lost in (None, 0.2):
-        with pytest.raises(UsageError, match=r"at most 21.3% of 40 images are good") as error:
+        with pytest.raises(UsageError, match=r"at most 22.5% of 40 images are good") as error:
             repo.accept(lost)
-    assert error.value.mend.startswith("--lost 0.213")
+    assert error.value.mend.startswith("--lost 0.225")
     assert repo.away().empty
 
 
@@ -77,6 +77,29 @@ def test_a_good_picture_in_the_sample_raises_the_bound_and_is_not_put_away(repo)
     assert repo.audit().good == 2
     assert repo.accept(0.6) == 38
     assert not repo.away()["image"].isin(repo.images[8:10]).any()
+
+
+def test_who_tries_another_list_pays_for_it(repo):
+    repo.judge(repo.images[:10], "bad")
+    first = repo.audit()
+    repo.judge([f"pool/of an earlier list {number}.jpg" for number in range(10)], "bad")
+    second = repo.audit()
+    assert (first.tried, second.tried) == (1, 2)
+    assert second.bound == 13 / 40  # at 0.8 % instead of 4 %
+    assert "in all 2 lists tried together" in command.show(repo).text
+
+
+def test_lists_before_the_last_one_put_away_are_paid_for(repo):
+    repo.judge(["pool/of an earlier list.jpg"], "bad", at=1)
+    put_away = pd.DataFrame([{"image": "pool/old.jpg", "sha256": sha("old"), "at": AT.format(2)}])
+    quarantine.write(put_away.reindex(columns=quarantine.COLUMNS).astype("object").fillna(""), repo.quarantine)
+    repo.judge(repo.images[:10], "bad", at=3)
+    assert repo.audit().tried == 1
+
+
+def test_what_was_decided_for_another_reason_is_no_list_tried(repo):
+    repo.judge([f"pool/unknown {number}.jpg" for number in range(30)], "bad", recipe="unknown")
+    assert repo.audit().tried == 1
 
 
 def test_to_keep_is_no_judgement(repo):

@@ -27,6 +27,7 @@ def test_without_any_image_nothing_is_changed():
 def test_a_network_that_is_always_sure_and_often_wrong_becomes_humble():
     probs = np.eye(2)[[0] * 10]
     temperature = calibration.fit_temperature(probs, np.array([0] * 6 + [1] * 4))
+    assert temperature > 2
     assert calibration.scale(probs, temperature)[0, 0] < 0.9
 
 

@@ -1,8 +1,10 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.evaluation import calibration, ensembling
 from pipeline.evaluation.ensembling import average, is_ensemble, short
 
 ABC = ["a", "b", "c"]
@@ -49,3 +51,22 @@ def test_the_name_of_an_ensemble_tells_all_its_models():
     assert not is_ensemble("1" * 64)
     assert short(name) == "111111111111+222222222222"
     assert short("1" * 64) == "1" * 12
+
+
+def test_the_temperature_of_an_ensemble_is_fitted_to_validation_images_of_known_classes():
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(3000, 3)) * 2
+    honest = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    targets = (honest.cumsum(axis=1) > random.random((3000, 1))).argmax(axis=1)
+    log_probs = np.log(calibration.scale(honest, 2.0))
+    rows = pd.DataFrame({"set": ["val", "test"] * 1500, "label": np.array(["a", "b", "c"], dtype=object)[targets]})
+    assert ensembling.temperature(rows, log_probs, ["a", "b", "c"]) == pytest.approx(0.5, rel=0.1)
+    assert ensembling.temperature(rows.assign(set="test"), log_probs, ["a", "b", "c"]) == 1
+    assert ensembling.temperature(rows.assign(label="other"), log_probs, ["a", "b", "c"]) == 1
+
+
+def test_tempered_log_probabilities_are_those_of_scaled_probabilities():
+    probs = np.random.default_rng(0).dirichlet(np.ones(4), 9)
+    tempered = ensembling.Tempered(np.log(probs), 0.5)
+    np.testing.assert_allclose(np.exp(tempered[2:5]), calibration.scale(probs, 0.5)[2:5], rtol=1e-5)
+    assert (tempered.shape, len(tempered)) == ((9, 4), 9)

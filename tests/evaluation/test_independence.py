@@ -132,14 +132,16 @@ def test_the_mean_s_interval_holds_the_truth_in_bursts(number):
         intervals.mean(np.repeat(random.gamma(2, size=number), size), cluster, confidence=0.9, seed=run)
         for run in range(100)
     ]
-    assert np.mean([low <= 2 <= high for low, high in found]) == pytest.approx(0.9, abs=0.1)
+    known = [(low, high) for low, high in found if not np.isnan(low)]  # a sample that is too skewed has none
+    assert len(known) > 60
+    assert np.mean([low <= 2 <= high for low, high in known]) == pytest.approx(0.9, abs=0.1)
 
 
 def test_f1_of_bursts_has_a_wider_interval_than_that_of_images():
-    targets = np.repeat([0, 1], [200, 100])
-    predicted = np.where(np.arange(300) // 10 % 5 == 0, 1 - targets, targets)
+    targets = np.repeat([0, 1], [400, 200])
+    predicted = np.where(np.arange(600) // 10 % 5 == 0, 1 - targets, targets)
     alone = intervals.f1(targets, predicted, confidence=CONFIDENCE)
-    together = intervals.f1(targets, predicted, np.arange(300) // 10, confidence=CONFIDENCE)
+    together = intervals.f1(targets, predicted, np.arange(600) // 10, confidence=CONFIDENCE)
     for name, (low, high) in alone.items():
         assert together[name][1] - together[name][0] > 2 * (high - low)
 

@@ -78,15 +78,63 @@ def test_the_image_at_the_threshold_is_shown_also_after_the_file_was_read(tmp_pa
     assert len(shown(table, thresholds.read(tmp_path / "thresholds.json"))) == 100
 
 
-def test_a_class_said_often_enough_has_a_threshold_of_its_own():
+def test_a_class_has_a_threshold_of_its_own_where_one_is_assured():
     sure = answers(np.linspace(0.4, 1, 200), np.ones(200, bool), predicted="owl")
     poor = answers(np.linspace(0.4, 1, 200), np.arange(200) % 3 > 0, predicted="dog")
     rare = answers(np.array([0.5, 0.99]), np.array([False, True]), predicted="cat")
     table = pd.concat([sure, poor, rare])
     chosen = choose(table, min_images=50)
     assert chosen.classes == {"owl": pytest.approx(0.4), "dog": NEVER}
+    assert chosen.class_rules == {"owl": ASSURED, "dog": UNREACHED}
     assert chosen.unreached_classes == ["dog"]
     assert chosen.of(pd.Series(["owl", "dog", "cat"])).tolist() == [chosen.classes["owl"], NEVER, chosen.threshold]
+
+
+def test_a_class_that_is_not_assured_has_the_threshold_of_all():
+    """Of 60 answers, 58 are right: that is an estimate of 97 %, and no assurance of 90 %."""
+    many = answers(np.linspace(0.4, 1, 800), np.arange(800) % 40 > 0, predicted="owl")
+    few = answers(np.linspace(0.4, 1, 60), ~np.isin(np.arange(60), [0, 1]), predicted="dog")
+    chosen = choose(pd.concat([many, few]), min_images=50)
+    assert chosen.rule == ASSURED
+    assert "dog" not in chosen.classes
+
+
+def test_a_class_that_is_surely_too_often_wrong_is_not_shown_with_the_others():
+    sure = answers(np.linspace(0.4, 1, 2000), np.arange(2000) % 100 > 0, predicted="owl")
+    poor = answers(np.linspace(0.4, 1, 200), np.arange(200) % 2 > 0, predicted="dog")
+    chosen = choose(pd.concat([sure, poor]), min_images=50)
+    assert (chosen.rule, chosen.classes) == (ASSURED, {"dog": NEVER})
+
+
+def test_a_class_is_not_assured_at_the_cost_of_the_others():
+    """Owls are right in all answers, so that all answers together are right in 95 %; without them, dogs are not."""
+    owls = answers(np.linspace(0.3, 0.5, 1000), np.ones(1000, bool), predicted="owl")
+    dogs = answers(np.linspace(0.5, 1, 1000), np.arange(1000) % 10 > 0, predicted="dog")
+    chosen = choose(pd.concat([dogs, owls]), precision=0.92, min_images=50)
+    those = chosen.shown(pd.Series(["dog"] * 1000), dogs["score"])
+    assert chosen.rule != ASSURED or "owl" not in chosen.classes or not those.any()
+
+
+@pytest.mark.parametrize(
+    ("owls", "dogs", "sentence"),
+    [
+        (200, 0, "answers are shown from a score of 0.400 on (assured on 200 images of benchmark:field)"),
+        (0, 200, "no answer is shown: at no score are 90% right"),
+        (
+            200,
+            400,
+            "answers of 1 class are shown from scores of their own on (assured on 600 images of benchmark:field), "
+            "and no other answer is: at no score are 90% of them right",
+        ),
+    ],
+)
+def test_the_sentence_is_true_of_what_is_shown(owls, dogs, sentence):
+    sure = answers(np.linspace(0.4, 1, owls), np.ones(owls, bool), predicted="owl")
+    poor = answers(np.linspace(0.4, 1, dogs), np.arange(dogs) % 3 > 0, predicted="dog")
+    table = pd.concat([sure, poor])
+    chosen = choose(table, min_images=50)
+    assert str(chosen) == sentence
+    assert (len(shown(table, chosen)) == 0) == sentence.startswith("no answer")
 
 
 def test_benchmarks_decide_and_without_one_the_test_set_does():
@@ -99,9 +147,10 @@ def test_benchmarks_decide_and_without_one_the_test_set_does():
 
 
 def test_what_is_written_is_read_again(tmp_path):
-    table, _, _ = made_up(900)
+    often_wrong = answers(np.full(300, 0.99), np.arange(300) % 2 > 0, predicted="owl")
+    table = pd.concat([made_up(900)[0].drop(columns="sha256"), often_wrong])
     chosen = choose(table, precision=0.6, min_images=60)
-    assert chosen.classes
+    assert chosen.classes == {"owl": NEVER}
     thresholds.write(chosen, tmp_path / "thresholds.json")
     assert thresholds.read(tmp_path / "thresholds.json", "m") == chosen
 

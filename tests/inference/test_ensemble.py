@@ -82,6 +82,14 @@ def test_the_classes_are_those_of_the_model(model, older):
     np.testing.assert_allclose(probs[:, 1], alone[:, 1], atol=1e-6)  # the older one does not know the dog
 
 
+def test_what_an_ensemble_says_is_calibrated_as_one_and_another_temperature_is_another_model(model, older):
+    pixels = [np.full((2, size, size, 3), 90, np.uint8) for size in sorted({SIDE, 24})]
+    members = [KerasRuntime(model, 2), KerasRuntime(older, 2)]
+    plain, sharp = ensemble.Ensemble(members), ensemble.Ensemble(members, 0.5)
+    np.testing.assert_allclose(sharp.predict(*pixels), calibration.scale(plain.predict(*pixels), 0.5), atol=1e-6)
+    assert (sharp.model, sharp.key) == (plain.model, f"{plain.key} together at 0.5")
+
+
 def test_without_further_bundles_the_model_speaks_for_itself(model):
     assert isinstance(ensemble.load(model, [], batch_size=2), KerasRuntime)
 

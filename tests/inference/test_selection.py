@@ -41,7 +41,7 @@ class Machine:
         monkeypatch.setattr(trials, "measure", self.measure)
         monkeypatch.setattr(machine, "has_gpu", lambda: False)
 
-    def load(self, name, members, calibration, *, batch_size, cache):
+    def load(self, name, members, calibration, *, batch_size, cache, temperature=1.0):
         self.loaded.append(name)
         return Made(name)
 

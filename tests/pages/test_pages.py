@@ -237,7 +237,12 @@ def test_a_pair_of_classes_opens_its_pictures(tmp_path):
         ({"rule": "unreached", "threshold": np.inf}, "at no score are 95% of the answers right on benchmark:field"),
         ({"rule": "unreached", "chosen_on": []}, "neither a benchmark nor a test set"),
         ({"chosen_on": ["test"]}, "There is no benchmark"),
-        ({"classes": {"gnu": np.inf}, "unreached_classes": ["gnu"]}, "right often enough: gnu"),
+        ({"classes": {"gnu": np.inf}, "unreached_classes": ["gnu"]}, "surely right less often: gnu"),
+        (
+            {"rule": "unreached", "classes": {"gnu": 0.5}},
+            "Answers of 1 class are shown, from scores of its own on: 71.0%",
+        ),
+        ({}, "a class without a threshold of its own may be right less often"),
     ],
 )
 def test_the_report_says_from_which_score_answers_are_shown_and_why(changed, sentence):

@@ -44,11 +44,20 @@ def missing(name: str) -> str:
     return ""
 
 
-def load(name: str, members: list[Stored], calibration: Calibration, *, batch_size: int, cache: Path) -> Runtime:
+def load(
+    name: str,
+    members: list[Stored],
+    calibration: Calibration,
+    *,
+    batch_size: int,
+    cache: Path,
+    temperature: float = 1.0,
+) -> Runtime:
     """Makes the runtime of a bundle, or of several that are ensembled.
 
     Args:
       cache: the folder that keeps converted networks.
+      temperature: of what several say together.
 
     Raises:
       UsageError: if this machine cannot run it.
@@ -60,7 +69,7 @@ def load(name: str, members: list[Stored], calibration: Calibration, *, batch_si
         mend = install if _not_installed(name) else "auto"
         raise UsageError(f"{KINDS[name].title} cannot run here: {reason}", where=WHERE, mend=mend)
     made = [KINDS[name].make(member, calibration, batch_size, cache) for member in members]
-    return Ensemble(made) if len(made) > 1 else made[0]
+    return Ensemble(made, temperature) if len(made) > 1 else made[0]
 
 
 def key(name: str, stored: Stored, calibration: Calibration) -> str:

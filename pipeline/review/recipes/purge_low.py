@@ -73,8 +73,7 @@ def purge_low(material: Material, asked: PurgeLow) -> Found:
     shown = material.phashes(pd.Series(sorted(asked.taken), dtype="str"))
     near = duplicates.near_any(material.phashes(whole["image"]), shown[shown != ""], asked.near_duplicate_distance)
     whole = whole[~near.to_numpy()].astype({"label": "str"})
-    drawn = pd.util.hash_pandas_object(material.pool.model + whole["sha256"], index=False).to_numpy()
-    rows = whole.iloc[np.argsort(drawn, kind="stable")[: min(asked.purge_sample, asked.max_rows)]]
+    rows = draw(whole, material.pool.model, min(asked.purge_sample, asked.max_rows))
     rows = material.with_details(rows)
     reason = rows["why"] + f"; one of {len(rows)} drawn from {len(whole):,} images; the model sees " + two_best(rows)
     return Found(
@@ -83,6 +82,18 @@ def purge_low(material: Material, asked: PurgeLow) -> Found:
         whole=whole[["image", "sha256", "score"]].assign(model=material.pool.model),
         by_image=True,
     )
+
+
+def draw(whole: pd.DataFrame, model: str, number: int) -> pd.DataFrame:
+    """A random sample of a list without replacement, the same for the same model and contents.
+
+    Args:
+      whole: columns `image`, `sha256`.
+    """
+    # A copy is drawn by its name as well: copies that are drawn together are no random sample of images.
+    named = whole["sha256"] + whole["image"].where(whole["sha256"].duplicated(), "")
+    drawn = pd.util.hash_pandas_object(model + named, index=False).to_numpy()
+    return whole.iloc[np.argsort(drawn, kind="stable")[:number]]
 
 
 def _unusable(material: Material, pool: pd.DataFrame) -> pd.DataFrame:
