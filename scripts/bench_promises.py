@@ -10,7 +10,7 @@ marked `@promise`. Worlds:
 """
 
 import harness
-from promises import calibration, figures, lines, purging, thresholds  # noqa: F401  each adds its worlds to `lines.promise`
+from promises import calibration, figures, lines, purging, serving, thresholds  # noqa: F401  each adds its worlds to `lines.promise`
 
 QUICK = 40
 

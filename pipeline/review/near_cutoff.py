@@ -25,10 +25,6 @@ REPORT_COLUMNS = [
     "label", "cutoff", "had", "candidates", "expected", "low", "high", "decided", "expected_decided", "accepted", "now",
     "clears",
 ]  # fmt: skip
-REPORT_COLUMNS = [
-    "label", "cutoff", "had", "candidates", "expected", "low", "high", "decided", "expected_decided", "accepted", "now",
-    "clears",
-]  # fmt: skip
 CLEARS, LIKELY, PERHAPS, NEVER = "yes", "likely", "perhaps", "no"
 HOPEFUL = (CLEARS, LIKELY)
 SURE = 0.95  # chance from which a class clears, and below 1 - SURE does not
