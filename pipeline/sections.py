@@ -203,6 +203,9 @@ class Evaluate(Section):
 
 class Gate(Section):
     tolerance: Annotated[float, Field(ge=0, lt=1)]
+    benchmark_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    shown_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    new_class_right: Annotated[float, Field(ge=0, lt=1)] = 0.5
     confidence: Annotated[float, Field(ge=0.5, lt=1)]
     min_images: Positive
     min_class_images: Positive

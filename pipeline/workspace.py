@@ -73,6 +73,7 @@ class Workspace:
         self.latency = self.evaluation / "latency.json"
         self.gate = data / "gate"
         self.verdict = self.gate / "gate.json"
+        self.tries = data / "tries.csv"
         self.predictions = data / "predictions"
         self.judged_bursts = data / "judged_bursts.parquet"
         self.queue = data / "queue"

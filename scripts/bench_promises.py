@@ -10,7 +10,16 @@ marked `@promise`. Worlds:
 """
 
 import harness
-from promises import calibration, figures, lines, purging, serving, thresholds  # noqa: F401  each adds its worlds to `lines.promise`
+from promises import (  # noqa: F401  each adds its worlds to `lines.promise`
+    calibration,
+    figures,
+    gate,
+    gate_years,
+    lines,
+    purging,
+    serving,
+    thresholds,
+)
 
 QUICK = 40
 

@@ -6,7 +6,7 @@ import pandas as pd
 from pipeline import bundle, sections
 from pipeline.commands import Answer, existing
 from pipeline.errors import Exit
-from pipeline.evaluation import scores
+from pipeline.evaluation import former, scores
 from pipeline.evaluation.assessment import TOP_K
 from pipeline.files import read_json, read_table, write_table
 from pipeline.library import classes, labels, mounts
@@ -76,7 +76,10 @@ def rescore(workspace: Workspace) -> Answer:
         )
     events = classes.read(workspace.classes)
     scored = by_todays_names(rows, scores.probs_of(found.log_probs[:]), champion.classes, events, top_k=TOP_K)
+    earlier = champions.former_scores(workspace.released, workspace.champions)
     write_table(scored.assign(model=champion.card.model_digest), workspace.released / champions.SCORES)
+    if len(earlier):
+        write_table(earlier, workspace.released / former.FILE)
     dvc.track(workspace.root, workspace.released)
     number = len(scored)
     return Answer({"images": number}, f"the champion was scored on {number} images; next: dvc repro gate")

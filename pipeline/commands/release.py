@@ -55,7 +55,7 @@ def _installed(
     former = champions.keep(released, workspace.champions, following=card.model_digest)
     if former:
         dvc.track(workspace.root, former)
-    is_new = champions.install(change, model, evaluation, released, predictions)
+    is_new = champions.install(change, model, evaluation, released, predictions, workspace.champions)
     dvc.track(workspace.root, released)
     record_verdict(workspace)
     from pipeline.tracking import Tracking

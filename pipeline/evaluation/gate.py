@@ -1,17 +1,38 @@
 """The gate: may the candidate replace the champion? Both on the same benchmark images, from stored scores alone."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
-from pipeline.evaluation import independence, paired_scores, paired_statistics
+from pipeline.evaluation import independence, paired_scores, paired_statistics, rules, thresholds
+from pipeline.evaluation import tries as tries_of
+from pipeline.evaluation.rules import Bounds, Rule
 from pipeline.library import benchmarks
 from pipeline.library.benchmarks import PREFIX
 
 PASS, FAIL, INVESTIGATE = "pass", "fail", "investigate"
 FIGURES = ["n", "independent", "candidate", "champion", "difference", "low", "high", "gained", "lost"]
 MOST_NAMED = 3  # classes or benchmarks in a reason
+WORSE = {
+    rules.RIGHT: "worse than the champion",
+    rules.BEFORE: "worse than the champion under the labels before corrections",
+    rules.SHOWN: "users are shown fewer right answers than by the champion",
+    rules.REFUSED: "fewer images of no known class are refused than by the champion",
+    rules.BENCHMARK: "worse than the champion on benchmark {of}",
+    rules.NEW: "too few images of the new classes are named right",
+    rules.FORMER: "worse than the former champion {of}",
+}
+UNSURE = {
+    rules.RIGHT: "a loss of more than {tolerance}",
+    rules.BEFORE: "a loss of more than {tolerance} under the labels before corrections",
+    rules.SHOWN: "a loss of more than {tolerance} of the images in right answers that are shown",
+    rules.REFUSED: "a loss of more than {tolerance} of the refused images of no known class",
+    rules.BENCHMARK: "a loss of more than {tolerance} on benchmark {of}",
+    rules.NEW: "that too few images of the new classes are named right",
+    rules.FORMER: "a loss of more than {tolerance} against the former champion {of}",
+}
 
 
 @dataclass(frozen=True)
@@ -24,6 +45,9 @@ class Comparison:
         `independent` alone.
       benchmarks, classes: as `paired_statistics.by_group` gives them, over the shared images.
       versions: the version of each benchmark, and whether both models were scored on it.
+      formers: the candidate's pairs with each former champion.
+      before: the pairs under the labels that the champion was judged under, if some were corrected since.
+      tries: which try against this champion it is; `ever`: on these benchmarks.
     """
 
     pairs: pd.DataFrame
@@ -31,6 +55,10 @@ class Comparison:
     benchmarks: pd.DataFrame
     classes: pd.DataFrame
     versions: dict[str, dict[str, Any]]
+    formers: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    before: pd.DataFrame | None = None
+    tries: int = 1
+    ever: int = 1
 
 
 @dataclass(frozen=True)
@@ -58,23 +86,59 @@ class Verdict:
     figures: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Promise:
+    """What the answers shown must keep (`thresholds.choose`)."""
+
+    precision: float = 0.95
+    confidence: float = 0.95
+    min_images: int = 50
+
+    def kept(self, scores: pd.DataFrame) -> pd.DataFrame:
+        """The scores with a column `shown`: as it is, or by a threshold that is chosen on these very images."""
+        if "shown" in scores or scores.empty:
+            return scores if "shown" in scores else scores.assign(shown=False)
+        rows = scores if "model" in scores else scores.assign(model="")
+        chosen = thresholds.choose(rows, **vars(self), temperature=1.0)
+        return scores.assign(shown=chosen.shown(scores["predicted"], scores["score"]))
+
+
 def compare(
-    candidate: pd.DataFrame, champion: pd.DataFrame, *, confidence: float, min_images: int, min_class_images: int
+    candidate: pd.DataFrame,
+    champion: pd.DataFrame,
+    *,
+    confidence: float,
+    min_images: int,
+    min_class_images: int,
+    formers: Mapping[str, pd.DataFrame] | None = None,
+    before: tuple[pd.DataFrame, pd.DataFrame] | None = None,
+    tries: int = 1,
+    ever: int = 1,
+    promise: "Promise | None" = None,
 ) -> Comparison:
-    """Compares two models on the benchmark images whose class both know.
+    """Compares two models on the benchmark images whose class both know, and on what else users see of them.
 
     Args:
       candidate, champion: the benchmarks' scores as `paired_scores.check` returns them, both under today's names and
-        labels.
-      confidence: two-sided, of the interval of all images together.
+        labels; where one has no column `shown`, a threshold is chosen for it that keeps the `promise`.
+      confidence: two-sided, of the interval of all images together, were this the first try.
       min_images, min_class_images: a benchmark or class with fewer independent images is not judged on its own.
+      formers: the scores of former champions, by what they are called, under today's names and labels (`former`).
+      before: the scores of both under the labels as they were before people corrected some.
+      tries: which try against this champion it is; `ever`: on these benchmarks, against any (`tries.count`).
     """
-    pairs = paired_scores.align(candidate, champion, columns=["image", "predicted", "score"])
+    promise = promise or Promise(confidence=confidence)
+    pairs = paired_scores.align(
+        promise.kept(candidate), promise.kept(champion), columns=["image", "predicted", "score", "shown"]
+    )
+    pairs = pairs.assign(**{name: pairs[name].astype("boolean").fillna(False) for name in ("shown", "shown_before")})
+    pairs = pairs.astype({"shown": bool, "shown_before": bool})
     shared = paired_scores.shared(pairs)
     shared = shared.assign(set=shared["set"].str.removeprefix(PREFIX))
     overall: dict[str, Any] = {"n": len(shared), "independent": shared["cluster"].nunique()}
     if len(shared):
-        together = paired_statistics.by_group(shared.assign(all="all"), "all", confidence=confidence, min_images=1)
+        paid = tries_of.paid(confidence, tries)
+        together = paired_statistics.by_group(shared.assign(all="all"), "all", confidence=paid, min_images=1)
         overall = together[FIGURES].astype(object).iloc[0].to_dict()
         sums = independence.gather(paired_statistics.changes(shared), shared["cluster"])
         overall["effective"] = float(independence.effective(sums, confidence=confidence)[0])
@@ -89,6 +153,10 @@ def compare(
         paired_statistics.by_group(shared, "set", confidence=confidence, min_images=min_images),
         paired_statistics.by_group(shared, "label", confidence=confidence, min_images=min_class_images),
         versions,
+        {name: paired_scores.align(candidate, rows) for name, rows in (formers or {}).items()},
+        paired_scores.align(*before) if before else None,
+        tries,
+        ever,
     )
 
 
@@ -104,26 +172,30 @@ def decide(
     scores_missing: bool = False,
     ensemble: bool = False,
     retired: frozenset[str] = frozenset(),
+    bounds: Bounds | None = None,
 ) -> Verdict:
     """Decides whether the candidate may replace the champion.
 
-    A loss is sure where an interval or a corrected test excludes chance (`paired_statistics`). The first rule that
-    holds:
+    A loss is sure where an interval or a corrected test excludes chance (`paired_statistics`). The rules of what must
+    not be lost are those of `rules`: named right on all images together, also under the labels before corrections;
+    right and shown; images of no known class refused; each benchmark; new classes; the best former champion. The
+    first that holds:
       1. investigate  the scores are those of an ensemble: they say nothing of the model that would be released
       2. fail         the candidate is larger, or slower, than the limits
       3. investigate  there is a limit to its latency, and nobody has measured it
       4. pass         there is no champion, or the candidate is the champion
       5. investigate  the champion's stored scores are missing
       6. investigate  fewer than `min_images` independent benchmark images are shared: nobody can tell
-      7. fail         it is surely worse by more than `tolerance`: on all images together, a benchmark, or a class
+      7. fail         a rule is broken: a loss of more than its tolerance is sure; or it is on a benchmark or a class
       8. investigate  it no longer knows a class of the benchmarks that the champion knows, and nobody retired it
       9. investigate  it is surely worse on a benchmark or a class, perhaps by more than `tolerance`
-     10. investigate  on all images together, a loss of more than `tolerance` is not excluded
+     10. investigate  by a rule, a loss of more than its tolerance is not excluded
      11. pass         otherwise
 
-    So a model that is truly worse by `tolerance` or more passes at most at the rate 1 - confidence, however large or
-    small the benchmarks are (measured: at most 2.7 % where 5 % are stated, for the interval is two-sided;
-    images that belong together are measured by `scripts/bench_bursts.py`).
+    So a model that is truly worse by the tolerance of any rule passes at most at the rate 1 - confidence, however large
+    or small the benchmarks are, and so does the best of any number of tries against one champion on the same
+    benchmarks (`tries`; measured by `scripts/bench_promises.py`, where images belong together by
+    `scripts/bench_bursts.py`).
 
     Args:
       comparison: None without a champion or without its scores.
@@ -131,11 +203,17 @@ def decide(
       scores_missing: there is a champion, whose scores are not there.
       ensemble: the candidate's scores are those of several models together.
       retired: classes that people retired.
+      bounds: what the rules let a candidate lose beside `tolerance`.
     """
-    figures = _figures(comparison, needs)
+    bounds = bounds or Bounds()
+    judged = [] if comparison is None else _rules(comparison, bounds, tolerance, confidence, min_images)
+    figures = _figures(comparison, needs) | _rule_figures(comparison, judged)
 
-    def say(verdict: str, reason: str) -> Verdict:
-        return Verdict(verdict, reason, figures)
+    def say(verdict: str, reason: str, rule: Rule | str | None = None) -> Verdict:
+        if rule is None or comparison is None:
+            return Verdict(verdict, reason, figures)
+        stopped = {"rule": rule, "of": ""} if isinstance(rule, str) else {"rule": rule.rule, "of": rule.of}
+        return Verdict(verdict, reason, figures | {"stopped_by": stopped})
 
     if ensemble:
         return say(INVESTIGATE, "the scores are those of an ensemble: empty evaluate.ensemble to judge the model alone")
@@ -160,35 +238,69 @@ def decide(
             f"the benchmarks have {counted} that both models were scored on and know the class of,"
             f" {min_images} are needed",
         )
-    if overall["high"] < -tolerance:
+    broken = [rule for rule in judged if rule.state == rules.BROKEN]
+    if broken and broken[0].rule == rules.RIGHT:
         lost = classes[classes["lost_for_sure"]]
         most = f"; surely on {_named(lost, 'class')}" if len(lost) else ""
-        return say(FAIL, f"worse than the champion: {_told(overall)}{most}")
+        return say(FAIL, f"{WORSE[rules.RIGHT]}: {broken[0].compared()}{most}", broken[0])
     for groups, kind in ((sets, "benchmark"), (classes, "class")):
         far = groups[groups["lost_for_sure"] & (groups["high"] < -tolerance)]
         if len(far):
-            return say(FAIL, f"worse than the champion on {_named(far, kind)}")
+            return say(FAIL, f"worse than the champion on {_named(far, kind)}", kind)
+    if broken:
+        return say(FAIL, f"{WORSE[broken[0].rule].format(of=broken[0].of)}: {broken[0].compared()}", broken[0])
     gone = figures["retired_classes"].keys() - retired
     if gone:
         named = [f"{name} ({figures['retired_classes'][name]['n']:,} images)" for name in sorted(gone)]
         more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
         return say(
-            INVESTIGATE, f"the candidate no longer knows {', '.join(named[:MOST_NAMED])}{more}; nobody retired them"
+            INVESTIGATE,
+            f"the candidate no longer knows {', '.join(named[:MOST_NAMED])}{more}; nobody retired them",
+            "retired class",
         )
     for groups, kind in ((sets, "benchmark"), (classes, "class")):
         lost = groups[groups["lost_for_sure"] & (groups["low"] <= -tolerance)]
         if len(lost):
-            return say(INVESTIGATE, f"surely worse than the champion on {_named(lost, kind)}, by how much is not sure")
-    if overall["low"] <= -tolerance:
-        counts = [int(overall[name]) for name in ("gained", "lost", "n")]
-        worth = overall["effective"]
-        enough = paired_statistics.needed(*counts, tolerance=tolerance, confidence=confidence, effective=worth)
-        hint = ""
-        if enough and enough > overall["n"]:
-            alike = round(enough * overall["independent"] / overall["n"])  # if they belong together as these do
-            hint = f"; about {independence.images(enough, alike)} would tell"
-        return say(INVESTIGATE, f"a loss of more than {tolerance:.1%} is not excluded: {_told(overall)}{hint}")
+            reason = f"surely worse than the champion on {_named(lost, kind)}, by how much is not sure"
+            return say(INVESTIGATE, reason, kind)
+    unsure = next((rule for rule in judged if rule.state == rules.UNSURE), None)
+    if unsure is not None:
+        loss = UNSURE[unsure.rule].format(of=unsure.of, tolerance=f"{unsure.tolerance:.1%}")
+        return say(INVESTIGATE, f"{loss} is not excluded: {unsure.compared()}{unsure.would_tell()}", unsure)
     return say(PASS, f"not worse than the champion by more than {tolerance:.1%}: {_told(overall)}")
+
+
+def _rules(comparison: Comparison, bounds: Bounds, tolerance: float, confidence: float, min_images: int) -> list[Rule]:
+    return rules.find(
+        comparison.pairs.assign(set=comparison.pairs["set"].str.removeprefix(PREFIX)),
+        formers=comparison.formers,
+        before=comparison.before,
+        tolerance=tolerance,
+        bounds=bounds,
+        confidence=tries_of.paid(confidence, comparison.tries),
+        first=confidence,
+        over_years=tries_of.paid(confidence, comparison.ever),
+        min_images=min_images,
+    )
+
+
+def _rule_figures(comparison: Comparison | None, judged: list[Rule]) -> dict[str, Any]:
+    """What `gate.json` has of the rules, of the tries, and of losses that chance may explain."""
+    if comparison is None:
+        return {}
+    losses = pd.concat([comparison.benchmarks.assign(kind="benchmark"), comparison.classes.assign(kind="class")]).query(
+        "look"
+    )
+    look = [
+        {"kind": row.kind, "name": str(name), "n": int(row.n), "gained": int(row.gained), "lost": int(row.lost)}
+        for name, row in losses.sort_values("difference").iterrows()
+    ]
+    return {
+        "rules": rules.table(judged),
+        "tries": {"champion": comparison.tries, "benchmarks": comparison.ever},
+        "look": look,
+        "stopped_by": None,
+    }
 
 
 def class_table(comparison: Comparison | None) -> pd.DataFrame:

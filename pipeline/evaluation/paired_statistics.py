@@ -16,8 +16,10 @@ from pipeline.evaluation.scores import clusters_of, known
 STEPS = 30  # of bisection: the limits are exact to nine decimals
 COLUMNS = [
     *("n", "independent", "candidate", "champion", "difference", "low", "high", "gained", "lost", "p", "adjusted_p"),
-    *("judged", "lost_for_sure"),
+    *("judged", "lost_for_sure", "look", "unseen"),
 ]
+MOST = 10**7  # images that anybody is told to gather
+POWER = 0.8  # with which a loss is seen that is said not to stay unseen
 
 
 def changes(pairs: pd.DataFrame) -> pd.Series:
@@ -99,22 +101,42 @@ def score(gained: np.ndarray, lost: np.ndarray, n: np.ndarray, supposed: np.ndar
 
 
 def needed(
-    gained: int, lost: int, n: int, *, tolerance: float, confidence: float, effective: float | None = None
+    gained: int,
+    lost: int,
+    n: int,
+    *,
+    tolerance: float,
+    confidence: float,
+    effective: float | None = None,
+    power: float = 0.5,
 ) -> int | None:
-    """About how many images would show that the loss is within `tolerance`, if the rates stay; None if none would.
+    """About how many images would show that the loss is within `tolerance`, if the rates stay; None if not even `MOST`.
+
+    The size at which Tango's test excludes the loss with chance `power` (Liu, Hsueh, Hsieh, Chen 2002, Statistics in
+    Medicine 21: 231-245, "Tests for equivalence or non-inferiority for paired binary data", section 4). Above one half,
+    the rates are seen with caution, since these few images have them by luck: no more gained than lost, and one image
+    more that differs.
 
     Args:
       effective: what the `n` images are worth (`independence.effective`), if not `n`; further images belong together as
         these do.
+      power: the chance that so many images show it.
     """
-    difference, differing = (gained - lost) / n, (gained + lost) / n
+    rates = np.array([gained, lost], float) / n
+    if power > 0.5:
+        difference = min(rates[0] - rates[1], 0.0)
+        differing = min(max(rates.sum() + 1 / n, -difference), 1.0)
+        rates = np.array([differing + difference, differing - difference]) / 2
+    difference = rates[0] - rates[1]
     room = difference + tolerance
     if room <= 0:
         return None
-    z = special.ndtri(0.5 + confidence / 2)
-    by_flips = z * z * (differing - difference * difference) / room**2
-    by_size = z * z * (1 - room) / room  # the interval of images that are all named alike
-    return int(np.ceil(max(by_flips, by_size) * n / (n if effective is None else effective)))
+    z, z_power = special.ndtri(0.5 + confidence / 2), special.ndtri(power)
+    supposed_error = room / float(score(*rates, 1.0, -tolerance))  # of one image, were the loss the tolerance
+    true_error = float(np.sqrt(max(rates.sum() - difference**2, 0.0)))
+    images = ((z * supposed_error + z_power * true_error) / room) ** 2
+    images *= n / (n if effective is None else effective)
+    return int(np.ceil(images)) if images <= MOST else None
 
 
 def sign_flip(change: np.ndarray, cluster: ArrayLike | None = None) -> float:
@@ -182,8 +204,9 @@ def judge(table: pd.DataFrame, sums: Sums | None = None, *, confidence: float, m
       min_images: a group with fewer independent images is not judged.
 
     Returns:
-      Columns `COLUMNS`; `lost_for_sure` where the adjusted p-value is below 1 - confidence. A group that is not judged
-      has neither p-value nor interval.
+      Columns `COLUMNS`; `lost_for_sure` where the adjusted p-value is below 1 - confidence; `look` where the p-value
+      alone is, judged or not; `unseen` the share that a group can lose without that being sure (`unseen`). A group that
+      is not judged has neither p-value nor interval.
     """
     from scipy import stats  # here: as in `intervals.mean`
 
@@ -195,8 +218,11 @@ def judge(table: pd.DataFrame, sums: Sums | None = None, *, confidence: float, m
     groups["difference"] = (groups["gained"] - groups["lost"]) / groups["n"]
     groups["candidate"] = groups["champion"] + groups["difference"]
     groups["judged"] = groups["independent"] >= min_images
+    groups["look"] = groups["p"] < 1 - confidence
     groups["p"] = groups["p"].where(groups["judged"])
     some = groups[groups["judged"]]
+    groups["unseen"] = unseen(groups["independent"], len(some), confidence=confidence)
+    groups.loc[~groups["judged"], "unseen"] = 1.0
     if len(some):
         adjusted = stats.false_discovery_control(some["p"], method="bh")
         wrong = 1 - confidence
@@ -208,7 +234,26 @@ def judge(table: pd.DataFrame, sums: Sums | None = None, *, confidence: float, m
         )  # fmt: skip
         groups.loc[some.index, ["adjusted_p", "low", "high"]] = np.column_stack([adjusted, low, high])
         groups.loc[some.index, "lost_for_sure"] = lost_for_sure
+    groups["look"] &= ~groups["lost_for_sure"]
     return groups[COLUMNS]
+
+
+def unseen(independent: ArrayLike, groups: int, *, confidence: float) -> np.ndarray:
+    """The share (G,) that a group must lose before `judge` is sure of it in `POWER` of all draws; 1 if it never is.
+
+    If this group alone has lost, its p-value, 1/2 to the power of the images lost, must be below the level divided by
+    the number of groups (the first step of Benjamini and Hochberg); so many are lost with a chance that the binomial
+    distribution says (Clopper, Pearson 1934).
+
+    Args:
+      independent: images of each group (G,).
+      groups: how many are judged.
+    """
+    number = np.asarray(independent, float)
+    least = np.floor(np.log2(max(groups, 1) / (1 - confidence))) + 1
+    with np.errstate(invalid="ignore"):
+        share = special.betaincinv(least, np.maximum(number - least + 1, 1e-9), POWER)
+    return np.where(number >= least, share, 1.0)
 
 
 def difference(gained: np.ndarray, lost: np.ndarray, sums: Sums, *, confidence: float) -> tuple[np.ndarray, np.ndarray]:

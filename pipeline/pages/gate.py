@@ -1,4 +1,4 @@
-"""The gate's page: the verdict, what it rests on, and the pictures that only the champion names."""
+"""The gate's page: the verdict, the rule that stopped the candidate, all rules, and the images that were lost."""
 
 from typing import Any
 
@@ -23,6 +23,18 @@ STANDINGS = {
     "only the champion's": "the candidate has no score: the set was changed",
 }
 
+RULES = {
+    "right": "named right, all images together",
+    "labels before corrections": "the same, under the labels before people corrected some",
+    "shown": "right and shown to a user",
+    "refused": "of no known class, and refused",
+    "benchmark": "named right on {of}",
+    "new classes": "of new classes, and named right",
+    "former champion": "named right, beside the best former champion, {of}",
+    "class": "no class has surely lost",
+    "retired class": "no class is gone that nobody retired",
+}
+
 
 def page(
     *,
@@ -38,7 +50,7 @@ def page(
     Args:
       said: what `gate.json` holds.
       classes: columns `label`, `n`, `champion`, `candidate`, `difference`, `low`, `high`, `gained`, `lost`,
-        `adjusted_p`, `judged`, `lost_for_sure`, the greatest loss first.
+        `adjusted_p`, `judged`, `lost_for_sure`, `look`, `unseen`, the greatest loss first.
       flips: columns `image`, `set`, `label`, `predicted`, `score`, `score_champion`, the surest mistake first.
       picture: gives the data URI of an image, "" if it cannot be read.
       pictures: flips shown; the table beside the page has all.
@@ -51,6 +63,10 @@ def page(
     limits = [abs(row[end]) for row in rows for end in ("low", "high") if row[end] is not None]
     span = max([LEAST_SPAN, 2 * tolerance, *limits])
     shown = flips.head(pictures)
+    judged = [rule | {"called": _called(rule)} for rule in said.get("rules", [])]
+    ends = [abs(rule[end]) for rule in judged for end in ("low", "high") if rule[end] is not None]
+    width = max([LEAST_SPAN, *(1.2 * rule["tolerance"] for rule in judged), *ends])
+    stopped = said.get("stopped_by")
     return rendering.render(
         "gate.html",
         title="The gate",
@@ -58,6 +74,11 @@ def page(
         said=said,
         rows=[row | {"bar": _bar(row, span, tolerance)} for row in rows],
         span=span,
+        rules=[rule | {"bar": _bar(rule, width, rule["tolerance"])} for rule in judged],
+        width=width,
+        stopped=_called(stopped) if stopped else "",
+        look=said.get("look", []),
+        tries=said.get("tries", {"champion": 1, "benchmarks": 1}),
         tolerance=tolerance,
         standings=[(name, said["images"][name], why) for name, why in STANDINGS.items()] if "images" in said else [],
         classes=classes.to_dict("records"),
@@ -72,6 +93,10 @@ def page(
         ],
         flips_in_all=len(flips),
     )
+
+
+def _called(rule: dict[str, Any]) -> str:
+    return RULES[rule["rule"]].format(of=rule["of"])
 
 
 def _bar(row: dict[str, Any], span: float, tolerance: float) -> Plot | None:

@@ -14,8 +14,9 @@ import pandas as pd
 
 from pipeline import bundle
 from pipeline.errors import DataError, GateError, UsageError
+from pipeline.evaluation import former as former_champions
 from pipeline.evaluation import thresholds
-from pipeline.files import atomic_folder, digest, read_json, read_table, write_csv, write_text
+from pipeline.files import atomic_folder, digest, read_json, read_table, write_csv, write_table, write_text
 from pipeline.inference.pool_predictions import OPINIONS, write_opinions
 from pipeline.library.tables import read_csv
 
@@ -155,12 +156,20 @@ def keep(released: Path, champions: Path, *, following: str) -> Path | None:
     return folder
 
 
-def install(change: Change, model: Path, evaluation: Path, released: Path, predictions: Path | None = None) -> bool:
+def install(
+    change: Change,
+    model: Path,
+    evaluation: Path,
+    released: Path,
+    predictions: Path | None = None,
+    champions: Path | None = None,
+) -> bool:
     """Makes a model the champion, as a whole or not at all; returns False if it is the champion already.
 
     Args:
       model, evaluation: where its bundle and its scores lie; the same folder for a former champion.
       predictions: those of the pool: what the model said of it stays with the champion (recipe `disagree`).
+      champions: the folder of former champions: what they named on the benchmarks stays with the champion, too.
     """
     card = current(released)
     if card is not None and card.model_digest == change.card.model_digest:
@@ -171,7 +180,27 @@ def install(change: Change, model: Path, evaluation: Path, released: Path, predi
         if predictions is not None:
             write_opinions(predictions, new / OPINIONS, model=change.card.model_digest)
         write_csv(rows, new / HISTORY)
+        earlier = former_scores(released, champions)
+        if len(earlier):
+            write_table(earlier, new / former_champions.FILE)
     return True
+
+
+def former_scores(released: Path, champions: Path | None = None) -> pd.DataFrame:
+    """What all champions so far named on the benchmarks (`evaluation.former`), the present one included.
+
+    Args:
+      champions: the folder of former champions, for those that the champion's own table does not have yet.
+    """
+    table = former_champions.read(released / former_champions.FILE)
+    kept = [] if champions is None else [path for path in sorted(champions.glob("round-*")) if path.is_dir()]
+    for folder in [*kept, released]:
+        if (folder / bundle.CARD).exists() and (folder / SCORES).exists():
+            card, wanted = bundle.check(folder), former_champions.SCORED
+            scores = read_table(folder / SCORES, ["model"], optional=wanted)
+            if set(wanted) <= set(scores):
+                table = former_champions.extend(table, scores, champion=name(card), model=card.model_digest)
+    return table
 
 
 def tags(released: Path, change: Change) -> dict[str, str]:

@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from pipeline import bundle, errors, sections, stages
-from pipeline.evaluation import gate, paired_scores
+from pipeline.evaluation import former, gate, paired_scores, rules, tries
 from pipeline.evaluation.ensembling import is_ensemble
 from pipeline.evaluation.gate import Comparison, Verdict
 from pipeline.files import read_json, read_table, write_csv, write_json, write_text
-from pipeline.library import classes, labels, lineage
+from pipeline.library import benchmarks, classes, labels, lineage
 from pipeline.library.classes import Classes
 from pipeline.pages import gate as gate_page
 from pipeline.pages import picture_uri
@@ -21,6 +22,7 @@ AGAIN = "run `dvc repro --force evaluate`"
 RESCORE = "`wallaby gate --rescore` scores the champion again"
 COMPARED = [*paired_scores.KEY, "image", "phash", "predicted", "score", "label_score", "label_rank", "model"]
 BEST = ["top_labels", "top_scores"]
+SHOWN = "shown"
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,22 @@ class Model:
     scores: pd.DataFrame | None
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """What the gate remembers.
+
+    Attributes:
+      formers: the scores of former champions under today's names and labels, by what they are called.
+      before: the scores of candidate and champion under the labels that the champion was judged under; None if no label
+        was corrected since.
+      tries: the record of tries, this one included, and by which names it has them (`tries.count`).
+    """
+
+    formers: dict[str, pd.DataFrame]
+    before: tuple[pd.DataFrame, pd.DataFrame] | None
+    tries: pd.DataFrame
+
+
 def compute(
     candidate: Model,
     champion: Model | None,
@@ -44,10 +62,14 @@ def compute(
     near_duplicate_distance: int,
     ensemble: bool,
     retired: frozenset[str],
+    earlier: Earlier | None = None,
+    promise: gate.Promise | None = None,
 ) -> tuple[Verdict, Comparison | None]:
-    """Compares the candidate with the champion, if there is one, and decides.
+    """Compares the candidate with the champion and its predecessors, if there are any, and decides.
 
     Args:
+      earlier: what the gate remembers; without, this is the first try, and no champion had a predecessor.
+      promise: what the answers shown must keep: the champion's threshold is chosen on today's images, too.
       needs: what the candidate needs of the machine.
       ensemble: whether the candidate's scores are those of an ensemble.
       retired: classes that were retired.
@@ -66,6 +88,8 @@ def compute(
             confidence=params.confidence,
             min_images=params.min_images,
             min_class_images=params.min_class_images,
+            promise=promise,
+            **_remembered(earlier, candidate, champion),
         )
     verdict = gate.decide(
         comparison,
@@ -78,14 +102,32 @@ def compute(
         scores_missing=champion is not None and champion.scores is None,
         ensemble=ensemble,
         retired=retired,
+        bounds=rules.Bounds(params.shown_tolerance, params.benchmark_tolerance, params.new_class_right),
     )
     return verdict, comparison
 
 
+def _remembered(earlier: Earlier | None, candidate: Model, champion: Model) -> dict[str, Any]:
+    """What `gate.compare` takes of what the gate remembers."""
+    if earlier is None:
+        return {}
+    assert candidate.scores is not None
+    called = {"benchmarks": tries.called(benchmarks.versions(candidate.scores)), "model": candidate.digest}
+    return {
+        "formers": earlier.formers,
+        "before": earlier.before,
+        "tries": tries.count(earlier.tries, champion=champion.digest, **called),
+        "ever": tries.count(earlier.tries, **called),
+    }
+
+
 def main(workspace: Workspace) -> None:
     params, events = workspace.params(sections.Gate), classes.read(workspace.classes)
+    evaluated = workspace.params(sections.Evaluate)
     scores = paired_scores.check(
-        read_table(workspace.scores, COMPARED, optional=paired_scores.CLUSTER), workspace.scores, mend=AGAIN
+        read_table(workspace.scores, COMPARED, optional=[*paired_scores.CLUSTER, SHOWN, *BEST]),
+        workspace.scores,
+        mend=AGAIN,
     )
     digest = bundle.check(workspace.model).model_digest
     ensemble = bool(scores["model"].map(is_ensemble).any())
@@ -93,6 +135,11 @@ def main(workspace: Workspace) -> None:
         raise errors.DataError("the scores are those of another model", where=workspace.scores, mend=AGAIN)
     candidate = Model(digest, lineage.read(workspace.model / bundle.LINEAGE), scores)
     champion = read_champion(workspace.released, scores, events)
+    record = tries.read(workspace.tries)
+    if champion and champion.scores is not None and champion.digest != digest and not ensemble:
+        versions = tries.called(benchmarks.versions(scores))
+        record = tries.add(record, benchmarks=versions, champion=champion.digest, model=digest)
+    write_csv(record, workspace.tries)  # first: who stops the stage has seen nothing, and who runs it again pays once
     needs = gate.Needs(
         size_mb=(workspace.model / bundle.MODEL).stat().st_size / 1e6,
         latency_ms=read_json(workspace.latency)["ms"] if workspace.latency.exists() else None,
@@ -105,6 +152,8 @@ def main(workspace: Workspace) -> None:
         near_duplicate_distance=workspace.near_duplicate_distance,
         ensemble=ensemble,
         retired=events.retired,
+        earlier=read_earlier(workspace, candidate, champion, record, events),
+        promise=gate.Promise(evaluated.precision, evaluated.confidence, evaluated.min_class_images),
     )
     summary = {"verdict": verdict.verdict, "reason": verdict.reason, "model": digest}
     summary |= {"champion": champion.digest if champion else ""} | verdict.figures
@@ -125,6 +174,43 @@ def read_champion(released: Path, candidate: pd.DataFrame, events: Classes) -> M
     known = set(events.names(pd.Series(bundle.read_classes(released), dtype=str)))
     rows = paired_scores.relabel(paired_scores.by_todays_names(rows, events), candidate, known, events)
     return Model(digest, lineage_table, rows.drop_duplicates(paired_scores.KEY))
+
+
+def read_earlier(
+    workspace: Workspace, candidate: Model, champion: Model | None, record: pd.DataFrame, events: Classes
+) -> Earlier | None:
+    """What the gate remembers; None without a champion that can be compared with."""
+    if champion is None or champion.scores is None or candidate.scores is None:
+        return None
+    table = former.read(workspace.released / former.FILE)
+    table = table[~table["model"].isin([champion.digest, candidate.digest])]
+    stored = read_table(workspace.released / SCORES, COMPARED + BEST, optional=paired_scores.CLUSTER)
+    then = paired_scores.by_todays_names(paired_scores.check(stored, workspace.released / SCORES, mend=RESCORE), events)
+    knows = set(events.names(pd.Series(bundle.read_classes(workspace.model), dtype=str)))
+    return Earlier(
+        former.of_today(table, candidate.scores, events),
+        before_corrections(candidate.scores, then.drop_duplicates(paired_scores.KEY), knows, events),
+        record,
+    )
+
+
+def before_corrections(
+    candidate: pd.DataFrame, champion: pd.DataFrame, knows: set[str], events: Classes
+) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """The scores of both under the labels that the champion was judged under; None if they are today's.
+
+    People correct where the candidate objects, so that today's labels agree with it more often than with an equal
+    champion. The labels before had no such preference.
+
+    Args:
+      candidate: under today's labels; `champion`: under those that it was judged under.
+      knows: the candidate's classes.
+    """
+    today = candidate.drop_duplicates(["set", "sha256"]).set_index(["set", "sha256"])["label"]
+    now = today.reindex(pd.MultiIndex.from_frame(champion[["set", "sha256"]])).to_numpy()
+    if not (pd.notna(now) & (now != champion["label"].to_numpy())).any() or not set(BEST) <= set(candidate):
+        return None
+    return paired_scores.relabel(candidate, champion, knows, events).drop_duplicates(paired_scores.KEY), champion
 
 
 def write(workspace: Workspace, summary: dict, comparison: Comparison | None, params: sections.Gate) -> None:

@@ -132,11 +132,11 @@ def test_where_a_model_is_worse_on_all_together_the_class_at_fault_is_named():
 
 def test_new_and_retired_classes_are_judged_apart():
     shared = scores(some(400, 400))
-    candidate = pd.concat([shared, scores(some(3, 40), label="emu"), scores(some(0, 40), label="yak", knows=False)])
+    candidate = pd.concat([shared, scores(some(33, 40), label="emu"), scores(some(0, 40), label="yak", knows=False)])
     champion = pd.concat([shared, scores(some(0, 40), label="emu", knows=False), scores(some(30, 40), label="yak")])
     verdict = decide(candidate, champion, retired=frozenset({"yak"}))
     assert verdict.verdict == PASS
-    assert verdict.figures["new_classes"] == {"emu": {"n": 40, "right": 3}}
+    assert verdict.figures["new_classes"] == {"emu": {"n": 40, "right": 33}}
     assert verdict.figures["retired_classes"] == {"yak": {"n": 40, "right": 30}}
 
 

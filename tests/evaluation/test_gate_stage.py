@@ -11,8 +11,9 @@ from PIL import Image
 
 from pipeline import bundle
 from pipeline.errors import DataError, Exit, LeakageError
+from pipeline.evaluation import former
 from pipeline.files import digest, read_json, write_json, write_table, write_text
-from pipeline.library import lineage
+from pipeline.library import classes, lineage
 from pipeline.stages import gate
 from pipeline.workspace import Workspace
 
@@ -186,3 +187,75 @@ def test_equal_inputs_give_equal_bytes():
     before = files()
     again()
     assert files() == before
+
+
+def called_off(model: str) -> dict:
+    """Another candidate of the same round, which names what the last one names."""
+    table = pd.read_parquet("data/evaluation/scores.parquet")
+    digest_ = save_bundle(Path("data/model"), model)
+    write_table(table.assign(model=digest_), Path("data/evaluation/scores.parquet"))
+    return again()
+
+
+def test_each_candidate_is_a_try_that_is_counted_once_and_forgiven_with_a_new_version_of_the_benchmark():
+    first = run(scores(90, 100), scores(90, 100))
+    assert first["tries"] == again()["tries"] == {"champion": 1, "benchmarks": 1}
+    second = called_off("newer")
+    assert second["tries"] == {"champion": 2, "benchmarks": 2}
+    assert second["overall"]["low"] < first["overall"]["low"]  # the second one pays
+    assert called_off("new")["tries"]["champion"] == 1  # the first one again
+    assert len(pd.read_csv("data/tries.csv")) == 2
+
+    corrected = pd.read_parquet("data/evaluation/scores.parquet")
+    corrected.loc[0, ["label", "label_rank"]] = ["dog", 2]
+    write_table(corrected, Path("data/evaluation/scores.parquet"))
+    assert again()["tries"] == {"champion": 1, "benchmarks": 1}
+
+
+def test_a_new_champion_has_tries_of_its_own_and_the_benchmarks_remember_all():
+    run(scores(90, 100), scores(90, 100))
+    save_bundle(Path("data/released"), "newest")
+    assert called_off("newer")["tries"] == {"champion": 1, "benchmarks": 2}
+
+
+def test_a_candidate_is_compared_with_the_best_former_champion_too():
+    """The champion is two points worse than the one before it, and the candidate equals the champion."""
+    table = former.extend(former.read(Path("-")), scores(990, 1000), champion="round-1-abc", model="abc")
+    table = former.extend(table, scores(900, 1000), champion="round-0-def", model="def")
+    Path("data/released").mkdir(parents=True)
+    write_table(table, Path("data/released") / former.FILE)
+    said = run(scores(950, 1000), scores(950, 1000))
+    assert said["verdict"] == "fail"
+    assert said["stopped_by"] == {"rule": "former champion", "of": "round-1-abc"}
+    assert "worse than the former champion round-1-abc: 95.0% against 99.0% of 1,000 images" in said["reason"]
+    page = Path("data/gate/index.html").read_text()
+    assert "beside the best former champion, round-1-abc" in page
+
+
+def test_a_former_champion_is_right_where_it_named_what_people_corrected_the_label_to():
+    truth = scores(0, 10).assign(label=["dog"] * 6 + ["yak"] * 4)
+    stored = former.extend(former.read(Path("-")), scores(5, 10), champion="round-1-abc", model="abc")
+    rows = former.of_today(stored, truth, classes.check(pd.DataFrame(columns=EVENTS.strip().split(",")), "classes"))
+    assert rows["round-1-abc"]["label_rank"].tolist() == [2] * 5 + [1] + [-1] * 4
+
+
+def test_labels_that_were_corrected_where_the_candidate_objects_are_judged_as_they_were_too():
+    champion = scores(900, 1000)
+    candidate = champion.assign(predicted=np.where(np.arange(1000) % 20 == 0, "dog", champion["predicted"]))
+    candidate["label"] = np.where(np.arange(1000) % 20 == 0, "dog", "cat")
+    candidate["label_rank"] = np.where(candidate["label"] == candidate["predicted"], 1, 2)
+    candidate["top_labels"] = [[one, "cat" if one == "dog" else "dog"] for one in candidate["predicted"]]
+    said = run(candidate, champion)
+    today, before = said["rules"][:2]
+    assert (today["rule"], before["rule"]) == ("right", "labels before corrections")
+    assert today["difference"] == 0.045
+    assert before["difference"] == -0.045
+    assert (said["verdict"], said["stopped_by"]["rule"]) == ("fail", "labels before corrections")
+
+
+def test_the_champion_shows_what_todays_promise_lets_it_show():
+    """Its stored answers were shown under another promise: the two would not be comparable."""
+    champion = scores(950, 1000).assign(shown=False)
+    said = run(scores(950, 1000).assign(shown=True), champion)
+    shown = next(rule for rule in said["rules"] if rule["rule"] == "shown")
+    assert shown["candidate"] == shown["champion"] == 0.95
