@@ -209,11 +209,9 @@ def decide(
     judged = [] if comparison is None else _rules(comparison, bounds, tolerance, confidence, min_images)
     figures = _figures(comparison, needs) | _rule_figures(comparison, judged)
 
-    def say(verdict: str, reason: str, rule: Rule | str | None = None) -> Verdict:
-        if rule is None or comparison is None:
-            return Verdict(verdict, reason, figures)
-        stopped = {"rule": rule, "of": ""} if isinstance(rule, str) else {"rule": rule.rule, "of": rule.of}
-        return Verdict(verdict, reason, figures | {"stopped_by": stopped})
+    def say(verdict: str, reason: str, rule: str = "", of: object = "") -> Verdict:
+        stopped = {"stopped_by": {"rule": rule, "of": str(of)}} if rule else {}
+        return Verdict(verdict, reason, figures | stopped)
 
     if ensemble:
         return say(INVESTIGATE, "the scores are those of an ensemble: empty evaluate.ensemble to judge the model alone")
@@ -242,13 +240,15 @@ def decide(
     if broken and broken[0].rule == rules.RIGHT:
         lost = classes[classes["lost_for_sure"]]
         most = f"; surely on {_named(lost, 'class')}" if len(lost) else ""
-        return say(FAIL, f"{WORSE[rules.RIGHT]}: {broken[0].compared()}{most}", broken[0])
+        return say(FAIL, f"{WORSE[rules.RIGHT]}: {broken[0].compared()}{most}", rules.RIGHT)
     for groups, kind in ((sets, "benchmark"), (classes, "class")):
         far = groups[groups["lost_for_sure"] & (groups["high"] < -tolerance)]
         if len(far):
-            return say(FAIL, f"worse than the champion on {_named(far, kind)}", kind)
+            worst = far["difference"].idxmin()
+            return say(FAIL, f"worse than the champion on {_named(far, kind)}", kind, worst)
     if broken:
-        return say(FAIL, f"{WORSE[broken[0].rule].format(of=broken[0].of)}: {broken[0].compared()}", broken[0])
+        first = broken[0]
+        return say(FAIL, f"{WORSE[first.rule].format(of=first.of)}: {first.compared()}", first.rule, first.of)
     gone = figures["retired_classes"].keys() - retired
     if gone:
         named = [f"{name} ({figures['retired_classes'][name]['n']:,} images)" for name in sorted(gone)]
@@ -257,16 +257,21 @@ def decide(
             INVESTIGATE,
             f"the candidate no longer knows {', '.join(named[:MOST_NAMED])}{more}; nobody retired them",
             "retired class",
+            min(gone),
         )
     for groups, kind in ((sets, "benchmark"), (classes, "class")):
-        lost = groups[groups["lost_for_sure"] & (groups["low"] <= -tolerance)]
+        # A benchmark has a rule of its own: of both, an equal model is stopped no more often than of one.
+        level = (1 - confidence) / 2 if kind == "benchmark" else 1 - confidence
+        lost = groups[groups["lost_for_sure"] & (groups["adjusted_p"] < level) & (groups["low"] <= -tolerance)]
         if len(lost):
             reason = f"surely worse than the champion on {_named(lost, kind)}, by how much is not sure"
-            return say(INVESTIGATE, reason, kind)
+            return say(INVESTIGATE, reason, kind, lost["difference"].idxmin())
     unsure = next((rule for rule in judged if rule.state == rules.UNSURE), None)
     if unsure is not None:
         loss = UNSURE[unsure.rule].format(of=unsure.of, tolerance=f"{unsure.tolerance:.1%}")
-        return say(INVESTIGATE, f"{loss} is not excluded: {unsure.compared()}{unsure.would_tell()}", unsure)
+        return say(
+            INVESTIGATE, f"{loss} is not excluded: {unsure.compared()}{unsure.would_tell()}", unsure.rule, unsure.of
+        )
     return say(PASS, f"not worse than the champion by more than {tolerance:.1%}: {_told(overall)}")
 
 
@@ -351,6 +356,7 @@ def _figures(comparison: Comparison | None, needs: Needs) -> dict[str, Any]:
                 "shared": len(classes),
                 "judged": int(classes["judged"].sum()),
                 "too_few_images": int((~classes["judged"]).sum()),
+                "half_unseen": int((classes["unseen"] > 0.5).sum()),
                 "lost_for_sure": list(classes.index[classes["lost_for_sure"]]),
             },
         }

@@ -24,16 +24,17 @@ STANDINGS = {
 }
 
 RULES = {
-    "right": "named right, all images together",
-    "labels before corrections": "the same, under the labels before people corrected some",
-    "shown": "right and shown to a user",
-    "refused": "of no known class, and refused",
-    "benchmark": "named right on {of}",
-    "new classes": "of new classes, and named right",
-    "former champion": "named right, beside the best former champion, {of}",
-    "class": "no class has surely lost",
-    "retired class": "no class is gone that nobody retired",
+    "right": "Named right",
+    "labels before corrections": "Named right, by the labels before corrections",
+    "shown": "Right, and shown to a user",
+    "refused": "No known class, and refused",
+    "benchmark": "Named right, benchmark {of}",
+    "new classes": "Named right, new classes",
+    "former champion": "Named right, against the former champion {of}",
+    "class": "No class surely lost: {of}",
+    "retired class": "No class gone that nobody retired: {of}",
 }
+STATES = ["broken", "not sure", "met", "not judged"]
 
 
 def page(
@@ -64,8 +65,9 @@ def page(
     span = max([LEAST_SPAN, 2 * tolerance, *limits])
     shown = flips.head(pictures)
     judged = [rule | {"called": _called(rule)} for rule in said.get("rules", [])]
-    ends = [abs(rule[end]) for rule in judged for end in ("low", "high") if rule[end] is not None]
-    width = max([LEAST_SPAN, *(1.2 * rule["tolerance"] for rule in judged), *ends])
+    judged.sort(key=lambda rule: (not _is_stopped(rule, said), STATES.index(rule["state"])))
+    lows = [-rule["low"] for rule in judged if rule["low"] is not None and rule["state"] != "not judged"]
+    width = max([LEAST_SPAN, *(1.2 * rule["tolerance"] for rule in judged), *lows])
     stopped = said.get("stopped_by")
     return rendering.render(
         "gate.html",
@@ -95,6 +97,10 @@ def page(
     )
 
 
+def _is_stopped(rule: dict[str, Any], said: dict[str, Any]) -> bool:
+    return said.get("stopped_by") == {"rule": rule["rule"], "of": rule["of"]}
+
+
 def _called(rule: dict[str, Any]) -> str:
     return RULES[rule["rule"]].format(of=rule["of"])
 
@@ -105,8 +111,9 @@ def _bar(row: dict[str, Any], span: float, tolerance: float) -> Plot | None:
         return None
     x, middle = FRAME.across(-span, span), FRAME.height / 2
     limits = ((0.0, "grid"), (-tolerance, "limit"))
+    low, centre, high = (min(max(row[name], -0.96 * span), 0.96 * span) for name in ("low", "difference", "high"))
     return Plot(
         FRAME,
         rules=[Rule(x(value), FRAME.top, x(value), FRAME.bottom, kind) for value, kind in limits],
-        dots=[Dot(x(row["difference"]), middle, (x(row["low"]), middle, x(row["high"]), middle))],
+        dots=[Dot(x(centre), middle, (x(low), middle, x(high), middle))],
     )

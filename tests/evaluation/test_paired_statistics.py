@@ -87,6 +87,28 @@ def test_the_number_of_images_that_is_asked_for_is_enough():
     assert paired_statistics.needed(0, 2, 100, tolerance=0.02, confidence=0.95) is None
 
 
+def test_a_class_of_ten_images_among_ten_can_lose_most_of_them_unseen():
+    assert paired_statistics.unseen([5, 10, 200], 10, confidence=CONFIDENCE) == pytest.approx(
+        [1, 0.842, 0.051], abs=1e-3
+    )
+
+
+def test_the_number_of_images_for_a_power_is_enough_and_asks_no_impossible_number():
+    enough = paired_statistics.needed(10, 10, 500, tolerance=0.02, confidence=0.95, power=0.8)
+    gained, lost, _ = np.random.default_rng(0).multinomial(enough, [0.02, 0.02, 0.96], 400).T
+    low, _ = paired_statistics.interval(gained, lost, np.full(400, enough), confidence=0.95)
+    assert 0.76 < (low > -0.02).mean() < 0.9
+    assert paired_statistics.needed(0, 2000, 100_001, tolerance=0.02, confidence=0.95, power=0.8) is None
+
+
+def test_losses_beyond_chance_before_the_correction_are_for_a_look():
+    table = pd.DataFrame({"n": 100, "champion": 0.8, "gained": [0, 0, 0], "lost": [5, 20, 1]})
+    more = pd.DataFrame({"n": 100, "champion": 0.8, "gained": 0, "lost": [0] * 7})
+    judged = paired_statistics.judge(pd.concat([table, more], ignore_index=True), confidence=CONFIDENCE, min_images=10)
+    assert judged["look"].tolist()[:3] == [True, False, False]
+    assert judged["lost_for_sure"].tolist()[:3] == [False, True, False]
+
+
 def pairs(gained: np.ndarray, lost: np.ndarray, n: int) -> pd.DataFrame:
     """`n` images of each class, so many of them gained and lost."""
     right, before, labels = [], [], []

@@ -65,6 +65,36 @@ def test_the_verdict_its_reason_and_every_image_are_told():
         assert standing in text
 
 
+def rule(name: str, state: str, of: str = "", **more) -> dict:
+    found = {"rule": name, "of": of, "n": 200, "independent": 200, "candidate": 0.84, "champion": 0.85}
+    return found | {"difference": -0.01, "low": -0.03, "high": 0.01, "tolerance": 0.02, "state": state} | more
+
+
+def test_the_rule_that_stopped_a_model_comes_first():
+    judged = [
+        rule("right", "met", needed=None),
+        rule("refused", "not judged", n=0, low=None, high=None, candidate=None, champion=None, needed=None),
+        rule("benchmark", "not sure", of="night", needed=4321),
+    ]
+    stopped = {"rule": "benchmark", "of": "night"}
+    look = [{"kind": "class", "name": "gnu", "n": 20, "gained": 0, "lost": 5}]
+    tries = {"champion": 2, "benchmarks": 7}
+    text = " ".join(Elements(page(rules=judged, stopped_by=stopped, look=look, tries=tries)).text.split())
+    assert "Stopped by: Named right, benchmark night" in text
+    html = page(rules=judged, stopped_by=stopped)
+    places = [html.index(state) for state in (">not sure<", "<td>met</td>", "<td>not judged</td>")]
+    assert places == sorted(places)
+    assert "4,321" in text
+    assert "class gnu : 5 lost, 0 gained of 20" in text.replace("gnu:", "gnu :")
+    assert "2, 7 on these benchmarks" in text
+
+
+def test_what_a_small_class_can_lose_unseen_is_said():
+    text = " ".join(Elements(page(number=60, classes={"shared": 60, "judged": 60, "half_unseen": 3})).text.split())
+    assert "3 of 60 classes can lose more than half of their images unseen" in text
+    assert "look" in text
+
+
 def test_the_first_model_has_a_page_without_figures():
     first = {key: said()[key] for key in ("verdict", "reason", "model", "size_mb", "latency_ms")}
     text = gate.page(
