@@ -9,6 +9,7 @@ import pytest
 
 from pipeline import bundle
 from pipeline.errors import DataError, Exit, GateError, UsageError, WallabyError
+from pipeline.evaluation import former
 from pipeline.files import digest, read_json, read_table, write_json, write_table, write_text
 from pipeline.library import lineage
 from pipeline.repository import dvc
@@ -273,3 +274,18 @@ def test_a_former_champion_that_is_nowhere_is_said_in_dvcs_words(rounds):
         rounds.roll_back("9")
     assert rounds.serving() == 2
     assert kept.exists()
+
+
+def test_what_every_champion_named_on_the_benchmarks_stays_with_the_champion(rounds):
+    named = {"set": "benchmark:field", "sha256": "a" * 64, "label": "cat", "predicted": "cat", "label_rank": 1}
+    for number in (1, 2, 3):
+        card = rounds.finish(number)
+        rows = [named | {"model": card.model_digest}, named | {"model": card.model_digest, "set": "train"}]
+        write_table(pd.DataFrame(rows), rounds.scores)
+        rounds.release()
+    kept = former.read(rounds.released / former.FILE)
+    assert kept["champion"].str.slice(0, 7).tolist() == ["round-1", "round-2"]
+    assert set(kept["set"]) == {"benchmark:field"}
+    (rounds.released / former.FILE).unlink()  # as in a repository that is older than the table
+    everything = champions.former_scores(rounds.released, rounds.champions)
+    assert everything["champion"].str.slice(0, 7).tolist() == ["round-1", "round-2", "round-3"]
