@@ -103,7 +103,7 @@ def find(
     shared = paired_scores.shared(pairs)
     outside = pairs[pairs["standing"] == paired_scores.OUTSIDE]
     new = pairs[pairs["standing"] == paired_scores.NEW]
-    known = {"confidence": confidence, "first": first, "min_images": min_images}
+    known: dict[str, Any] = {"confidence": confidence, "first": first, "min_images": min_images}
     found = [_named(RIGHT, "", shared, tolerance, **known | {"min_images": 1})]
     if before is not None:
         found.append(_named(BEFORE, "", paired_scores.shared(before), tolerance, **known))

@@ -91,7 +91,8 @@ def gate_years(runs: int, random: np.random.Generator) -> Iterator[Line]:
     """row 7: rounds that are each a little worse, and many tries, do not wear the gate down"""
     for remembers, line in ((False, "without memory"), (True, "")):
         losses = np.array([fallen(random, remembers=remembers) for _ in range(runs)])
-        share, luck = (losses > TOLERANCE).mean(), np.mean([lucky(random, remembers=remembers) for _ in range(runs)])
+        share = float((losses > TOLERANCE).mean())
+        luck = float(np.mean([lucky(random, remembers=remembers) for _ in range(runs)]))
         what = f"gate, {ROUNDS} rounds, each worse by 0.5 to 1 point{line and f', {line}'}: "
         if remembers:
             yield at_most(what + "a loss beyond the tolerance", share, runs, 0.05)
@@ -145,8 +146,8 @@ def gate_corrections(runs: int, random: np.random.Generator) -> Iterator[Line]:
     named = (rules.RIGHT, rules.BEFORE)
     for both, line in ((False, "today's labels alone"), (True, "both labels")):
         equal = [corrected(random, loss=0.0, both=both) for _ in range(runs)]
-        better = np.mean([all(rule.low > 0 for rule in judged if rule.rule in named) for judged in equal])
-        worse = np.mean([passed(corrected(random, loss=TOLERANCE, both=both)) for _ in range(runs)])
+        better = float(np.mean([all(rule.low > 0 for rule in judged if rule.rule in named) for judged in equal]))
+        worse = float(np.mean([passed(corrected(random, loss=TOLERANCE, both=both)) for _ in range(runs)]))
         if both:
             yield at_most(
                 f"gate, corrected where the candidate objects, {line}: equal, looks better", better, runs, 0.05

@@ -229,7 +229,7 @@ def test_a_candidate_is_compared_with_the_best_former_champion_too():
     assert said["stopped_by"] == {"rule": "former champion", "of": "round-1-abc"}
     assert "worse than the former champion round-1-abc: 95.0% against 99.0% of 1,000 images" in said["reason"]
     page = Path("data/gate/index.html").read_text()
-    assert "beside the best former champion, round-1-abc" in page
+    assert "Stopped by: Named right, against the former champion round-1-abc" in page
 
 
 def test_a_former_champion_is_right_where_it_named_what_people_corrected_the_label_to():
