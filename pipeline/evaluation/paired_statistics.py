@@ -132,7 +132,8 @@ def needed(
     if room <= 0:
         return None
     z, z_power = special.ndtri(0.5 + confidence / 2), special.ndtri(power)
-    supposed_error = room / float(score(*rates, 1.0, -tolerance))  # of one image, were the loss the tolerance
+    of_one = float(score(rates[0], rates[1], np.array(1.0), np.array(-tolerance)))
+    supposed_error = room / of_one  # of one image, were the loss the tolerance
     true_error = float(np.sqrt(max(rates.sum() - difference**2, 0.0)))
     images = ((z * supposed_error + z_power * true_error) / room) ** 2
     images *= n / (n if effective is None else effective)
