@@ -17,7 +17,7 @@ from typing import Any
 import harness
 import numpy as np
 import pandas as pd
-import served_week
+from promises import served_week
 
 from pipeline.evaluation.over_rounds import BANDS
 from pipeline.serving.reports.log import KEY

@@ -30,11 +30,11 @@ import harness
 import httpx
 import numpy as np
 import pandas as pd
-import served_week
 import sqlalchemy as sa
 import uvicorn
 from fastapi import FastAPI
 from PIL import Image, ImageEnhance
+from promises import served_week
 
 from pipeline import bundle, config, sections
 from pipeline.commands import report, serve

@@ -13,8 +13,8 @@ from pipeline.serving.reports import accuracy, estimates, model_comparison
 from pipeline.serving.reports.log import KEY, Log
 from pipeline.serving.store.opening import open_store
 from pipeline.serving.verdicts import AUDIT, RIGHT, WRONG
-from scripts import served_week
 
+from . import served_week
 from .lines import Line, at_least, at_most, between, promise
 
 ANSWERS, DRAWN = 6_000, 300

@@ -18,7 +18,7 @@ from pipeline.serving.reports.periods import DAY
 from pipeline.serving.store.opening import open_store
 from pipeline.tracking import SERVING, Tracking
 from pipeline.workspace import Workspace
-from scripts import served_week
+from scripts.promises import served_week
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,7 +10,7 @@ from pipeline.serving import audits, evaluations
 from pipeline.serving.store import schema
 from pipeline.serving.store.opening import open_store
 from pipeline.serving.verdicts import AUDIT
-from scripts import served_week
+from scripts.promises import served_week
 
 AT = served_week.MONDAY
 

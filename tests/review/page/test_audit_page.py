@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from pipeline.serving import audits
 from pipeline.serving.store import schema
 from pipeline.serving.store.opening import open_store
-from scripts import served_week
+from scripts.promises import served_week
 from tests.review.page import made_up_workspace
 
 

@@ -7,7 +7,7 @@ from pipeline.errors import ResumableError
 from pipeline.serving.reports import log
 from pipeline.serving.reports.periods import DAY
 from pipeline.serving.store.opening import open_store
-from scripts import served_week
+from scripts.promises import served_week
 
 
 def test_every_transaction_is_read_once_whatever_the_chunks(url, monkeypatch):

@@ -10,7 +10,7 @@ from pipeline.commands import report
 from pipeline.serving import reports
 from pipeline.serving.reports import findings
 from pipeline.serving.store.opening import open_store
-from scripts import served_week
+from scripts.promises import served_week
 
 PLANTED = served_week.Planted()
 
