@@ -184,14 +184,20 @@ def write_table(frame: pd.DataFrame | pa.Table, path: Path, **metadata: str) -> 
         pq.write_table(table, temporary, compression="zstd")
 
 
-def write_pieces(pieces: Iterable[pa.Table], schema: pa.Schema, path: Path, **metadata: str) -> int:
-    """As `write_table`, of pieces of which one is in memory at a time; returns how many rows they have."""
+def write_pieces(
+    pieces: Iterable[pa.Table], schema: pa.Schema, path: Path, *, row_group_size: int | None = None, **metadata: str
+) -> int:
+    """As `write_table`, of pieces of which one is in memory at a time; returns how many rows they have.
+
+    Args:
+      row_group_size: rows that a reader gets at once, at most; by default all of a piece.
+    """
     extra = {key.encode(): value.encode() for key, value in metadata.items()}
     schema = schema.with_metadata({VERSION_KEY: SCHEMA_VERSION.encode(), **extra})
     rows = 0
     with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for piece in pieces:
-            writer.write_table(piece.cast(schema))
+            writer.write_table(piece.cast(schema), row_group_size=row_group_size)
             rows += len(piece)
     return rows
 

@@ -65,6 +65,10 @@ class Bursts(Section):
     max_share: Share
     neighbourhoods: bool
 
+    def ties(self) -> dict[str, Any]:
+        """What `bursts.Settings` takes."""
+        return self.model_dump(exclude={"neighbourhoods"})
+
 
 class Curate(Section):
     count: Literal["images", "bursts"]

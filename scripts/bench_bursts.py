@@ -7,14 +7,13 @@ Every section draws worlds whose truth is known, many times, and calls what the 
 promised, what was measured, the Monte-Carlo error (two standard errors), and whether the promise holds. Sections:
 """
 
-import argparse
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import product
 
 import harness
 import numpy as np
 import pandas as pd
+from promises.lines import Line, Registry, error_of, options
 
 from pipeline.evaluation import independence, intervals, paired_statistics
 from pipeline.evaluation.independence import Sums
@@ -29,34 +28,7 @@ SIZES = [200, 1000, 5000]
 LEAST = 4  # a world has a `LEAST`th of the runs at least, however large it is
 
 
-@dataclass(frozen=True)
-class Line:
-    """A promise and what was measured; it holds within the Monte-Carlo `error`."""
-
-    what: str
-    promised: str
-    measured: float
-    error: float
-    least: float = -np.inf
-    most: float = np.inf
-
-    @property
-    def holds(self) -> bool:
-        return self.least - self.error <= self.measured <= self.most + self.error
-
-    def __str__(self) -> str:
-        verdict = "holds" if self.holds else "BROKEN"
-        return f"{self.what:<58}{self.promised:>20}{self.measured:>10.4f} +- {self.error:<8.4f}{verdict}"
-
-
-Section = Callable[[int, np.random.Generator], Iterator[Line]]
-SECTIONS: dict[str, Section] = {}
-
-
-def section(function: Section) -> Section:
-    """Adds a section: a generator of lines, called with the number of runs and a random generator."""
-    SECTIONS[function.__name__] = function
-    return function
+section = Registry()
 
 
 def bursts(kind: str, n: int, random: np.random.Generator) -> np.ndarray:
@@ -88,10 +60,6 @@ def gathered(values: np.ndarray, cluster: np.ndarray) -> Sums:
 def in_world(n: int, runs: int) -> int:
     """How often a world of `n` images is drawn."""
     return max(runs * SIZES[0] // n, runs // LEAST)
-
-
-def error_of(share: float, runs: int) -> float:
-    return 2 * float(np.sqrt(max(share * (1 - share), 1 / runs) / runs))
 
 
 @section
@@ -205,26 +173,16 @@ def drifting(
     return set(found.loc[found["drift"] != "", "feature"])
 
 
-def main(only: str, runs: int, seed: int) -> None:
-    chosen = only.split(",") if only else list(SECTIONS)
-    unknown = [name for name in chosen if name not in SECTIONS]
-    if unknown:
-        raise SystemExit(f"no section is called {unknown[0]}: {', '.join(SECTIONS)}")
-    broken = 0
-    for name in chosen:
-        for line in SECTIONS[name](runs, np.random.default_rng(seed)):
-            print(line, flush=True)
-            broken += not line.holds
+def main() -> None:
+    parser = options(
+        harness.parser(f"{__doc__}{section.described()}"),
+        runs=1000,
+        what="draws of each world of 200 images; fewer of larger ones",
+    )
+    arguments = parser.parse_args()
+    broken = section.run(arguments.only, arguments.runs, arguments.seed)
     raise SystemExit(f"{broken} promises are broken" if broken else 0)
 
 
 if __name__ == "__main__":
-    listed = "\n".join(f"  {name}: {function.__doc__}" for name, function in SECTIONS.items())
-    arguments = harness.parser(f"{__doc__}{listed}")
-    arguments.formatter_class = argparse.RawDescriptionHelpFormatter
-    arguments.add_argument("--only", default="", help="sections, with a comma between; all without it")
-    arguments.add_argument(
-        "--runs", type=int, default=1000, help="draws of each world of 200 images; fewer of larger ones"
-    )
-    arguments.add_argument("--seed", type=int, default=0)
-    main(**vars(arguments.parse_args()))
+    main()

@@ -75,7 +75,7 @@ def round_of(workspace: Path, images: Path, preset: str, epochs: int, lines: dic
 
 
 def figures(workspace: Path, track_of: pd.Series) -> Iterator[tuple[str, float, float, float]]:
-    """Name, accuracy and interval of each figure of a finished round; prints what is no accuracy."""
+    """Yields the name, accuracy and interval of each figure of a finished round; prints the leak and the alarm."""
     rows = read_table(workspace / "data/splits/splits.parquet")
     tracks = track_of.reindex(rows["image"].str.split("/", n=1).str[1]).to_numpy()
     test, train = rows["set"] == "test", rows["set"] == "train"
@@ -129,6 +129,7 @@ def main() -> None:
     arguments.add_argument("--preset", default="inception_v4_small")
     arguments.add_argument("--keep", type=Path, help="a folder for the repositories; the same command continues there")
     chosen = arguments.parse_args()
+    os.environ["DVC_NO_ANALYTICS"] = "1"
     with harness.scratch(chosen.keep) as folder:
         rows, images = photographs(chosen.library, chosen.track), folder / "images"
         if not images.exists():
@@ -139,7 +140,6 @@ def main() -> None:
         embed = folder / next(iter(ARMS)).replace(" ", "-") / "data/embed"
         for arm, lines in ARMS.items():
             workspace = folder / arm.replace(" ", "-")
-            os.environ["DVC_NO_ANALYTICS"] = "1"
             round_of(workspace, images, chosen.preset, chosen.epochs, lines, embed)
             print(arm)
             measured[arm] = list(figures(workspace, track_of))

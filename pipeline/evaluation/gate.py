@@ -272,7 +272,7 @@ def decide(
         return say(
             INVESTIGATE, f"{loss} is not excluded: {unsure.compared()}{unsure.would_tell()}", unsure.rule, unsure.of
         )
-    return say(PASS, f"not worse than the champion by more than {tolerance:.1%}: {_told(overall)}")
+    return say(PASS, f"not worse than the champion by more than {tolerance:.1%}: {rules.compared(overall)}")
 
 
 def _rules(comparison: Comparison, bounds: Bounds, tolerance: float, confidence: float, min_images: int) -> list[Rule]:
@@ -371,15 +371,7 @@ def _rounded(row: dict[Any, Any]) -> dict[str, Any]:
     }
 
 
-def _told(row: Any) -> str:
-    return (
-        f"{row['candidate']:.1%} against {row['champion']:.1%} of"
-        f" {independence.images(row['n'], row['independent'])},"
-        f" {100 * row['low']:+.1f} to {100 * row['high']:+.1f} points"
-    )
-
-
 def _named(groups: pd.DataFrame, kind: str) -> str:
     worst = groups.sort_values("difference").head(MOST_NAMED)
-    named = "; ".join(f"{kind} {name} ({_told(row)})" for name, row in worst.iterrows())
+    named = "; ".join(f"{kind} {name} ({rules.compared(row)})" for name, row in worst.iterrows())
     return named + (f"; and {len(groups) - MOST_NAMED} more" if len(groups) > MOST_NAMED else "")

@@ -105,8 +105,7 @@ def typical_tie(rows: pd.DataFrame, vectors: Vectors) -> float:
       rows: columns `image`, `sha256`, `burst` and `evidence`.
       vectors: of the same images, in the same order.
     """
-    several_events = rows["evidence"].str.contains(bursts.Evidence.NEIGHBOURHOOD, regex=False)
-    order = rows[~several_events].sort_values(["burst", "image"]).index.to_numpy()
+    order = rows[~bursts.of_several_events(rows["evidence"])].sort_values(["burst", "image"]).index.to_numpy()
     burst, content = (rows[name].to_numpy(dtype=object)[order] for name in ("burst", "sha256"))
     follows = np.flatnonzero((burst[:-1] == burst[1:]) & (burst[:-1] != "") & (content[:-1] != content[1:]))
     if len(follows) < FEWEST_TIES:
@@ -141,15 +140,9 @@ def _neighbours(rows: pd.DataFrame, vectors: Vectors, settings: bursts.Settings,
 
 def _view_bits(rows: pd.DataFrame, asked: np.ndarray, trained: np.ndarray) -> np.ndarray:
     """In how many bits (V, N) the hash of each view of the images asked differs from the nearest training hash."""
-    views = [_view(rows["views"], number) for number in range(len(looks.VIEWS))]
+    views = [looks.of_view(rows["views"], number) for number in range(len(looks.VIEWS))]
     found = [least_bits(rows["phash"].mask(rows.index.isin(asked), view), asked, trained) for view in views]
     return np.stack(found)
-
-
-def _view(views: pd.Series, number: int) -> pd.Series:
-    """The hash of one view, "" where an image has none."""
-    hashes = views.str.slice(16 * number, 16 * number + 16)
-    return hashes.mask(hashes == looks.NONE, "")
 
 
 def _in_words(
@@ -158,20 +151,23 @@ def _in_words(
     """What speaks for each nearest pair, kinds joined by commas; "" where it is likeness alone."""
     trained = rows.index[rows["set"] == "train"]
     place = pd.Series(trained, index=rows.loc[trained, "image"].to_numpy())
-    others = place[near["other"]].to_numpy(dtype=np.intp) if len(near) else np.empty(0, np.intp)
+    mates = place[near["other"]].to_numpy(dtype=np.intp) if len(near) else np.empty(0, np.intp)
     known = {kind: set(zip(some["first"], some["second"], strict=True)) for kind, some in pairs.groupby("evidence")}
-    hashes, views = rows["phash"].to_numpy(dtype=object), rows["views"].to_numpy(dtype=object)
+    hashes = rows["phash"].to_numpy(dtype=object)
+    views = [
+        looks.of_view(rows["views"].iloc[asked], number).to_numpy(dtype=object) for number in range(len(looks.VIEWS))
+    ]
     found = []
-    for one, other, similarity in zip(asked, others, near["similarity"], strict=True):
+    for number, (image, mate, similarity) in enumerate(zip(asked, mates, near["similarity"], strict=True)):
         words = []
-        own = _bits(hashes[one], hashes[other])
-        seen = [_bits(views[one][16 * n : 16 * n + 16], hashes[other]) for n in range(len(looks.VIEWS))]
+        own = _bits(hashes[image], hashes[mate])
+        seen = [_bits(view[number], hashes[mate]) for view in views]
         best = int(np.argmin(seen))
         if own <= most_bits:
             words.append(f"{Kind.HASH} ({own} bits)")
         elif seen[best] <= TIE_DISTANCE + BEYOND_VIEWS:
             words.append(f"near hash of the view '{looks.VIEWS[best]}' ({seen[best]} bits)")
-        words += [kind for kind in (Kind.NAMES, Kind.TIME) if (one, other) in known.get(kind, set())]
+        words += [kind for kind in (Kind.NAMES, Kind.TIME) if (image, mate) in known.get(kind, set())]
         words += [Kind.LIKENESS] if similarity >= typical else []
         found.append(", ".join(words))
     return pd.Series(found, index=near.index, dtype="str")

@@ -68,9 +68,7 @@ class Rule:
 
     def compared(self) -> str:
         """The two shares, the images and the interval, as a sentence says them."""
-        ends = f"{100 * self.low:+.1f} to {100 * self.high:+.1f} points"
-        against = f"{self.champion:.1%} asked for" if self.rule == NEW else f"{self.champion:.1%}"
-        return f"{self.candidate:.1%} against {against} of {images(self.n, self.independent)}, {ends}"
+        return compared(vars(self), against=" asked for" if self.rule == NEW else "")
 
     def would_tell(self) -> str:
         """How many images would tell, "" where that is not known."""
@@ -122,6 +120,19 @@ def find(
     judged = [rule for rule in earlier if rule.state != NOT_JUDGED]
     found += [min(judged, key=lambda rule: rule.low)] if judged else earlier[:1]
     return found
+
+
+def compared(row: Any, *, against: str = "") -> str:
+    """Two shares, the images and the interval of their difference, as a sentence says them.
+
+    Args:
+      row: has `candidate`, `champion`, `n`, `independent`, `low` and `high`.
+      against: what to say behind the share of the champion.
+    """
+    return (
+        f"{row['candidate']:.1%} against {row['champion']:.1%}{against} of {images(row['n'], row['independent'])},"
+        f" {100 * row['low']:+.1f} to {100 * row['high']:+.1f} points"
+    )
 
 
 def table(rules: list[Rule]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ One row per image of a burst, in the order of the shards: `image`, `sha256`, its
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -81,19 +82,20 @@ def write(folder: Path, known: pd.DataFrame, classes: list[str], *, top_k: int, 
         named = np.flatnonzero((place >= 0) & (rows["failure"] == "").to_numpy())
         return named, place[named]
 
-    of = [matched(shard)[1] for shard in parts] if len(keys) else []
-    content = np.concatenate([np.empty(0, np.int64), *of])
+    places = [matched(shard) for shard in parts] if len(keys) else []
+    content = np.concatenate([np.empty(0, np.int64), *(place for _, place in places)])
     several = np.bincount(number[np.unique(content)], minlength=len(names)) > 1
     code = np.where(several, np.cumsum(several) - 1, -1)  # bursts of which several contents are named, without a gap
     frames = np.bincount(code[number[content]][several[number[content]]], minlength=int(several.sum()))
-    judged = _judged(parts, [(*matched(shard), code[number]) for shard in parts if len(keys)], frames, classes, top_k)
+    in_bursts = []
+    for rows, place in places:
+        burst = code[number[place]]
+        in_bursts.append((rows[burst >= 0], place[burst >= 0], burst[burst >= 0]))
+    judged = _judged(parts, [(rows, burst) for rows, _, burst in in_bursts], frames, classes, top_k)
     texts = pa.array(classes, pa.string())
 
     def tables() -> Iterator[pa.Table]:
-        for shard, start in zip(parts if len(frames) else [], starts, strict=False):
-            rows, place = matched(shard)
-            burst = code[number[place]]
-            rows, place, burst = rows[burst >= 0], place[burst >= 0], burst[burst >= 0]
+        for shard, start, (rows, place, burst) in zip(parts, starts, in_bursts if len(frames) else [], strict=False):
             label, score = judged.labels[burst], judged.scores[burst]
             listed = (label >= 0).sum(axis=1)
             offsets = pa.array(np.append(0, np.cumsum(listed)).astype(np.int32))
@@ -112,25 +114,24 @@ def write(folder: Path, known: pd.DataFrame, classes: list[str], *, top_k: int, 
                 schema=SCHEMA,
             )
 
-    facts = {ROWS.decode(): str(int(starts[-1])), CLASSES.decode(): str(len(classes))}
+    facts: dict[str, Any] = {ROWS.decode(): str(int(starts[-1])), CLASSES.decode(): str(len(classes))}
     write_pieces(tables(), SCHEMA, out, **facts)
     return len(frames)
 
 
 def _judged(
     parts: list[Path],
-    matched: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    in_bursts: list[tuple[np.ndarray, np.ndarray]],
     frames: np.ndarray,
     classes: list[str],
     top_k: int,
 ) -> joint.Judgement:
-    """Judges bursts in blocks, each of whose frames are read together."""
+    """Judges bursts in blocks of frames; of each shard, the rows that are in one, and the number of their burst."""
     number = pa.array(classes, pa.string())
     bursts, labels, scores = [], [], []
-    for shard, (rows, place, code) in zip(parts, matched, strict=False):
-        burst = code[place]
-        table = read_arrow(shard, ["top_labels", "top_scores"]).take(rows[burst >= 0])
-        bursts.append(burst[burst >= 0])
+    for shard, (rows, burst) in zip(parts, in_bursts, strict=False):
+        table = read_arrow(shard, ["top_labels", "top_scores"]).take(rows)
+        bursts.append(burst)
         labels.append(_square(table["top_labels"], lambda values: pc.index_in(values, number).to_numpy(), top_k))
         scores.append(_square(table["top_scores"], lambda values: values.to_numpy(), top_k))
     made = [np.empty((0, top_k), np.int64)], [np.empty((0, top_k))]

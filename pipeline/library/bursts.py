@@ -165,6 +165,11 @@ def _neighbours(images: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame,
     return rows, _agreed(images, pairs)
 
 
+def of_several_events(evidence: pd.Series) -> pd.Series:
+    """Whether each image (N,) is in a neighbourhood, which is no single event, by the `evidence` for its burst."""
+    return evidence.str.contains(Evidence.NEIGHBOURHOOD, regex=False)
+
+
 def _with_sequences(images: pd.DataFrame) -> pd.DataFrame:
     """Adds `run` (of names; -1: none), `number`, `pattern` of the name, `folder`, `seconds` and `clock`."""
     parts = images["image"].str.extract(r"^(.*/)([^/]*?)(\d+)(\D*)$").fillna("")

@@ -70,13 +70,7 @@ def contents(path: Path) -> pa.ChunkedArray:
 
 def write(tables: Iterable[pa.Table], path: Path, *, version: str) -> None:
     """Writes tables that follow each other in the order of their contents; equal rows give equal bytes."""
-    metadata = {files.VERSION_KEY: files.SCHEMA_VERSION.encode(), b"looks": version.encode()}
-    with (
-        files.atomic(path) as temporary,
-        pq.ParquetWriter(temporary, SCHEMA.with_metadata(metadata), compression="zstd") as writer,
-    ):
-        for table in tables:
-            writer.write_table(table.cast(SCHEMA).replace_schema_metadata(metadata), row_group_size=ROWS)
+    files.write_pieces(tables, SCHEMA, path, row_group_size=ROWS, looks=version)
 
 
 def merged(sources: list[Path], wanted: pa.Array) -> Iterator[pa.Table]:

@@ -5,6 +5,7 @@ A hash says that two images may be the same; `verdicts` looks at them and says w
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from pipeline.library import pictures
 
@@ -45,6 +46,12 @@ def views(grey: np.ndarray) -> str:
     seen += [None if matrix is None else pictures.low_frequencies(_warped(grey, matrix)) for matrix in inner]
     hashes = pictures.hashes_of(np.stack([low if view is None else view for view in seen]))
     return "".join(NONE if view is None else hash_ for view, hash_ in zip(seen, hashes, strict=True))
+
+
+def of_view(hashes: pd.Series, number: int) -> pd.Series:
+    """The hash (N,) of one of `VIEWS` from what `views` gives of each image; "" where it has none."""
+    of_one = hashes.str.slice(len(NONE) * number, len(NONE) * (number + 1))
+    return of_one.mask(of_one == NONE, "")
 
 
 def _warped(grey: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -46,7 +46,7 @@ def ties(vectors: Vectors, component: np.ndarray, *, known: np.ndarray, part: pd
             members, similarity = members[seen], values[seen] @ values[seen].T
             if len(members) >= FEWEST:
                 classes.append((members, _closeness(similarity, component[members])))
-    nothing = pd.DataFrame({"first": np.empty(0, np.intp), "second": np.empty(0, np.intp), "similarity": np.empty(0)})
+    nothing = _pairs([], [], [])
     if not classes or np.median(np.repeat([close for _, close in classes], [len(m) for m, _ in classes])) > CLOSE:
         return nothing
     found = [nothing]
@@ -121,15 +121,23 @@ def _linked(distance: np.ndarray, most: float) -> np.ndarray:
 
 def _to_the_middle(members: np.ndarray, joined: np.ndarray, unit: np.ndarray, similarity: np.ndarray) -> pd.DataFrame:
     """One pair for each unit: the image in the middle of its neighbourhood, and its own first image."""
-    first, second = [], []
+    first, second, alike = [], [], []
     for places in pd.Series(np.arange(len(members))).groupby(joined).indices.values():
         units, starts = np.unique(unit[places], return_index=True)
         if len(units) > 1:
             middle = places[similarity[np.ix_(places, places)].sum(axis=1).argmax()]
             others = places[starts][units != unit[middle]]
-            first.append(np.full(len(others), middle))
-            second.append(others)
-    if not first:
-        return pd.DataFrame({"first": np.empty(0, np.intp), "second": np.empty(0, np.intp), "similarity": np.empty(0)})
-    one, other = np.concatenate(first), np.concatenate(second)
-    return pd.DataFrame({"first": members[one], "second": members[other], "similarity": similarity[one, other]})
+            first.append(members[np.full(len(others), middle)])
+            second.append(members[others])
+            alike.append(similarity[middle, others])
+    return _pairs(first, second, alike)
+
+
+def _pairs(first: list[np.ndarray], second: list[np.ndarray], similarity: list[np.ndarray]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "first": np.concatenate([np.empty(0, np.intp), *first]),
+            "second": np.concatenate([np.empty(0, np.intp), *second]),
+            "similarity": np.concatenate([np.empty(0), *similarity]),
+        }
+    )

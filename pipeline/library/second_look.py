@@ -122,10 +122,10 @@ class _Ties:
 def _candidates(rows: pd.DataFrame, distance: int, component: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """Yields a view and pairs (M, 2), of which the second is near in this view; not of one `component`."""
     own = duplicates.numbers(rows["phash"])
-    digits = rows["views"].where(rows["views"] != "", looks.NONE * len(looks.VIEWS))
+    hashes_of = (looks.of_view(rows["views"], number) for number in range(len(looks.VIEWS)))
     views = {
-        view: duplicates.numbers(digits.str.slice(16 * number, 16 * number + 16))
-        for number, view in enumerate(looks.VIEWS)
+        view: duplicates.numbers(hashes.where(hashes != "", looks.NONE))
+        for view, hashes in zip(looks.VIEWS, hashes_of, strict=True)
     }
     trimmed = np.where(views["trim"] != 0, views["trim"], own)
     everything = np.arange(len(own))

@@ -138,7 +138,7 @@ def find_bursts(inputs: Inputs, named: pd.DataFrame, params: sections.Bursts) ->
     known = given[["label", "together", "labelled"]].reindex(rows["image"]).fillna("").set_axis(rows.index)
     other = (known["labelled"] != "") & (known["labelled"] != rows["sha256"])  # what people know of another content
     rows = rows.assign(label=known["label"].mask(other, ""), together=known["together"].mask(other, ""))
-    settings = bursts.Settings(**params.model_dump(exclude={"neighbourhoods"}))
+    settings = bursts.Settings(**params.ties())
     looks = partial(second_look.ties, rows, inputs.looks)
     before = rows["sha256"].map(inputs.lineage.set_index("sha256")["burst"]).astype("str").fillna("")
     if inputs.features is not None:
@@ -165,7 +165,7 @@ def _burst_counts(images: pd.DataFrame) -> dict[str, int]:
 
 
 def _neighbourhood_counts(images: pd.DataFrame) -> dict[str, int]:
-    near = images[images["evidence"].str.contains(bursts.Evidence.NEIGHBOURHOOD, regex=False)]
+    near = images[bursts.of_several_events(images["evidence"])]
     return {"images": len(near), "bursts": near["burst"].nunique(), "classes": near["label"].nunique()}
 
 

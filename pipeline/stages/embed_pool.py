@@ -22,7 +22,7 @@ def find_bursts(workspace: Workspace) -> int:
 
     Neighbourhoods are no bursts here: they hold several events, and one decision is about one.
     """
-    settings = bursts.Settings(**workspace.params(sections.Bursts).model_dump(exclude={"neighbourhoods"}))
+    settings = bursts.Settings(**workspace.params(sections.Bursts).ties())
     frozen = frozen_features.read(workspace.pool_features)
     pieces = store.stream(workspace.pool_table, pool_bursts.ASKED, pool_bursts.BLOCK)
     found = pool_bursts.find(pieces, frozen.units if frozen else None, settings)

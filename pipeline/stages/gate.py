@@ -29,12 +29,14 @@ SHOWN = "shown"
 class Model:
     """A model: its digest, what it or an ancestor has seen, and its scores of the benchmarks.
 
-    The champion's scores are under today's names and labels; without scores it cannot be compared.
+    The champion's scores are under today's names and labels; without scores it cannot be compared. `as_judged` are its
+    scores under the labels that it was judged under.
     """
 
     digest: str
     lineage: pd.DataFrame
     scores: pd.DataFrame | None
+    as_judged: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Earlier:
       formers: the scores of former champions under today's names and labels, by what they are called.
       before: the scores of candidate and champion under the labels that the champion was judged under; None if no label
         was corrected since.
-      tries: the record of tries, this one included, and by which names it has them (`tries.count`).
+      tries: the record of tries, this one included.
     """
 
     formers: dict[str, pd.DataFrame]
@@ -172,24 +174,28 @@ def read_champion(released: Path, candidate: pd.DataFrame, events: Classes) -> M
     table = read_table(stored, COMPARED + BEST, optional=paired_scores.CLUSTER)
     rows = paired_scores.check(table, stored, mend=RESCORE)
     known = set(events.names(pd.Series(bundle.read_classes(released), dtype=str)))
-    rows = paired_scores.relabel(paired_scores.by_todays_names(rows, events), candidate, known, events)
-    return Model(digest, lineage_table, rows.drop_duplicates(paired_scores.KEY))
+    then = paired_scores.by_todays_names(rows, events)
+    rows = paired_scores.relabel(then, candidate, known, events)
+    return Model(
+        digest,
+        lineage_table,
+        rows.drop_duplicates(paired_scores.KEY),
+        then.drop_duplicates(paired_scores.KEY),
+    )
 
 
 def read_earlier(
     workspace: Workspace, candidate: Model, champion: Model | None, record: pd.DataFrame, events: Classes
 ) -> Earlier | None:
     """What the gate remembers; None without a champion that can be compared with."""
-    if champion is None or champion.scores is None or candidate.scores is None:
+    if champion is None or champion.as_judged is None or candidate.scores is None:
         return None
     table = former.read(workspace.released / former.FILE)
     table = table[~table["model"].isin([champion.digest, candidate.digest])]
-    stored = read_table(workspace.released / SCORES, COMPARED + BEST, optional=paired_scores.CLUSTER)
-    then = paired_scores.by_todays_names(paired_scores.check(stored, workspace.released / SCORES, mend=RESCORE), events)
     knows = set(events.names(pd.Series(bundle.read_classes(workspace.model), dtype=str)))
     return Earlier(
         former.of_today(table, candidate.scores, events),
-        before_corrections(candidate.scores, then.drop_duplicates(paired_scores.KEY), knows, events),
+        before_corrections(candidate.scores, champion.as_judged, knows, events),
         record,
     )
 

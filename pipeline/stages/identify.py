@@ -18,7 +18,7 @@ from pipeline.files import read_table, write_json
 from pipeline.inference import engines, ensemble, judged_bursts, prediction, selection, shipping, store, trials
 from pipeline.inference.runtimes import Runtime
 from pipeline.inference.shards import FEATURES
-from pipeline.library.bursts import Evidence
+from pipeline.library.bursts import of_several_events
 from pipeline.library.exclusion import Reason
 from pipeline.workspace import Workspace
 
@@ -162,7 +162,7 @@ def read_bursts(workspace: Workspace, unnamed: pd.Series) -> pd.DataFrame:
     tables = {path: read_table(path, ["sha256", "burst", "evidence"]) for path in there}
     if workspace.bursts in tables:
         library = tables[workspace.bursts]
-        coarse = library["evidence"].str.contains(Evidence.NEIGHBOURHOOD, regex=False)  # it holds several events
+        coarse = of_several_events(library["evidence"])
         tables[workspace.bursts] = library[library["sha256"].isin(unnamed) & ~coarse]
     return pd.concat([pd.DataFrame(columns=["sha256", "burst", "evidence"], dtype="str"), *tables.values()])
 

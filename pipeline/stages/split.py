@@ -124,7 +124,7 @@ def _near(
         near,
         vectors,
         near_duplicate_distance=distance,
-        settings=bursts.Settings(**burst_params.model_dump(exclude={"neighbourhoods"})),
+        settings=bursts.Settings(**burst_params.ties()),
     )
     typical = None if np.isnan(missed.typical) else missed.typical
     mates = {"mates": {name: asdict(counts) for name, counts in missed.counts.items()}, "typical_tie": typical}
