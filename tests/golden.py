@@ -153,7 +153,7 @@ def workspace():
     """A folder with the golden params, in which a stage runs; MLflow, which changes nothing, is not told."""
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        for function in ("log_training", "log_model", "log_evaluation"):
+        for function in ("log_training", "log_model", "log_evaluation", "save_view", "end"):
             stack.enter_context(mock.patch.object(Tracking, function))
         stack.enter_context(mock.patch.object(Tracking, "start", return_value="run"))
         stack.enter_context(mock.patch.dict(os.environ))

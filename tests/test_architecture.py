@@ -111,9 +111,9 @@ def heavy_modules(code: str, heavy: set[str] = HEAVY) -> set[str]:
     return set(result.stdout.split())
 
 
-def test_only_one_module_imports_mlflow():
-    importing = [file.name for file in modules() if "import mlflow" in file.read_text()]
-    assert importing == ["tracking.py"]
+def test_only_one_package_imports_mlflow():
+    importing = {room(file) for file in modules() if re.search(r"^\s*(import|from) mlflow", file.read_text(), re.M)}
+    assert importing == {"tracking"}
 
 
 def test_only_the_config_reads_yaml():

@@ -20,7 +20,7 @@ EMPTY = "-"
 # The params reach DVC as values. Errors, progress and MLflow are for people; the workspace says where.
 CANNOT_CHANGE_WHAT_A_STAGE_WRITES = {
     *("pipeline/__init__.py", "pipeline/config.py", "pipeline/errors.py"),
-    *("pipeline/progress.py", "pipeline/sections.py", "pipeline/tracking.py", "pipeline/workspace.py"),
+    *("pipeline/progress.py", "pipeline/sections.py", "pipeline/workspace.py", "pipeline/tracking/__init__.py"),
 }
 READ_BY = {"pipeline/models/presets.py": "configs/models/*.yaml"}  # files that a module reads besides its templates
 TEMPLATE = re.compile(r"[\w-]+\.html")

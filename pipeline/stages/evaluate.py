@@ -11,6 +11,7 @@ from pipeline.evaluation import (
     assessment,
     audit,
     ensembling,
+    headline,
     independence,
     metrics,
     mistakes,
@@ -140,7 +141,9 @@ def main(workspace: Workspace) -> None:
     files = assessment.write(assessed, folder)
     latency.keep(model, workspace.latency)
     report.write(folder, picture=lambda image: _thumbnail(labels.locate(image, folders)), **shown)
-    log(Tracking(workspace.home), model.card, assessed, [*files, folder / report.PAGE, folder / report.PICTURES])
+    files += [folder / report.PAGE, folder / report.PICTURES]
+    costs = headline.COST in inputs.history
+    log(Tracking(workspace.home), model, assessed, files, source=workspace.model, costs=costs)
     for name, figures in assessed.metrics.items():
         if figures["n"]:
             interval = f"{figures['top1_low']:.1%} to {figures['top1_high']:.1%}"
@@ -177,24 +180,42 @@ def with_similarity(rows: pd.DataFrame, nearest: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(similarity=known.reindex(pd.MultiIndex.from_frame(rows[["set", "image"]])).to_numpy())
 
 
-def log(tracking: Tracking, card: bundle.Card, assessed: Assessment, files: list[Path]) -> None:
-    """Adds the measurements to the round's MLflow run."""
+def log(
+    tracking: Tracking,
+    model: bundle.Bundle,
+    assessed: Assessment,
+    files: list[Path],
+    *,
+    source: Path,
+    costs: bool,
+) -> None:
+    """Adds the measurements to the round's MLflow run, and its model to the registered versions.
+
+    Args:
+      source: the bundle's folder.
+      costs: whether an hour of training has a price.
+    """
+    card = model.card
+    metrics, counts = headline.metrics(assessed.metrics), headline.counts(assessed.metrics)
+    versions = over_rounds.set_versions(assessed.scores)
+    about = {headline.MODEL: card.model_digest, headline.DATA: card.data_digest, "round": str(card.round)}
     tracking.log_evaluation(
         card.run_id,
-        f"round-{card.round}",
-        {
-            f"{name.replace(':', '/')}/{key}": value
-            for name, figures in assessed.metrics.items()
-            for key, value in figures.items()
-        },
+        "" if card.throwaway else headline.version(card.round, card.model_digest),
+        metrics,
         files,
         tables={"scores": over_rounds.compact(assessed.scores), "bands": over_rounds.by_band(assessed.scores)},
-        tags={"model_digest": card.model_digest}
-        | {
-            f"version.{name.replace(':', '/')}": value
-            for name, value in over_rounds.set_versions(assessed.scores).items()
-        },
+        tags=about
+        | {name: str(number) for name, number in counts.items()}
+        | {f"version.{name.replace(':', '/')}": value for name, value in versions.items()},
+        step=card.round,
     )
+    if card.throwaway:  # neither base nor champion: nobody asks for its model again
+        return
+    measured = {name: values for name, values in assessed.metrics.items() if headline.accuracy(name) in metrics}
+    tracking.save_view(list(measured), costs=costs)
+    tags = about | {"parent_digest": card.parent_digest, "preset": card.preset, "classes": str(len(model.classes))}
+    tracking.log_model(card.run_id, "", model.model, model.classes, card, source, tags=tags)
 
 
 def facts(model: bundle.Bundle) -> dict[str, str]:

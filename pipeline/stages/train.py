@@ -3,14 +3,14 @@
 import hashlib
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from pipeline import bundle, files, sections, stages
-from pipeline.evaluation import calibration
+from pipeline.evaluation import calibration, changes, headline, over_rounds
 from pipeline.files import digest, read_json, read_table, write_csv, write_json
 from pipeline.library import lineage
 from pipeline.tracking import Tracking
@@ -18,6 +18,8 @@ from pipeline.training import checks, reporting, start
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.trainer import Machine, Trained, TrainSettings, choose_machine, train
 from pipeline.workspace import Workspace
+
+DATASETS = "splits.parquet"  # where the sets that MLflow shows are written down
 
 
 @dataclass(frozen=True)
@@ -108,28 +110,31 @@ def main(workspace: Workspace) -> None:
         note=work / "machine.json",
     )
     tracking = Tracking(workspace.home)
-    logged = params.model_dump() | vars(machine) | {"classes": len(classes)}
-    run_id = start_run(tracking, work, card, base, rows, logged, experiment=workspace.experiment)
+    recipe = settings | vars(machine) | in_force(params, learnt=base.has_learnt)
+    run_id = start_run(tracking, work, card, prepared, rows, recipe, experiment=workspace.experiment)
     print(
         f"train: round {card.round}, {len(classes)} classes, {images} images, {machine.batch_size} a step,"
         f" {machine.precision}, {len(machine.gpus)} GPUs",
         flush=True,
     )
-    made = compute(
-        prepared,
-        params,
-        machine=machine,
-        folders=workspace.folders,
-        work=work,
-        tensorboard=workspace.cache("tensorboard") / run_id if params.tensorboard else None,
-        log_epoch=lambda epoch: tracking.log_training(run_id, epoch, {}),
-    )
-    tracking.log_training(run_id, made.history, {f"training/{key}": value for key, value in made.training.items()})
-    tracking.log_model(run_id, model, made.trained.example, made.trained.val_probs[: len(made.trained.example)])
-    card = bundle.replace(card, temperature=made.temperature, run_id=run_id, training=made.training)
-    seen = lineage.extend(base.lineage, rows, round_=card.round)
-    bundle.save(bundle.Bundle(model, classes, card, seen), workspace.model)
+    with tracking.running(run_id):
+        made = compute(
+            prepared,
+            params,
+            machine=machine,
+            folders=workspace.folders,
+            work=work,
+            tensorboard=workspace.cache("tensorboard") / run_id if params.tensorboard else None,
+            log_epoch=lambda epoch: tracking.log_training(run_id, epoch, {}),
+        )
+        card = bundle.replace(card, temperature=made.temperature, run_id=run_id, training=made.training)
+        seen = lineage.extend(base.lineage, rows, round_=card.round)
+        card = bundle.save(bundle.Bundle(model, classes, card, seen), workspace.model)
     write_csv(made.history, workspace.model / "history.csv")
+    taken = headline.metrics({}, made.training)
+    taken.pop(headline.MINUTES)  # it is the last value of a curve
+    tracking.log_training(run_id, made.history, taken, step=card.round, tags={headline.MODEL: card.model_digest})
+    tracking.end(run_id)
     shutil.rmtree(work)
     epochs, minutes = made.training["epochs"], made.training["seconds"] / 60
     print(f"train: plateau at epoch {made.training['best_epoch']}, {epochs} epochs in {minutes:.1f} min")
@@ -158,24 +163,37 @@ def work_folder(parent: Path, *inputs: object) -> Path:
     return work
 
 
+def in_force(params: sections.Train, *, learnt: bool) -> dict[str, Any]:
+    """The epochs and the rate of this training: those of a base that has learnt already, or of one that has not."""
+    chosen = params.training(learnt=learnt)
+    return {key: chosen[key] for key in ("max_epochs", "learning_rate")}
+
+
 def start_run(
     tracking: Tracking,
     work: Path,
     card: bundle.Card,
-    base: bundle.Bundle,
+    prepared: start.Prepared,
     rows: pd.DataFrame,
-    settings: dict,
+    recipe: dict[str, Any],
     *,
     experiment: str,
 ) -> str:
-    """Starts the round's MLflow run, or finds that of the interrupted training."""
-    note = work / "run.json"
-    counts = {f"images_{name}": int(number) for name, number in rows["set"].value_counts().items()}
-    seen = {f"lineage_{role}": int(number) for role, number in base.lineage["role"].value_counts().items()}
+    """Starts the round's MLflow run, or finds that of the interrupted training.
+
+    Args:
+      rows: of the split.
+      recipe: every setting of the training.
+    """
+    note, base, classes = work / "run.json", prepared.base, prepared.classes
+    by_set = {str(name): int(number) for name, number in rows["set"].value_counts().items()}
+    parameters = headline.parameters(asdict(card), classes=len(classes), images_by_set=by_set, recipe=recipe)
+    parent, parents_recipe = tracking.made_of(base.card.run_id)
     run_id = tracking.start(
-        f"round-{card.round}",
+        experiment or f"round-{card.round}",
         run_id=read_json(note)["run_id"] if note.exists() else "",
-        params=settings | counts | seen | {"preset": card.preset, "data_digest": card.data_digest},
+        experiment=experiment,
+        params=parameters,
         tags={
             "round": str(card.round),
             "base_run_id": base.card.run_id,
@@ -183,9 +201,28 @@ def start_run(
             "throwaway": str(card.throwaway).lower(),
             "experiment": experiment,
         },
+        recipe=recipe,
+        datasets=datasets(rows),
+        note=changes.note(
+            parents_recipe | parent if parent else {},
+            recipe | parameters,
+            classes_before=base.classes,
+            classes=classes,
+        ),
     )
     write_json({"run_id": run_id}, note)
     return run_id
+
+
+def datasets(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """What MLflow shows of the sets: name, a digest of contents and labels, images, classes."""
+    described = []
+    for name, some in rows.groupby("set"):
+        version = over_rounds.set_versions(some.assign(set="all"))["all"]
+        context = {"train": "training", "val": "validation"}.get(str(name), "evaluation")
+        counts = {"images": len(some), "classes": int(some["label"].nunique())}
+        described.append({"name": str(name), "digest": version, "source": DATASETS, "context": context} | counts)
+    return described
 
 
 def alone(workspace: Workspace) -> None:
