@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import pytest
 
@@ -18,7 +17,6 @@ from pipeline.models import hub_layer, keras
 from pipeline.models.head import freeze, renew_head
 from pipeline.models.hub import hub
 from pipeline.sections import Preset
-from pipeline.tracking import Tracking
 from pipeline.training import hardware
 from tests.hub_modules import save_module
 from tests.networks import SIDE, coloured, equal, train, weights
@@ -183,16 +181,3 @@ def test_round_0_knows_what_its_module_had_learnt(module, tmp_path):
     assert (card.pretrained, base.has_learnt, len(base.lineage)) == ("hub:vector", True, 0)
     again = init_base.make("mine", preset, folder, seed=0, weights=f"hub:{folder}/hub", cache=tmp_path)
     assert again.hub_digest == card.hub_digest
-
-
-def test_a_run_holds_the_module_beside_the_model(saved, tmp_path, monkeypatch, forgotten):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    tracking, found = Tracking(tmp_path), bundle.load(saved)
-    run_id = tracking.start("round-1", params={}, tags={})
-    pixels = coloured(6)[0].astype(np.float32)
-    tracking.log_model(run_id, found.model, pixels, probs(found.model))
-    hub_layer._folders.clear()
-    hub_layer.register(Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path="hub")))
-    client = mlflow.MlflowClient(tracking.uri)
-    [logged] = client.search_logged_models([client.get_run(run_id).info.experiment_id])
-    assert np.array_equal(probs(mlflow.keras.load_model(logged.model_uri)), probs(found.model))

@@ -38,6 +38,10 @@ def add(program: Program) -> None:
     for name in ("A", "B"):
         action.add(name.lower(), metavar=name, help="a round, or the beginning of a digest")
 
+    verb = program.verb("ui", ui, "open the rounds in MLflow's page: table, curves, comparison, model versions")
+    verb.add("--port", type=int, default=5000, help="(default: 5000)")
+    verb.add("--no-browser", action="store_true", help="only say where the page is")
+
     verb = program.verb(
         "validate", validate, "look whether stored predictions are whole and consistent; exit code 3 if not"
     )
@@ -96,6 +100,12 @@ def runs_diff(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
     from pipeline.commands import runs
 
     return runs.diff(workspace, args.a, args.b).as_table(tables.difference)
+
+
+def ui(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.commands import ui
+
+    return ui.ui(workspace, port=args.port, browser=not args.no_browser)
 
 
 def validate(workspace: "Workspace", args: argparse.Namespace) -> "Answer":

@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+from pipeline import bundle
 from pipeline.commands import Answer, now, user
 from pipeline.commands.gate import record_verdict
 from pipeline.repository import dvc
@@ -60,9 +61,12 @@ def _installed(
     record_verdict(workspace)
     from pipeline.tracking import Tracking
 
-    tags = champions.tags(released, change)
-    version = Tracking(workspace.home).set_champion(card.run_id, f"round-{card.round}", tags)
-    text = f"the champion is now {name}, MLflow's version {version}; next: git commit"
+    tracking, tags = Tracking(workspace.home), champions.tags(released, change)
+    if not tracking.has_version(card.model_digest):  # an older round, or a clone whose store is new
+        tracking.log_model(card.run_id, bundle.load(released), released, candidate=False)
+    version = tracking.set_champion(card.run_id, champions.name(card), tags)
+    known = f"MLflow's version {version}" if version else "which MLflow hears of with the next command"
+    text = f"the champion is now {name}, {known}; next: git commit"
     return Answer(
         change.row | {"released": is_new, "version": version}, text if is_new else f"{name} is the champion already"
     )

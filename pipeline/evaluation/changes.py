@@ -54,13 +54,15 @@ def note(
 
 
 def results(metrics: Mapping[str, float], counts: Mapping[str, int], before: Mapping[str, float]) -> str:
-    """Whether it got better, as a Markdown table: each accuracy with its images, that of the parent, the difference.
+    """Whether it got better: a Markdown table of each accuracy, its images, the parent's, and the difference.
+
+    Without accuracies there is no table.
 
     Args:
       metrics, counts: `headline.metrics` and `headline.counts`.
       before: the parent's metrics.
     """
-    rows = ["| accuracy | images | parent | now | difference |", "|---|---|---|---|---|"]
+    rows = []
     for name in sorted(metrics, key=lambda name: (not name.startswith("test"), name)):
         if not name.endswith(headline.ACCURACY):
             continue
@@ -68,7 +70,8 @@ def results(metrics: Mapping[str, float], counts: Mapping[str, int], before: Map
         images = counts.get(name.removesuffix(headline.ACCURACY) + headline.IMAGES, 0)
         parent, difference = ("", "") if then is None else (f"{then:.1%}", f"{now - then:+.1%}")
         rows.append(f"| {name} | {images:,} | {parent} | {now:.1%} | {difference} |")
-    return "\n".join(rows)
+    heading = ["| accuracy | images | parent | now | difference |", "|---|---|---|---|---|"]
+    return "\n".join([*heading, *rows] if rows else [])
 
 
 def _count(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.evaluation.over_rounds import NOT_SHOWN
@@ -106,6 +107,11 @@ def recipe_digest(recipe: Mapping[str, Any]) -> str:
 def version(round_: int, digest: str) -> str:
     """What a model version is called: `round-12-` and the beginning of its digest."""
     return f"round-{round_}-{digest[:SHORT]}"
+
+
+def day(at: int) -> str:
+    """The day, in UTC, of a time in milliseconds since 1970."""
+    return f"{datetime.fromtimestamp(at / 1000, UTC):%Y-%m-%d}"
 
 
 def _shown(measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

@@ -214,8 +214,7 @@ def log(
         return
     measured = {name: values for name, values in assessed.metrics.items() if headline.accuracy(name) in metrics}
     tracking.save_view(list(measured), costs=costs)
-    tags = about | {"parent_digest": card.parent_digest, "preset": card.preset, "classes": str(len(model.classes))}
-    tracking.log_model(card.run_id, "", model.model, model.classes, card, source, tags=tags)
+    tracking.log_model(card.run_id, model, source)
 
 
 def facts(model: bundle.Bundle) -> dict[str, str]:

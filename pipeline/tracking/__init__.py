@@ -7,7 +7,6 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar 
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # what cannot be logged now is logged later
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 logging.getLogger("alembic").setLevel(logging.WARNING)  # it narrates the making of a new store
-logging.getLogger("mlflow").setLevel(logging.ERROR)
 
 from pipeline.tracking.models import MODEL_NAME  # noqa: E402
 from pipeline.tracking.store import Tracking  # noqa: E402
@@ -21,6 +20,8 @@ from pipeline.tracking.writer import (  # noqa: E402
     SERVING,
     THROWAWAYS,
 )  # fmt: skip
+
+logging.getLogger("mlflow").setLevel(logging.ERROR)  # now that MLflow has set up its own
 
 __all__ = [
     "ABLATIONS", "CANDIDATE", "CHAMPION", "COMPARISONS", "EXPERIMENT", "MODEL_NAME", "REGISTERED", "SERVING",

@@ -47,16 +47,23 @@ class Connection:
 
     Attributes:
       uri: the store's address: that of MLFLOW_TRACKING_URI, else `mlflow.db` in `home`, with its files in `mlruns`.
+      is_here: whether it is the repository's own.
     """
 
     def __init__(self, home: Path):
         here = f"{SQLITE}{home / DATABASE}"
         self._home = home
         self.uri = os.environ.get(VARIABLE) or here
-        self._artifacts = home / ARTIFACTS if self.uri == here else None
+        self.is_here = self.uri == here
+        self._artifacts = home / ARTIFACTS if self.is_here else None
         self._later = Later(home / CACHE / "later" / hashlib.sha256(self.address.encode()).hexdigest()[:12])
         self._silent_until = 0.0  # by the monotonic clock
         self._opened = False
+
+    @property
+    def artifacts_uri(self) -> str:
+        """Where the repository's own store has its files; "" for another store."""
+        return self._artifacts.as_uri() if self._artifacts else ""
 
     @property
     def address(self) -> str:
@@ -111,6 +118,7 @@ class Connection:
                 if self._artifacts:
                     self._adopt()
                 self._client.search_experiments(max_results=1)
+                self._writer.renew()
                 self._writer.mark_stopped(nobody_trains=self._nobody_trains())
                 self._opened = True
                 waited = self._later.work_off(self._catch_up)
@@ -162,7 +170,7 @@ class Connection:
 
     @cached_property
     def _writer(self) -> Writer:
-        return Writer(self._client, self._artifacts.as_uri() if self._artifacts else None)
+        return Writer(self._client, self.artifacts_uri or None)
 
     def _quietly(self, read: Callable[[], Any]) -> Any:
         try:

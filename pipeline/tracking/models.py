@@ -1,6 +1,8 @@
 """A bundle as a model of MLflow: of flavour Keras, its temperature inside, with nothing of this program needed."""
 
 import shutil
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -22,7 +24,7 @@ BESIDE = (bundle.CLASSES, bundle.CARD)  # files of the bundle that go along
 WEIGHTS = Path("data") / "model.keras"  # where flavour Keras has the network
 
 
-def pack(model: "keras.Model", classes: list[str], card: bundle.Card, source: Path, folder: Path) -> None:
+def pack(made: bundle.Bundle, source: Path, folder: Path) -> None:
     """Writes a bundle's model as one of MLflow: pixels float32 (N, S, S, 3) to calibrated probabilities (N, C).
 
     A network whose temperature is 1 is the bundle's own file under a second name, and costs no space. One on a
@@ -39,17 +41,20 @@ def pack(model: "keras.Model", classes: list[str], card: bundle.Card, source: Pa
     from mlflow.types import Schema, TensorSpec
     from numpy import dtype
 
+    card, classes = made.card, made.classes
     side, of_hub = card.image_size, bool(card.hub_digest)
-    pixels = TensorSpec(dtype("float32"), (-1, side, side, 3), name="pixels")
+    network = calibrated(made.model, card.temperature)
+    pixels = TensorSpec(dtype("float32"), (-1, side, side, 3))
     probs = TensorSpec(dtype("float32"), (-1, len(classes)))
-    mlflow.keras.save_model(
-        calibrated(model, card.temperature),
-        str(folder),
-        save_exported_model=of_hub,
-        signature=ModelSignature(Schema([pixels]), Schema([probs])),
-        pip_requirements=[f"keras=={keras.__version__}", f"tensorflow=={tf.__version__}"],  # else found out, slowly
-        metadata={"classes": classes, "temperature": card.temperature, "preprocessing": card.preprocessing},
-    )
+    with redirect_stdout(StringIO()):  # an export tells of each of its variables
+        mlflow.keras.save_model(
+            _exportable(network, side) if of_hub else network,
+            str(folder),
+            save_exported_model=of_hub,
+            signature=ModelSignature(Schema([pixels]), Schema([probs])),
+            pip_requirements=[f"keras=={keras.__version__}", f"tensorflow=={tf.__version__}"],  # else found out, slowly
+            metadata={"classes": classes, "temperature": card.temperature, "preprocessing": card.preprocessing},
+        )
     if card.temperature == 1 and not of_hub:
         (folder / WEIGHTS).unlink()
         link(source / bundle.MODEL, folder / WEIGHTS)
@@ -71,6 +76,24 @@ def calibrated(model: "keras.Model", temperature: float) -> "keras.Model":
     head = model.get_layer(HEAD)
     made = keras.Model(model.input, add_head(model.get_layer(FEATURES).output, head.units), name=model.name)
     made.get_layer(HEAD).set_weights([weights / temperature for weights in head.get_weights()])
+    return made
+
+
+def _exportable(network: "keras.Model", side: int) -> "keras.Model":
+    """The network with one argument, the pixels: whoever calls the SavedModel would be asked for any other."""
+    import keras
+    import numpy as np
+
+    class Exported(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def call(self, pixels):
+            return self.network(pixels, training=False)
+
+    made = Exported()
+    made(np.zeros((1, side, side, 3), np.float32))
     return made
 
 

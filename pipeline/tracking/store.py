@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mlflow
 import pandas as pd
@@ -32,9 +32,6 @@ from pipeline.tracking.writer import (
     ROUNDS,
     THROWAWAYS,
 )  # fmt: skip
-
-if TYPE_CHECKING:
-    import keras
 
 FAILED = "FAILED"
 RECIPE, METRICS = "recipe.json", "metrics.json"  # artifacts
@@ -144,34 +141,38 @@ class Tracking(Connection):
         points += [(key, float(value), step) for key, value in figures.items()]
         self._now_or_later("curves", {"run_id": run_id, "points": points, "tags": tags or {}})
 
-    def log_model(
-        self,
-        run_id: str,
-        name: str,
-        model: "keras.Model",
-        classes: list[str],
-        card: bundle.Card,
-        source: Path,
-        *,
-        tags: dict[str, str],
-    ) -> str:
-        """Logs a bundle's model and registers it as the `candidate`; returns the number of its version, if known.
+    def log_model(self, run_id: str, made: bundle.Bundle, source: Path, *, candidate: bool = True) -> str:
+        """Logs a bundle's model as a registered version; returns the version's number, "" where it is logged later.
+
+        Its tags name the round, the model, its data and its parent. A model that has a version keeps it.
 
         Args:
           source: the bundle's folder.
-          tags: of the version; `model_digest` names it.
+          candidate: whether it gets the alias `candidate`.
         """
-        if self._answers() and (number := self._quietly(lambda: self._writer.version(tags[headline.MODEL]))):
-            folders: list[Path] = []  # it has a version already
-        else:
-            number, folders = "", [self._home / CACHE / "model"]
-            models.remove(folders[0])
-            models.pack(model, classes, card, source, folders[0])
-        arguments = {"run_id": run_id, "name": name, "tags": tags}
-        logged = self._now_or_later("model", arguments, folders)
-        for folder in folders:
-            models.remove(folder)
-        return str(logged or number)
+        card = made.card
+        tags = {
+            headline.MODEL: card.model_digest,
+            headline.DATA: card.data_digest,
+            headline.ROUND: str(card.round),
+            "parent_digest": card.parent_digest,
+            headline.PRESET: card.preset,
+            headline.CLASSES: str(len(made.classes)),
+        }
+        name = headline.version(card.round, card.model_digest)
+        arguments = {"run_id": run_id, "name": name, "tags": tags, "candidate": candidate}
+        if self.has_version(card.model_digest):
+            return str(self._now_or_later("model", arguments) or "")
+        folder = self._home / CACHE / models.MODEL_NAME
+        models.remove(folder)
+        models.pack(made, source, folder)
+        number = self._now_or_later("model", arguments, [folder])
+        models.remove(folder)
+        return str(number or "")
+
+    def has_version(self, model_digest: str) -> bool:
+        """Whether the store answers, and has a registered version of a model."""
+        return self._answers() and bool(self._quietly(lambda: self._writer.version(model_digest)))
 
     def log_evaluation(
         self,

@@ -3,7 +3,9 @@
 MLflow's table shows name, date and duration unless a view says otherwise; the view has its columns and its charts.
 """
 
+import base64
 import json
+import zlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +15,7 @@ KIND, MODEL_TRAINING = "mlflow.experimentKind", "custom_model_development"
 ROUNDS = "rounds"  # the view's key
 TAG = f"mlflow.sharedViewState.{ROUNDS}"
 TITLE = "Rounds"
+PACKED = "deflate;"
 WORKFLOW = "workflowType=machine_learning"  # else MLflow 3.17 opens every experiment as one of language models
 LOSSES, ACCURACIES = ["loss", "val_loss"], ["accuracy", "val_accuracy"]
 NARROW, WIDE, NAME = 90, 130, 300  # pixels
@@ -44,7 +47,14 @@ def view(measured: Iterable[str], *, at: int, costs: bool) -> str:
         "orderByKey": "attributes.start_time",
         "orderByAsc": False,
     }
-    return json.dumps({"name": TITLE, "createdAt": at, "updatedAt": at, "state": json.dumps(state)})
+    packed = base64.b64encode(zlib.compress(json.dumps(state).encode(), 9)).decode()  # a tag holds 20,000 characters
+    return json.dumps({"name": TITLE, "createdAt": at, "updatedAt": at, "state": f"{PACKED}{packed}"})
+
+
+def state_of(view: str) -> dict[str, Any]:
+    """What a saved view says, unpacked."""
+    packed = json.loads(view)["state"].removeprefix(PACKED)
+    return json.loads(zlib.decompress(base64.b64decode(packed)))
 
 
 def _charts(accuracies: list[str], taken: list[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

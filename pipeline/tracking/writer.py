@@ -5,7 +5,6 @@ import os
 import platform
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from pipeline.evaluation import changes, headline
-from pipeline.tracking import views
+from pipeline.tracking import older, views
 from pipeline.tracking.models import MODEL_NAME, put
 
 EXPERIMENT, THROWAWAYS, ABLATIONS = "wallaby", "wallaby-throwaways", "wallaby-ablations"
@@ -124,19 +123,17 @@ class Writer:
         The accuracies of the rounds before are carried along, so that one run draws the curve over rounds.
         """
         client, run = self._client, self._made(run_id, name)
-        made = run.info.run_id
+        made, parent = run.info.run_id, self.find(run.data.tags.get(BASE, ""))
         points = [Metric(_named(key), value, at, step) for key, value in metrics.items()]
-        before = self.find(run.data.tags.get(BASE, ""))
-        for key in [name for name in metrics if before and name.endswith(headline.ACCURACY)]:
-            points += [
-                Metric(key, old.value, old.timestamp, old.step)
-                for old in self._history(before, key)
-                if 0 < old.step < step
-            ]
+        accuracies = [key for key in metrics if key.endswith(headline.ACCURACY)]
+        for key in accuracies if parent else ():
+            history = client.get_metric_history(parent.info.run_id, key) if parent else []
+            points += [Metric(key, old.value, old.timestamp, old.step) for old in history if 0 < old.step < step]
         self._log_metrics(made, points)
-        results = changes.results(metrics, _counts(tags), before.data.metrics if before else {})
-        note = "\n\n".join(part for part in (run.data.tags.get(CHANGES, ""), results) if part)
-        client.log_batch(made, tags=[RunTag(_named(key), value) for key, value in (tags | {NOTE: note}).items()])
+        table = changes.results(metrics, _counts(tags), parent.data.metrics if parent else {})
+        note = "\n\n".join(part for part in (run.data.tags.get(CHANGES, ""), table) if part)
+        tags = tags | ({NOTE: note} if note else {})
+        client.log_batch(made, tags=[RunTag(_named(key), value) for key, value in tags.items()])
         for file in files:
             client.log_artifact(made, str(file))
         if name:
@@ -158,15 +155,13 @@ class Writer:
             self._client.set_model_version_tag(REGISTERED, version, key, tags[key])
         return True
 
-    def model(
-        self, files: list[Path], *, run_id: str, name: str, tags: dict[str, str], description: str, at: int
-    ) -> str:
-        """Logs the model that lies in the one folder of `files`, and registers it as `candidate`.
+    def model(self, files: list[Path], *, run_id: str, name: str, tags: dict[str, str], candidate: bool) -> str:
+        """Logs the model that lies in the one folder of `files`, and registers it, perhaps as `candidate`.
 
         Returns:
           The number of its version; a model that has one keeps it.
         """
-        client, run, digest = self._client, self._made(run_id, name), tags[headline.MODEL]
+        client, run, digest = self._client, self._ended(run_id, name), tags[headline.MODEL]
         number = self.version(digest)
         if not number:
             step = int(tags.get(headline.ROUND, 0))
@@ -180,15 +175,13 @@ class Writer:
             number = self._new_version(f"models:/{logged.model_id}", run.info.run_id, logged.model_id)
         for key, value in tags.items():
             client.set_model_version_tag(REGISTERED, number, key, value)
-        client.set_registered_model_alias(REGISTERED, CANDIDATE, number)
+        if candidate:
+            client.set_registered_model_alias(REGISTERED, CANDIDATE, number)
         return number
 
     def champion(self, files: list[Path], *, run_id: str, name: str, tags: dict[str, str]) -> str:
         """Gives the alias `champion` to the version of a model, which is made if there is none; returns its number."""
-        client, run = self._client, self.find(run_id)
-        if run is None:
-            run = self._made(run_id, name)
-            client.set_terminated(run.info.run_id)
+        client, run = self._client, self._ended(run_id, name)
         made, digest = run.info.run_id, tags[headline.MODEL]
         number = self.version(digest) or self._new_version(f"runs:/{made}/{MODEL_NAME}", made, None)
         for key, value in tags.items():
@@ -250,6 +243,25 @@ class Writer:
                 stopped.append(run.info.run_id)
         return stopped
 
+    def renew(self) -> int:
+        """Gives the runs that an older version logged today's names; returns how many.
+
+        Their accuracies become curves over rounds; what is thrown away is nested below the round that it started from.
+        """
+        found = self._client.get_experiment_by_name(EXPERIMENT)
+        if found is None or found.tags.get(views.KIND):
+            return 0
+        runs = self._client.search_runs(
+            [found.experiment_id], order_by=["attributes.start_time ASC"], max_results=10_000
+        )
+        by_id = {run.info.run_id: run for run in runs}
+        for run in runs:
+            older.renew(self._client, run, by_id.get(run.data.tags.get(BASE, "")))
+        self.experiment()
+        measured = {name for run in runs for name in older.measured(run)}
+        self.rounds_view([], measured=sorted(measured), at=0, costs=False)
+        return len(runs)
+
     def version(self, digest: str) -> str:
         """The number of the registered version of a model; "" if there is none."""
         if not digest or not self._client.search_registered_models(f"name = '{REGISTERED}'"):
@@ -270,10 +282,13 @@ class Writer:
         tags = {KEY: run_id} if run_id else {}
         return run or self._client.create_run(self.experiment(), run_name=name or None, tags=tags)
 
-    def _history(self, run: Run | None, metric: str) -> list[Metric]:
-        if run is None or metric not in run.data.metrics:
-            return []
-        return list(self._client.get_metric_history(run.info.run_id, metric))
+    def _ended(self, run_id: str, name: str) -> Run:
+        """The run of a training that is over; a new one, where the store has none, ends at once."""
+        run = self.find(run_id)
+        if run is None:
+            run = self._made(run_id, name)
+            self._client.set_terminated(run.info.run_id)
+        return run
 
     def _search(self, query: str, experiments: list[str]) -> list[Run]:
         found = [self._client.get_experiment_by_name(name) for name in experiments]
@@ -301,7 +316,7 @@ def is_running(process: int) -> bool:
 
 
 def _dated(name: str, at: int) -> str:
-    return f"{name} {datetime.fromtimestamp(at / 1000, UTC):%Y-%m-%d}"
+    return f"{name} {headline.day(at)}"
 
 
 def _counts(tags: dict[str, str]) -> dict[str, int]:

@@ -136,7 +136,7 @@ def test_the_summary_tells_the_round_and_what_comes_next(rounds):
         "benchmark field",
         "images identified",
         "wallaby promote",
-        "mlflow ui",
+        "wallaby ui",
     ):
         assert words in output
 

@@ -197,7 +197,7 @@ def summary(told: dict[str, Any]) -> None:
         ("wallaby promote", "make this model the next round's base"),
         ("scripts/round", "the next round"),
         ("wallaby release", "make this model the champion, if the gate passed it"),
-        ("mlflow ui --backend-store-uri sqlite:///mlflow.db", "all runs and their curves"),
+        ("wallaby ui", "all rounds in MLflow: table, curves, comparison, model versions"),
     ]:
         screen.print(f"  {command:<52}{why}", soft_wrap=True)
 

@@ -1,14 +1,23 @@
 """MLflow, in a store of its own: one run a round."""
 
+import json
+import platform
+import subprocess
+import time
 from datetime import UTC, datetime
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from pipeline.errors import UsageError
 from pipeline.evaluation import runs
-from pipeline.tracking import CHAMPION, REGISTERED, Tracking
+from pipeline.files import write_json
+from pipeline.tracking import ABLATIONS, CHAMPION, EXPERIMENT, REGISTERED, THROWAWAYS, Tracking, views
+from pipeline.tracking.writer import PROCESS, Writer
 
 CURVES = pd.DataFrame({"epoch": [1, 2, 3], "loss": [1.5, 1.0, 0.5], "val_loss": [2.0, 1.0, 1.5]})
 TAGS = {"round": "1", "base_run_id": "", "throwaway": "false"}
@@ -163,3 +172,133 @@ def test_a_table_that_was_logged_is_read_again_and_one_that_was_deleted_is_none(
 def test_a_run_that_is_not_there_takes_no_tags(tracking):
     assert not tracking.tag("", {"gate": "pass"})
     assert tracking.tag(start(tracking), {"gate": "pass"})
+
+
+def test_an_accuracy_is_a_curve_over_the_rounds_in_the_run_of_the_last(tracking, client):
+    base = ""
+    for number, accuracy in ((1, 0.5), (2, 0.75), (3, 0.7)):
+        run_id = tracking.start(f"round-{number}", params={}, tags=TAGS | {"base_run_id": base})
+        tracking.log_evaluation(run_id, f"round-{number}-abc", {"benchmark_field_accuracy": accuracy}, [], step=number)
+        base = run_id
+    history = client.get_metric_history(base, "benchmark_field_accuracy")
+    assert sorted((point.step, point.value) for point in history) == [(1, 0.5), (2, 0.75), (3, 0.7)]
+    run = client.get_run(base)
+    assert run.data.metrics["benchmark_field_accuracy"] == 0.7
+    assert "| benchmark_field_accuracy | 0 | 75.0% | 70.0% | -5.0% |" in run.data.tags["mlflow.note.content"]
+
+
+def test_a_set_that_is_measured_again_shows_its_last_accuracy(tracking, client):
+    run_id = start(tracking)
+    for accuracy in (0.9, 0.4):
+        tracking.log_evaluation(run_id, "round-1-abc", {"test_accuracy": accuracy}, [], step=1)
+        time.sleep(0.002)
+    assert client.get_run(run_id).data.metrics["test_accuracy"] == 0.4
+
+
+def test_throw_aways_and_ablations_lie_apart_and_are_listed_all_the_same(tracking, client):
+    apart = {
+        THROWAWAYS: start(tracking, "throwaway-min-3", experiment="throwaway-min-3"),
+        ABLATIONS: start(tracking, "ablate-flip=false-0", experiment="ablate-flip=false-0"),
+    }
+    for name, run_id in apart.items():
+        assert client.get_experiment(client.get_run(run_id).info.experiment_id).name == name
+        assert run_id in set(tracking.runs()["run_id"])
+
+
+def test_experiments_are_of_model_training_and_the_rounds_have_a_view(tracking, client):
+    start(tracking)
+    tracking.save_view(["test", "benchmark:field"], costs=False)
+    tags = client.get_experiment_by_name(EXPERIMENT).tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    state = views.state_of(tags["mlflow.sharedViewState.rounds"])
+    assert "metrics.`benchmark_field_accuracy`" in state["selectedColumns"]
+
+
+def test_sets_are_logged_with_digest_and_counts(tracking, client):
+    described = {"name": "train", "digest": "abc", "images": 40, "classes": 3, "source": "s", "context": "training"}
+    run_id = start(tracking, datasets=[described])
+    [found] = client.get_run(run_id).inputs.dataset_inputs
+    assert (found.dataset.name, found.dataset.digest) == ("train", "abc")
+    assert json.loads(found.dataset.profile) == {"num_rows": 40, "classes": 3}
+
+
+def status(client: MlflowClient, run_id: str) -> str:
+    return client.get_run(run_id).info.status
+
+
+@pytest.mark.parametrize(("error", "marked"), [(KeyboardInterrupt, "KILLED"), (ZeroDivisionError, "FAILED")])
+def test_a_training_that_ends_early_is_marked_so_and_continued_as_the_same_run(tracking, client, error, marked):
+    run_id = start(tracking)
+    assert status(client, run_id) == "RUNNING"
+    with pytest.raises(error), tracking.running(run_id):
+        raise error
+    assert status(client, run_id) == marked
+    assert start(tracking, run_id=run_id) == run_id
+    assert status(client, run_id) == "RUNNING"
+
+
+def test_the_next_command_marks_a_run_whose_process_was_killed(tracking, client, store):
+    killed, running = start(tracking), start(tracking)
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    client.set_tag(killed, PROCESS, f"{platform.node()} {gone.pid}")
+    Tracking(store).runs()
+    assert (status(client, killed), status(client, running)) == ("KILLED", "RUNNING")
+
+
+def test_a_process_of_another_machine_is_not_judged(tracking, client, store):
+    run_id = start(tracking)
+    client.set_tag(run_id, PROCESS, "another-machine 1")
+    Tracking(store).runs()
+    assert status(client, run_id) == "RUNNING"
+
+
+def test_what_a_store_does_not_take_now_it_gets_from_the_next_command(store, client, monkeypatch, capsys):
+    tracking = Tracking(store)
+    with monkeypatch.context() as patch:
+        for name in ("start", "curves"):
+            patch.setattr(Writer, name, mock.Mock(side_effect=MlflowException("Connection refused")))
+        run_id = start(tracking, recipe={"zoom": 0.2})
+        tracking.log_training(run_id, CURVES, {})
+        tracking.end(run_id)
+        assert "does not answer: Connection refused" in capsys.readouterr().err
+    found = Tracking(store).runs().query("`tags.run_key` == @run_id")
+    assert found["status"].tolist() == ["FINISHED"]
+    assert found["metrics.loss"].tolist() == [0.5]
+    assert Tracking(store).json(run_id, "recipe.json") == {"zoom": 0.2}
+    assert Tracking(store).tag(run_id, {"gate": "pass"})
+    assert "entries that waited are logged" in capsys.readouterr().err
+
+
+def test_an_address_that_mlflow_does_not_know_is_refused_before_the_training(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "htp://mlflow.example.org")
+    with pytest.raises(UsageError, match="MLflow refuses") as refused:
+        start(Tracking(tmp_path))
+    assert "MLFLOW_TRACKING_URI" in refused.value.where
+
+
+def test_a_server_that_is_down_stops_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    tracking = Tracking(tmp_path)
+    run_id = start(tracking)
+    tracking.log_training(run_id, CURVES, {})
+    assert tracking.runs().empty
+    assert tracking.made_of(run_id) == ({}, {})
+    assert len(list((tmp_path / ".wallaby").rglob("entry.json"))) == 2
+
+
+def test_figures_that_lie_in_a_file_of_the_run_are_columns_too(tracking, tmp_path):
+    run_id = start(tracking)
+    write_json({"benchmark:field": {"top1": 0.5, "n": 40}}, tmp_path / "metrics.json")
+    tracking.log_training(run_id, CURVES.assign(minutes=[0.5, 1.0, 1.5]), {"epochs": 3}, step=1)
+    tracking.log_evaluation(run_id, "", {}, [tmp_path / "metrics.json"])
+    row = tracking.runs().set_index("run_id").loc[run_id]
+    assert row["metrics.benchmark/field/n"] == 40
+    assert (row["metrics.training/epochs"], row["metrics.training/seconds"]) == (3, 90)
+
+
+def test_what_a_parent_was_made_of_is_known_to_its_child(tracking):
+    run_id = start(tracking, recipe={"zoom": 0.2})
+    assert tracking.made_of(run_id) == ({"classes": "3", "images_train": "40"}, {"zoom": 0.2})
+    assert tracking.made_of("e" * 32) == ({}, {})

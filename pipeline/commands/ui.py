@@ -1,0 +1,83 @@
+"""`wallaby ui`: MLflow's page on the rounds, with the columns and curves that tell them apart."""
+
+import subprocess
+import sys
+import time
+import urllib.request
+import webbrowser
+
+from pipeline.commands import Answer, log
+from pipeline.errors import DataError, ResumableError
+from pipeline.tracking import Tracking
+from pipeline.tracking.views import address
+from pipeline.web import loopback
+from pipeline.workspace import Workspace
+
+HOST = "127.0.0.1"
+SECONDS = 120.0  # until the server answers
+
+
+def ui(workspace: Workspace, *, port: int, browser: bool) -> Answer:
+    """Serves the store on this machine until Ctrl-C; of a server that the user has, it only says the page's address.
+
+    A store that was moved or copied is repaired first, and what could not be logged so far is logged.
+
+    Args:
+      browser: whether to open the page.
+
+    Raises:
+      DataError: if there is no round yet.
+      ResumableError: if the server does not start, for example since another one has the port.
+    """
+    tracking = Tracking(workspace.home)
+    experiment = tracking.experiment_id()
+    if not experiment:
+        raise DataError("MLflow has no round yet", where=tracking.address, mend="run `dvc repro`, or `scripts/round`")
+    if not tracking.is_here:
+        pages = _pages(tracking.uri, experiment)
+        if browser and tracking.uri.startswith("http"):
+            webbrowser.open(pages["table"])
+        return Answer(pages, _text(pages))
+    pages = _pages(loopback.url(HOST, port), experiment)
+    server = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"),
+            *("--backend-store-uri", tracking.uri, "--default-artifact-root", tracking.artifacts_uri),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait(server, f"{loopback.url(HOST, port)}health", port)
+        log(f"{_text(pages)}\nCtrl-C ends it")
+        if browser:
+            webbrowser.open(pages["table"])
+        server.wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.terminate()
+        server.wait()
+    return Answer(pages, "")
+
+
+def _pages(server: str, experiment: str) -> dict[str, str]:
+    return {"table": address(server, experiment), "charts": address(server, experiment, charts=True)}
+
+
+def _text(pages: dict[str, str]) -> str:
+    return f"the rounds as a table  {pages['table']}\nthe rounds as charts   {pages['charts']}"
+
+
+def _wait(server: subprocess.Popen, health: str, port: int) -> None:
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until and server.poll() is None:
+        try:
+            with urllib.request.urlopen(health, timeout=5):
+                if server.poll() is None:
+                    return
+        except OSError:
+            time.sleep(0.5)
+    raise ResumableError(
+        "MLflow's server does not start", where=f"port {port}", mend="`wallaby ui --port N` takes another port"
+    )
