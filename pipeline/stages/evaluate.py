@@ -201,7 +201,7 @@ def log(
     about = {headline.MODEL: card.model_digest, headline.DATA: card.data_digest, "round": str(card.round)}
     tracking.log_evaluation(
         card.run_id,
-        "" if card.throwaway else headline.version(card.round, card.model_digest),
+        "" if card.throwaway else f"round-{card.round}",
         metrics,
         files,
         tables={"scores": over_rounds.compact(assessed.scores), "bands": over_rounds.by_band(assessed.scores)},

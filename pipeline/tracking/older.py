@@ -52,8 +52,8 @@ def renew(client: MlflowClient, run: Run, parent: Run | None) -> None:
         if parent:
             client.set_tag(made, "mlflow.parentRunId", parent.info.run_id)
         return
-    if digest := tags.get(headline.MODEL):
-        client.update_run(made, name=f"{headline.version(step, digest)} {headline.day(at)}")
+    digest = tags.get(headline.MODEL, "")
+    client.update_run(made, name=f"round-{step} {headline.day(at)} {digest[:8]}".strip())
 
 
 def _parameters(tags: Mapping[str, str], params: Mapping[str, str]) -> dict[str, str | int]:

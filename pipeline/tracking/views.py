@@ -18,7 +18,8 @@ TITLE = "Rounds"
 PACKED = "deflate;"
 WORKFLOW = "workflowType=machine_learning"  # else MLflow 3.17 opens every experiment as one of language models
 LOSSES, ACCURACIES = ["loss", "val_loss"], ["accuracy", "val_accuracy"]
-NARROW, WIDE, NAME = 90, 130, 300  # pixels
+NARROW, WIDE = 90, 150  # pixels
+LONG = (headline.ACCURACY, headline.PARENT)  # columns with long names or values
 PARAMETERS = [headline.ROUND, headline.PARENT, headline.PRESET, headline.CLASSES, headline.IMAGES]
 
 
@@ -39,8 +40,10 @@ def view(measured: Iterable[str], *, at: int, costs: bool) -> str:
     charts, sections = _charts([headline.accuracy(name) for name in sets], taken)
     state: dict[str, Any] = {
         "selectedColumns": [*columns, "attributes.`Models`"],
-        "columnOrder": ["runName", *columns],
-        "columnWidths": {"runName": NAME} | {name: WIDE if "accuracy" in name else NARROW for name in columns},
+        "columnOrder": columns,
+        "columnWidths": {
+            name: WIDE if headline.ACCURACY in name or headline.PARENT in name else NARROW for name in columns
+        },
         "runsHiddenMode": "FIRST_20_RUNS",
         "compareRunCharts": charts,
         "compareRunSections": sections,

@@ -36,6 +36,7 @@ PROCESS = "process"  # tag: the host and the process that trains
 NOTE, CHANGES = "mlflow.note.content", "what_changed"
 BASE = "base_run_id"
 RUNNING, KILLED, FINISHED = (RunStatus.to_string(s) for s in (RunStatus.RUNNING, RunStatus.KILLED, RunStatus.FINISHED))
+DIGITS = 8  # of a model's digest, in the name of a run
 MOST = 1000  # metrics in one call
 UNNAMEABLE = re.compile(r"[^\w\-. :/]")  # a benchmark may be called so, a metric may not
 
@@ -137,7 +138,7 @@ class Writer:
         for file in files:
             client.log_artifact(made, str(file))
         if name:
-            client.update_run(made, name=_dated(name, run.info.start_time))
+            client.update_run(made, name=_dated(name, run.info.start_time, tags.get(headline.MODEL, "")))
         client.set_terminated(made)
 
     def rounds_view(self, files: list[Path], *, measured: list[str], at: int, costs: bool) -> None:
@@ -315,8 +316,9 @@ def is_running(process: int) -> bool:
     return True
 
 
-def _dated(name: str, at: int) -> str:
-    return f"{name} {headline.day(at)}"
+def _dated(name: str, at: int, digest: str = "") -> str:
+    """A run is called by its round, its day, and its model once there is one."""
+    return " ".join(part for part in (name, headline.day(at), digest[:DIGITS]) if part)
 
 
 def _counts(tags: dict[str, str]) -> dict[str, int]:

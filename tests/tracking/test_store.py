@@ -49,12 +49,17 @@ def test_one_run_holds_the_whole_round(tracking, client, store, tmp_path):
     tracking.log_training(run_id, CURVES, {"best_epoch": 2}, step=1)
     (tmp_path / "report.html").write_text("report")
     tracking.log_evaluation(
-        run_id, "round-1-abc", {"benchmark_field_accuracy": 0.5}, [tmp_path / "report.html"], step=1
+        run_id,
+        "round-1",
+        {"benchmark_field_accuracy": 0.5},
+        [tmp_path / "report.html"],
+        step=1,
+        tags={"model_digest": "abcdef0123456789"},
     )
 
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
-    assert run.info.run_name == f"round-1-abc {datetime.now(UTC):%Y-%m-%d}"
+    assert run.info.run_name == f"round-1 {datetime.now(UTC):%Y-%m-%d} abcdef01"
     assert run.data.params == {"classes": "3", "images_train": "40"}
     assert run.data.tags["round"] == "1"
     assert len(run.data.tags["git_commit"]) >= 4
