@@ -5,6 +5,7 @@ import shutil
 from pipeline import bundle
 from pipeline.bundle import Card
 from pipeline.commands import Answer, warn
+from pipeline.commands.gate import record_verdict
 from pipeline.errors import DataError, LeakageError
 from pipeline.evaluation import audit
 from pipeline.files import atomic_folder, digest, read_table
@@ -32,6 +33,7 @@ def promote(workspace: Workspace, *, dry_run: bool = False) -> Answer:
         return Answer(vars(card), f"would make the model of round {card.round} the base")
     if card.throwaway:
         raise LeakageError("a throw-away model is never a base", where=model, mend="run `dvc repro --force train`")
+    record_verdict(workspace)  # the next round replaces the model, and nobody could tell MLflow any more
     if is_new:
         _refuse_another_model(workspace, card)
         _replace_base(workspace, card)

@@ -7,6 +7,7 @@ import urllib.request
 import webbrowser
 
 from pipeline.commands import Answer, log
+from pipeline.commands.gate import record_verdict
 from pipeline.errors import DataError, ResumableError
 from pipeline.tracking import Tracking
 from pipeline.tracking.views import address
@@ -29,10 +30,12 @@ def ui(workspace: Workspace, *, port: int, browser: bool) -> Answer:
       DataError: if there is no round yet.
       ResumableError: if the server does not start, for example since another one has the port.
     """
+    record_verdict(workspace)
     tracking = Tracking(workspace.home)
     experiment = tracking.experiment_id()
     if not experiment:
         raise DataError("MLflow has no round yet", where=tracking.address, mend="run `dvc repro`, or `scripts/round`")
+    tracking.save_view()
     if not tracking.is_here:
         pages = _pages(tracking.uri, experiment)
         if browser and tracking.uri.startswith("http"):

@@ -15,6 +15,8 @@ NOT_SETTINGS = {
     headline.RECIPE_DIGEST,
     headline.IMAGES,
     *COUNTED,
+    "continued_max_epochs",  # what is in force stands in max_epochs and learning_rate
+    "continued_learning_rate",
 }
 
 
@@ -46,7 +48,8 @@ def note(
     lines.append(f"* images: {', '.join(counts)}")
     if before:
         settings = sorted((before.keys() & after.keys()) - NOT_SETTINGS)
-        changed = [(key, before[key], after[key]) for key in settings if str(before[key]) != str(after[key])]
+        changed = [(key, _plain(before[key]), _plain(after[key])) for key in settings]
+        changed = [(key, old, new) for key, old, new in changed if old != new]
         lines += [f"* `{key}`: {old} → {new}" for key, old, new in changed]
         if not changed:
             lines.append("* the same settings")
@@ -67,7 +70,7 @@ def results(metrics: Mapping[str, float], counts: Mapping[str, int], before: Map
         if not name.endswith(headline.ACCURACY):
             continue
         now, then = metrics[name], before.get(name)
-        images = counts.get(name.removesuffix(headline.ACCURACY) + headline.IMAGES, 0)
+        images = counts.get(headline.images_of(name), 0)
         parent, difference = ("", "") if then is None else (f"{then:.1%}", f"{now - then:+.1%}")
         rows.append(f"| {name} | {images:,} | {parent} | {now:.1%} | {difference} |")
     heading = ["| accuracy | images | parent | now | difference |", "|---|---|---|---|---|"]
@@ -78,6 +81,11 @@ def _count(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> st
     key = f"{headline.IMAGES}_{name}"
     now = int(after[key])
     return f"{name} {int(before[key]):,} → {now:,}" if key in before else f"{name} {now:,}"
+
+
+def _plain(value: Any) -> str:
+    """A value as text, whether it comes from a store, from JSON or from the params."""
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _listed(names: list[str]) -> str:

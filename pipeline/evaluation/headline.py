@@ -38,6 +38,11 @@ def images(set_name: str) -> str:
     return f"{_named(set_name)}_{IMAGES}"
 
 
+def images_of(accuracy_name: str) -> str:
+    """The name of the number of images that belongs to the name of an accuracy."""
+    return f"{accuracy_name.removesuffix(ACCURACY)}{IMAGES}"
+
+
 def metrics(
     measured: Mapping[str, Mapping[str, Any]], training: Mapping[str, Any] | None = None, *, cost_per_hour: float = 0.0
 ) -> dict[str, float]:

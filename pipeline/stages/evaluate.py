@@ -142,8 +142,7 @@ def main(workspace: Workspace) -> None:
     latency.keep(model, workspace.latency)
     report.write(folder, picture=lambda image: _thumbnail(labels.locate(image, folders)), **shown)
     files += [folder / report.PAGE, folder / report.PICTURES]
-    costs = headline.COST in inputs.history
-    log(Tracking(workspace.home), model, assessed, files, source=workspace.model, costs=costs)
+    log(Tracking(workspace.home), model, assessed, files, source=workspace.model)
     for name, figures in assessed.metrics.items():
         if figures["n"]:
             interval = f"{figures['top1_low']:.1%} to {figures['top1_high']:.1%}"
@@ -187,13 +186,11 @@ def log(
     files: list[Path],
     *,
     source: Path,
-    costs: bool,
 ) -> None:
     """Adds the measurements to the round's MLflow run, and its model to the registered versions.
 
     Args:
       source: the bundle's folder.
-      costs: whether an hour of training has a price.
     """
     card = model.card
     metrics, counts = headline.metrics(assessed.metrics), headline.counts(assessed.metrics)
@@ -212,8 +209,7 @@ def log(
     )
     if card.throwaway:  # neither base nor champion: nobody asks for its model again
         return
-    measured = {name: values for name, values in assessed.metrics.items() if headline.accuracy(name) in metrics}
-    tracking.save_view(list(measured), costs=costs)
+    tracking.save_view()
     tracking.log_model(card.run_id, model, source)
 
 

@@ -205,9 +205,9 @@ class Tracking(Connection):
                 write_table(table, Path(folder) / f"{table_name}.parquet")
             self._now_or_later("evaluation", arguments, [*files, *sorted(Path(folder).iterdir())])
 
-    def save_view(self, measured: list[str], *, costs: bool) -> None:
-        """Saves how MLflow's page shows the rounds, with a column and a curve for each of the sets."""
-        self._now_or_later("rounds_view", {"measured": measured, "at": _now(), "costs": costs})
+    def save_view(self) -> None:
+        """Saves how MLflow's page shows the rounds, with a column and a curve for each accuracy that a round has."""
+        self._now_or_later("rounds_view", {"at": _now()})
 
     def tag(self, run_id: str, tags: dict[str, str]) -> bool:
         """Adds tags to a run; returns False where the store does not have it."""

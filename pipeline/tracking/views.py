@@ -23,21 +23,21 @@ LONG = (headline.ACCURACY, headline.PARENT)  # columns with long names or values
 PARAMETERS = [headline.ROUND, headline.PARENT, headline.PRESET, headline.CLASSES, headline.IMAGES]
 
 
-def view(measured: Iterable[str], *, at: int, costs: bool) -> str:
+def view(accuracies: Iterable[str], *, at: int, costs: bool) -> str:
     """The saved view: what a round was made of, its accuracies with their images, what it took, and the gate's verdict.
 
     Args:
-      measured: the sets with an accuracy, `test` and `benchmark:NAME`.
+      accuracies: names of metrics (`headline.accuracy`).
       at: milliseconds since 1970.
       costs: whether an hour of training has a price.
     """
-    sets = sorted(measured, key=lambda name: (name != "test", name))
+    measured = sorted(accuracies, key=lambda name: (name != headline.accuracy("test"), name))
     columns = [f"params.`{name}`" for name in PARAMETERS]
-    for name in sets:
-        columns += [f"metrics.`{headline.accuracy(name)}`", f"tags.`{headline.images(name)}`"]
+    for name in measured:
+        columns += [f"metrics.`{name}`", f"tags.`{headline.images_of(name)}`"]
     taken = [headline.EPOCHS, headline.MINUTES, *([headline.COST] if costs else [])]
     columns += [f"metrics.`{name}`" for name in taken] + [f"tags.`{headline.GATE}`"]
-    charts, sections = _charts([headline.accuracy(name) for name in sets], taken)
+    charts, sections = _charts(measured, taken)
     state: dict[str, Any] = {
         "selectedColumns": [*columns, "attributes.`Models`"],
         "columnOrder": columns,

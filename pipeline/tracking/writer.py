@@ -141,9 +141,14 @@ class Writer:
             client.update_run(made, name=_dated(name, run.info.start_time, tags.get(headline.MODEL, "")))
         client.set_terminated(made)
 
-    def rounds_view(self, files: list[Path], *, measured: list[str], at: int, costs: bool) -> None:
-        """Saves the view that shows the rounds with these sets."""
-        self._client.set_experiment_tag(self.experiment(), views.TAG, views.view(measured, at=at, costs=costs))
+    def rounds_view(self, files: list[Path], *, at: int) -> None:
+        """Saves the view of the rounds, with a column and a curve for each accuracy that a round has."""
+        number = self.experiment()
+        runs = self._client.search_runs([number], max_results=MOST)
+        metrics = {name for run in runs for name in run.data.metrics}
+        accuracies = [name for name in metrics if name.endswith(f"_{headline.ACCURACY}") and not name.startswith("val")]
+        view = views.view(accuracies, at=at, costs=headline.COST in metrics)
+        self._client.set_experiment_tag(number, views.TAG, view)
 
     def tag(self, files: list[Path], *, run_id: str, tags: dict[str, str]) -> bool:
         """Adds tags to a run, and those of the gate to its model's version; False if the store does not have it."""
@@ -259,8 +264,7 @@ class Writer:
         for run in runs:
             older.renew(self._client, run, by_id.get(run.data.tags.get(BASE, "")))
         self.experiment()
-        measured = {name for run in runs for name in older.measured(run)}
-        self.rounds_view([], measured=sorted(measured), at=0, costs=False)
+        self.rounds_view([], at=0)
         return len(runs)
 
     def version(self, digest: str) -> str:

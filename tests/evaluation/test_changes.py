@@ -2,14 +2,21 @@
 
 from pipeline.evaluation import changes
 
-BEFORE = {"images_train": "900", "images_val": "100", "images_test": "100", "learning_rate": "0.01", "flip": "True"}
+BEFORE = {
+    "images_train": "900",
+    "images_val": "100",
+    "images_test": "100",
+    "learning_rate": "0.01",
+    "flip": "True",
+    "gpus": [],
+}
 AFTER = {"parent": "round-1-abc", "images_train": 1050, "images_val": 100, "images_test": 110}
 
 
 def test_a_note_names_new_classes_grown_sets_and_changed_settings():
     text = changes.note(
         BEFORE,
-        AFTER | {"learning_rate": 0.003, "flip": True, "zoom": 0.1},
+        AFTER | {"learning_rate": 0.003, "flip": True, "zoom": 0.1, "gpus": ()},
         classes_before=["cat", "dog", "yak"],
         classes=["cat", "dog", "bear", "wolf"],
     )

@@ -4,7 +4,7 @@ from pipeline.tracking import views
 
 
 def state(**options) -> dict:
-    text = views.view(["benchmark:field", "test"], at=0, **{"costs": False} | options)
+    text = views.view(["benchmark_field_accuracy", "test_accuracy"], at=0, **{"costs": False} | options)
     assert len(text) < 20_000  # what a tag may hold
     return views.state_of(text)
 
@@ -28,5 +28,5 @@ def test_accuracy_over_rounds_comes_first_and_every_metric_has_one_chart():
 
 
 def test_many_benchmarks_fit_into_a_tag():
-    text = views.view([f"benchmark:field-of-the-year-{year}" for year in range(2000, 2015)], at=0, costs=True)
+    text = views.view([f"benchmark_field-of-the-year-{year}_accuracy" for year in range(2000, 2015)], at=0, costs=True)
     assert len(text) < 20_000
