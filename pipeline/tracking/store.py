@@ -35,6 +35,7 @@ from pipeline.tracking.writer import (
 
 FAILED = "FAILED"
 RECIPE, METRICS = "recipe.json", "metrics.json"  # artifacts
+CURVES = {"accuracy": "train_accuracy", "loss": "train_loss"}  # MLflow compares what comes first in the alphabet
 OF_TRAINING = {"epochs": "training/epochs", "best_epoch": "training/best_epoch"}  # what older runs call them
 
 
@@ -134,7 +135,7 @@ class Tracking(Connection):
         """
         epochs = history["epoch"].astype(int)
         points = [
-            (column, float(value), int(epoch))
+            (CURVES.get(column, column), float(value), int(epoch))
             for column in history.columns.drop("epoch")
             for epoch, value in zip(epochs, history[column], strict=True)
         ]

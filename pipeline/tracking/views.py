@@ -17,9 +17,9 @@ TAG = f"mlflow.sharedViewState.{ROUNDS}"
 TITLE = "Rounds"
 PACKED = "deflate;"
 WORKFLOW = "workflowType=machine_learning"  # else MLflow 3.17 opens every experiment as one of language models
-LOSSES, ACCURACIES = ["loss", "val_loss"], ["accuracy", "val_accuracy"]
-NARROW, WIDE = 90, 150  # pixels
-LONG = (headline.ACCURACY, headline.PARENT)  # columns with long names or values
+LOSSES, ACCURACIES = ["train_loss", "val_loss"], ["train_accuracy", "val_accuracy"]
+NARROW, MIDDLING, WIDE = 75, 100, 150  # pixels
+WIDTHS = {headline.PARENT: WIDE, headline.PRESET: MIDDLING, headline.GATE: MIDDLING}
 PARAMETERS = [headline.ROUND, headline.PARENT, headline.PRESET, headline.CLASSES, headline.IMAGES]
 
 
@@ -58,6 +58,13 @@ def state_of(view: str) -> dict[str, Any]:
     """What a saved view says, unpacked."""
     packed = json.loads(view)["state"].removeprefix(PACKED)
     return json.loads(zlib.decompress(base64.b64decode(packed)))
+
+
+def _width(column: str) -> int:
+    name = column.split("`")[1]
+    if name.startswith("benchmark"):
+        return WIDE if name.endswith(headline.ACCURACY) else MIDDLING
+    return WIDTHS.get(name, MIDDLING if "_" in name else NARROW)
 
 
 def _charts(accuracies: list[str], taken: list[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -36,6 +36,7 @@ PROCESS = "process"  # tag: the host and the process that trains
 NOTE, CHANGES = "mlflow.note.content", "what_changed"
 BASE = "base_run_id"
 RUNNING, KILLED, FINISHED = (RunStatus.to_string(s) for s in (RunStatus.RUNNING, RunStatus.KILLED, RunStatus.FINISHED))
+CURVES = {"train_accuracy", "val_accuracy"}  # one step per epoch, not per round
 DIGITS = 8  # of a model's digest, in the name of a run
 MOST = 1000  # metrics in one call
 UNNAMEABLE = re.compile(r"[^\w\-. :/]")  # a benchmark may be called so, a metric may not
@@ -146,7 +147,7 @@ class Writer:
         number = self.experiment()
         runs = self._client.search_runs([number], max_results=MOST)
         metrics = {name for run in runs for name in run.data.metrics}
-        accuracies = [name for name in metrics if name.endswith(f"_{headline.ACCURACY}") and not name.startswith("val")]
+        accuracies = {name for name in metrics if name.endswith(f"_{headline.ACCURACY}")} - CURVES
         view = views.view(accuracies, at=at, costs=headline.COST in metrics)
         self._client.set_experiment_tag(number, views.TAG, view)
 

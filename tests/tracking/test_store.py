@@ -64,7 +64,7 @@ def test_one_run_holds_the_whole_round(tracking, client, store, tmp_path):
     assert run.data.tags["round"] == "1"
     assert len(run.data.tags["git_commit"]) >= 4
     assert run.data.tags["mlflow.note.content"].startswith("**Since round-0**\n\n| accuracy")
-    assert (run.data.metrics["benchmark_field_accuracy"], run.data.metrics["loss"]) == (0.5, 0.5)
+    assert (run.data.metrics["benchmark_field_accuracy"], run.data.metrics["train_loss"]) == (0.5, 0.5)
     points = client.get_metric_history(run_id, "val_loss")
     assert [(point.step, point.value) for point in points] == [(1, 2.0), (2, 1.0), (3, 1.5)]
     assert sorted(file.path for file in client.list_artifacts(run_id)) == ["recipe.json", "report.html"]
@@ -101,7 +101,7 @@ def test_more_epochs_than_one_call_may_hold_are_logged(tracking, client):
     run_id = start(tracking)
     epochs = np.arange(1, 1202)
     tracking.log_training(run_id, pd.DataFrame({"epoch": epochs, "loss": epochs / 2}), {})
-    assert client.get_run(run_id).data.metrics["loss"] == 600.5
+    assert client.get_run(run_id).data.metrics["train_loss"] == 600.5
 
 
 def test_a_store_whose_address_is_given_is_used(monkeypatch, tmp_path):
@@ -270,7 +270,7 @@ def test_what_a_store_does_not_take_now_it_gets_from_the_next_command(store, cli
         assert "does not answer: Connection refused" in capsys.readouterr().err
     found = Tracking(store).runs().query("`tags.run_key` == @run_id")
     assert found["status"].tolist() == ["FINISHED"]
-    assert found["metrics.loss"].tolist() == [0.5]
+    assert found["metrics.train_loss"].tolist() == [0.5]
     assert Tracking(store).json(run_id, "recipe.json") == {"zoom": 0.2}
     assert Tracking(store).tag(run_id, {"gate": "pass"})
     assert "entries that waited are logged" in capsys.readouterr().err
