@@ -36,16 +36,17 @@ def ui(workspace: Workspace, *, port: int, browser: bool) -> Answer:
     if not experiment:
         raise DataError("MLflow has no round yet", where=tracking.address, mend="run `dvc repro`, or `scripts/round`")
     tracking.save_view()
-    if not tracking.is_here:
+    if tracking.uri.startswith("http"):
         pages = _pages(tracking.uri, experiment)
-        if browser and tracking.uri.startswith("http"):
+        if browser:
             webbrowser.open(pages["table"])
         return Answer(pages, _text(pages))
     pages = _pages(loopback.url(HOST, port), experiment)
     server = subprocess.Popen(
         [
             *(sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"),
-            *("--backend-store-uri", tracking.uri, "--default-artifact-root", tracking.artifacts_uri),
+            *("--backend-store-uri", tracking.uri),
+            *(("--default-artifact-root", tracking.artifacts_uri) if tracking.is_here else ()),
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
