@@ -1,5 +1,6 @@
 """`wallaby ui`: MLflow's page on the rounds, with the columns and curves that tell them apart."""
 
+import socket
 import subprocess
 import sys
 import time
@@ -41,6 +42,7 @@ def ui(workspace: Workspace, *, port: int, browser: bool) -> Answer:
         if browser:
             webbrowser.open(pages["table"])
         return Answer(pages, _text(pages))
+    _refuse_taken(port)
     pages = _pages(loopback.url(HOST, port), experiment)
     server = subprocess.Popen(
         [
@@ -71,6 +73,16 @@ def _pages(server: str, experiment: str) -> dict[str, str]:
 
 def _text(pages: dict[str, str]) -> str:
     return f"the rounds as a table  {pages['table']}\nthe rounds as charts   {pages['charts']}"
+
+
+def _refuse_taken(port: int) -> None:
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+    except OSError:
+        return  # nobody listens
+    raise ResumableError(
+        f"another program has port {port}", where="wallaby ui", mend="`wallaby ui --port N` takes another port"
+    )
 
 
 def _wait(server: subprocess.Popen, health: str, port: int) -> None:
