@@ -41,9 +41,7 @@ def view(accuracies: Iterable[str], *, at: int, costs: bool) -> str:
     state: dict[str, Any] = {
         "selectedColumns": [*columns, "attributes.`Models`"],
         "columnOrder": columns,
-        "columnWidths": {
-            name: WIDE if headline.ACCURACY in name or headline.PARENT in name else NARROW for name in columns
-        },
+        "columnWidths": {name: _width(name) for name in columns},
         "runsHiddenMode": "FIRST_20_RUNS",
         "compareRunCharts": charts,
         "compareRunSections": sections,
