@@ -1,5 +1,6 @@
 """`wallaby ui`: MLflow's page on the rounds, with the columns and curves that tell them apart."""
 
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pipeline.workspace import Workspace
 
 HOST = "127.0.0.1"
 SECONDS = 120.0  # until the server answers
+SECONDS_TO_END = 10.0
 
 
 def ui(workspace: Workspace, *, port: int, browser: bool) -> Answer:
@@ -53,6 +55,7 @@ def ui(workspace: Workspace, *, port: int, browser: bool) -> Answer:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    signal.signal(signal.SIGTERM, lambda *_: server.terminate())  # else the server would outlive the command
     try:
         _wait(server, f"{loopback.url(HOST, port)}health", port)
         log(f"{_text(pages)}\nCtrl-C ends it")
@@ -62,9 +65,17 @@ def ui(workspace: Workspace, *, port: int, browser: bool) -> Answer:
     except KeyboardInterrupt:
         pass
     finally:
-        server.terminate()
-        server.wait()
+        _end(server)
     return Answer(pages, "")
+
+
+def _end(server: subprocess.Popen) -> None:
+    server.terminate()
+    try:
+        server.wait(SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def _pages(server: str, experiment: str) -> dict[str, str]:
