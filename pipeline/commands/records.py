@@ -18,8 +18,6 @@ from pipeline.workspace import Workspace
 if TYPE_CHECKING:
     from pipeline.tracking import Tracking
 
-DATABASE = "mlflow.db"  # of the repository's own store
-
 
 def record(workspace: Workspace) -> Answer:
     """Copies the record of the round that is complete to `data/rounds`; doing so twice changes nothing."""
@@ -86,7 +84,7 @@ def make_old(workspace: Workspace, tracking: "Tracking", runs: pd.DataFrame, kno
 
     there = {found.model_digest for found in known} | {found.run_id for found in known}
     rows = [row for row in runs.to_dict("records") if not {row["run_id"], row.get("tags.model_digest")} & there]
-    if tracking.uri != f"sqlite:///{workspace.home / DATABASE}":
+    if not tracking.is_here:
         ancestors = _ancestors(workspace, runs)
         rows = [row for row in rows if row["run_id"] in ancestors]
     if not rows:

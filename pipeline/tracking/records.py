@@ -10,7 +10,6 @@ import pandas as pd
 
 from pipeline.errors import ResumableError
 from pipeline.evaluation import changes, headline, recorded_runs, round_record
-from pipeline.evaluation.over_rounds import NOT_SHOWN
 from pipeline.evaluation.round_record import Record
 from pipeline.files import write_csv, write_json, write_table, write_text
 from pipeline.tracking.connection import FAULTS, RefusedError, SilentError
@@ -65,9 +64,7 @@ def fill(tracking: Tracking, records: Sequence[Record]) -> list[str]:
                 raise silent from error
             made.append(headline.version(found.round, found.model_digest))
     if made:
-        measured = {name for found in records for name, figures in found.measured.items() if _has_accuracy(figures)}
-        shown = sorted(measured - set(NOT_SHOWN))
-        tracking.save_view(shown, costs=any(headline.COST in found.training for found in records))
+        tracking.save_view()
     return made
 
 
@@ -132,10 +129,6 @@ def _datasets(found: Record) -> list[dict[str, Any]]:
         for name, version in found.versions.items()
         if name in found.measured
     ]
-
-
-def _has_accuracy(figures: Mapping[str, Any]) -> bool:
-    return figures.get("top1") is not None
 
 
 def _files(found: Record, folder: Path) -> list[Path]:
