@@ -136,6 +136,7 @@ def test_the_summary_tells_the_round_and_what_comes_next(rounds):
         "benchmark field",
         "images identified",
         "wallaby promote",
+        "dvc remote add",
         "wallaby ui",
     ):
         assert words in output
