@@ -89,7 +89,7 @@ def runs(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
     if args.record:
         from pipeline.commands import records
 
-        return records.record(workspace)
+        return records.record_round(workspace)
     from pipeline import sections
     from pipeline.cli.tables import rounds as tables
     from pipeline.commands import runs

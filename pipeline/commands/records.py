@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.tracking import Tracking
 
 
-def record(workspace: Workspace) -> Answer:
+def record_round(workspace: Workspace) -> Answer:
     """Copies the record of the round that is complete to `data/rounds`; doing so twice changes nothing."""
     written = keep(workspace)
     return Answer({"recorded": [str(path) for path in written]})
@@ -37,7 +37,7 @@ def keep(workspace: Workspace) -> list[Path]:
     if workspace.throwaway:
         return []
     records, faults = round_record.read_all(workspace.rounds)
-    by_model = {found.model_digest: found for found in records}
+    by_model = {record.model_digest: record for record in records}
     changed: dict[str, Record] = {}
     try:
         if (made := _complete(workspace)) is not None:
@@ -62,9 +62,9 @@ def read(workspace: Workspace) -> list[Record]:
 def write(workspace: Workspace, records: Iterable[Record]) -> list[Path]:
     """Writes each record to its file, and says so; returns the files."""
     written = []
-    for found in records:
-        path = workspace.rounds / found.name
-        write_text(round_record.to_text(found), path)
+    for record in records:
+        path = workspace.rounds / record.name
+        write_text(round_record.to_text(record), path)
         log(f"recorded: {path}; commit it with the round")
         written.append(path)
     return written
@@ -82,7 +82,7 @@ def make_old(workspace: Workspace, tracking: "Tracking", runs: pd.DataFrame, kno
     """
     from pipeline.tracking import records as of_runs
 
-    there = {found.model_digest for found in known} | {found.run_id for found in known}
+    there = {record.model_digest for record in known} | {record.run_id for record in known}
     rows = [row for row in runs.to_dict("records") if not {row["run_id"], row.get("tags.model_digest")} & there]
     if not tracking.is_here:
         ancestors = _ancestors(workspace, runs)
@@ -96,7 +96,7 @@ def make_old(workspace: Workspace, tracking: "Tracking", runs: pd.DataFrame, kno
         if pd.isna(row.get("tags.base_digest")):  # the first versions named the parent's run alone
             row["tags.base_digest"] = models.get(row.get("tags.base_run_id"))
         git = judged.get(str(row.get("tags.model_digest")), old_rounds.Judged())
-        found = recorded_runs.of_run(
+        record = recorded_runs.of_run(
             row,
             per_class=tracking.table(row["run_id"], "per_class.csv"),
             bands=tracking.table(row["run_id"], "bands.parquet"),
@@ -105,8 +105,8 @@ def make_old(workspace: Workspace, tracking: "Tracking", runs: pd.DataFrame, kno
             scores_md5=git.scores_md5,
             gate=round_record.Gate(verdict=git.verdict, reason=git.reason, champion=git.champion),
         )
-        if found is not None:
-            made[found.model_digest] = found
+        if record is not None:
+            made[record.model_digest] = record
     made |= _with_releases(workspace, made)
     return write(workspace, made.values())
 
@@ -117,12 +117,12 @@ def with_starts(workspace: Workspace, records: list[Record], runs: pd.DataFrame)
         return records
     began = runs.set_index("run_id")["start_time"]
     late = {
-        found.model_digest: found.model_copy(update={"started": began[found.run_id].isoformat()})
-        for found in records
-        if not found.started and found.run_id in began.index and pd.notna(began[found.run_id])
+        record.model_digest: record.model_copy(update={"started": began[record.run_id].isoformat()})
+        for record in records
+        if not record.started and record.run_id in began.index and pd.notna(began[record.run_id])
     }
     write(workspace, late.values())
-    return round_record.in_order(late.get(found.model_digest, found) for found in records)
+    return round_record.in_order(late.get(record.model_digest, record) for record in records)
 
 
 def _complete(workspace: Workspace) -> Record | None:
@@ -140,7 +140,7 @@ def _with_releases(workspace: Workspace, records: dict[str, Record]) -> dict[str
     events: dict[str, list[dict[str, Any]]] = {}
     for row in history.to_dict("records"):
         events.setdefault(row["model"], []).append(row)
-    found = {}
+    renewed = {}
     for digest, rows in events.items():
         if digest not in records:
             continue
@@ -148,10 +148,10 @@ def _with_releases(workspace: Workspace, records: dict[str, Record]) -> dict[str
         known = {event.at for event in before}
         new = [_release(row) for row in rows if row["at"] not in known]
         if any(new):
-            found[digest] = records[digest].model_copy(
+            renewed[digest] = records[digest].model_copy(
                 update={"releases": sorted([*before, *filter(None, new)], key=lambda event: event.at)}
             )
-    return found
+    return renewed
 
 
 def _release(row: dict[str, Any]) -> Release | None:
@@ -162,19 +162,19 @@ def _release(row: dict[str, Any]) -> Release | None:
 
 
 def _is_renewed(error: DataError, changed: dict[str, Record]) -> bool:
-    return Path(error.where).name in {found.name for found in changed.values()}
+    return Path(error.where).name in {record.name for record in changed.values()}
 
 
 def _ancestors(workspace: Workspace, runs: pd.DataFrame) -> set[str]:
     """The runs that the present model and the base come from, their own among them."""
     from pipeline import bundle
 
-    found, parents = set(), {}
+    ancestors, parents = set(), {}
     if "tags.base_run_id" in runs:
         parents = dict(zip(runs["run_id"], runs["tags.base_run_id"].fillna(""), strict=True))
     for folder in (workspace.model, workspace.base):
         run_id = bundle.check(folder).run_id if (folder / bundle.CARD).exists() else ""
-        while run_id and run_id not in found:
-            found.add(run_id)
+        while run_id and run_id not in ancestors:
+            ancestors.add(run_id)
             run_id = parents.get(run_id, "")
-    return found
+    return ancestors

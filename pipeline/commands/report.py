@@ -64,8 +64,8 @@ def beside_the_log(workspace: Workspace, params: sections.Report) -> reports.Bes
     parts: dict[str, Any] = {}
     if workspace.labels.exists():
         parts["labels"] = labels.read(workspace.labels, workspace.root_names)
-        told = runs.ledger_of(workspace, runs.read(workspace))
-        parts |= {name: told[name] for name in ("ledger", "costs")}
+        ledger = runs.ledger_of(workspace, runs.read(workspace))
+        parts |= {name: ledger[name] for name in ("ledger", "costs")}
     if workspace.board.exists():
         parts["board"] = board.read(workspace.board)
     card, limits = champions.current(workspace.released), workspace.released / thresholds.FILE

@@ -82,7 +82,7 @@ def read(workspace: Workspace) -> Runs:
         runs_tables.sets(runs, confidence=workspace.confidence),
         classes.read(workspace.classes),
         workspace.confidence,
-        {recorded_runs.run_id(found): found for found in known},
+        {recorded_runs.run_id(record): record for record in known},
         tracking,
     )
 
@@ -108,7 +108,7 @@ def diff(workspace: Workspace, before: str, after: str) -> Answer:
     both = [runs.records.get(row["run_id"]) for row in rows]
     scores = [_scores(workspace, runs, row) for row in rows]
     data: dict[str, Any] = {"before": names[0], "after": names[1]}
-    recorded = [found for found in both if found is not None]
+    recorded = [record for record in both if record is not None]
     if len(recorded) == 2:
         data["settings"] = recorded_runs.changed_settings(*recorded)
         if any(table is None for table in scores):
@@ -116,8 +116,8 @@ def diff(workspace: Workspace, before: str, after: str) -> Answer:
             compared = recorded_runs.compared(*recorded, confidence=runs.confidence)
             return Answer(data | {"without": without} | compared)
     stored = [runs_tables.stored(table, row, runs.events) for table, row in zip(scores, rows, strict=True)]
-    found = over_rounds.differences(*stored, confidence=runs.confidence, min_images=MIN_CLASS_IMAGES)
-    return Answer(data | over_rounds.as_records(found))
+    differences = over_rounds.differences(*stored, confidence=runs.confidence, min_images=MIN_CLASS_IMAGES)
+    return Answer(data | over_rounds.as_records(differences))
 
 
 def ledger(workspace: Workspace) -> Answer:
@@ -212,11 +212,11 @@ def _together(recorded: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
 
 def _scores(workspace: Workspace, runs: Runs, row: pd.Series) -> pd.DataFrame | None:
     """The compact scores of a version, from the nearest place that has them; None if no place has."""
-    found, place = runs.records.get(row["run_id"]), None
-    if found is not None:
-        place = workspace.scores if _is_of(workspace.scores, found.model_digest) else None
-        if place is None and found.scores_md5:
-            place = dvc.cached(workspace.root, found.scores_md5)
+    record, place = runs.records.get(row["run_id"]), None
+    if record is not None:
+        place = workspace.scores if _is_of(workspace.scores, record.model_digest) else None
+        if place is None and record.scores_md5:
+            place = dvc.cached(workspace.root, record.scores_md5)
     if place is not None:
         return over_rounds.compact(read_table(place, over_rounds.SCORED, optional=["cluster"]))
     return runs.tracking.table(row["run_id"], runs_tables.SCORES) if runs.tracking else None

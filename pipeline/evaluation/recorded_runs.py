@@ -210,15 +210,15 @@ def _recalls(record: Record) -> pd.DataFrame:
 
 
 def _measured(known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
+    by_set: dict[str, dict[str, Any]] = {}
     for key, value in known.items():
         parts = METRIC.match(key)
         if parts and parts["set"] != "training":
             whole = (
                 parts["measure"] in ("n", "out_of_class", "independent", "audit_asked") and float(value).is_integer()
             )
-            found.setdefault(set_name(parts["set"]), {})[parts["measure"]] = int(value) if whole else float(value)
-    return {name: figures for name, figures in found.items() if "n" in figures or "top1" in figures}
+            by_set.setdefault(set_name(parts["set"]), {})[parts["measure"]] = int(value) if whole else float(value)
+    return {name: figures for name, figures in by_set.items() if "n" in figures or "top1" in figures}
 
 
 def _releases(tags: Mapping[str, str]) -> list[Release]:

@@ -30,7 +30,7 @@ def per_round(
         table = table.merge(shown.groupby("round", as_index=False)["shown"].sum(), on="round", how="left")
     answers = 0.0 if shown is not None else float("nan")
     reviewing, training = table["minutes"].astype(float) / 60, table["seconds"].astype(float) / 3600
-    found = pd.DataFrame(
+    costs = pd.DataFrame(
         {
             "round": table["round"],
             "reviewing_hours": reviewing,
@@ -40,7 +40,7 @@ def per_round(
             "shown": table["shown"].fillna(answers) if "shown" in table else answers,
         }
     )
-    return with_saved(found, reviewer_cost_per_hour=reviewer_cost_per_hour, minutes_by_hand=minutes_by_hand)
+    return with_saved(costs, reviewer_cost_per_hour=reviewer_cost_per_hour, minutes_by_hand=minutes_by_hand)
 
 
 def with_saved(table: pd.DataFrame, *, reviewer_cost_per_hour: float, minutes_by_hand: float) -> pd.DataFrame:

@@ -198,16 +198,16 @@ def read_per_class(path: Path) -> pd.DataFrame:
 
 def by_class(table: pd.DataFrame, classes: Sequence[str]) -> dict[str, ByClass]:
     """The figures of each set and class (`metrics.by_class`; older tables lack `independent` and `effective`)."""
-    found = {}
+    tables = {}
     for name, rows in table.groupby("set"):
         rows = rows.set_index("label").reindex(list(classes))
         right = (rows["recall"].astype(float) * rows["n"].astype(float)).round()
-        found[str(name)] = ByClass(
+        tables[str(name)] = ByClass(
             n=[None if pd.isna(value) else int(value) for value in rows["n"]],
             right=[None if pd.isna(value) else int(value) for value in right],
             **{key: [rounded(value) for value in rows[key]] for key in ("independent", "effective") if key in rows},
         )
-    return found
+    return tables
 
 
 def by_band(table: pd.DataFrame) -> dict[str, list[tuple[float, int, int, float]]]:
@@ -282,16 +282,16 @@ def read_all(folder: Path) -> tuple[list[Record], list[DataError]]:
     faults = []
     for path in sorted(folder.glob("[!.]*.json")):
         try:
-            found = read(path)
+            record = read(path)
         except DataError as error:
             faults.append(error)
             continue
-        run = found.run_id or found.model_digest
+        run = record.run_id or record.model_digest
         if run in records:
             twice = f"it names the MLflow run of {records[run].name}"
             faults.append(DataError(twice, where=path, mend=BACK.replace("FILE", str(path))))
         else:
-            records[run] = found
+            records[run] = record
     return in_order(records.values()), faults
 
 
@@ -342,8 +342,8 @@ def known(value: Any) -> Any:
 
 def rounded(value: Any) -> Any:
     """As `known`, with six significant digits."""
-    found = known(value)
-    return float(f"{found:.{DIGITS}g}") if isinstance(found, float) else found
+    figure = known(value)
+    return float(f"{figure:.{DIGITS}g}") if isinstance(figure, float) else figure
 
 
 def _block(value: Any) -> str:

@@ -26,16 +26,16 @@ def judged(root: Path) -> dict[str, Judged]:
 
     The last commit counts that is not about a champion compared with itself.
     """
-    found: dict[str, Judged] = {}
+    by_model: dict[str, Judged] = {}
     for commit in dvc.git(root, "log", "--all", "--reverse", "--format=%H", "--", VERDICT).split():
         judgement = _parsed(dvc.git(root, "show", f"{commit}:./{VERDICT}"))
         model = str(judgement.get("model", ""))
-        if not model or (model in found and judgement.get("champion") == model):
+        if not model or (model in by_model and judgement.get("champion") == model):
             continue
         scores = SCORES.search(dvc.git(root, "show", f"{commit}:./{LOCK}"))
         fields = {name: str(judgement.get(name) or "") for name in ("verdict", "reason", "champion")}
-        found[model] = Judged(**fields, scores_md5=scores["md5"] if scores else "")
-    return found
+        by_model[model] = Judged(**fields, scores_md5=scores["md5"] if scores else "")
+    return by_model
 
 
 def _parsed(text: str) -> dict:
