@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MODEL, CLASSES, CARD, LINEAGE = "model.keras", "classes.txt", "card.json", "lineage.parquet"
 FILES = (MODEL, CLASSES, CARD, LINEAGE)
 HUB = "hub"
+RECIPE = "recipe.json"  # beside the bundle of a round's model: every setting of its training
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Card:
       parent_digest: that of the base.
       data_digest: SHA-256 of the splits table it was trained on.
       run_id: of its MLflow run.
-      training: epochs, seconds and the like, for people.
+      training: epochs, seconds, when it began and the like, for people.
       pretrained: what the weights had learnt before round 1 (`imagenet`, `hub:...`, `FILE.safetensors`); empty for
         nothing. Descendants inherit it.
       hub_digest: names the SavedModel in `hub/`; empty for a network that needs none.

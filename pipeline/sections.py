@@ -331,6 +331,12 @@ class Review(Section):
 class Report(Section):
     reference_days: Annotated[float, Field(gt=0)]
     reviewer_cost_per_hour: Annotated[float, Field(ge=0)]
+    machine_cost_per_hour: Annotated[float, Field(ge=0)]
+    minutes_by_hand: Annotated[float, Field(ge=0)]
+
+    def prices(self) -> dict[str, float]:
+        """What an hour of a person and of the machine costs, and how long an answer by hand takes."""
+        return self.model_dump(exclude={"reference_days"})
 
 
 class Reported(BaseModel):

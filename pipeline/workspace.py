@@ -39,6 +39,7 @@ class Workspace:
         self.classes = data / "classes.csv"
         self.benchmarks = data / "benchmarks"
         self.reviews = data / "reviews"
+        self.rounds = data / "rounds"
         self.replaced = data / "replaced.csv"
         self.quarantine = data / "quarantine.csv"
         self.root_losses = data / "roots.csv"
@@ -77,6 +78,7 @@ class Workspace:
         self.predictions = data / "predictions"
         self.judged_bursts = data / "judged_bursts.parquet"
         self.queue = data / "queue"
+        self.round = data / "round.json"
         self.export = data / "export"
         self.serving_report = data / "serving" / "report.html"
 

@@ -596,6 +596,7 @@ def queue() -> dict[str, Any]:
     write_text("the champion", Path("data/released/model.keras"))
     write_table(champion[["sha256", "label", "score"]].assign(score=0.75), Path("data/released/pool.parquet"))
 
+    finished_round(scores)
     for name in ("library/000.bmp", "pool/000.bmp"):  # a root without any image would stop the stage
         put(f"images/{name}", pixels(0))
 
@@ -603,6 +604,24 @@ def queue() -> dict[str, Any]:
 
     queue.main(Workspace(Path()))
     return of_tables("data/queue")
+
+
+def finished_round(scores: pd.DataFrame) -> None:
+    """What the record of a round is made of, besides the scores."""
+    ranks = np.where(scores["label"] == scores["predicted"], 1, 2)
+    write_table(scores.assign(label_rank=ranks, model=MODEL), Path("data/evaluation/scores.parquet"))
+    for name in (bundle.MODEL, bundle.LINEAGE):
+        write_text(name, Path("data/model") / name)
+    card = bundle.Card("tiny", SIDE, round=2, model_digest=MODEL, parent_digest="b" * 64, run_id="run")
+    card = bundle.replace(card, training={"epochs": 2, "best_epoch": 1, "seconds": 30.0})
+    write_json(vars(card), Path("data/model") / bundle.CARD)
+    write_text("\n".join(CLASSES) + "\n", Path("data/model") / bundle.CLASSES)
+    write_text("epoch,loss,val_loss,minutes\n1,2.0,1.5,0.25\n2,1.0,1.75,0.5\n", Path("data/model/history.csv"))
+    write_json({"sets": {"test": 10, "train": 22, "val": 10}}, Path("data/splits/summary.json"))
+    write_json({"test": {"n": 10, "top1": 0.8}}, Path("data/evaluation/metrics.json"))
+    write_text("set,label,n,recall\ntest,lion,4,0.75\ntest,owl,3,1.0\n", Path("data/evaluation/per_class.csv"))
+    write_json({"verdict": "pass", "reason": "none", "champion": "", "model": MODEL}, Path("data/gate/gate.json"))
+    write_json({"pool": 64, "identified": 64, "failed": 0}, Path("data/predictions/summary.json"))
 
 
 STAGES: dict[str, Callable[[], dict[str, Any]]] = {

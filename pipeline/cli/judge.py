@@ -33,7 +33,9 @@ def add(program: Program) -> None:
 
     verb = program.verb("runs", runs, "list all model versions side by side, or what differs between two")
     verb.add("--html", action="store_true", help="write the page, with curves over the rounds")
-    verb.add("--ledger", action="store_true", help="what each round cost in labels and minutes, and brought")
+    verb.add("--ledger", action="store_true", help="what each round cost in labels, minutes and training, and brought")
+    verb.add("--record", action="store_true", help="only copy the record of the finished round to data/rounds")
+    verb.add("--rebuild", action="store_true", help="fill MLflow's store from the records, where it lacks a round")
     action = verb.action("diff", runs_diff, "what differs between two versions")
     for name in ("A", "B"):
         action.add(name.lower(), metavar=name, help="a round, or the beginning of a digest")
@@ -84,13 +86,21 @@ def release(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
 
 
 def runs(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    if args.record:
+        from pipeline.commands import records
+
+        return records.record_round(workspace)
+    from pipeline import sections
     from pipeline.cli.tables import rounds as tables
     from pipeline.commands import runs
 
+    if args.rebuild:
+        return runs.rebuild(workspace)
     if args.html:
         return runs.html(workspace)
     if args.ledger:
-        return runs.ledger(workspace).as_table(tables.ledger)
+        by_hand = workspace.params(sections.Report).minutes_by_hand
+        return runs.ledger(workspace).as_table(tables.ledger, minutes_by_hand=by_hand)
     answer = runs.listed(workspace)
     return answer.as_table(tables.runs, answer.data.table, answer.data.sets)
 

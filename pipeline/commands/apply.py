@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline import bundle, sections
-from pipeline.commands import Answer, now, user
+from pipeline.commands import Answer, now, records, user
 from pipeline.errors import DataError, Exit, UsageError, closest
 from pipeline.files import in_turn, read_table, write_csv
 from pipeline.library import classes, labels
@@ -93,6 +93,8 @@ def apply(
         new += [_settle(workspace, text) | stamp for text in settle]
     with in_turn(workspace.labels_lock, str(workspace.labels)):
         report = _apply(workspace, new, correct=correct, dry_run=dry_run, copy_to=None if dry_run else copy_to)
+    if not dry_run:
+        records.keep(workspace)
     return Answer(report, code=Exit.SOME_FAILED if report.left else Exit.DONE)
 
 

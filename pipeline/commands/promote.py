@@ -4,7 +4,7 @@ import shutil
 
 from pipeline import bundle
 from pipeline.bundle import Card
-from pipeline.commands import Answer, warn
+from pipeline.commands import Answer, records, warn
 from pipeline.commands.gate import record_verdict
 from pipeline.errors import DataError, LeakageError
 from pipeline.evaluation import audit
@@ -38,6 +38,7 @@ def promote(workspace: Workspace, *, dry_run: bool = False) -> Answer:
         _refuse_another_model(workspace, card)
         _replace_base(workspace, card)
     dvc.track(workspace.root, base)
+    records.keep(workspace)
     text = f"the base is now the model of round {card.round}; next: dvc repro"
     return Answer({"round": card.round, "promoted": is_new}, text if is_new else "the base is this model already")
 

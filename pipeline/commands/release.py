@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from pipeline import bundle
-from pipeline.commands import Answer, now, user
+from pipeline.commands import Answer, now, records, user
 from pipeline.commands.gate import record_verdict
 from pipeline.repository import dvc
 from pipeline.serving import champions
@@ -58,6 +58,7 @@ def _installed(
         dvc.track(workspace.root, former)
     is_new = champions.install(change, model, evaluation, released, predictions, workspace.champions)
     dvc.track(workspace.root, released)
+    records.keep(workspace)
     record_verdict(workspace)
     from pipeline.tracking import Tracking
 

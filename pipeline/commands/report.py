@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import sections
-from pipeline.commands import Answer
+from pipeline.commands import Answer, runs
 from pipeline.evaluation import thresholds
 from pipeline.files import write_csv, write_text
 from pipeline.library import board, labels
@@ -47,7 +47,7 @@ def report(
         until=until,
         confidence=workspace.confidence,
         reference_days=params.reference_days,
-        beside=beside_the_log(workspace, cost_per_hour=params.reviewer_cost_per_hour),
+        beside=beside_the_log(workspace, params),
     )
     files = write(made, out, csv)
     if mlflow:
@@ -59,20 +59,21 @@ def report(
     return Answer(as_dict(made), "\n".join([*lines, f"look at {out.resolve().as_uri()}{tables}"]))
 
 
-def beside_the_log(workspace: Workspace, *, cost_per_hour: float) -> reports.BesideTheLog:
+def beside_the_log(workspace: Workspace, params: sections.Report) -> reports.BesideTheLog:
     """What the workspace tells beside the log; parts that it does not have are left out."""
     parts: dict[str, Any] = {}
     if workspace.labels.exists():
-        from pipeline.commands import runs  # here, as above: it brings MLflow along, and tables need it not
-
         parts["labels"] = labels.read(workspace.labels, workspace.root_names)
-        parts["ledger"] = runs.ledger_of(workspace, runs.read(workspace))["ledger"]
+        ledger = runs.ledger_of(workspace, runs.read(workspace))
+        parts |= {name: ledger[name] for name in ("ledger", "costs")}
     if workspace.board.exists():
         parts["board"] = board.read(workspace.board)
     card, limits = champions.current(workspace.released), workspace.released / thresholds.FILE
     if card and limits.exists():
         parts["thresholds"] = thresholds.read(limits, card.model_digest).classes
-    return reports.BesideTheLog(cost_per_hour=cost_per_hour, **parts)
+    return reports.BesideTheLog(
+        cost_per_hour=params.reviewer_cost_per_hour, minutes_by_hand=params.minutes_by_hand, **parts
+    )
 
 
 def html(report: Report) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 from pipeline import bundle
 from pipeline.commands import Answer
 from pipeline.files import read_json, read_table
+from pipeline.repository import dvc
 from pipeline.workspace import Workspace
 
 
@@ -32,5 +33,6 @@ def summary(workspace: Workspace) -> Answer:
             for path in sorted(workspace.queue.glob("*.parquet"))
             for rows in [read_table(path, ["group"])]
         },
+        "remote": dvc.remote(workspace.root),
     }
     return Answer(figures)

@@ -11,6 +11,7 @@ from pipeline.evaluation.scores import OPEN_SETS, clusters_of
 from pipeline.library import benchmarks
 
 KEPT = ["content", "set", "label", "predicted", "score", "label_rank", "cluster"]
+SCORED = ["sha256", "set", "label", "predicted", "score", "label_rank"]  # what `compact` reads, and perhaps `cluster`
 CONTENT_DIGITS = 16  # of a picture's digest: among a million pictures two share them once in 4e7 times
 BANDS = [0.0, 0.5, 0.7, 0.9, 0.95, 0.99]  # lower ends
 TRAIN = "train"
@@ -101,20 +102,27 @@ def _sets(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     return both[["set"]].assign(**counts).groupby("set").sum().reset_index()
 
 
-def ledger(rounds: pd.DataFrame, sets: pd.DataFrame, reviewed: pd.DataFrame) -> pd.DataFrame:
-    """What each round cost in labels and minutes, and what accuracy it brought.
+def ledger(
+    rounds: pd.DataFrame, sets: pd.DataFrame, reviewed: pd.DataFrame, costs: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """What each round cost in labels, minutes and training, and what accuracy it brought.
 
     Args:
       rounds: columns `round`, `images` (in train, val and test), oldest first; no throw-aways.
       sets: columns `round`, `set`, `n`, `top1`, `version`.
       reviewed: columns `round`, `minutes` (NaN if unknown): the reviewing that opened the round.
+      costs: columns `round`, `training_hours`, `training_cost`; without, neither is known.
 
     Returns:
       Columns `set`, `round`, `labelled` (images more than in the round before), `minutes`, `gain` (of top-1, against
       the round before), `per_100_images`, `per_hour` (both of gain; NaN where nothing was labelled, or less than a
-      minute timed), `exact` (both were measured on the very same images, those of new classes not among them).
+      minute timed), `exact` (both were measured on the very same images, those of new classes not among them),
+      `training_hours`, `training_cost`.
     """
+    if costs is None:
+        costs = rounds[["round"]].assign(training_hours=np.nan, training_cost=np.nan)
     table = sets.merge(rounds[["round", "images"]], on="round").merge(reviewed, on="round", how="left")
+    table = table.merge(costs[["round", "training_hours", "training_cost"]], on="round", how="left")
     table = table.sort_values(["set", "round"], ignore_index=True)
     earlier = table.groupby("set")[["images", "n", "top1", "version"]].shift()
     labelled, gain = table["images"] - earlier["images"], table["top1"] - earlier["top1"]
@@ -128,6 +136,8 @@ def ledger(rounds: pd.DataFrame, sets: pd.DataFrame, reviewed: pd.DataFrame) -> 
             "per_100_images": 100 * gain / labelled.where(labelled > 0),
             "per_hour": 60 * gain / table["minutes"].where(table["minutes"] >= 1),
             "exact": (table["version"] == earlier["version"]) & (table["version"] != "") & (table["n"] == earlier["n"]),
+            "training_hours": table["training_hours"],
+            "training_cost": table["training_cost"],
         }
     )
 

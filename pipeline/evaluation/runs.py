@@ -1,6 +1,6 @@
-"""Every round and throw-away that MLflow knows, as tables: what it was made of, how good it is, what it became.
+"""Every round and throw-away as tables: what it was made of, how good it is, what it became.
 
-MLflow's figures are enough: what was logged as a file may have been deleted, and is left out then.
+Its figures are enough: scores and tables that are no longer there are left out.
 """
 
 import re
@@ -117,11 +117,11 @@ def stored(found: pd.DataFrame | None, version: pd.Series, events: Classes) -> p
     """A version's compact scores, by today's names.
 
     Raises:
-      DataError: if MLflow no longer has them.
+      DataError: if they are no longer there.
     """
     if found is None:
         raise DataError(
-            f"MLflow has no scores of round {version['round']}",
+            f"there are no scores of round {version['round']}",
             where=f"run {version['run']}, {SCORES}",
             mend="they were deleted, or never kept; a difference needs those of both versions",
         )
@@ -154,11 +154,24 @@ def reviewed(decisions: pd.DataFrame, runs: pd.DataFrame, rounds: pd.DataFrame) 
       runs: MLflow's, for the time at which each started.
       rounds: as `rounds_of`.
     """
-    started = pd.to_datetime(runs.set_index("run_id")["start_time"], utc=True).reindex(rounds["run_id"])
+    started = pd.to_datetime(runs.set_index("run_id")["start_time"], utc=True).reindex(rounds["run_id"]).ffill()
+    rounds, started = rounds[started.notna().to_numpy()], started[started.notna()]
     timed = over_rounds.minutes(decisions).dropna()
     opened = np.searchsorted(started.to_numpy(), timed["at"].to_numpy(), side="left")
     spent = timed.groupby(opened)["minutes"].sum().reindex(range(len(rounds)))
     return pd.DataFrame({"round": rounds["round"], "minutes": spent.to_numpy()})
+
+
+def trained(runs: pd.DataFrame, rounds: pd.DataFrame) -> pd.DataFrame:
+    """Columns `round`, `seconds` and `cost` of the training of each of the `rounds`, NaN where they are not known."""
+    figures = pd.DataFrame(
+        {
+            "run_id": runs["run_id"],
+            "seconds": _column(runs, "metrics.training/seconds").astype(float),
+            "cost": _column(runs, "metrics.cost").astype(float),
+        }
+    ).drop_duplicates("run_id", keep="last")
+    return rounds[["round", "run_id"]].merge(figures, on="run_id", how="left")[["round", "seconds", "cost"]]
 
 
 def _column(runs: pd.DataFrame, name: str) -> pd.Series:

@@ -22,8 +22,10 @@ def write(
     bands: pd.DataFrame,
     per_class: pd.DataFrame,
     ledger: list[dict[str, Any]],
+    costs: list[dict[str, Any]],
     hints: list[dict[str, Any]],
     confidence: float,
+    minutes_by_hand: float,
 ) -> str:
     """Returns the page.
 
@@ -34,8 +36,10 @@ def write(
       bands: columns `round`, `set`, `band`, `n`, `right`, `mean_score`.
       per_class: columns `round`, `set`, `label`, `n`, `recall`.
       ledger: rows with `set`, `round`, `labelled`, `minutes`, `gain`, `per_100_images`, `per_hour`, `exact`.
+      costs: rows with the columns of `round_costs`.
       hints: rows with `label`, `hint`, `grew`, `before`, `now`, `low`, `n`.
       confidence: of the intervals.
+      minutes_by_hand: that a person needs for an answer.
     """
     empty = table.empty
     shown = sets[~sets["set"].isin(NOT_SHOWN)]
@@ -54,6 +58,9 @@ def write(
         classes=classes,
         class_rounds=numbers,
         ledger=ledger,
+        costs=costs,
+        served=any(row["shown"] > 0 for row in costs),
+        minutes_by_hand=f"{minutes_by_hand:g}",
         hints=hints,
         confidence=confidence,
     )

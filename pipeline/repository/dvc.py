@@ -42,6 +42,16 @@ def checkout(root: Path, folder: Path) -> None:
     run(root, "checkout", os.path.relpath(f"{folder}.dvc", root))
 
 
+def cached(root: Path, md5: str) -> Path | None:
+    """The file with this MD5 in DVC's cache; None if the cache does not have it, or there is none."""
+    try:
+        folder = Path(run(root, "cache", "dir").strip())
+    except WallabyError:
+        return None
+    path = folder / "files" / "md5" / md5[:2] / md5[2:]
+    return path if path.is_file() else None
+
+
 def warnings_of_replacing(root: Path, base: Path) -> list[str]:
     """Returns what a person should know before this base is replaced: where it can be had from afterwards, if anywhere.
 
@@ -59,7 +69,7 @@ def warnings_of_replacing(root: Path, base: Path) -> list[str]:
         ]
     back = f"`git checkout {commit} -- {tracked}; dvc checkout {tracked}` brings it back"
     try:
-        if not _remote(root):
+        if not remote(root):
             return [f"{name} will be in this machine's DVC cache only, no remote is configured; {back}"]
         if json.loads(run(root, "status", "--cloud", "--json", os.path.relpath(tracked, root))):
             return [
@@ -70,7 +80,7 @@ def warnings_of_replacing(root: Path, base: Path) -> list[str]:
     return []
 
 
-def _remote(root: Path) -> str:
+def remote(root: Path) -> str:
     """The name of DVC's default remote; "" if there is none."""
     try:
         return run(root, "config", "core.remote").strip()

@@ -1,13 +1,14 @@
-"""Stage queue: the recipes, as tables and as a page with images; what goes into quarantine; what classes may gain."""
+"""Stage queue: the recipes, as tables and as a page with images; what classes may gain; the record of the round."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
-from pipeline import pages, sections, stages
-from pipeline.evaluation import reliability
-from pipeline.files import read_table, write_csv, write_table, write_text
+from pipeline import bundle, pages, sections, stages
+from pipeline.evaluation import assessment, reliability, round_record
+from pipeline.evaluation.round_record import Record
+from pipeline.files import read_json, read_table, write_csv, write_table, write_text
 from pipeline.library import labels, mounts
 from pipeline.review import recipes, yields
 from pipeline.review.recipes import reading
@@ -99,11 +100,43 @@ def main(workspace: Workspace) -> None:
             write_table(answer.whole, workspace.queue / "whole" / f"{name}.parquet")
     write_csv(made.expected, workspace.queue / yields.FILE)
     write_text(page, workspace.queue / "index.html")
+    record = record_of(workspace, {name: answer.rows for name, answer in answers.items()})
+    write_text(round_record.to_text(record), workspace.round)
     print("queue: " + ", ".join(f"{name} {len(answer.rows)}" for name, answer in answers.items()))
     if material.bursts is not None:
         shown = pd.concat([answer.rows for answer in answers.values()])
         decisions, of = shown["group"].nunique(), shown[shown["burst"] != ""]
         print(f"queue: {len(shown):,} images in {decisions:,} decisions; {of['burst'].nunique():,} of these are bursts")
+
+
+def record_of(workspace: Workspace, queue: dict[str, pd.DataFrame]) -> Record:
+    """Gathers what the round was made of, measured and took; `queue` has the rows of each recipe."""
+    card = bundle.check(workspace.model)
+    return round_record.of_round(
+        vars(card),
+        classes=bundle.read_classes(workspace.model),
+        images_by_set=read_json(workspace.splits / "summary.json")["sets"],
+        recipe=recipe_of(workspace, card),
+        history=pd.read_csv(workspace.model / "history.csv"),
+        measured=read_json(workspace.evaluation / assessment.METRICS),
+        per_class=round_record.read_per_class(workspace.evaluation / "per_class.csv"),
+        scores=read_table(workspace.scores, round_record.SCORED),
+        scores_md5=round_record.md5(workspace.scores),
+        verdict=read_json(workspace.verdict),
+        pool=read_json(workspace.predictions / "summary.json"),
+        queue=queue,
+    )
+
+
+def recipe_of(workspace: Workspace, card: bundle.Card) -> dict[str, Any]:
+    """Every setting of the training, as the stage train noted them; of an older model, those of the params."""
+    noted = workspace.model / bundle.RECIPE
+    if noted.exists():
+        return read_json(noted)
+    train = workspace.params(sections.Train)
+    in_force = train.training(learnt=card.round > 1 or bool(card.pretrained))
+    chosen = {key: in_force[key] for key in ("learning_rate", "max_epochs")}
+    return train.model_dump(mode="json", exclude=sections.FOR_PEOPLE) | chosen
 
 
 if __name__ == "__main__":

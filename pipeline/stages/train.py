@@ -1,9 +1,11 @@
 """Stage train: pop the base's head, put a random one for today's classes, train every weight to the plateau."""
 
 import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +102,7 @@ def main(workspace: Workspace) -> None:
     card = card_of(base.card, data_digest=digest(workspace.splits_table), throwaway=workspace.throwaway)
     settings = params.model_dump(exclude=sections.FOR_PEOPLE)
     work = work_folder(workspace.own("train"), card.data_digest, card.parent_digest, settings)
-    images = int((prepared.rows["set"] == "train").sum())
+    began, images = first_begun(work), int((prepared.rows["set"] == "train").sum())
     machine = choose_machine(
         model,
         batch_size=params.batch_size,
@@ -127,10 +129,12 @@ def main(workspace: Workspace) -> None:
             tensorboard=workspace.cache("tensorboard") / run_id if params.tensorboard else None,
             log_epoch=lambda epoch: tracking.log_training(run_id, epoch, {}),
         )
-        card = bundle.replace(card, temperature=made.temperature, run_id=run_id, training=made.training)
+        training = made.training | {"started": began}
+        card = bundle.replace(card, temperature=made.temperature, run_id=run_id, training=training)
         seen = lineage.extend(base.lineage, rows, round_=card.round)
         card = bundle.save(bundle.Bundle(model, classes, card, seen), workspace.model)
     write_csv(made.history, workspace.model / "history.csv")
+    write_json(json.loads(json.dumps(recipe, default=str)), workspace.model / bundle.RECIPE)
     taken = headline.metrics({}, made.training)
     taken.pop(headline.MINUTES)  # it is the last value of a curve
     tracking.log_training(run_id, made.history, taken, step=card.round, tags={headline.MODEL: card.model_digest})
@@ -161,6 +165,14 @@ def work_folder(parent: Path, *inputs: object) -> Path:
             shutil.rmtree(other)
     work.mkdir(parents=True, exist_ok=True)
     return work
+
+
+def first_begun(work: Path) -> str:
+    """When the training in this folder began, interrupted since or not: UTC, ISO 8601."""
+    note = work / "began.json"
+    if not note.exists():
+        write_json({"at": datetime.now(UTC).isoformat(timespec="seconds")}, note)
+    return read_json(note)["at"]
 
 
 def in_force(params: sections.Train, *, learnt: bool) -> dict[str, Any]:

@@ -8,10 +8,12 @@ import pytest
 
 from pipeline.commands import apply as command
 from pipeline.errors import DataError, Exit, UsageError
+from pipeline.evaluation import round_record
 from pipeline.files import read_table, write_table, write_text
 from pipeline.library import labels
 from pipeline.review import copying, decisions
 from pipeline.workspace import Workspace
+from tests.evaluation.made_up_records import record
 from tests.library.builders import sha
 
 ROOTS = ["library", "pool"]
@@ -340,3 +342,11 @@ def test_a_replaced_image_counts_for_its_class_again_once_its_label_is_confirmed
     assert repo.table().set_index("image").loc["library/a.jpg", ["label", "sha256"]].tolist() == [
         "cat", sha("a"),
     ]  # fmt: skip
+
+
+def test_a_complete_round_is_recorded_before_the_labels_move_on(repo):
+    write_text(round_record.to_text(record(1)), repo.round)
+    command.apply(repo, dry_run=True)
+    assert not repo.rounds.exists()
+    command.apply(repo)
+    assert [path.name for path in repo.rounds.iterdir()] == [record(1).name]

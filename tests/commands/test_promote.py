@@ -9,10 +9,11 @@ import pytest
 from pipeline import bundle
 from pipeline.commands.promote import promote
 from pipeline.errors import DataError, Exit, LeakageError
-from pipeline.evaluation import audit
+from pipeline.evaluation import audit, round_record
 from pipeline.files import read_table, write_csv, write_table, write_text
 from pipeline.library import board, history
 from pipeline.workspace import Workspace
+from tests.evaluation.made_up_records import record
 from tests.networks import save_bundle
 
 DVC_YAML = """stages:
@@ -56,11 +57,14 @@ def test_a_model_is_promoted_once_and_only_as_the_round_made_it(workspace, capsy
     write_text(DVC_YAML, workspace.pipeline_file)
     for arguments in (["init", "--no-scm", "-q"], ["commit", "-f", "-q"]):
         subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=workspace.root, check=True, capture_output=True)
+    write_text(round_record.to_text(record(3)), workspace.round)
     assert promote(workspace, dry_run=True).text == "would make the model of round 3 the base"
     assert bundle.check(workspace.base) == before
+    assert not workspace.rounds.exists()
     assert promote(workspace).data == {"round": 3, "promoted": True}
     assert f"warning: the base of round 2 ({before.model_digest[:12]}) will be lost" in capsys.readouterr().err
     assert workspace.base.with_name("base.dvc").exists()
+    assert [path.name for path in workspace.rounds.iterdir()] == [record(3).name]
     assert bundle.check(workspace.base) == card
     names = sorted(path.name for path in workspace.base.iterdir())
     assert names == sorted([*bundle.FILES, history.IMAGES, history.BOARDS, audit.FILE])

@@ -118,7 +118,7 @@ def test_the_difference_of_two_rounds_names_what_flipped(workspace):
 
 
 def test_a_version_whose_scores_were_deleted_has_no_difference_and_is_still_listed(known):
-    with pytest.raises(DataError, match="MLflow has no scores of round 1"):
+    with pytest.raises(DataError, match="there are no scores of round 1"):
         runs_tables.stored(None, known.table.iloc[0], classes.none())
 
 
@@ -191,8 +191,75 @@ def test_a_repository_without_rounds_has_no_runs_and_gets_no_store(tmp_path, cap
     found = runs.listed(empty).data
     tables.runs(found.table, found.sets)
     assert "no rounds yet" in capsys.readouterr().out
-    assert runs.ledger(empty).data == {"ledger": [], "hints": []}
+    assert runs.ledger(empty).data == {"ledger": [], "costs": [], "hints": []}
     assert not (tmp_path / "mlflow.db").exists()
+
+
+@pytest.fixture
+def clone(workspace, known, tmp_path) -> Workspace:
+    """What git has of the repository: on another machine, where no store is."""
+    made = Workspace(tmp_path / "clone")
+    for folder in ("configs", "data"):
+        shutil.copytree(workspace.root / folder, made.root / folder)
+    return made
+
+
+def test_a_round_of_an_older_store_is_recorded_once(workspace, known):
+    files = sorted(path.name for path in workspace.rounds.iterdir())
+    assert files == [f"1-{'1f' * 6}.json", f"2-{'2f' * 6}.json"]  # and no throw-away
+    before = [path.read_bytes() for path in sorted(workspace.rounds.iterdir())]
+    runs.read(workspace)
+    assert [path.read_bytes() for path in sorted(workspace.rounds.iterdir())] == before
+
+
+def test_a_clone_without_a_store_lists_draws_and_counts_the_same_rounds(clone, known, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    found = runs.read(clone)
+    rounds = known.table[~known.table["throw-away"]]
+    pd.testing.assert_frame_equal(found.table, rounds[found.table.columns], check_dtype=False)
+    pd.testing.assert_frame_equal(found.sets, known.sets[~known.sets["throwaway"]].reset_index(drop=True))
+    ledger = runs.ledger(clone).data
+    assert ledger["ledger"][1]["gain"] == pytest.approx(0.2)
+    assert ledger["costs"][1]["training_hours"] == 0.025
+    runs.html(clone)
+    page = clone.cache("runs.html").read_text()
+    assert "2 rounds" in page
+    assert "Hours" in page
+    assert not (clone.root / "mlflow.db").exists()
+
+
+def test_a_clone_without_scores_compares_two_rounds_by_their_records(clone, monkeypatch, capsys):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    found = runs.diff(clone, "1", "2").data
+    assert found["without"] == [f"round 1 ({'1f' * 6})", f"round 2 ({'2f' * 6})"]
+    tables.difference(found)
+    text = capsys.readouterr().out
+    assert "70.0% of 100" in text
+    assert "+20.0" in text
+    assert "dvc fetch" in text
+
+
+def test_a_store_is_filled_from_the_records_once_and_tells_the_same(clone, known, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert runs.rebuild(clone).data["made"] == [f"round-1-{'1f' * 6}", f"round-2-{'2f' * 6}"]
+    assert runs.rebuild(clone).data["made"] == []
+    stored = Tracking(clone.home).runs()
+    assert stored["params.classes"].tolist() == ["2", "3"]
+    assert stored["metrics.test_accuracy"].tolist() == [0.7, 0.9]
+    assert stored["start_time"].dt.date.tolist() == known.runs["start_time"].dt.date.tolist()[:2]
+    shutil.rmtree(clone.rounds)
+    again = runs.read(clone).table
+    assert again["round"].tolist() == ["1", "2"]
+    assert again["parent"].tolist() == ["", "1"]
+    assert again["test"].tolist() == [0.7, 0.9]
+
+
+def test_a_damaged_record_is_left_out_with_a_line(clone, monkeypatch, capsys):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    damaged = clone.rounds / f"1-{'1f' * 6}.json"
+    damaged.write_text(damaged.read_text()[:500])
+    assert runs.read(clone).table["round"].tolist() == ["2"]
+    assert f"warning: {damaged} is left out" in capsys.readouterr().err
 
 
 def test_no_rounds_at_all_is_no_error(capsys):

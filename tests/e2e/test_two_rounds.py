@@ -136,6 +136,7 @@ def test_the_summary_tells_the_round_and_what_comes_next(rounds):
         "benchmark field",
         "images identified",
         "wallaby promote",
+        "dvc remote add",
         "wallaby ui",
     ):
         assert words in output
@@ -147,3 +148,18 @@ def test_both_rounds_stand_side_by_side(rounds):
     assert [row["round"] for row in listed] == ["1", "2"]
     assert listed[1]["base run"] == first["card"]["run_id"][:8]
     assert listed[1]["test"] == second["metrics"]["test"]["top1"]
+
+
+def test_a_clone_on_another_machine_has_the_history_by_git_alone(rounds, tmp_path):
+    workspace = rounds[0]
+    workspace.run("git", "add", "-A")
+    workspace.run("git", "commit", "--quiet", "-m", "Round 2")
+    workspace.run("git", "clone", "--quiet", str(workspace.path), str(tmp_path / "clone"))
+    clone = Workspace(tmp_path / "clone")
+    (clone.path / ".venv").symlink_to((workspace.path / ".venv").resolve())
+    here, there = (json.loads(place.run("wallaby", "runs", "--json").stdout) for place in (workspace, clone))
+    assert there == here
+    assert not (clone.path / "mlflow.db").exists()
+    assert "by the records alone" in clone.run("wallaby", "runs", "diff", "1", "2").stdout
+    clone.run("wallaby", "runs", "--rebuild")
+    assert json.loads(clone.run("wallaby", "runs", "--json").stdout) == here

@@ -4,7 +4,8 @@ import copy
 
 import pytest
 
-from pipeline.repository import lock
+from pipeline import config
+from pipeline.repository import lock, template
 
 PIPELINE = {
     "stages": {
@@ -92,3 +93,25 @@ def test_a_stage_that_has_not_run_is_named_and_one_that_is_gone_is_dropped(old):
 def test_what_follows_a_stage_is_told_in_the_order_of_the_pipeline():
     assert lock.downstream(PIPELINE, ["index"]) == ["curate", "train"]
     assert lock.downstream(PIPELINE, ["train"]) == []
+
+
+def test_a_repository_from_before_records_runs_its_queue_again_and_nothing_else():
+    pipeline = config.parse(template.read(template.PIPELINE), template.PIPELINE)
+    files = {str(name): config.parse(template.read(name), name) for name in (template.PARAMS, template.BEHAVIOUR[0])}
+    today = {"stages": {name: entry_of(name, stage, files) for name, stage in pipeline["stages"].items()}}
+    assert lock.reconcile(today, pipeline, files).reruns == {}
+    queue = today["stages"]["queue"]
+    queue["outs"] = [out for out in queue["outs"] if out["path"] != "data/round.json"]
+    new = {"data/model", "data/gate/gate.json", "data/evaluation/metrics.json", "data/splits/summary.json"}
+    queue["deps"] = [dep for dep in queue["deps"] if dep["path"] not in new]
+    del queue["params"][str(template.PARAMS)]["train"]
+    assert lock.reconcile(today, pipeline, files).reruns == {"queue": "it writes data/round.json now"}
+    assert lock.downstream(pipeline, ["queue"]) == []
+
+
+def entry_of(name: str, stage: dict, files: dict) -> dict:
+    """The lock's entry of a stage that has run."""
+    params = {file: {key: lock._value(files[file], key) for key in keys} for file, keys in lock._tracked(stage).items()}
+    deps = [{"path": path, "md5": name} for path in sorted(stage["deps"])]
+    outs = [{"path": path, "md5": name} for path in lock._out_paths(stage)]
+    return {"cmd": stage["cmd"], "deps": deps, "params": params, "outs": outs}

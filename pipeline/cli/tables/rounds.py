@@ -65,9 +65,13 @@ def runs(table: pd.DataFrame, sets: pd.DataFrame) -> None:
 
 
 def difference(told: dict[str, Any], *, limit: int = 20) -> None:
-    """What differs between two versions (`over_rounds.as_records`), with `before` and `after`, their names."""
+    """What differs between two versions (`runs.diff`), with `before` and `after`, their names."""
     screen = console()
     screen.rule(f"{escape(told['before'])} and {escape(told['after'])}")
+    frame("Settings", told.get("settings", []))
+    if "without" in told:
+        _recorded_difference(told, limit=limit)
+        return
     frame("Images", told["sets"])
     for name, words in (("entered", "classes that entered"), ("left", "classes that left")):
         if told[name]:
@@ -87,8 +91,54 @@ def difference(told: dict[str, Any], *, limit: int = 20) -> None:
     screen.print(f"{len(told['flips'])} images flipped: one of the two is right")
 
 
-def ledger(told: dict[str, Any]) -> None:
-    """What each round cost and brought, and for which classes more labels no longer pay."""
+def _recorded_difference(told: dict[str, Any], *, limit: int) -> None:
+    """What differs by the records alone (`recorded_runs.compared`)."""
+
+    def share(measured: dict[str, Any]) -> str:
+        if measured["top1"] is None:
+            return ""
+        return f"{measured['top1']:.1%} of {measured['n']} ({measured['low']:.1%} to {measured['high']:.1%})"
+
+    rows = [
+        {
+            "set": row["set"],
+            "before": share(row["before"]),
+            "after": share(row["after"]),
+            "difference": "" if row["difference"] is None else f"{100 * row['difference']:+.1f}",
+            "": "" if row["same images"] else "other images",
+        }
+        for row in told["sets"]
+    ]
+    frame("Right, and points of difference", rows)
+    for name, words in (("entered", "classes that entered"), ("left", "classes that left")):
+        if told[name]:
+            console().print(f"{words}: {', '.join(told[name])}", markup=False)
+    changed = [row for row in told["classes"] if row["difference"]]
+    half = limit // 2
+    shown = changed if len(changed) <= limit else changed[:half] + changed[-half:]
+    frame(
+        f"Classes that lost and gained: {len(changed)}",
+        [
+            {key: _cell(row[key]) for key in ("label", "n", "before", "after")}
+            | {"difference": f"{100 * row['difference']:+.1f}"}
+            for row in shown
+        ],
+    )
+    missing = " and ".join(told["without"])
+    console().print(
+        f"by the records alone: the scores of {missing} are not on this machine; `dvc fetch` of that round's commit"
+        " brings them, and images are compared one by one",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def ledger(told: dict[str, Any], *, minutes_by_hand: float = 0.0) -> None:
+    """What each round cost and brought, and for which classes more labels no longer pay.
+
+    Args:
+      minutes_by_hand: that a person needs for an answer, which the hours saved follow from.
+    """
 
     def points(value: Any) -> str:
         return "" if pd.isna(value) else f"{100 * value:+.2f}"
@@ -108,8 +158,34 @@ def ledger(told: dict[str, Any]) -> None:
             for row in told["ledger"]
         ],
     )
+    _costs(told["costs"])
+    if minutes_by_hand and any(row["shown"] > 0 for row in told["costs"]):
+        console().print(f"saved: an answer by hand takes {minutes_by_hand:g} minutes (report.minutes_by_hand)")
     for row in told["hints"]:
         console().print(hint(row), markup=False, soft_wrap=True)
+
+
+def _costs(rows: list[dict[str, Any]]) -> None:
+    """People's and the machine's hours of each round, and what was saved; without what nobody knows."""
+    columns = {
+        "reviewing": ("reviewing_hours", ".2f"),
+        "reviewing cost": ("reviewing_cost", ",.2f"),
+        "training": ("training_hours", ".2f"),
+        "training cost": ("training_cost", ",.2f"),
+        "answers shown": ("shown", ",.0f"),
+        "saved": ("saved_hours", ".2f"),
+        "worth": ("saved", ",.2f"),
+    }
+    there = {title: key for title, key in columns.items() if any(pd.notna(row[key[0]]) for row in rows)}
+    frame(
+        "Hours",
+        [
+            {"round": str(row["round"])}
+            | {title: "" if pd.isna(row[key]) else f"{row[key]:{form}}" for title, (key, form) in there.items()}
+            for row in rows
+            if there
+        ],
+    )
 
 
 def hint(row: dict[str, Any]) -> str:
@@ -190,6 +266,12 @@ def summary(told: dict[str, Any]) -> None:
     screen.rule(f"Round {told['round']}, model {told['model']}")
     for name, text in lines:
         screen.print(f"{name:>17}  {text}", soft_wrap=True)
+    if not told["remote"]:
+        advice = (
+            "none is configured: models and data are on this machine alone; `dvc remote add --default NAME ADDRESS`,"
+            " commit .dvc/config, then `dvc push` after each round (docs/remotes.md)"
+        )
+        screen.print(f"{'remote':>17}  {advice}", soft_wrap=True, markup=False)
     screen.rule("next")
     for command, why in [
         ("wallaby review", "look at the queue, decide it (the demo: wallaby demo --review)"),

@@ -28,15 +28,18 @@ class BesideTheLog:
       labels: the label table.
       board: of the library.
       thresholds: of the released model's classes that have their own.
-      ledger: as `runs.ledger_of` tells it.
+      ledger, costs: as `runs.ledger_of` tells them.
       cost_per_hour: of a reviewer.
+      minutes_by_hand: that a person needs for an answer; 0 if it is not known.
     """
 
     labels: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["by", "at", "model"], dtype="str"))
     board: pd.DataFrame | None = None
     thresholds: dict[str, float] = field(default_factory=dict)
     ledger: list[dict[str, Any]] = field(default_factory=list)
+    costs: list[dict[str, Any]] = field(default_factory=list)
     cost_per_hour: float = 0.0
+    minutes_by_hand: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,8 @@ class Report:
       releases: the versions that served, the first first.
       confidence: of every interval.
       tables: use, clients, versions, peaks, refusals, accuracy, coverage, accuracy_over_time, accuracy_by_version,
-        accuracy_by_band, accuracy_by_class, verdicts, expected, versus, shadow, asked_for, drift, effort, labels,
-        audits, capabilities, design.
+        accuracy_by_band, accuracy_by_class, verdicts, expected, versus, shadow, asked_for, drift, effort, costs,
+        labels, audits, capabilities, design.
     """
 
     since: pd.Timestamp
@@ -96,6 +99,21 @@ def load(
         engine.dispose()
 
 
+def shown_by_version(url: str) -> pd.DataFrame | None:
+    """Columns `version`, `shown`: answers that a user saw, by the version that gave them; None if nothing was served.
+
+    Raises:
+      UsageError, ResumableError: as `load`.
+    """
+    engine = open_existing(url)
+    if engine is None:
+        return None
+    try:
+        return Log(engine).shown_by_version()
+    finally:
+        engine.dispose()
+
+
 def tell(log: Log, where: object, *, confidence: float, reference_days: float, beside: BesideTheLog) -> Report:
     """As `load`, of an open log."""
     rows = log.transactions()
@@ -136,6 +154,12 @@ def tell(log: Log, where: object, *, confidence: float, reference_days: float, b
             units, design, said, newest["classes"] if newest else [], confidence=confidence
         ),
         "effort": effort.per_round(beside.ledger, cost_per_hour=beside.cost_per_hour),
+        "costs": effort.costs(
+            beside.costs,
+            tables["versions"],
+            cost_per_hour=beside.cost_per_hour,
+            minutes_by_hand=beside.minutes_by_hand,
+        ),
         "labels": effort.labels_by_month(beside.labels),
         "audits": effort.audit_effort(said),
         "design": design.reset_index(),

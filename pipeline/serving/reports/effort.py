@@ -1,6 +1,8 @@
-"""What accuracy costs: labels, reviewers' minutes and audits, against what each round gained."""
+"""What accuracy costs: labels, people's and the machine's hours and audits, against what it gained and saved."""
 
 import pandas as pd
+
+from pipeline.evaluation import round_costs
 
 LEDGER = [
     "round",
@@ -13,6 +15,8 @@ LEDGER = [
     "per_hour",
     "cost_per_point",
     "exact",
+    "training_hours",
+    "training_cost",
 ]
 
 
@@ -31,7 +35,28 @@ def per_round(ledger: list[dict[str, object]], *, cost_per_hour: float) -> pd.Da
         return pd.DataFrame(columns=LEDGER)
     cost = table["minutes"] / 60 * (cost_per_hour or float("nan"))
     table = table.assign(cost=cost, cost_per_point=cost / (100 * table["gain"].where(table["gain"] > 0)))
-    return table[LEDGER].sort_values(["round", "set"], ignore_index=True)
+    return table.reindex(columns=LEDGER).sort_values(["round", "set"], ignore_index=True)
+
+
+def costs(
+    spent: list[dict[str, object]], versions: pd.DataFrame, *, cost_per_hour: float, minutes_by_hand: float
+) -> pd.DataFrame:
+    """Returns what each round cost, beside what its model saved by the answers that users saw.
+
+    Args:
+      spent: as `runs.ledger_of` returns it: what each round cost.
+      versions: that served: columns `version`, `pictures` (answered), `shown` (the share of the answers).
+      cost_per_hour: of a person; 0 if it is not known.
+      minutes_by_hand: that a person needs for an answer; 0 if it is not known.
+
+    Returns:
+      `round_costs.COLUMNS`, one row per round that was recorded or served.
+    """
+    answers = (versions["pictures"].astype(float) * versions["shown"].astype(float)).round()
+    shown = round_costs.shown_by_round(pd.DataFrame({"version": versions["version"], "shown": answers}))
+    table = pd.DataFrame(spent, columns=["round", *round_costs.SPENT]).merge(shown, on="round", how="outer")
+    table = table.assign(shown=table["shown"].fillna(0))
+    return round_costs.with_saved(table, reviewer_cost_per_hour=cost_per_hour, minutes_by_hand=minutes_by_hand)
 
 
 def labels_by_month(labels: pd.DataFrame) -> pd.DataFrame:

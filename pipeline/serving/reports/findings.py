@@ -40,6 +40,7 @@ def of(report: Report) -> list[Finding]:
         *_asked_for(report),
         *_weak(report),
         *_effort(report),
+        *_costs(report),
     ]
     order = {BAD: 0, GOOD: 1, NOTE: 2}
     return sorted(found, key=lambda finding: order[finding.kind])
@@ -175,6 +176,29 @@ def _effort(report: Report) -> list[Finding]:
         for row in last.to_dict("records")
         if pd.notna(row["labelled"]) and pd.notna(row["minutes"]) and pd.notna(row["gain"])
     ]
+
+
+def _costs(report: Report) -> list[Finding]:
+    """Of the last round whose model served: what it cost, and what its answers would have taken by hand."""
+    table = report["costs"]
+    served = table[(table["shown"] > 0) & table["saved_hours"].notna()]
+    found = []
+    for row in served.tail(1).to_dict("records"):
+        spent = [
+            f"{row[f'{key}_hours']:,.2f} hours of {key}"
+            for key in ("reviewing", "training")
+            if pd.notna(row[f"{key}_hours"])
+        ]
+        cost = f"; the round took {' and '.join(spent)}" if spent else ""
+        found.append(
+            Finding(
+                NOTE,
+                "effort",
+                f"The model of round {row['round']} showed {row['shown']:,.0f} answers, which are"
+                f" {row['saved_hours']:,.1f} hours of work by hand{cost}.",
+            )
+        )
+    return found
 
 
 def _between(row: dict[str, float] | pd.Series) -> str:

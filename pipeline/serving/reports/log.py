@@ -12,6 +12,7 @@ from pipeline.serving.store.opening import reading, unreachable
 from pipeline.serving.store.schema import audits, evaluations, releases, shadows, transactions
 
 CHUNK = 100_000  # rows
+ANSWERED = 200
 TEXT = pa.dictionary(pa.int32(), pa.string())
 TYPES = {
     "at": pa.int64(),
@@ -72,6 +73,12 @@ class Log:
     def releases(self) -> pd.DataFrame:
         """The models that have served, the first released first: the columns of the schema."""
         return self._frame(sa.select(releases).order_by(releases.c.at, releases.c.model))
+
+    def shown_by_version(self) -> pd.DataFrame:
+        """Columns `version`, `shown`: answers that a user saw, by the version that gave them."""
+        seen = (transactions.c.status == ANSWERED) & transactions.c.shown.is_(True)
+        query = sa.select(transactions.c.version, sa.func.count().label("shown")).where(seen)
+        return self._frame(self._limited(query, transactions.c.at + 0).group_by(transactions.c.version))
 
     def _chunks(self, query: sa.Select) -> Iterator[pa.RecordBatch]:
         query, last = query.add_columns(transactions.c.id).limit(CHUNK), 0
