@@ -11,6 +11,7 @@ marked `@promise`. Worlds:
 
 import harness
 from promises import (  # noqa: F401  each adds its worlds to `lines.promise`
+    ablation,
     calibration,
     figures,
     gate,
