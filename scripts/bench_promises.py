@@ -14,6 +14,7 @@ from promises import (  # noqa: F401  each adds its worlds to `lines.promise`
     ablation,
     calibration,
     figures,
+    forecasting,
     gate,
     gate_years,
     lines,

@@ -104,6 +104,7 @@ def ledger_of(workspace: Workspace, runs: Runs) -> dict[str, Any]:
         rounds,
         sets.assign(round=sets["round"].astype(int)),
         runs_tables.reviewed(taken, runs.runs, rounds),
+        confidence=runs.confidence,
     )
     hints = over_rounds.worth_labelling(runs.artifacts(rounds, runs_tables.PER_CLASS), confidence=runs.confidence)
     return {"ledger": costs.to_dict("records"), "hints": hints.to_dict("records")}

@@ -34,7 +34,7 @@ def write(
       bands: columns `round`, `set`, `band`, `n`, `right`, `mean_score`.
       per_class: columns `round`, `set`, `label`, `n`, `recall`.
       ledger: rows with `set`, `round`, `labelled`, `minutes`, `gain`, `per_100_images`, `per_hour`, `exact`.
-      hints: rows with `label`, `hint`, `grew`, `before`, `now`, `low`, `n`.
+      hints: rows with `label`, `hint`, `grew`, `before`, `now`, `low`, `n`, `gain_high`.
       confidence: of the intervals.
     """
     empty = table.empty
