@@ -17,6 +17,7 @@ from promises import (  # noqa: F401  each adds its worlds to `lines.promise`
     forecasting,
     gate,
     gate_years,
+    label_audit,
     lines,
     purging,
     serving,
