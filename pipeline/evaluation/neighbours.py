@@ -68,10 +68,11 @@ class Neighbours:
         starts = np.searchsorted(self._near.ravel()[order], np.arange(num_classes + 1))
         for code in range(num_classes):
             image, place = np.divmod(order[starts[code] : starts[code + 1]], self._near.shape[1])
-            some = there[image]
+            with_features = there[image]
             members = np.flatnonzero((targets == code) & there & votes)
-            if len(members) and some.any():
-                self._likeness[image[some], place[some]] = self._likest(image[some], members)
+            if len(members) and with_features.any():
+                image, place = image[with_features], place[with_features]
+                self._likeness[image, place] = self._likest(image, members)
         self.judged = there & (self._likeness[:, 0] > NOTHING)
         sample = np.random.default_rng(0).permutation(np.flatnonzero(self.judged & votes))[:FITTED_ON]
         self._temperature = calibration.fit_temperature(self.probs(sample), targets[sample]) if len(sample) else 1.0

@@ -76,7 +76,7 @@ def held(
         14: 21-41).
     """
     known = suggestions(scores, least=least, places=places)
-    columns = [known[name].to_numpy() for name in ("score", "right", "label")]
+    score, right, label = (known[name].to_numpy() for name in ("score", "right", "label"))
     weight, doubt = np.ones(len(known)), 0.0
     if pool is not None and len(pool):
         strange = known["strange"].to_numpy()
@@ -85,8 +85,8 @@ def held(
         if found is not None:
             share, error = found
             weight, further = (_weights(strange, images["strange"].mean(), each) for each in (share, share + error))
-            doubt = abs(fit(*columns, weight=further).mean[1] - fit(*columns, weight=weight).mean[1])
-    trusted = fit(*columns, weight=weight)
+            doubt = abs(fit(score, right, label, further).mean[1] - fit(score, right, label, weight).mean[1])
+    trusted = fit(score, right, label, weight)
     return replace(trusted, covariance=trusted.covariance + np.diag([0.0, doubt**2]))
 
 
