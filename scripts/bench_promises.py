@@ -11,10 +11,13 @@ marked `@promise`. Worlds:
 
 import harness
 from promises import (  # noqa: F401  each adds its worlds to `lines.promise`
+    ablation,
     calibration,
     figures,
+    forecasting,
     gate,
     gate_years,
+    label_audit,
     lines,
     purging,
     serving,

@@ -13,7 +13,7 @@ import pandas as pd
 from pipeline import behaviour, bundle, config, sections
 from pipeline.commands import Answer, existing, experiments, log
 from pipeline.errors import Exit, UsageError, WallabyError, closest
-from pipeline.evaluation import paired_scores, paired_statistics
+from pipeline.evaluation import luck, paired_scores, paired_statistics
 from pipeline.files import digest, read_json, read_table, write_csv, write_json, write_table, write_text
 from pipeline.workspace import Workspace
 
@@ -206,12 +206,19 @@ def table(trials: list[Trial], *, confidence: float) -> pd.DataFrame:
     """The finished trials: one row per setting and set, the baseline first; of several seeds, the means.
 
     Columns: setting, set, seeds, epochs, best_epoch, minutes, n, independent, top1, difference, low, high, gained,
-    lost, macro_f1, log_loss. The difference is that in accuracy, with its interval (`paired_statistics.over_seeds`).
+    lost, macro_f1, log_loss. The difference is that in accuracy, with its interval (`paired_statistics.over_seeds`):
+    all intervals of the table are right together with chance `confidence`.
     """
     done = [trial for trial in trials if trial.result.exists()]
     results = {trial: read_json(trial.result) for trial in done}
     scores = {trial: read_table(trial.scores) for trial in done}
     baselines = {trial.seed: trial for trial in done if trial.setting == BASELINE}
+    accuracies = pd.concat([_accuracies(trial, scores[trial]) for trial in done]) if done else pd.DataFrame()
+    by_set = {
+        str(name): rows.pivot(index="setting", columns="seed", values="right")
+        for name, rows in (accuracies.groupby("set") if len(accuracies) else ())
+    }
+    lucks = {name: found for name, rows in by_set.items() if (found := luck.of_trainings(rows)) is not None}
     rows = []
     for setting in dict.fromkeys(trial.setting for trial in done):
         trained = [trial for trial in done if trial.setting == setting and trial.seed in baselines]
@@ -222,6 +229,8 @@ def table(trials: list[Trial], *, confidence: float) -> pd.DataFrame:
             [scores[trial] for trial in trained],
             [scores[baselines[trial.seed]] for trial in trained],
             confidence=confidence,
+            compared=max(sum(len(rows) - 1 for rows in by_set.values()), 1),
+            lucks=lucks,
         )
         measured = pd.concat(
             [pd.DataFrame(results[trial]["metrics"]).T.rename_axis("set").reindex(columns=METRICS) for trial in trained]
@@ -249,6 +258,13 @@ def table(trials: list[Trial], *, confidence: float) -> pd.DataFrame:
     ]
     compared = pd.DataFrame(rows, columns=[*columns, "macro_f1", "log_loss"])
     return compared[compared["n"] > 0].reset_index(drop=True).astype({"n": int, "gained": "Int64", "lost": "Int64"})
+
+
+def _accuracies(trial: Trial, scores: pd.DataFrame) -> pd.DataFrame:
+    """The share of known images that a training names, `right`, for each `set` but train; with `setting` and `seed`."""
+    rows = scores[(scores["label_rank"] > 0) & (scores["set"] != "train")]
+    right = (rows["label_rank"] == 1).groupby(rows["set"]).mean().rename("right").reset_index()
+    return right.assign(setting=trial.setting, seed=trial.seed)
 
 
 def write(compared: pd.DataFrame, folder: Path) -> Path:

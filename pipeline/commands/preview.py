@@ -35,7 +35,8 @@ class Preview:
       images: numbers: `train` images today and `train_next`, and how many of its images were `without_features`.
       board: classes that come closer to their cutoff or cross it: label, cutoff, groups they had and have now.
       sets, classes: the forecasts (`forecast.by`), classes over test and benchmarks together, with their number of
-        training images today and then.
+        training images today and then, and nothing forecast of known classes that need not change
+        (`forecast.silent`).
     """
 
     round: int
@@ -118,7 +119,7 @@ def forecast_round(workspace: Workspace) -> Answer:
         },
         board=_crossing(curated.board, board.read(workspace.board)),
         sets=records(forecast.by(judged, "set", **params)),
-        classes=records(by_class),
+        classes=records(forecast.silent(by_class)),
     )
     write_json(asdict(made), file_of(workspace, made.round))
     return Answer(made)
@@ -162,7 +163,8 @@ def compared(workspace: Workspace) -> Answer:
     """The forecast that was made of the present round, beside what it really became: `sets` and `classes`.
 
     Returns:
-      Rows of the forecast with `real` (accuracy on the same images' sets), and `within`, whether it is in the interval.
+      Rows of what was forecast with `real` (accuracy on the same images' sets), and `within`, whether it is in the
+      interval.
 
     Raises:
       DataError: if none was made, or the round is not complete.
@@ -252,5 +254,6 @@ def _crossing(coming: pd.DataFrame, present: pd.DataFrame) -> list[dict[str, Any
 
 
 def _beside(made: pd.DataFrame, column: str, real: pd.DataFrame) -> pd.DataFrame:
+    made = made[made["forecast"].notna()]
     table = made.assign(real=made[column].map(real["mean"]).round(4), n_real=made[column].map(real["size"]))
     return table.assign(within=(table["real"] >= table["low"]) & (table["real"] <= table["high"]))

@@ -165,7 +165,9 @@ def ledger_of(workspace: Workspace, runs: Runs, *, shown: pd.DataFrame | None = 
     taken = decisions.read_all(workspace.reviews, workspace.root_names)
     reviewed, prices = runs_tables.reviewed(taken, runs.runs, rounds), workspace.params(sections.Report)
     costs = round_costs.per_round(runs_tables.trained(runs.runs, rounds), reviewed, shown, **prices.prices())
-    table = over_rounds.ledger(rounds, sets.assign(round=sets["round"].astype(int)), reviewed, costs)
+    table = over_rounds.ledger(
+        rounds, sets.assign(round=sets["round"].astype(int)), reviewed, costs, confidence=runs.confidence
+    )
     hints = over_rounds.worth_labelling(runs.artifacts(rounds, runs_tables.PER_CLASS), confidence=runs.confidence)
     return {
         "ledger": table.to_dict("records"),

@@ -22,7 +22,7 @@ from pipeline.evaluation import reliability
 from pipeline.files import atomic_folder, read_json, read_table, write_csv, write_json, write_table, write_text
 from pipeline.inference import judged_bursts, migration, store
 from pipeline.library import board, classes, labels, lineage
-from pipeline.review import landing, near_cutoff
+from pipeline.review import decisions, landing, near_cutoff, reviewers
 from pipeline.stages import curate
 from pipeline.workspace import Workspace
 
@@ -173,11 +173,21 @@ def keep(workspace: Workspace, copy: Workspace, out: Path, near: pd.DataFrame, *
         max_rows=params.max_rows,
     )
     scores, counted = read_table(copy.scores), copy.params(sections.Curate).count
-    trusted, of_bursts = reliability.held(scores, least=params.least_score), None
+    pool = pd.concat([_of_shard(shard, None)["top_scores"].str[0] for shard in shards]).to_numpy(float)
+    trusted, of_bursts = reliability.held(scores, least=params.least_score, pool=pool), None
     if judged is not None:
         known = {"classes": judged.classes, "places": len(scores["top_labels"].iloc[0])}
         of_bursts = reliability.held_of_bursts(scores, least=params.least_score, **known)
-    expected = near_cutoff.outlook(near, candidates, trusted, confidence=confidence, of_bursts=of_bursts, count=counted)
+    log = decisions.read_log(workspace.reviews, workspace.root_names)
+    expected = near_cutoff.outlook(
+        near,
+        candidates,
+        trusted,
+        confidence=confidence,
+        of_bursts=of_bursts,
+        count=counted,
+        reviewer_error=reviewers.checks(log, confidence=confidence),
+    )
     queue = near_cutoff.queue(candidates, expected, trusted, of_bursts)
 
     card = bundle.check(copy.model)

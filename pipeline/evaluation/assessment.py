@@ -51,6 +51,7 @@ def assess(
     min_class_images: int,
     audit_max_share: float,
     audit_ask_again_after: int,
+    frozen_features: scores.Matrix | None = None,
 ) -> Assessment:
     """Assesses a model; nothing here needs the model itself.
 
@@ -58,7 +59,7 @@ def assess(
       rows: images of all sets, in the order of `log_probs` (N, C) and `embeddings` (N, F); columns `image`, `sha256`,
         `group`, `set`, `label`, `subclass`, `origin` and, if it is known, `cluster`.
       model: its digest.
-      verdicts, audited_before: see `audit.find`.
+      verdicts, audited_before, frozen_features: see `audit.find`.
     """
     scored = scores.from_log_probs(rows, log_probs, classes, top_k=TOP_K).assign(model=model)
     limits = thresholds.choose(
@@ -74,6 +75,7 @@ def assess(
         audited_before,
         max_share=audit_max_share,
         ask_again_after=audit_ask_again_after,
+        frozen_features=frozen_features,
     )
     figures = metrics.merged(
         metrics.by_set(scored, confidence=confidence),

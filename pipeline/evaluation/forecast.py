@@ -20,6 +20,7 @@ ALPHA = 0.1  # of features of length 1
 MOST = 300  # images of a class that the head is fit to
 LIKE = 20  # images' worth of belief that a class is as restless as all
 FIGURES = ["n", "known", "now", "forecast", "low", "high", "gain", "gain_low", "gain_high", "verdict", "independent"]
+FORECASTS = ["forecast", "low", "high", "gain", "gain_low", "gain_high"]
 GAINS, LOSES, NEW = "gains", "loses", "new"
 
 
@@ -50,15 +51,19 @@ def by(rows: pd.DataFrame, column: str, *, confidence: float, flips: float, reco
     Returns:
       One row per value: it and `FIGURES`. `now` and `gain` are over the `known` images, `forecast` over all `n`, of
       which so many are `independent`; the intervals say where the next model's figure on these very images will lie.
+      The verdict is that the figure changes, for sure for all values together (Bonferroni; Dunn 1961, Journal of the
+      American Statistical Association 56: 52-64).
     """
     known = rows["right_now"].notna()
     moved = (rows["after"].astype(float) - rows["before"].astype(float)).where(known)
     strange = (rows["right_now"] - rows["before"].astype(float)) ** 2
     every = max(float(strange[known].mean()) if known.any() else 0.0, flips)
     value = (rows["right_now"] + moved).where(known, rows["after"].astype(float))
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    judged = max(rows.loc[known, column].nunique(), 1)
+    surer = NormalDist().inv_cdf(1 - (1 - confidence) / 2 / judged) / z  # all verdicts are right at once (Dunn 1961)
     told = rows.assign(known=known, moved=moved, strange=strange, value=value, cluster=clusters_of(rows))
     told["differ"] = (rows["right_now"] - rows["before"].astype(float)).fillna(0.0)
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
     found = []
     for name, own in told.groupby(column, sort=True):
         n, sure = len(own), int(own["known"].sum())
@@ -71,8 +76,18 @@ def by(rows: pd.DataFrame, column: str, *, confidence: float, flips: float, reco
         forecast, half = float(own["value"].mean()), z * float(np.sqrt(doubt)) / n
         gain = float(own["moved"].mean()) if sure else np.nan
         gain_half = z * float(np.sqrt(wider * 2 * restless / sure)) if sure else np.nan
-        verdict = NEW if not sure else GAINS if gain > gain_half else LOSES if gain < -gain_half else ""
+        clear = surer * gain_half
+        verdict = NEW if not sure else GAINS if gain > clear else LOSES if gain < -clear else ""
         bounds = np.clip([forecast, forecast - half, forecast + half + recovered * (1 - forecast)], 0, 1)
         moves = [gain, gain - gain_half, gain + gain_half]
         found.append([name, n, sure, float(own["right_now"].mean()), *bounds, *moves, verdict, int(sums.clusters[0])])
     return pd.DataFrame(found, columns=[column, *FIGURES]).round(4)
+
+
+def silent(forecasts: pd.DataFrame) -> pd.DataFrame:
+    """Takes away what is forecast of known classes without a verdict (`by`): that they stay as they are is as good.
+
+    Measured (docs/throwaway.md): the mean error of such forecasts is that of "stays".
+    """
+    unsaid = [name for name in FORECASTS if name in forecasts]
+    return forecasts.assign(**{name: forecasts[name].where(forecasts["verdict"] != "") for name in unsaid})

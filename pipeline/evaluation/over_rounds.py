@@ -15,6 +15,7 @@ SCORED = ["sha256", "set", "label", "predicted", "score", "label_rank"]  # what 
 CONTENT_DIGITS = 16  # of a picture's digest: among a million pictures two share them once in 4e7 times
 BANDS = [0.0, 0.5, 0.7, 0.9, 0.95, 0.99]  # lower ends
 TRAIN = "train"
+SATURATED, NO_GAIN, CANNOT_TELL = "saturated", "no gain", "cannot tell"  # hints
 NOT_SHOWN = ("train", "val", *OPEN_SETS.values())  # sets that say little of how good a version is
 
 
@@ -103,29 +104,40 @@ def _sets(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
 
 
 def ledger(
-    rounds: pd.DataFrame, sets: pd.DataFrame, reviewed: pd.DataFrame, costs: pd.DataFrame | None = None
+    rounds: pd.DataFrame,
+    sets: pd.DataFrame,
+    reviewed: pd.DataFrame,
+    costs: pd.DataFrame | None = None,
+    *,
+    confidence: float = 0.95,
 ) -> pd.DataFrame:
     """What each round cost in labels, minutes and training, and what accuracy it brought.
 
     Args:
       rounds: columns `round`, `images` (in train, val and test), oldest first; no throw-aways.
-      sets: columns `round`, `set`, `n`, `top1`, `version`.
+      sets: columns `round`, `set`, `n`, `top1`, `version` and, if it is known, `effective`.
       reviewed: columns `round`, `minutes` (NaN if unknown): the reviewing that opened the round.
       costs: columns `round`, `training_hours`, `training_cost`; without, neither is known.
 
     Returns:
       Columns `set`, `round`, `labelled` (images more than in the round before), `minutes`, `gain` (of top-1, against
-      the round before), `per_100_images`, `per_hour` (both of gain; NaN where nothing was labelled, or less than a
-      minute timed), `exact` (both were measured on the very same images, those of new classes not among them),
-      `training_hours`, `training_cost`.
+      the round before), `per_100_images`, `per_hour` (both of gain; NaN where no gain is shown, nothing was labelled,
+      or less than a minute timed), `exact` (both were measured on the very same images, those of new classes not among
+      them), `gain_low` and `gain_high` (`intervals.difference`), `training_hours`, `training_cost`. A gain is shown
+      where its interval is above 0: of rounds that gained nothing, that is so in at most (1 - confidence) / 2.
     """
     if costs is None:
         costs = rounds[["round"]].assign(training_hours=np.nan, training_cost=np.nan)
     table = sets.merge(rounds[["round", "images"]], on="round").merge(reviewed, on="round", how="left")
     table = table.merge(costs[["round", "training_hours", "training_cost"]], on="round", how="left")
     table = table.sort_values(["set", "round"], ignore_index=True)
-    earlier = table.groupby("set")[["images", "n", "top1", "version"]].shift()
+    table = with_independence(table)
+    earlier = table.groupby("set")[["images", "n", "top1", "version", "effective"]].shift()
     labelled, gain = table["images"] - earlier["images"], table["top1"] - earlier["top1"]
+    low, high = intervals.difference(
+        table["top1"], table["effective"], earlier["top1"], earlier["effective"], confidence=confidence
+    )
+    shown = gain.where(low > 0)
     return pd.DataFrame(
         {
             "set": table["set"],
@@ -133,9 +145,11 @@ def ledger(
             "labelled": labelled,
             "minutes": table["minutes"],
             "gain": gain,
-            "per_100_images": 100 * gain / labelled.where(labelled > 0),
-            "per_hour": 60 * gain / table["minutes"].where(table["minutes"] >= 1),
+            "per_100_images": 100 * shown / labelled.where(labelled > 0),
+            "per_hour": 60 * shown / table["minutes"].where(table["minutes"] >= 1),
             "exact": (table["version"] == earlier["version"]) & (table["version"] != "") & (table["n"] == earlier["n"]),
+            "gain_low": low,
+            "gain_high": high,
             "training_hours": table["training_hours"],
             "training_cost": table["training_cost"],
         }
@@ -169,27 +183,32 @@ def worth_labelling(
     grown: int = 20,
     measured: int = 20,
     high: float = 0.95,
+    worth: float = 0.1,
     confidence: float,
 ) -> pd.DataFrame:
     """Finds the classes for which more labels no longer pay.
 
-    Two plain rules name a class; the first that holds counts:
+    Plain rules name a class; the first that holds counts:
 
       1. saturated   the interval of its recall lies above `high`, or rule 2 holds and the recall does: there is little
                      left to gain
-      2. no gain     it grew by `grown` training images or more over the last `rounds` rounds, and its recall did not
+      2. no gain     it grew by `grown` training images or more over the last `rounds` rounds, and its recall did not:
+                     the interval of the difference (`intervals.difference`) leaves out a gain of `worth`
+      3. cannot tell it grew so much, its recall did not, and too few images say that it truly gained less than `worth`
 
-    Recall is that of all sets but train and val, over at least `measured` independent images. A hint, no proof: the
-    images of the sets may have changed, and a class of few test images may rise unseen.
+    Recall is that of all sets but train and val, over at least `measured` independent images. That a class which gained
+    `worth` is said to have gained nothing happens in at most (1 - confidence) / 2. The images of the sets may have
+    changed.
 
     Args:
       per_class: columns `round`, `set`, `label`, `n`, `recall`, labels by today's names, and `independent` and
         `effective` of `metrics.by_class`, which earlier versions lack.
 
     Returns:
-      Columns `label`, `hint`, `grew`, `before`, `now`, `low`, `high`, `n`, `independent`, sorted by label.
+      Columns `label`, `hint`, `grew`, `before`, `now`, `low`, `high`, `n`, `independent`, `gain_high` (how much it may
+      have gained), sorted by label.
     """
-    columns = ["label", "hint", "grew", "before", "now", "low", "high", "n", "independent"]
+    columns = ["label", "hint", "grew", "before", "now", "low", "high", "n", "independent", "gain_high"]
     numbers = sorted(per_class["round"].unique())
     if not numbers:
         return pd.DataFrame(columns=columns)
@@ -205,9 +224,12 @@ def worth_labelling(
     now = found["right"] / found["n"]
     low, top = intervals.wilson(now * found["effective"], found["effective"], confidence=confidence)
     found = found.assign(now=now, before=found["right_before"] / found["n_before"], low=low, high=top)
-    no_gain = (found["grew"] >= grown) & (found["now"] <= found["before"]) & (then != last)
-    saturated = (found["low"] > high) | (no_gain & (found["now"] > high))
-    found["hint"] = np.select([saturated, no_gain], ["saturated", "no gain"], "")
+    compared = found["now"], found["effective"], found["before"], found["effective_before"]
+    found["gain_high"] = intervals.difference(*compared, confidence=confidence)[1]
+    fell = (found["grew"] >= grown) & (found["now"] <= found["before"]) & (then != last)
+    saturated = (found["low"] > high) | (fell & (found["now"] > high))
+    hints = [SATURATED, NO_GAIN, CANNOT_TELL]
+    found["hint"] = np.select([saturated, fell & (found["gain_high"] < worth), fell], hints, "")
     found = found[(found["independent"] >= measured) & (found["hint"] != "")].astype({"independent": int})
     return found.rename_axis("label").reset_index()[columns].sort_values("label", ignore_index=True)
 

@@ -4,13 +4,17 @@ All take pairs as `paired_scores.align` makes them: one row per image, `right`, 
 one cluster belong together, and clusters are what is independent (`independence`).
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import special
 
-from pipeline.evaluation import independence, paired_scores
+from pipeline.evaluation import independence, luck, paired_scores
 from pipeline.evaluation.independence import Sums
+from pipeline.evaluation.luck import Luck
 from pipeline.evaluation.scores import clusters_of, known
 
 STEPS = 30  # of bisection: the limits are exact to nine decimals
@@ -278,53 +282,68 @@ def mcnemar(right: np.ndarray, right_before: np.ndarray, cluster: ArrayLike | No
     return min(2 * min(sign_flip(change, cluster), sign_flip(-change, cluster)), 1.0)
 
 
-def mean_change(
-    change: np.ndarray, cluster: ArrayLike | None = None, *, confidence: float
-) -> tuple[float, float, float]:
-    """The mean change per image, and the ends of its interval.
-
-    With changes of -1, 0 and 1 it is the difference of two paired proportions (Agresti 2013, "Categorical Data
-    Analysis", 11.1.3); with those of several seeds, each image has the mean of its changes.
-
-    Args:
-      change: of each image (N,), N at least 1.
-      cluster: of each image (N,); without, every one is alone.
-    """
-    change = np.asarray(change, float)
-    worth = independence.effective(independence.gather(change, cluster), confidence=confidence)[0]
-    half = float(special.ndtri(0.5 + confidence / 2) * change.std() / np.sqrt(worth))
-    mean = float(change.mean())
-    return mean, mean - half, mean + half
-
-
-def over_seeds(trials: list[pd.DataFrame], baselines: list[pd.DataFrame], *, confidence: float) -> dict[str, dict]:
+def over_seeds(
+    trials: list[pd.DataFrame],
+    baselines: list[pd.DataFrame],
+    *,
+    confidence: float,
+    compared: int = 1,
+    lucks: Mapping[str, Luck] | None = None,
+) -> dict[str, dict]:
     """Each set's difference in accuracy between trials and baselines, paired by seed and by image.
 
-    The interval is about the images: which independent ones happen to be in the set. How much luck a training has, only
-    several seeds tell.
+    The interval is about further images and further trainings. Over images it is `interval`, where the results of
+    several seeds on one image belong together; what the luck of trainings adds is `luck.Luck.widen`. One training each
+    without `lucks` tells nothing of luck, and its interval always has 0 in it (`luck.of_one`).
 
     Args:
       trials, baselines: scores of all sets, one table per seed, in the same order.
+      compared: how many differences are looked at together: all their intervals are right with chance `confidence`
+        (Bonferroni; Dunn 1961, Journal of the American Statistical Association 56: 52-64).
+      lucks: for each set, of the difference of two trainings with one seed, from all trainings (`luck.of_trainings`);
+        of sets that are not in it, the differences of these seeds alone say it.
 
     Returns:
       For each set `difference`, `low`, `high`, `gained` and `lost` (images, over all seeds), `paired` (images) and
       `independent` ones among them.
     """
-    aligned = [paired_scores.align(trial, baseline) for trial, baseline in zip(trials, baselines, strict=True)]
+    tables = zip(trials, baselines, strict=True)
+    aligned = [paired_scores.align(*both).assign(seed=seed) for seed, both in enumerate(tables)]
     pairs = paired_scores.shared(pd.concat(aligned, ignore_index=True))
     pairs = pairs.assign(change=changes(pairs))
     differences = {}
     for name, rows in pairs.groupby("set"):
-        images = rows.groupby(["sha256", "label"]).agg(change=("change", "mean"), cluster=("cluster", "first"))
-        change, cluster = images["change"].to_numpy(), images["cluster"].to_numpy()
-        centre, low, high = mean_change(change, cluster, confidence=confidence)
+        low, high = _over_seeds(rows, (lucks or {}).get(str(name)), confidence=1 - (1 - confidence) / compared)
+        images = rows.drop_duplicates(["sha256", "label"])
         differences[str(name)] = {
             "paired": len(images),
             "independent": int(images["cluster"].nunique()),
-            "difference": round(centre, 6),
+            "difference": round(float(rows["change"].mean()), 6),
             "low": round(low, 6),
             "high": round(high, 6),
             "gained": int((rows["change"] > 0).sum()),
             "lost": int((rows["change"] < 0).sum()),
         }
     return differences
+
+
+def _over_seeds(rows: pd.DataFrame, known: Luck | None, *, confidence: float) -> tuple[float, float]:
+    """The interval of the mean change of `rows`: columns `change`, `seed`, `sha256`, `label` and `cluster`."""
+    seeds = rows["seed"].nunique()
+    gained, lost = ((rows["change"] == sign).to_numpy().sum(keepdims=True) for sign in (1, -1))
+    sums = independence.gather(rows["change"].to_numpy(), rows["cluster"].to_numpy())
+    low, high = (float(limit[0]) for limit in difference(gained, lost, sums, confidence=confidence))
+    centre = float(rows["change"].mean())
+    if seeds == 1:
+        if known is None:
+            half = luck.of_one(centre, confidence=confidence)
+            return max(min(low, centre - half), -1.0), min(max(high, centre + half), 1.0)
+        return replace(known, shared=np.inf).widen(centre, low, high, confidence=confidence)
+    by_seed = rows.groupby("seed")["change"].mean()
+    away = rows.assign(away=rows["change"] - rows["seed"].map(by_seed))
+    totals = away.groupby(["cluster", "seed"])["away"].sum().unstack(fill_value=0.0).to_numpy()
+    rest = totals - totals.mean(axis=1, keepdims=True)
+    shared = float((rest**2).sum()) / ((seeds - 1) * seeds * (len(rows) / seeds) ** 2)
+    own = luck.of_seeds(by_seed.to_numpy(), shared)
+    found = own if known is None else replace(known, variance=known.variance / seeds, shared=shared)
+    return found.widen(centre, low, high, confidence=confidence)

@@ -55,6 +55,7 @@ def write(
     changed_sets: pd.DataFrame,
     changed_classes: pd.DataFrame,
     audit: pd.DataFrame,
+    frozen_features: bool = False,
     wholly_staged: list[str],
     picture: Picture,
     best_epoch: int | None = None,
@@ -79,6 +80,7 @@ def write(
       outside_shown: of these, the ones shown all the same; columns `image`, `set`, `label`, `predicted`, `score`.
       changed_sets, changed_classes: columns `set`, (`label`,) `n`, `before`, `now`, `gained`, `lost`; may be empty.
       audit: columns `image`, `set`, `label`, `predicted`, `score`, `trained`, `frozen`, `rank`, those asked.
+      frozen_features: whether training images were judged by features that no label has touched.
       wholly_staged: classes without a real image.
       picture: gives an image's thumbnail as JPEG bytes, empty if it cannot be read; called once an image, in threads.
       best_epoch: whose weights were kept; by default, that of the lowest validation loss.
@@ -127,6 +129,7 @@ def write(
         changed_sets=_records(changed_sets),
         changed_classes=_most_changed(changed_classes),
         audit=_placed("audit", audit),
+        frozen_features=frozen_features,
         mistakes=cards,
         sheets=_windows(sheets),
     )

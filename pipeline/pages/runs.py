@@ -37,7 +37,7 @@ def write(
       per_class: columns `round`, `set`, `label`, `n`, `recall`.
       ledger: rows with `set`, `round`, `labelled`, `minutes`, `gain`, `per_100_images`, `per_hour`, `exact`.
       costs: rows with the columns of `round_costs`.
-      hints: rows with `label`, `hint`, `grew`, `before`, `now`, `low`, `n`.
+      hints: rows with `label`, `hint`, `grew`, `before`, `now`, `low`, `n`, `gain_high`.
       confidence: of the intervals.
       minutes_by_hand: that a person needs for an answer.
     """

@@ -127,12 +127,14 @@ def outlook(
     confidence: float,
     of_bursts: reliability.Trust | None = None,
     count: Literal["images", "bursts"] = "images",
+    reviewer_error: tuple[float, float] = (0, 0),
 ) -> pd.DataFrame:
     """What each near class may expect of its candidates (`CLASS_COLUMNS`), the likeliest to clear the cutoff first.
 
     Args:
       held, of_bursts: how far the scores of images, and of bursts, are to be trusted.
       count: what the cutoff counts: of images a burst brings several groups, or none of them.
+      reviewer_error: as in `reliability.expect`.
     """
     rows = []
     for of in near.to_dict("records"):
@@ -150,6 +152,8 @@ def outlook(
             brings=brings,
             burst=burst,
             of_bursts=of_bursts,
+            label=of["label"],
+            reviewer_error=reviewer_error,
         )
         groups = int(brings.sum())
         counts = {"candidates": len(own), "groups": groups, "if_all": of["had"] + groups}
@@ -186,10 +190,11 @@ def queue(
         size = rows.groupby("group")["image"].transform("size").astype("str")
         together = (rows["burst"] != "") & (size != "1")
         reason = reason.mask(together, reason + "; one of " + size + " frames of one event, decided together")
-    likely = reliability.likely(held, rows["score"].to_numpy()).round(4)
+    suggested = rows["label"].to_numpy(object)
+    likely = reliability.likely(held, rows["score"].to_numpy(), suggested).round(4)
     if bursts and of_bursts is not None:
         inside = (rows["burst"] != "").to_numpy()
-        likely[inside] = reliability.likely(of_bursts, rows["score"].to_numpy()[inside]).round(4)
+        likely[inside] = reliability.likely(of_bursts, rows["score"].to_numpy()[inside], suggested[inside]).round(4)
     ranked = rows.assign(rank=range(1, len(rows) + 1), reason=reason.astype("str"), cluster="", likely=likely)
     typed = ranked.astype({"cluster": "str"} | dict.fromkeys(LISTS, "object")).astype(LISTS)
     return typed[[*COLUMNS, *bursts, "likely"]]

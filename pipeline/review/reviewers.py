@@ -57,6 +57,12 @@ def measure(log: pd.DataFrame, *, confidence: float) -> pd.DataFrame:
     return table.astype(dict.fromkeys(whole, int)).rename_axis("by").reset_index()[COLUMNS]
 
 
+def checks(log: pd.DataFrame, *, confidence: float) -> tuple[int, int]:
+    """Of all reviewers' blind checks, how many differed, and how many there were (`measure`)."""
+    measured = measure(log, confidence=confidence)
+    return int(measured["differing"].sum()), int(measured["checked"].sum())
+
+
 def _own_error(share: pd.Series) -> pd.Series:
     return 1 - np.sqrt(1 - share)
 

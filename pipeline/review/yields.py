@@ -17,7 +17,10 @@ if TYPE_CHECKING:  # it brings scipy along, and the review page only reads
     from pipeline.evaluation import reliability
 
 FILE = "yield.csv"
-COLUMNS = ["label", "short_by", "known", "candidates", "expected", "low", "high", "queued", "queued_expected", "model"]
+COLUMNS = [
+    "label", "short_by", "known", "candidates", "expected", "low", "high", "queued", "queued_expected", "model",
+    "queued_low", "queued_high",
+]  # fmt: skip
 REVIEWED = ["label", "decided", "decided_expected", "right", "gained"]
 NEAR = "near_duplicates"  # a column of queues with bursts, whose frames are decided together and look different
 NO_SUGGESTION = [CHANGED_RECIPE, CONFLICT_RECIPE, "suspect-label"]  # of pool images
@@ -49,7 +52,7 @@ def expected(
 
     Returns:
       `COLUMNS`, in the board's order; `queued` images stand in the queue as this class, `queued_expected` of them are
-      expected to be of it (NaN for a class that the model does not know).
+      expected to be of it, from `queued_low` to `queued_high` (NaN for a class that the model does not know).
     """
     from pipeline.evaluation import reliability
 
@@ -62,6 +65,7 @@ def expected(
     shown = pd.concat([answer.rows for answer in found.values()])
     shown = shown[~shown["image"].isin([*material.suspects["image"], *material.changed["image"]])]
     counted = shown.groupby("label")["likely"].agg(["size", "sum"]).reindex(board["label"]).fillna(0)
+    queued = {str(name): some for name, some in shown[shown["score"].notna()].groupby("label")}
     rows = []
     for label, short_by in zip(board["label"], board["short_by"], strict=True):
         row = {"label": label, "short_by": short_by, "known": label in material.classes, "candidates": 0}
@@ -69,15 +73,46 @@ def expected(
             best = units.loc[[label]]
             score, brings, burst = (best[name].to_numpy() for name in ("score", "brings", "burst"))
             told = reliability.expect(
-                held, score, short_by=short_by, confidence=confidence, brings=brings, burst=burst, of_bursts=of_bursts
+                held,
+                score,
+                short_by=short_by,
+                confidence=confidence,
+                brings=brings,
+                burst=burst,
+                of_bursts=of_bursts,
+                label=label,
             )
             row |= {"candidates": brings.sum(), "expected": told.expected, "low": told.low, "high": told.high}
+        if label in queued and row["known"]:
+            told = _of_queued(queued[label], held, of_bursts, label=label, confidence=confidence)
+            row |= {"queued_low": told.low, "queued_high": told.high}
         rows.append(row)
     table = pd.DataFrame(rows, columns=COLUMNS)
     table[["queued", "queued_expected"]] = counted.to_numpy()
     table["queued_expected"] = table["queued_expected"].where(table["known"].astype(bool))
     table = table.astype({"queued": int, "expected": float}).round({"expected": 1, "queued_expected": 1})
     return table.assign(model=material.pool.model)
+
+
+def _of_queued(
+    rows: pd.DataFrame,
+    held: "reliability.Trust",
+    of_bursts: "reliability.Trust | None",
+    *,
+    label: str,
+    confidence: float,
+) -> "reliability.Yield":
+    """How many queued images are of the class that they stand for; the frames of a burst are so together."""
+    from pipeline.evaluation import reliability
+
+    burst = rows["burst"] if "burst" in rows else pd.Series("", rows.index)
+    unit = burst.where(burst != "", rows["image"])
+    units = rows.assign(inside=burst != "", unit=unit).groupby("unit")
+    each = units.agg(score=("score", "max"), inside=("inside", "first"), brings=("image", "size"))
+    score, inside, brings = (each[name].to_numpy() for name in ("score", "inside", "brings"))
+    return reliability.expect(
+        held, score, short_by=0, confidence=confidence, brings=brings, burst=inside, of_bursts=of_bursts, label=label
+    )
 
 
 def _units(material: Material, pool: pd.DataFrame, near_duplicate_distance: int) -> pd.DataFrame:
@@ -110,10 +145,11 @@ def likely(
     from pipeline.evaluation import reliability
 
     def of(rows: pd.DataFrame) -> np.ndarray:
-        values = reliability.likely(held, rows["score"].to_numpy())
+        label = rows["label"].to_numpy(object)
+        values = reliability.likely(held, rows["score"].to_numpy(), label)
         if of_bursts is not None and "burst" in rows:
             burst = (rows["burst"] != "").to_numpy()
-            values[burst] = reliability.likely(of_bursts, rows["score"].to_numpy()[burst])
+            values[burst] = reliability.likely(of_bursts, rows["score"].to_numpy()[burst], label[burst])
         return values
 
     return {name: replace(answer, rows=answer.rows.assign(likely=of(answer.rows))) for name, answer in found.items()}
@@ -124,8 +160,10 @@ def read(queue: Path) -> pd.DataFrame:
     path = queue / FILE
     if not path.exists():
         return pd.DataFrame(columns=COLUMNS)
-    numbers = {name: [""] for name in ("expected", "low", "high", "queued_expected")}
-    return pd.read_csv(path, dtype={"label": "str", "model": "str"}, keep_default_na=False, na_values=numbers)
+    counted = ("expected", "low", "high", "queued_expected", "queued_low", "queued_high")
+    numbers = {name: [""] for name in counted}
+    table = pd.read_csv(path, dtype={"label": "str", "model": "str"}, keep_default_na=False, na_values=numbers)
+    return table.reindex(columns=COLUMNS)
 
 
 def standing(queue: Path, decisions: pd.DataFrame) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from pipeline.evaluation import (
 )
 from pipeline.evaluation.assessment import Assessment
 from pipeline.files import read_table
-from pipeline.inference import ensemble, latency, outputs
+from pipeline.inference import ensemble, frozen_features, latency, outputs
 from pipeline.library import board, classes, labels, mounts, pictures, splits
 from pipeline.library.classes import Classes
 from pipeline.pages import report
@@ -65,12 +65,14 @@ def compute(
     *,
     scored_by: str,
     ensemble: bool,
+    frozen: scores.Matrix | None = None,
 ) -> tuple[Assessment, dict[str, Any]]:
     """Measures a model.
 
     Args:
       log_probs: log probabilities (N, C) of `inputs.rows`.
       features: features (N, F) of them.
+      frozen: features of a network that no round trains (N, F), for the label audit.
       scored_by: the digest of the model, or of the ensemble, that gave them.
 
     Returns:
@@ -90,6 +92,7 @@ def compute(
         temperature=temperature,
         verdicts=verdicts,
         audited_before=inputs.audited_before,
+        frozen_features=frozen,
         **params.model_dump(exclude={"batch_size", "worst_mistakes", "ensemble"}),
     )
     champion = assessed.scores.head(0) if inputs.champion is None else inputs.champion
@@ -105,6 +108,7 @@ def compute(
         **mistakes.gather(assessed.scores, features, worst_mistakes=params.worst_mistakes),
         **paired_statistics.what_changed(assessed.scores, paired_scores.by_todays_names(champion, inputs.events)),
         "audit": audit.first(assessed.audit, number=SUSPECTS),
+        "frozen_features": frozen is not None,
         "wholly_staged": list(standing.loc[standing["wholly_staged"] & standing["label"].isin(model.classes), "label"]),
         "history": inputs.history,
         "best_epoch": model.card.training["best_epoch"],
@@ -129,6 +133,7 @@ def main(workspace: Workspace) -> None:
             runtime=runtime,
             batch_size=params.batch_size,
         )
+    frozen = frozen_features.read(workspace.library_features)
     assessed, shown = compute(
         inputs,
         stored.log_probs,
@@ -137,6 +142,7 @@ def main(workspace: Workspace) -> None:
         params,
         scored_by=runtime.model,
         ensemble=bool(further),
+        frozen=None if frozen is None else frozen.units(rows["sha256"]),
     )
     files = assessment.write(assessed, folder)
     latency.keep(model, workspace.latency)

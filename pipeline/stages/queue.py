@@ -42,7 +42,7 @@ def compute(
       confidence: of the interval of what a class may gain.
       count: what the board counts.
     """
-    held, of_bursts = reliability.held(scores, places=1), None
+    held, of_bursts = reliability.held(scores, places=1, pool=material.rows["score"].dropna().to_numpy(float)), None
     if material.bursts is not None:
         of_bursts = reliability.held_of_bursts(scores, classes=material.bursts.classes)
     settings = Settings(**params.model_dump())

@@ -237,3 +237,21 @@ def test_blocks_of_class_means_are_those_of_all_at_once(monkeypatch):
     monkeypatch.setattr(prototypes, "BLOCK", 7)
     parts = Prototypes(features, np.arange(600), targets, num_classes=6)
     np.testing.assert_allclose(parts.probs(slice(100, 110)), whole[100:110], rtol=1e-3)
+
+
+def test_a_label_below_the_cutoff_is_judged_by_its_likest_images():
+    table, log_probs, _ = planted()
+    below = table.index % 7 == 0
+    names = np.where(table.index % 2, "emu", "yak")
+    table.loc[below, "label"] = names[below]
+    table.loc[below, ["set", "label_rank"]] = [audit.BELOW_CUTOFF, scores.OUT_OF_CLASS]
+    table.loc[0, "label"] = "emu"  # it is a yak
+    random = np.random.default_rng(0)
+    codes = pd.Series(table["label"]).replace({0: ""}).astype("category").cat.codes.to_numpy()
+    truth = np.where(table.index == 0, codes[table["label"] == "yak"][0], codes)
+    features = np.eye(12)[truth] + random.normal(0, 0.1, (len(table), 12))
+    found = find(table, log_probs, frozen_features=features.astype(np.float32))
+    asked = found[found["asked"] & (found["set"] == audit.BELOW_CUTOFF)]
+    assert asked[["image", "label", "predicted"]].to_numpy().tolist() == [[table.loc[0, "image"], "emu", "yak"]]
+    assert "its likest images" in asked["reason"].iloc[0]
+    assert not find(table, log_probs)["set"].eq(audit.BELOW_CUTOFF).any()

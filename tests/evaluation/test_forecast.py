@@ -82,3 +82,13 @@ def test_a_forecast_says_how_many_of_its_images_are_independent():
     rows = images("cat", right_now=[1.0] * 40, before=[True] * 40, after=[True] * 40)
     assert told(rows).loc["cat", ["n", "independent"]].tolist() == [40, 40]
     assert told(rows.assign(cluster=np.arange(40) // 10)).loc["cat", ["n", "independent"]].tolist() == [40, 4]
+
+
+def test_of_a_known_class_that_need_not_change_nothing_is_forecast():
+    better = images("cat", right_now=[0.0] * 30, before=[False] * 30, after=[True] * 30)
+    same = images("emu", right_now=[1.0] * 30, before=[True] * 30, after=[True] * 30)
+    new = images("yak", right_now=[np.nan] * 30, before=[False] * 30, after=[True] * 30)
+    found = forecast.silent(told(better, same, new))
+    assert found["forecast"].notna().to_dict() == {"cat": True, "emu": False, "yak": True}
+    assert found.loc["emu", ["low", "high", "gain"]].isna().all()
+    assert found.loc["emu", "now"] == 1.0

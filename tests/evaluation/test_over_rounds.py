@@ -84,7 +84,7 @@ def test_a_version_held_against_itself_differs_in_nothing():
 def test_the_ledger_divides_what_was_gained_by_what_was_spent():
     rounds = pd.DataFrame({"round": [1, 2, 3], "images": [1000, 1200, 1200]})
     sets = pd.DataFrame(
-        {"round": [1, 2, 3], "set": "test", "n": 100, "top1": [0.8, 0.84, 0.85], "version": ["v", "v", "w"]}
+        {"round": [1, 2, 3], "set": "test", "n": 5000, "top1": [0.8, 0.84, 0.85], "version": ["v", "v", "w"]}
     )
     spent = pd.DataFrame({"round": [1, 2, 3], "minutes": [np.nan, 30.0, 0.2]})
     found = over_rounds.ledger(rounds, sets, spent).set_index("round")
@@ -132,8 +132,22 @@ def hints(table: pd.DataFrame, **more) -> dict[str, str]:
 
 def test_a_class_that_grew_and_did_not_get_better_is_named():
     table = per_class(gnu=[0.7, 0.6, 0.7], cow=[0.7, 0.8, 0.8], owl=[0.7, 0.7, 0.6])
+    table["n"] = table["n"].where(table["set"] == "train", 500)
     assert hints(table) == {"gnu": "no gain", "owl": "no gain"}
     assert hints(table, grown=41) == {}
+
+
+def test_where_few_images_say_so_it_cannot_be_told_whether_a_class_gained():
+    assert hints(per_class(gnu=[0.7, 0.6, 0.69])) == {"gnu": "cannot tell"}
+
+
+def test_a_round_whose_gain_is_not_shown_has_no_price():
+    rounds = pd.DataFrame({"round": [1, 2], "images": [1000, 1200]})
+    sets = pd.DataFrame({"round": [1, 2], "set": "test", "n": 300, "top1": [0.8, 0.82], "version": "v"})
+    spent = pd.DataFrame({"round": [1, 2], "minutes": [np.nan, 30.0]})
+    last = over_rounds.ledger(rounds, sets, spent).set_index("round").loc[2]
+    assert last["gain_low"] < 0 < last["gain"] < last["gain_high"]
+    assert last[["per_100_images", "per_hour"]].isna().all()
 
 
 def test_a_class_that_is_nearly_always_found_is_saturated():

@@ -1,7 +1,5 @@
 """The paired tests, compared with their definitions and with thousands of made-up benchmarks."""
 
-from statistics import NormalDist
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from pipeline.evaluation import paired_statistics
+from pipeline.evaluation.luck import Luck
 
 TOLERANCE, CONFIDENCE = 0.02, 0.95
 SIMULATED = 4000
@@ -212,17 +211,35 @@ def difference(trials: list[pd.DataFrame], baselines: list[pd.DataFrame]) -> dic
     return paired_statistics.over_seeds(trials, baselines, confidence=0.95)
 
 
-def test_the_difference_and_its_interval_can_be_counted_by_hand():
-    found = difference([scores([1] * 40 + [0] * 10)], [scores([1] * 35 + [0] * 6 + [1] * 9)])["test"]
+def test_the_difference_can_be_counted_by_hand_and_its_interval_is_tangos_where_no_luck_is_known():
+    trial, baseline = scores([1] * 40 + [0] * 10), scores([1] * 35 + [0] * 6 + [1] * 9)
+    lucks = {"test": Luck(0.0, 10)}
+    found = paired_statistics.over_seeds([trial], [baseline], confidence=0.95, lucks=lucks)["test"]
     assert (found["paired"], found["gained"], found["lost"], found["difference"]) == (50, 5, 9, -0.08)
-    half = 1.959964 * np.sqrt(14 - 16 / 50) / 50
-    assert (found["low"], found["high"]) == pytest.approx((-0.08 - half, -0.08 + half), abs=1e-5)
+    low, high = paired_statistics.interval(5, 9, 50, confidence=0.95)
+    assert (found["low"], found["high"]) == pytest.approx((float(low), float(high)), abs=1e-5)
 
 
-def test_the_same_images_right_is_no_difference_whatever_the_order_of_the_rows():
-    table = scores([1, 0, 1, 1])
+def test_one_training_each_never_tells_a_difference():
+    found = difference([scores([1] * 100)], [scores([0] * 100)])["test"]
+    assert found["low"] <= 0 < found["high"]
+
+
+def test_the_same_images_right_is_no_difference_and_its_interval_no_point():
+    table = scores([1, 0, 1, 1] * 25)
     found = difference([table.iloc[::-1]], [table])["test"]
-    assert (found["difference"], found["low"], found["high"]) == (0, 0, 0)
+    assert found["difference"] == 0
+    assert (found["low"], found["high"]) == pytest.approx((-0.037, 0.037), abs=1e-3)
+
+
+def test_of_many_differences_looked_at_together_each_interval_is_wider():
+    tables = [scores([1, 0, 1, 1] * 25)], [scores([1, 1, 1, 1] * 25)]
+    alone, among = (
+        paired_statistics.over_seeds(*tables, confidence=0.95, compared=number, lucks={"test": Luck(1e-4, 10)})["test"]
+        for number in (1, 14)
+    )
+    assert among["low"] < alone["low"]
+    assert among["high"] > alone["high"]
 
 
 def test_each_set_has_a_difference_of_its_own():
@@ -244,18 +261,8 @@ def test_seeds_are_paired_with_their_own_and_an_image_counts_once():
 def test_a_second_seed_that_says_the_same_makes_nothing_surer():
     once = difference([scores([1, 1, 1, 0])], [scores([0, 1, 1, 1])])["test"]
     twice = difference([scores([1, 1, 1, 0])] * 2, [scores([0, 1, 1, 1])] * 2)["test"]
-    assert (once["low"], once["high"]) == (twice["low"], twice["high"])
-
-
-@given(st.lists(st.sampled_from([-1, 0, 1]), min_size=1, max_size=300), st.floats(0.5, 0.999))
-def test_the_interval_is_that_of_two_paired_proportions(change, confidence):
-    """Agresti 2013, 11.1.3, in counts."""
-    n, gained, lost = len(change), change.count(1), change.count(-1)
-    mean, low, high = paired_statistics.mean_change(np.array(change), confidence=confidence)
-    assert mean == pytest.approx((gained - lost) / n)
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    half = z * np.sqrt(max(gained + lost - (gained - lost) ** 2 / n, 0)) / n
-    assert (low, high) == pytest.approx((mean - half, mean + half), abs=1e-9)
+    assert twice["low"] <= once["low"]
+    assert twice["high"] >= once["high"]
 
 
 @settings(max_examples=20, deadline=None)

@@ -31,7 +31,7 @@ def test_what_is_expected_lies_in_its_interval_and_enough_surely_suffices():
     held = reliability.fit(*suggested(400, 0.9, 0.9))
     told = reliability.expect(held, np.full(60, 0.9), short_by=5, confidence=0.95)
     assert told.low < told.expected < told.high <= 60
-    assert told.chance > 0.99
+    assert told.chance > 0.98
     assert reliability.expect(held, np.full(4, 0.9), short_by=5, confidence=0.95).chance == 0
 
 
@@ -63,7 +63,7 @@ def test_suggestions_are_measured_on_images_that_nothing_was_learnt_from():
     assert reliability.suggestions(scores, least=0.5)["right"].tolist() == [True, False, False]
     assert reliability.suggestions(scores, places=1)["right"].tolist() == [True, False, False]
     assert np.array_equal(
-        reliability.held(scores, places=1).mean, reliability.fit([0.8] * 3, [True, False, False]).mean
+        reliability.held(scores, places=1).mean, reliability.fit([0.8] * 3, [True, False, False], ["cat"] * 3).mean
     )
 
 
@@ -79,7 +79,7 @@ def in_clusters(number: int, *, size: int, right: int, set_: str = "test") -> pd
 
 def test_the_scores_of_bursts_are_held_against_bursts_of_the_sets_that_were_not_learnt():
     held = reliability.held_of_bursts(in_clusters(200, size=4, right=190), classes=4)
-    assert reliability.likely(held, np.array([0.6]))[0] > 0.85
+    assert reliability.likely(held, np.array([0.6]), ["emu"])[0] > 0.85
     learnt = reliability.held_of_bursts(in_clusters(200, size=4, right=190, set_="train"), classes=4)
     assert np.allclose(learnt.mean, NOTHING.mean)
 
@@ -100,3 +100,23 @@ def test_a_group_is_brought_with_all_others_of_its_burst():
     assert whole.expected == alone.expected
     assert (whole.low, whole.high) == (0, 9)
     assert whole.chance > alone.chance
+
+
+def test_a_class_whose_scores_were_measured_is_believed_as_it_was():
+    score = np.full(400, 0.8)
+    label = np.repeat(["cat", "dog"], 200)
+    right = np.arange(400) % 200 < np.where(label == "cat", 190, 60)
+    held = reliability.fit(score, right, label)
+    cat, dog, emu = (reliability.likely(held, np.array([0.8]), [name])[0] for name in ("cat", "dog", "emu"))
+    assert cat > 0.9
+    assert dog < 0.4
+    assert dog < emu < cat
+
+
+def test_a_reviewer_who_errs_finds_fewer_of_many_right_suggestions():
+    held = reliability.fit(*suggested(400, 0.99, 0.99))
+    sure, erring = (
+        reliability.expect(held, np.full(200, 0.99), short_by=1, confidence=0.95, reviewer_error=of)
+        for of in ((0, 0), (10, 100))
+    )
+    assert erring.expected < sure.expected

@@ -95,6 +95,8 @@ def preview(made: Preview) -> None:
     frame("Classes around the cutoff", rows)
     frame("Sets", [_forecast(row, "set") for row in made.sets])
     frame("Classes, on test and benchmarks", [_forecast(row, "label", "train", "train_next") for row in made.classes])
+    if any(row["forecast"] is None for row in made.classes):
+        screen.print("without a forecast: nothing shows that the class changes, and that it stays is as good a guess")
     screen.print("after the round: wallaby preview --held")
 
 
@@ -104,7 +106,7 @@ def compared(forecast: dict[str, list[dict[str, Any]]]) -> None:
         rows = [
             {"": row[key], "images": _images(row)}
             | {part: _share(row[part]) for part in ("now", "forecast")}
-            | {"interval": f"{row['low']:.1%} to {row['high']:.1%}", "real": _share(row["real"])}
+            | {"interval": _interval(row), "real": _share(row["real"])}
             | {"within": "yes" if row["within"] else "no"}
             for row in forecast[name]
         ]
@@ -120,7 +122,7 @@ def _forecast(row: dict[str, Any], key: str, *counts: str) -> dict[str, str]:
         {key.replace("label", "class"): row[key]}
         | {name.replace("_next", " then"): str(row[name]) for name in counts}
         | {"images": _images(row), "now": _share(row["now"]), "forecast": _share(row["forecast"])}
-        | {"interval": f"{row['low']:.1%} to {row['high']:.1%}", "points gained": gain, "between": around}
+        | {"interval": _interval(row), "points gained": gain, "between": around}
         | {"": row["verdict"]}
     )
 
@@ -129,6 +131,10 @@ def _images(row: dict[str, Any]) -> str:
     return independence.images(
         row["n"], row.get("independent"), word=""
     )  # forecasts of earlier versions do not know it
+
+
+def _interval(row: dict[str, Any]) -> str:
+    return "" if row["low"] is None else f"{row['low']:.1%} to {row['high']:.1%}"
 
 
 def _share(value: float | None) -> str:

@@ -193,6 +193,12 @@ def hint(row: dict[str, Any]) -> str:
     if row["hint"] == "saturated":
         return f"{row['label']}: found at {row['now']:.1%}, surely above {row['low']:.1%}: more labels bring little"
     tested = counted(row["n"], row.get("independent"), word="")
+    if row["hint"] == "cannot tell":
+        return (
+            f"{row['label']}: {row['grew']:.0f} training images more, its recall went from {row['before']:.1%} to"
+            f" {row['now']:.1%} of {tested}, and it may have risen by {100 * row['gain_high']:.0f} points:"
+            " whether more labels help, cannot be told from so few"
+        )
     return (
         f"{row['label']}: {row['grew']:.0f} training images more, and its recall went from {row['before']:.1%} to"
         f" {row['now']:.1%} of {tested}: more labels did not help; look at its labels and its look-alikes"

@@ -113,7 +113,8 @@ def ablation(result: dict[str, Any], *, confidence: float) -> None:
     """What each setting is worth: its accuracies beside the baseline's, and by how much it differs."""
     screen = console()
     shown = Table(
-        title=f"Ablation: one setting changed at a time; differences in points, with {confidence:.0%} intervals"
+        title="Ablation: one setting changed at a time; differences in points, "
+        f"with intervals that are all right at {confidence:.0%}"
     )
     shown.add_column("setting", overflow="fold")
     shown.add_column("epochs", justify="right")
@@ -137,6 +138,8 @@ def ablation(result: dict[str, Any], *, confidence: float) -> None:
                 end_section=number == len(rows) - 1,
             )
     screen.print(shown)
+    if (result["rows"]["seeds"] == 1).any():
+        print("one training each tells little of the luck of trainings, so intervals are wide: try --seeds 0,1,2")
     for reason in result["failed"]:
         screen.print(f"not trained: {reason}", markup=False, soft_wrap=True)
     print(f"the same with all columns: {result['page']}, {Path(result['page']).with_suffix('.csv')}")

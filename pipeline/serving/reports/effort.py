@@ -28,13 +28,13 @@ def per_round(ledger: list[dict[str, object]], *, cost_per_hour: float) -> pd.Da
       cost_per_hour: of a reviewer; 0 if it is not known.
 
     Returns:
-      `LEDGER`: `gain` is of top-1; `cost_per_point` is what one hundredth of it cost, where something was gained.
+      `LEDGER`: `gain` is of top-1; `cost_per_point` is what one hundredth of it cost, where a gain is shown.
     """
     table = pd.DataFrame(ledger)
     if table.empty:
         return pd.DataFrame(columns=LEDGER)
     cost = table["minutes"] / 60 * (cost_per_hour or float("nan"))
-    table = table.assign(cost=cost, cost_per_point=cost / (100 * table["gain"].where(table["gain"] > 0)))
+    table = table.assign(cost=cost, cost_per_point=cost / (100 * table["gain"].where(table["gain_low"] > 0)))
     return table.reindex(columns=LEDGER).sort_values(["round", "set"], ignore_index=True)
 
 

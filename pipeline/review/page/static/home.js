@@ -32,7 +32,7 @@ function person(told) {
 
 function short(told) {
   const chance = told.expected === null ? (told.known ? "none" : "not known to the model") : `${count(Math.round(told.expected))} (${count(Math.round(told.low))} to ${count(Math.round(told.high))})`;
-  const queued = told.queued_expected === null ? "–" : count(Math.round(told.queued_expected));
+  const queued = told.queued_expected === null ? "–" : `${count(Math.round(told.queued_expected))}${told.queued_low === null ? "" : ` (${count(told.queued_low)} to ${count(told.queued_high)})`}`;
   return el("tr", {}, el("th", { scope: "row" }, told.label), [count(told.short_by), chance, queued, count(told.queued)].map((text) => el("td", { class: "n" }, text)));
 }
 
