@@ -12,6 +12,7 @@ marked `@promise`. Worlds:
 import harness
 from promises import (  # noqa: F401  each adds its worlds to `lines.promise`
     calibration,
+    conclusions,
     figures,
     gate,
     gate_years,

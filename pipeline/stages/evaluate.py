@@ -7,10 +7,13 @@ from typing import Any
 import pandas as pd
 
 from pipeline import bundle, sections, stages
+from pipeline.errors import UsageError, closest
 from pipeline.evaluation import (
     assessment,
     audit,
+    conclusions,
     ensembling,
+    goal,
     independence,
     metrics,
     mistakes,
@@ -22,7 +25,7 @@ from pipeline.evaluation import (
 from pipeline.evaluation.assessment import Assessment
 from pipeline.files import read_table
 from pipeline.inference import ensemble, latency, outputs
-from pipeline.library import board, classes, labels, mounts, pictures, splits
+from pipeline.library import benchmarks, board, classes, labels, mounts, pictures, splits
 from pipeline.library.classes import Classes
 from pipeline.pages import report
 from pipeline.review import decisions, landing
@@ -62,6 +65,7 @@ def compute(
     model: bundle.Bundle,
     params: sections.Evaluate,
     *,
+    wanted: goal.Goal | None,
     scored_by: str,
     ensemble: bool,
 ) -> tuple[Assessment, dict[str, Any]]:
@@ -70,6 +74,7 @@ def compute(
     Args:
       log_probs: log probabilities (N, C) of `inputs.rows`.
       features: features (N, F) of them.
+      wanted: the goal, if there is one.
       scored_by: the digest of the model, or of the ensemble, that gave them.
 
     Returns:
@@ -89,6 +94,7 @@ def compute(
         temperature=temperature,
         verdicts=verdicts,
         audited_before=inputs.audited_before,
+        wanted=wanted,
         **params.model_dump(exclude={"batch_size", "worst_mistakes", "ensemble"}),
     )
     champion = assessed.scores.head(0) if inputs.champion is None else inputs.champion
@@ -100,6 +106,7 @@ def compute(
         "facts": facts(model) | ensemble_facts,
         "sets": pd.DataFrame([{"set": name} | values for name, values in assessed.metrics.items()]),
         "threshold": asdict(assessed.thresholds) | assessed.overall,
+        "conclusions": conclusions.sentences(assessed.progress, assessed.diagnosis),
         **assessed.tables,
         **mistakes.gather(assessed.scores, features, worst_mistakes=params.worst_mistakes),
         **paired_statistics.what_changed(assessed.scores, paired_scores.by_todays_names(champion, inputs.events)),
@@ -118,6 +125,7 @@ def main(workspace: Workspace) -> None:
     runtime = ensemble.load(model, further, params.batch_size)
     inputs = read(workspace)
     rows = inputs.rows
+    wanted = goal_of(workspace.params(sections.Goal), set(rows["set"]), where=workspace.params_file)
     distance = workspace.near_duplicate_distance
     ensemble.refuse_leakage(rows, further, near_duplicate_distance=distance, where="evaluate.ensemble")
     with mounts.watched(rows["image"], folders):
@@ -134,6 +142,7 @@ def main(workspace: Workspace) -> None:
         stored.features,
         model,
         params,
+        wanted=wanted,
         scored_by=runtime.model,
         ensemble=bool(further),
     )
@@ -150,6 +159,8 @@ def main(workspace: Workspace) -> None:
     for row in slices[(slices["slice"] == metrics.ISOLATED) & (slices["set"] == "test")].itertuples():
         interval = f"{row.top1_low:.1%} to {row.top1_high:.1%}"
         print(f"evaluate: test, {row.value}: {row.top1:.1%} of {row.n} right ({interval})")
+    for sentence in conclusions.sentences(assessed.progress, assessed.diagnosis):
+        print(f"evaluate: {sentence}")
     asked = assessed.audit[assessed.audit["asked"].astype(bool)]
     doubted = independence.images(len(asked), asked["cluster"].nunique(), word=" labels")
     print(f"evaluate: {assessed.thresholds}; {doubted} to look at again")
@@ -169,6 +180,25 @@ def read(workspace: Workspace) -> Inputs:
         board=board.read(workspace.board),
         history=pd.read_csv(workspace.model / "history.csv"),
     )
+
+
+def goal_of(section: sections.Goal, sets: set[str], *, where: Path) -> goal.Goal | None:
+    """The goal of the params, if they name one.
+
+    Raises:
+      UsageError: if its benchmark set has no image.
+    """
+    if not section.benchmark:
+        return None
+    name = f"{benchmarks.PREFIX}{section.benchmark}"
+    if name not in sets:
+        known = {found.removeprefix(benchmarks.PREFIX) for found in sets if found.startswith(benchmarks.PREFIX)}
+        raise UsageError(
+            f"goal.benchmark: no benchmark set '{section.benchmark}' has images",
+            where=where,
+            mend=closest(section.benchmark, known),
+        )
+    return goal.Goal(name, section.right, section.shown)
 
 
 def with_similarity(rows: pd.DataFrame, nearest: pd.DataFrame) -> pd.DataFrame:
