@@ -12,6 +12,7 @@ from pipeline.evaluation import (
     assessment,
     audit,
     conclusions,
+    ending,
     ensembling,
     goal,
     independence,
@@ -234,7 +235,11 @@ def facts(model: bundle.Bundle) -> dict[str, str]:
         "Parent": card.parent_digest[:12],
         "Network": f"{card.preset}, {card.image_size} x {card.image_size} pixels",
         "Classes": str(len(model.classes)),
-        "Plateau": f"epoch {card.training['best_epoch']} of {card.training['epochs']}",
+        "Plateau": (
+            f"epoch {card.training['best_epoch']} of {card.training['epochs']}"
+            if ending.had_ended(card.training)
+            else f"none in {card.training['epochs']} epochs"
+        ),
         "Trained in": f"{card.training['seconds'] / 60:.1f} minutes",
         "Temperature": f"{card.temperature:.2f}",
     }

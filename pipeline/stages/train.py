@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline import bundle, files, sections, stages
-from pipeline.evaluation import calibration
+from pipeline.evaluation import calibration, ending
 from pipeline.files import digest, read_json, read_table, write_csv, write_json
 from pipeline.library import lineage
 from pipeline.tracking import Tracking
@@ -132,7 +132,7 @@ def main(workspace: Workspace) -> None:
     write_csv(made.history, workspace.model / "history.csv")
     shutil.rmtree(work)
     epochs, minutes = made.training["epochs"], made.training["seconds"] / 60
-    print(f"train: plateau at epoch {made.training['best_epoch']}, {epochs} epochs in {minutes:.1f} min")
+    print(f"train: {ending.sentence(made.training)}, {epochs} epochs in {minutes:.1f} min")
 
 
 def card_of(base: bundle.Card, *, data_digest: str, throwaway: bool) -> bundle.Card:

@@ -1,6 +1,6 @@
 """Worlds of the report's conclusions: models whose loss of accuracy has one known cause, or none."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -58,26 +58,28 @@ def concluded(table: pd.DataFrame) -> diagnosis.Diagnosis:
     return diagnosis.diagnose(table, allowed=ALLOWED, confidence=0.95)
 
 
+def share(holds: Iterable[bool]) -> float:
+    return float(np.mean(list(holds)))
+
+
 @promise
 def conclusions(runs: int, random: np.random.Generator) -> Iterator[Line]:
     """what the report concludes of bias, variance and shift: never a cause that is not there, mostly the one that is"""
-    for what, options in (
+    for world, options in (
         ("every image alone", {}),
         ("bursts of 5", {"burst": 5}),
         ("a benchmark of difficult classes", {"mix": 1.0, "spread": 1.0}),
     ):
+        what = f"conclusions, nothing is wrong, {world}: "
         found = [concluded(scored(NOTHING, random, **options)) for _ in range(runs)]
-        wrong = [bool(one.conclusions) for one in found]
-        yield at_most(f"conclusions, nothing is wrong, {what}: a cause is named", np.mean(wrong), runs, 0.05)
-        few = [bool(one.few) for one in found]
-        yield at_most(f"conclusions, nothing is wrong, {what}: a class has too few images", np.mean(few), runs, 0.05)
+        yield at_most(what + "a cause is named", share(bool(one.conclusions) for one in found), runs, 0.05)
+        yield at_most(what + "too few images", share(bool(one.few) for one in found), runs, 0.05)
     for cause, right in CAUSES.items():
-        found = [{gap.kind for gap in concluded(scored(right, random)).conclusions} for _ in range(runs)]
-        yield at_least(f"conclusions, the model {cause}: it is named", np.mean([cause in one for one in found]), 0.9)
-        others = np.mean([bool(one - {cause}) for one in found])
-        yield at_most(f"conclusions, the model {cause}: another cause is named", others, runs, 0.05)
-    found = [concluded(scored(NOTHING, random, rare=0.2)).few for _ in range(runs)]
-    named = np.mean(["class 00" in {row.label for row in few} for few in found])
-    yield at_least("conclusions, two classes are rare, one of them weak: the weak one is named", named, 0.9)
-    others = np.mean([any(row.label != "class 00" for row in few) for few in found])
-    yield at_most("conclusions, two classes are rare, one of them weak: another one is named", others, runs, 0.05)
+        what = f"conclusions, planted {cause}: "
+        causes = [{gap.kind for gap in concluded(scored(right, random)).conclusions} for _ in range(runs)]
+        yield at_least(what + "it is named", share(cause in one for one in causes), 0.9)
+        yield at_most(what + "another cause is named", share(bool(one - {cause}) for one in causes), runs, 0.05)
+    what = "conclusions, of two rare classes one is weak: "
+    rare = [{row.label for row in concluded(scored(NOTHING, random, rare=0.2)).few} for _ in range(runs)]
+    yield at_least(what + "it is named", share("class 00" in few for few in rare), 0.9)
+    yield at_most(what + "another one is named", share(bool(few - {"class 00"}) for few in rare), runs, 0.05)

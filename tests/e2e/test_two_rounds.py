@@ -140,7 +140,7 @@ def test_the_summary_tells_the_round_and_what_comes_next(rounds):
     output = rounds[2]["output"]
     for words in (
         "Round 2",
-        "plateau at epoch",
+        "plateau",
         "benchmark field",
         "images identified",
         "wallaby promote",
