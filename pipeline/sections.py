@@ -205,6 +205,12 @@ class Evaluate(Section):
     worst_mistakes: Annotated[int, Field(ge=0)]
 
 
+class Goal(Section):
+    benchmark: str = ""
+    right: Share = 0.95
+    shown: Annotated[float, Field(gt=0, le=1)] = 0.7
+
+
 class Gate(Section):
     tolerance: Annotated[float, Field(ge=0, lt=1)]
     benchmark_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.05

@@ -205,6 +205,7 @@ def proof(folder: Path) -> None:
             **changed,
             audit=audit.first(assessed.audit, number=48),
             wholly_staged=[],
+            conclusions=[],
             history=pd.DataFrame(columns=["epoch", "loss", "val_loss", "accuracy", "val_accuracy", "learning_rate"]),
             picture=lambda _: buffer.getvalue(),
         )

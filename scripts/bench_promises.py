@@ -13,6 +13,7 @@ import harness
 from promises import (  # noqa: F401  each adds its worlds to `lines.promise`
     ablation,
     calibration,
+    conclusions,
     figures,
     forecasting,
     gate,

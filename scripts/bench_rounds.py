@@ -104,7 +104,8 @@ def read(names: str, out: Path) -> Library:
     from pipeline.training.batches import decode_all
 
     folders = dict([_demo(out)] if names == "demo" else ((Path(name).name, Path(name)) for name in names.split(",")))
-    rows = [importing.from_folders(folder, name, origin="real") for name, folder in folders.items()]
+    left_out = importing.LeftOut()
+    rows = [importing.from_folders(folder, name, origin="real", left_out=left_out) for name, folder in folders.items()]
     table = pd.concat(rows, ignore_index=True).reindex(columns=labels.COLUMNS, fill_value="")
     scanned = index.scan(folders, out / "index.parquet", max_megapixels=pictures.MAX_MEGAPIXELS)
     scanned = scanned[scanned["failure"] == ""].reset_index(drop=True)

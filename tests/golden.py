@@ -101,6 +101,7 @@ PARAMS: dict[str, dict[str, Any]] = {  # as they were when the results were reco
         "gpus": 0,
         "tensorboard": False,
     },
+    "goal": {},
     "evaluate": {
         "ensemble": {},
         "batch_size": 8,

@@ -1,10 +1,12 @@
 """The program `wallaby`: parse, call the command, print its answer as JSON or as a table."""
 
+import sys
 from collections.abc import Sequence
 
 from pipeline import errors
 from pipeline.cli import judge, review, round, serve, start
 from pipeline.cli.parser import Program
+from pipeline.repository import interrupted
 
 EPILOG = """exit codes:
   0 done              3 data invalid                  6 finished with some failures   130 stopped by the user
@@ -43,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         from pipeline.workspace import Workspace
 
         workspace = None if args.verb in NEED_NO_WORKSPACE else Workspace.find()
+        if workspace and interrupted.repair_lock(workspace.root):
+            print("removed .dvc/tmp/rwlock, which a killed DVC had left unreadable", file=sys.stderr)
         if workspace and args.verb in READ_RESULTS:
             from pipeline import behaviour
 

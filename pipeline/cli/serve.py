@@ -54,9 +54,9 @@ def add(program: Program) -> None:
 def serve(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
     from pipeline.commands import serve
 
-    if args.revoke:
+    if args.revoke is not None:
         return serve.revoke_key(workspace, args.revoke)
-    if args.key:
+    if args.key is not None:
         return serve.add_key(workspace, args.key, per_minute=args.per_minute)
     if args.replay:
         return serve.replay(workspace, dry_run=args.dry_run)

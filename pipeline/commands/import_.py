@@ -29,6 +29,8 @@ class Imported:
       differing: known images whose label differs; the older one stays.
       replaced: known images whose file has another content than their label was given to.
       conflicts: images that people gave different labels in another tool, left to them.
+      missing: images whose file is not there.
+      notes: what else is worth a line.
     """
 
     root: str
@@ -40,6 +42,8 @@ class Imported:
     differing: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,17 @@ class _Place:
     name: str
     new: bool
     folders: dict[str, Path]
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """The rows that a folder or a file has, its place, and what is said of it (see `Imported`)."""
+
+    rows: pd.DataFrame
+    place: _Place
+    conflicts: list[str] = field(default_factory=list)
+    unlabelled: int = 0
+    notes: list[str] = field(default_factory=list)
 
 
 def library(
@@ -71,7 +86,8 @@ def library(
     Raises:
       UsageError, DataError: if anything does not fit; nothing is written then.
     """
-    rows, place, conflicts, unlabelled = _labelled(workspace, LIBRARY, source, root, folder, origin)
+    listed = _labelled(workspace, LIBRARY, source, root, folder, origin)
+    rows, place = listed.rows, listed.place
     table = labels.read(workspace.labels, list(place.folders))
     incoming = _with_contents(workspace, labels.check(rows, list(place.folders), source), place)
     then = incoming["image"].map(table.set_index("image")["sha256"]).astype("str").fillna("")
@@ -93,11 +109,13 @@ def library(
         str(place.folder),
         merged.added,
         merged.known,
-        unlabelled,
+        listed.unlabelled,
         again,
         merged.differing,
         incoming.loc[replaced, "image"].tolist(),
-        conflicts,
+        listed.conflicts,
+        _missing(incoming, place),
+        listed.notes,
     )
     return _answer(imported, dry_run=dry_run)
 
@@ -114,13 +132,15 @@ def pool(
     if source.is_file():
         raise UsageError("a pool is a folder of pictures", where=source)
     place = _place(workspace, POOL, folder or source, root)
-    number = importing.find_pictures(place.folder)
+    left_out = importing.LeftOut()
+    number = importing.count_images(place.folder, left_out)
     if not number:
-        raise DataError("no picture in the folder", where=place.folder)
+        raise DataError("no image in the folder", where=place.folder)
     if not dry_run:
         _name(workspace, POOL, place)
     added, known = (number, 0) if place.new else (0, number)
-    return _answer(Imported(place.name, str(place.folder), added, known), dry_run=dry_run)
+    imported = Imported(place.name, str(place.folder), added, known, notes=left_out.sentences())
+    return _answer(imported, dry_run=dry_run)
 
 
 def benchmark(
@@ -141,17 +161,26 @@ def benchmark(
     Raises:
       UsageError, DataError: if anything does not fit; nothing is written then.
     """
-    rows, place, conflicts, unlabelled = _labelled(workspace, BENCHMARK, source, root, folder)
+    listed = _labelled(workspace, BENCHMARK, source, root, folder)
+    place = listed.place
     path = workspace.benchmarks / f"{name}.csv"
     if path.exists() and not replace:
         raise UsageError(
             f"benchmark set '{name}' exists and is frozen", where=path, mend="--replace makes a new version of it"
         )
-    table = _with_contents(workspace, labels.check(rows, list(place.folders), source)[["image", "label"]], place)
+    table = _with_contents(workspace, labels.check(listed.rows, list(place.folders), source)[["image", "label"]], place)
     if not dry_run:
         _name(workspace, BENCHMARK, place)
         write_csv(table, path)
-    imported = Imported(place.name, str(place.folder), len(table), unlabelled=unlabelled, conflicts=conflicts)
+    imported = Imported(
+        place.name,
+        str(place.folder),
+        len(table),
+        unlabelled=listed.unlabelled,
+        conflicts=listed.conflicts,
+        missing=_missing(table, place),
+        notes=listed.notes,
+    )
     return _answer(imported, dry_run=dry_run)
 
 
@@ -176,16 +205,21 @@ def _place(workspace: Workspace, kind: str, folder: Path, root: str) -> _Place:
 
 def _labelled(
     workspace: Workspace, kind: str, source: Path, root: str, folder: Path | None, origin: str = "real"
-) -> tuple[pd.DataFrame, _Place, list[str], int]:
-    """The rows that a folder or a file has, its place, the images that people differ on, and how many have no label."""
+) -> _Labelled:
     _check(source, folder)
     if source.is_dir():
         place = _place(workspace, kind, folder or source, root)
-        return importing.from_folders(place.folder, place.name, origin=origin), place, [], 0
+        left_out = importing.LeftOut()
+        rows = importing.from_folders(place.folder, place.name, origin=origin, left_out=left_out)
+        return _Labelled(rows, place, notes=left_out.sentences())
     listed = exchange.read(source, origin=origin)
     place = _place(workspace, kind, folder or listed.folder, root)
     rows, conflicts = exchange.place(listed, place.folder, place.name, source)
-    return rows, place, conflicts, listed.unlabelled
+    return _Labelled(rows, place, conflicts, listed.unlabelled)
+
+
+def _missing(rows: pd.DataFrame, place: _Place) -> list[str]:
+    return [image for image in rows["image"] if not labels.is_file(image, place.folders)]
 
 
 def _with_contents(workspace: Workspace, rows: pd.DataFrame, place: _Place) -> pd.DataFrame:
@@ -210,6 +244,11 @@ def _answer(imported: Imported, *, dry_run: bool) -> Answer:
         text += f" {imported.replaced[0]}: their labels wait until a person confirms them"
     for image in imported.conflicts[:NAMED]:
         text += f"\n  people differ, left alone: {image}"
+    if imported.missing:
+        number = len(imported.missing)
+        text += f"\n  {number} {'file is' if number == 1 else 'files are'} not there, first {imported.missing[0]}"
+    for note in imported.notes:
+        text += f"\n  {note}"
     if imported.unlabelled:
         text += f"\n  {imported.unlabelled} without a label are left out"
     code = Exit.SOME_FAILED if imported.conflicts else Exit.DONE

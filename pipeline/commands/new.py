@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.commands import Answer
 from pipeline.errors import UsageError
 from pipeline.files import atomic_folder, write_text
-from pipeline.repository import dvc, template
+from pipeline.repository import dvc, merging, template
 
 
 def new(folder: Path, *, dry_run: bool) -> Answer:
@@ -40,4 +40,5 @@ def _fill(folder: Path, names: list[Path]) -> None:
     if not inside:
         dvc.git(folder, "init", "--quiet")
     dvc.run(folder, "init", "--quiet", *(["--subdir"] if inside else []))
+    merging.install(folder)
     dvc.git(folder, "add", "--all", ".")

@@ -126,7 +126,8 @@ def forecast_round(workspace: Workspace) -> Answer:
 
 
 def next_inputs(workspace: Workspace, seen: pd.DataFrame) -> curate.Inputs:
-    """What the next round's stage curate will read: the reviews are applied in memory, as `wallaby apply` will.
+    """What the next round's stage curate will read: the reviews are applied in memory, as `wallaby apply` will,
+    and images of the pool that join the library bring their features along.
 
     Images that came after the index are not in it.
 
@@ -152,7 +153,7 @@ def next_inputs(workspace: Workspace, seen: pd.DataFrame) -> curate.Inputs:
         boards=history.empty()[1],
         decisions=decisions.in_force(log),
         events=classes.read(workspace.classes),
-        features=frozen_features.read(workspace.library_features),
+        features=frozen_features.read(workspace.library_features, workspace.pool_features),
         looks=look_store.Stored(workspace.looks),
     )
     curate.refuse_words(inputs, workspace)

@@ -136,7 +136,7 @@ def add_key(workspace: Workspace, client: str, *, per_minute: float | None = Non
       UsageError: if the client has a key already, or its name can name none.
     """
     params = workspace.params(Serve)
-    key = keys.add(params.keys, client, per_minute=per_minute or params.per_minute)
+    key = keys.add(params.keys, client, per_minute=params.per_minute if per_minute is None else per_minute)
     text = f"{key}\nthis is shown once: only its hash is kept, in {params.keys}"
     return Answer({"client": client, "key": key}, text)
 

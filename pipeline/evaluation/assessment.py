@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.evaluation import audit, calibration, metrics, scores, thresholds
+from pipeline.evaluation import audit, calibration, diagnosis, goal, metrics, scores, thresholds
 from pipeline.files import write_csv, write_json, write_table
 
 TOP_K = 5
-SCORES, METRICS = "scores.parquet", "metrics.json"
+SCORES, METRICS, CONCLUSIONS = "scores.parquet", "metrics.json", "conclusions.json"
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Assessment:
       metrics: the figures of each set.
       tables: `per_class`, `slices`, `confusions` of all sets; `reliability` and `coverage` of those that the thresholds
         were chosen on.
+      diagnosis: where it loses accuracy.
+      progress: how far it is from the goal; None without a goal, or where its set has no image.
       overall: `shown`, `shown_precision`, `ece` and what a perfect model has by chance, of these sets together, where
         they are known.
     """
@@ -33,6 +35,8 @@ class Assessment:
     audit: pd.DataFrame
     metrics: dict[str, dict[str, Any]]
     tables: dict[str, pd.DataFrame]
+    diagnosis: diagnosis.Diagnosis
+    progress: goal.Progress | None
     overall: dict[str, Any]
 
 
@@ -52,6 +56,7 @@ def assess(
     audit_max_share: float,
     audit_ask_again_after: int,
     frozen_features: scores.Matrix | None = None,
+    wanted: goal.Goal | None = None,
 ) -> Assessment:
     """Assesses a model; nothing here needs the model itself.
 
@@ -60,6 +65,7 @@ def assess(
         `group`, `set`, `label`, `subclass`, `origin` and, if it is known, `cluster`.
       model: its digest.
       verdicts, audited_before, frozen_features: see `audit.find`.
+      wanted: the goal.
     """
     scored = scores.from_log_probs(rows, log_probs, classes, top_k=TOP_K).assign(model=model)
     limits = thresholds.choose(
@@ -98,7 +104,18 @@ def assess(
     overall["ece_perfect"], overall["ece_perfect_high"] = calibration.expected_error_of_a_perfect_model(
         inside["score"], scores.clusters_of(inside), confidence=confidence
     )
-    return Assessment(scored, limits, suspects, figures, tables, overall)
+    allowed = 1 - (wanted.right if wanted else precision)
+    doubted = set(suspects.loc[suspects["asked"].astype(bool), "sha256"])
+    return Assessment(
+        scored,
+        limits,
+        suspects,
+        figures,
+        tables,
+        diagnosis.diagnose(scored, allowed=allowed, confidence=confidence),
+        goal.measure(scored, doubted, wanted, confidence=confidence) if wanted else None,
+        overall,
+    )
 
 
 def write(assessment: Assessment, folder: Path) -> list[Path]:
@@ -106,6 +123,8 @@ def write(assessment: Assessment, folder: Path) -> list[Path]:
     write_table(assessment.scores, folder / SCORES)
     write_table(assessment.audit, folder / audit.FILE)
     write_json(assessment.metrics, folder / METRICS)
+    progress = assessment.progress.as_record() if assessment.progress else None
+    write_json({"goal": progress, "diagnosis": assessment.diagnosis.as_record()}, folder / CONCLUSIONS)
     thresholds.write(assessment.thresholds, folder / thresholds.FILE)
     for name, table in assessment.tables.items():
         write_csv(table, folder / f"{name}.csv")

@@ -86,7 +86,10 @@ class UnitFeatures:
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         places = self.places[rows]
-        return np.where(places[:, None] >= 0, cosine.unit(self.features[places]), np.float32(0))
+        values = np.zeros((len(places), self.shape[1]), np.float32)
+        has_features = places >= 0
+        values[has_features] = cosine.unit(self.features[places[has_features]])
+        return values
 
 
 def open_store(folder: Path, key: str, *, runtime: str = "") -> store.Store:
@@ -100,14 +103,18 @@ def open_store(folder: Path, key: str, *, runtime: str = "") -> store.Store:
     return opened
 
 
-def read(folder: Path) -> FrozenFeatures | None:
+def read(folder: Path, *others: Path) -> FrozenFeatures | None:
     """The features in use; None where there are none.
+
+    Args:
+      others: folders whose features count too, where the same backbone is in use there.
 
     Raises:
       DataError: if they are cut short.
     """
     summary = read_summary(folder)
-    parts = shards.listed(folder / summary["backbone"]) if summary["backbone"] else []
+    folders = [folder, *(other for other in others if read_summary(other)["backbone"] == summary["backbone"])]
+    parts = [part for one in folders for part in shards.listed(one / summary["backbone"]) if summary["backbone"]]
     features = shards.stacked(parts, shards.starts_of(parts), FEATURES) if parts else None
     return None if features is None else FrozenFeatures(summary["name"], summary["backbone"], parts, features)
 

@@ -1,7 +1,11 @@
 """Files of other tools that name labelled pictures: zamba's and FiftyOne's tables, Label Studio's exports."""
 
+import csv
+import io
 import os
+import re
 import shlex
+import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,7 +14,11 @@ import pandas as pd
 
 from pipeline.errors import DataError
 from pipeline.library import label_studio, labels
-from pipeline.library.tables import where
+from pipeline.library.tables import SEPARATORS, parse_csv, where
+
+DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")  # how an absolute path of Windows begins
+SEPARATOR_LINE = re.compile(rb'"?sep=(.)"?\r?\n')  # by which spreadsheets say what separates the cells
+UPLOADED = re.compile(r"(?:^|(?<=/))[0-9a-f]{8}-(?=[^/]+$)")  # what Label Studio puts before the name of an upload
 
 
 @dataclass(frozen=True)
@@ -61,8 +69,12 @@ def place(listed: Listed, folder: Path, root: str, source: object) -> tuple[pd.D
     """
     said = pd.concat([listed.rows["file"], listed.conflicts["file"]])
     inside = os.path.abspath(folder).rstrip("/") + "/"
-    counted = _below(said, folder) if said.index.name == "task" else said
-    files = [_normal(file, inside) for file in counted]
+    said = said.map(lambda file: _as_here(file, folder))
+    strangers = bool(said.map(_is_absolute).any()) and not any(
+        _normal(file, inside).startswith(inside) for file in said
+    )
+    counted = _below(said, folder, absolute=strangers) if said.index.name == "task" or strangers else said
+    files = [_there(_normal(file, inside)) for file in counted]
     for number, name, file in zip(said.index, said, files, strict=True):
         if not name or not file.startswith(inside):
             common = shlex.quote(os.path.commonpath([os.path.dirname(file) for file in files]))
@@ -79,7 +91,7 @@ def place(listed: Listed, folder: Path, root: str, source: object) -> tuple[pd.D
 
 
 def _from_csv(path: Path, origin: str) -> Listed:
-    table = labels.read_csv(path, ["filepath"])
+    table = parse_csv(_with_commas(path.read_bytes()), path, ["filepath"])
     column = _label_column(table, path)
     ours = {"filepath": "file", "site": "group", column: "label"}  # zamba's and FiftyOne's names
     hidden = [name for theirs, name in ours.items() if theirs in table and theirs != name and name in table]
@@ -121,18 +133,22 @@ def _only_in(file: str, folder: Path, other: Path) -> bool:
     return os.path.isfile(folder / file) and not os.path.isfile(other / file)
 
 
-def _below(files: pd.Series, folder: Path) -> pd.Series:
+def _below(files: pd.Series, folder: Path, *, absolute: bool) -> pd.Series:
     """Drops the folders that relative paths have in common, as many as it takes to find a file below `folder`.
 
     Label Studio's paths count from its own document root, which may lie anywhere above `folder`.
+
+    Args:
+      absolute: absolute paths are meant, too: they come from another machine.
     """
+    given, files = files, files.str.lstrip("/") if absolute else files
     relative = files[~files.str.startswith("/")]
     common = os.path.commonpath([os.path.dirname(file) for file in relative]) if len(relative) else ""
     for depth in range(len(Path(common).parts) + 1):
         shorter = relative.map(lambda file, depth=depth: str(Path(*Path(file).parts[depth:])))
-        if any(os.path.isfile(folder / file) for file in shorter):
+        if any(os.path.isfile(_there(f"{folder}/{file}")) for file in shorter):
             return files.where(files.str.startswith("/"), shorter)
-    return files
+    return given
 
 
 def _normal(file: str, inside: str) -> str:
@@ -144,3 +160,47 @@ def _normal(file: str, inside: str) -> str:
 
 
 _real = cache(os.path.realpath)
+
+
+def _is_absolute(file: str) -> bool:
+    return file.startswith("/")
+
+
+def _as_here(file: str, folder: Path) -> str:
+    """A path of Windows as one of this machine; a name that has a backslash, and is there, stays."""
+    if "\\" not in file or os.path.isfile(folder / file):
+        return file
+    drive = DRIVE.match(file)
+    file = file.replace("\\", "/")
+    return "/" + file[2:].lstrip("/") if drive else file
+
+
+def _there(path: str) -> str:
+    """The path of the file that is there under another spelling: composed or decomposed Unicode, or as an upload."""
+    if os.path.isfile(path):
+        return path
+    spellings = [] if path.isascii() else [unicodedata.normalize(form, path) for form in ("NFC", "NFD")]
+    for spelling in [*spellings, UPLOADED.sub("", path)]:
+        if spelling != path and os.path.isfile(spelling):
+            return spelling
+    return path
+
+
+def _with_commas(data: bytes) -> bytes:
+    """A table whose cells are separated by semicolons or tabs, with commas; others as they are."""
+    text = data.removeprefix(b"\xef\xbb\xbf")
+    named = SEPARATOR_LINE.match(text)
+    text = text[named.end() :] if named else text
+    try:
+        head = text.partition(b"\n")[0].decode()
+        separator = (
+            named[1].decode() if named else next((one for one in SEPARATORS if one in head and "," not in head), "")
+        )
+        if not named and not separator:
+            return data
+        rows = list(csv.reader(io.StringIO(text.decode(), newline=""), delimiter=separator))
+    except (UnicodeDecodeError, csv.Error):  # said with its place where the table is read
+        return data
+    changed = io.StringIO(newline="")
+    csv.writer(changed, lineterminator="\n").writerows(rows)
+    return changed.getvalue().encode()

@@ -21,6 +21,8 @@ class Failure(StrEnum):
     IGNORED = "not a picture by name or content"  # in the cache of the index alone
     EMPTY = "empty file"
     NOT_AN_IMAGE = "not a picture"
+    UNSUPPORTED = "a kind of image that is not read"  # the detail names it
+    NAME = "its name is not Unicode, or has a control character"
     DAMAGED = "damaged or cut short"
     TOO_LARGE = "too large"
     TOO_LONG = "too long"
@@ -37,10 +39,12 @@ class Failure(StrEnum):
     SLOW = "too large for this kind of file, which is slow to read"  # the detail says what to do
 
 
-UNSEEN = frozenset({Failure.MISSING, Failure.UNREADABLE, Failure.CHANGING, Failure.CHANGED})
+UNSEEN = frozenset({Failure.MISSING, Failure.UNREADABLE, Failure.CHANGING, Failure.CHANGED, Failure.NAME})
 """What says nothing of the image: it was not there, not readable, or not the indexed one."""
 
-EXCESS = frozenset(Failure) - UNSEEN - {Failure.IGNORED, Failure.EMPTY, Failure.NOT_AN_IMAGE, Failure.DAMAGED}
+EXCESS = frozenset(Failure) - UNSEEN - {
+    Failure.IGNORED, Failure.EMPTY, Failure.NOT_AN_IMAGE, Failure.UNSUPPORTED, Failure.NAME, Failure.DAMAGED
+}  # fmt: skip
 """What is not decoded because that would cost more than any photograph does."""
 
 

@@ -1,21 +1,44 @@
 """A user's own pictures become rows of tables; no picture is copied, moved or changed."""
 
-import os
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline.errors import DataError
+from pipeline.library import folders as walking
 from pipeline.library import labels, moves
-from pipeline.library.index import PICTURE_ENDINGS
+from pipeline.library.folders import Found
+
+NO_IMAGE, NO_CLASS = "no image by name or content", "in no class folder"
 
 
-def from_folders(folder: Path, root: str, *, origin: str) -> pd.DataFrame:
+class LeftOut:
+    """Files below a folder that are not imported: how many for which reason, and the first of each."""
+
+    def __init__(self) -> None:
+        self.numbers: Counter[str] = Counter()
+        self.first: dict[str, str] = {}
+
+    def add(self, reason: str, name: str) -> None:
+        self.numbers[reason] += 1
+        self.first[reason] = min(name, self.first.get(reason, name))
+
+    def sentences(self) -> list[str]:
+        return [
+            f"{number} {'file is' if number == 1 else 'files are'} left out, {reason}: first {self.first[reason]}"
+            for reason, number in sorted(self.numbers.items())
+        ]
+
+
+def from_folders(folder: Path, root: str, *, origin: str, left_out: LeftOut) -> pd.DataFrame:
     """Reads `folder/CLASS[/SUBCLASS...]/picture` as label rows; a class folder called "unknown" gives that status.
 
     Args:
       folder: its folders are the classes; they name the pictures.
       root: the root's name, or `ROOT/path` if `folder` lies below a root.
+      left_out: takes the files that are no rows.
 
     Raises:
       DataError: if the folder does not exist, or holds no class folder with a picture.
@@ -23,9 +46,10 @@ def from_folders(folder: Path, root: str, *, origin: str) -> pd.DataFrame:
     if not folder.is_dir():
         raise DataError("the folder does not exist", where=folder)
     rows = []
-    for path in _pictures(folder):
-        parts = path.relative_to(folder).parts
+    for found in _images(folder, left_out):
+        parts = found.name.split("/")
         if len(parts) < 2:
+            left_out.add(NO_CLASS, found.name)
             continue
         unknown = parts[0].lower() == labels.UNKNOWN
         rows.append(
@@ -43,15 +67,15 @@ def from_folders(folder: Path, root: str, *, origin: str) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("file")
 
 
-def find_pictures(folder: Path) -> int:
-    """How many files below `folder` are named like pictures.
+def count_images(folder: Path, left_out: LeftOut) -> int:
+    """How many files below `folder` are images, by name or content; `left_out` takes the others.
 
     Raises:
       DataError: if the folder does not exist.
     """
     if not folder.is_dir():
         raise DataError("the folder does not exist", where=folder)
-    return sum(1 for _ in _pictures(folder))
+    return sum(1 for _ in _images(folder, left_out))
 
 
 def name_root(folder: Path, roots: dict[str, Path], preferred: str) -> tuple[str, bool]:
@@ -141,9 +165,11 @@ def _there(rows: pd.DataFrame, folders: dict[str, Path]) -> pd.Series:
     return pd.Series([labels.is_file(image, folders) for image in rows["image"]], index=rows.index, dtype=bool)
 
 
-def _pictures(folder: Path):
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        for file in sorted(files):
-            if not file.startswith(".") and Path(file).suffix.lower() in PICTURE_ENDINGS:
-                yield Path(parent, file)
+def _images(folder: Path, left_out: LeftOut) -> Iterator[Found]:
+    for found in sorted(walking.walk(folder), key=lambda found: found.name):
+        if not walking.is_image(found):
+            left_out.add(NO_IMAGE, found.name)
+        elif fault := walking.fault(found):
+            left_out.add(str(fault), found.name)
+        else:
+            yield found

@@ -6,7 +6,6 @@ cache, so that the same pictures give the same tables on every machine.
 
 import hashlib
 import os
-import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import DataError
 from pipeline.files import digest, read_json, read_table, write_table
 from pipeline.library import failures, labels, looks, pictures, quality, screening
+from pipeline.library import folders as walking
 from pipeline.library.failures import Failure, PictureError
 from pipeline.progress import track
 
@@ -29,18 +29,18 @@ COLUMNS = [
     "image", "sha256", "phash", "views", "taken", "camera", *SIZE, "bytes", "format", "orientation", *MEASURES,
     "layout", "failure",
 ]  # fmt: skip
-PICTURE_ENDINGS = {
-    ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp",
-}  # fmt: skip
 CACHE = "index.parquet"
 TABLES = ["library.parquet", "pool.parquet", "quarantined.parquet"]  # what the stage writes
 SUMMARY = "summary.json"
 FACTS = "grey-64-bilinear-2"  # names how pictures, quality, screening and looks measure; the cache records it
-FACTS_KEY, ACCEPTED_KEY = "facts", "accepted"  # of the cache's metadata
+READS = f"{','.join(pictures.FORMATS)}, 12 bits in 16"  # names what can be read; the cache records it, too
+DARK = 4096 / 65536  # brightness of what was read as 16 bits and may have 12
+FACTS_KEY, READS_KEY, ACCEPTED_KEY = "facts", "reads", "accepted"  # of the cache's metadata
 SAVE_EVERY = 50_000  # pictures inspected: an interrupted scan loses at most as many
 BATCH = 16  # pictures inspected in one task: handing over each alone costs as much as hashing it
 LOOK = "look"  # of a row that was inspected just now; no column of the index
 Spool = Callable[[pd.Series, pd.Series, pd.Series], None]  # of images, their contents and their looks, b"" for none
+UNREAD = -1  # modification time of a row that is to be inspected again
 _STAMP = ["bytes", "mtime_ns"]
 
 
@@ -77,7 +77,7 @@ def scan(
       spool: takes the looks of what is inspected.
 
     Raises:
-      DataError: if a folder cannot be read, a name in it is not valid Unicode, or two roots hold the same folder.
+      DataError: if a folder cannot be read, or two roots hold the same folder.
     """
     cache, seen = _read_cache(cache_path)
     found = pd.DataFrame(_walk(folders), columns=["image", "path", *_STAMP])
@@ -89,7 +89,7 @@ def scan(
 
     def keep(rows: pd.DataFrame, of: frozenset[str]) -> None:
         cached = _typed(rows.sort_values("image")[[*COLUMNS, "mtime_ns"]])
-        write_table(cached, cache_path, **{FACTS_KEY: FACTS, ACCEPTED_KEY: "\n".join(sorted(of))})
+        write_table(cached, cache_path, **{FACTS_KEY: FACTS, READS_KEY: READS, ACCEPTED_KEY: "\n".join(sorted(of))})
 
     if len(new):
         files = list(new[["path", *_STAMP]].itertuples(index=False, name=None))
@@ -212,63 +212,15 @@ def _walk(folders: dict[str, Path]) -> Iterator[tuple[str, str, int, int]]:
                     mend="keep one of the two roots",
                 )
     for name, folder in real.items():
-        yield from _walk_folder(str(folder), name)
-
-
-def _walk_folder(folder: str, name: str) -> Iterator[tuple[str, str, int, int]]:
-    """Yields image, path, size in bytes and modification time; follows linked folders, but never into one it is in."""
-    status = os.stat(folder)
-    pending = [(folder, name, frozenset({(status.st_dev, status.st_ino)}))]
-    while pending:
-        folder, name, above = pending.pop()
-        for entry in _entries(folder):
-            image = f"{name}/{entry.name}"
-            try:
-                image.encode("utf-8")
-            except UnicodeEncodeError:
-                raise DataError("a file name is not Unicode", where=repr(entry.path), mend="rename the file") from None
-            try:
-                status = entry.stat()
-            except OSError as error:
-                if entry.is_symlink():  # it leads nowhere, or in a circle
-                    if _named_like_a_picture(entry.name):
-                        yield image, entry.path, 0, 0
-                elif not isinstance(error, FileNotFoundError):  # else it is gone since the folder was read
-                    raise _unreadable(folder, error) from None
+        for found in walking.walk(folder):
+            if not found.path and not walking.is_named_like_an_image(found.name):
                 continue
-            if stat.S_ISREG(status.st_mode):
-                yield image, entry.path, status.st_size, status.st_mtime_ns
-            elif stat.S_ISDIR(status.st_mode):
-                identity = status.st_dev, status.st_ino
-                if identity not in above:
-                    pending.append((entry.path, image, above | {identity}))
-
-
-def _entries(folder: str) -> list[os.DirEntry]:
-    try:
-        with os.scandir(folder) as entries:
-            return [entry for entry in entries if not entry.name.startswith(".")]
-    except FileNotFoundError:  # gone since the folder above was read
-        return []
-    except OSError as error:
-        raise _unreadable(folder, error) from None
-
-
-def _unreadable(folder: str, error: OSError) -> DataError:
-    return DataError(
-        f"a folder cannot be read: {error.strerror}",
-        where=folder,
-        mend="grant the permission, or move the folder out of the root",
-    )
-
-
-def _named_like_a_picture(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in PICTURE_ENDINGS
+            yield f"{name}/{found.name}", found.path, found.bytes, found.mtime_ns
 
 
 def _inspect_all(files: list[tuple[str, int, int]], max_megapixels: float) -> Iterator[dict]:
     def inspect(start: int) -> list[dict]:
-        return [_inspect(Path(path), stamp, max_megapixels) for path, *stamp in files[start : start + BATCH]]
+        return [_inspect(path, stamp, max_megapixels) for path, *stamp in files[start : start + BATCH]]
 
     with ThreadPoolExecutor(os.cpu_count()) as workers:
         for start in range(0, len(files), 100 * BATCH):  # millions of waiting tasks would fill the memory
@@ -276,18 +228,21 @@ def _inspect_all(files: list[tuple[str, int, int]], max_megapixels: float) -> It
             yield from chain.from_iterable(workers.map(inspect, starts))
 
 
-def _inspect(path: Path, stamp: list[int], max_megapixels: float) -> dict:
+def _inspect(file: str, stamp: list[int], max_megapixels: float) -> dict:
     row: dict = dict.fromkeys(COLUMNS[1:], 0) | dict.fromkeys(TEXTS[1:], "") | dict(zip(_STAMP, stamp, strict=True))
     row[LOOK] = b""
-    named_like_a_picture = _named_like_a_picture(path.name)
+    if not file:
+        return row | {"failure": str(Failure.NAME)}
+    path = Path(file)
+    named_like_an_image = walking.is_named_like_an_image(path.name)
     try:
-        if not named_like_a_picture and not pictures.looks_like_one(path):
+        if not named_like_an_image and not pictures.looks_like_one(path):
             return row | {"failure": str(Failure.IGNORED)}  # unread: it may be a long video
         data, row["mtime_ns"] = _read(path, stamp)
         row["bytes"], row["sha256"] = len(data), hashlib.sha256(data).hexdigest()
         return row | _facts(pictures.inspect(data, max_megapixels=max_megapixels))
     except PictureError as reason:
-        if not named_like_a_picture:
+        if not named_like_an_image:
             return row | {"failure": str(Failure.IGNORED)}
         return row | {"failure": str(reason)} | dict(zip(SIZE, reason.size, strict=True))
 
@@ -323,6 +278,10 @@ def _read_cache(path: Path) -> tuple[pd.DataFrame, frozenset[str]]:
     metadata = pq.read_schema(path).metadata or {}
     if metadata.get(FACTS_KEY.encode(), b"").decode() != FACTS:
         return _nothing(), frozenset()
+    if metadata.get(READS_KEY.encode(), b"").decode() != READS:
+        dark = cache["format"].isin(["PNG", "TIFF"]) & (cache["brightness"] < DARK)
+        stale = dark | ~cache["failure"].isin(["", Failure.MISSING])
+        cache.loc[stale, "mtime_ns"] = UNREAD  # these are inspected again; all others stay as they are
     return cache, frozenset(filter(None, metadata.get(ACCEPTED_KEY.encode(), b"").decode().split("\n")))
 
 

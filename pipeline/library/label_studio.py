@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.errors import DataError
 from pipeline.library import labels
-from pipeline.library.index import PICTURE_ENDINGS
+from pipeline.library.folders import is_named_like_an_image
 
 COLUMNS = ["file", "label", "subclass", "status", "by", "at"]
 PICTURE, CHOICE = "image", "label"  # where several fields could be meant, those that are called so
@@ -99,7 +99,7 @@ def read(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, int]:
     """Reads what people chose; predictions and cancelled annotations are no choices.
 
     A choice of several levels (a taxonomy) is a class and its sub-class; the choice "unknown" is that status. A picture
-    for which different choices were made, by whomever, is left to people.
+    for which different people chose differently is left to people; of one person, the latest choice counts.
 
     Returns:
       A row (`COLUMNS`) a picture, and the same for the pictures with different choices, each with an index called
@@ -119,6 +119,8 @@ def read(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, int]:
             rows += [{"task": name, "file": file} | said for said in _choices(annotation, choice)]
     table = pd.DataFrame(rows, columns=["task", *COLUMNS]).fillna("").astype("str").set_index("task")
     made = table[table["status"] != ""].sort_values("at", kind="stable")
+    last_time = made.groupby(["file", "by"])["at"].transform("max")  # of one person, what was chosen in one go
+    made = made[(made["by"] == "") | (made["at"] == last_time)]
     different = made.drop_duplicates(["file", "label", "subclass", "status"])["file"]
     latest = made.drop_duplicates("file", keep="last")
     conflict = latest["file"].isin(different[different.duplicated()])
@@ -174,7 +176,7 @@ def _picture_field(tasks: Iterable[Task], path: Path) -> str:
         field
         for task in tasks
         for field, value in task.data.items()
-        if field == PICTURE or (isinstance(value, str) and Path(unquote(value)).suffix.lower() in PICTURE_ENDINGS)
+        if field == PICTURE or (isinstance(value, str) and is_named_like_an_image(unquote(value)))
     }
     return _only(found, PICTURE, "several fields name pictures", "no task names a picture", path)
 

@@ -4,11 +4,13 @@ import io
 import math
 import mmap
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pillow_heif
 from PIL import Image
 
 from pipeline.library import capture, image_limits
@@ -30,11 +32,16 @@ UPRIGHT = {  # what makes a picture stored in this orientation upright (Exif 2.3
     8: Image.Transpose.ROTATE_90,
 }
 FORMATS = [
-    "AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP",
+    "AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP",
 ]  # fmt: skip  # what cameras and people make; Pillow would also run programs, for PostScript
 BACKGROUND = (255, 255, 255)  # shown through transparent pixels
+NOT_READ = {
+    b"\x00\x00\x00\x0cJXL ": "JPEG XL", b"\xff\x0a": "JPEG XL", b"8BPS": "Photoshop", b"%PDF": "PDF",
+    b"FUJIFILM": "camera raw",
+}  # fmt: skip  # first bytes of what people take for an image
 STRIP = 4_000_000  # pixels that are converted at once: a whole image of 16 bits takes ten times its size
 
+pillow_heif.register_heif_opener()
 cv2.setNumThreads(0)  # pictures are read side by side, one a thread
 warnings.filterwarnings("ignore", module=r"PIL\.")  # once: `catch_warnings` is not safe side by side
 Image.MAX_IMAGE_PIXELS = None  # `decode` has its own bound, checked before any pixel is decoded
@@ -202,7 +209,8 @@ def _open(data: bytes, max_megapixels: float) -> Image.Image:
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
     except Exception:
-        raise PictureError(Failure.NOT_AN_IMAGE) from None
+        kind = next((kind for start, kind in NOT_READ.items() if data.startswith(start)), "")
+        raise PictureError(Failure.UNSUPPORTED if kind else Failure.NOT_AN_IMAGE, kind) from None
     size = f"{picture.width} x {picture.height} pixels"
     if picture.width * picture.height > max_megapixels * 1e6:
         raise PictureError(Failure.TOO_LARGE, size, size=picture.size)
@@ -221,12 +229,14 @@ def _orientation(picture: Image.Image) -> int:
 
 def _flat(picture: Image.Image, mode: str) -> Image.Image:
     """Decodes to 8 bits a channel, over the background where it is transparent."""
+    if picture.mode == "LAB":
+        raise PictureError(Failure.UNSUPPORTED, "colours in CIELAB")
     try:
         picture.load()
         deep = picture.mode.startswith(("I", "F"))  # 16 and 32 bits a pixel
         if not deep and not picture.has_transparency_data:
             return picture.convert(mode)
-        top = max(_top(np.asarray(picture.crop(box))) for box in _strips(picture)) if deep else 0.0
+        top = _top(np.asarray(picture.crop(box)) for box in _strips(picture)) if deep else 0.0
         flat = Image.new(mode, picture.size)
         for box in _strips(picture):
             flat.paste(_flat_strip(picture.crop(box), top).convert(mode), box)
@@ -257,11 +267,17 @@ def _upright(picture: Image.Image, orientation: int) -> Image.Image:
     return picture.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else picture
 
 
-def _top(values: np.ndarray) -> float:
-    """What is white: 16 bits are always read as such, also where the image is so dark that all would fit into 8."""
-    if values.dtype.kind == "u":
-        return 65535.0
-    highest = _finite(values).max()
+def _top(strips: Iterable[np.ndarray]) -> float:
+    """What is white.
+
+    16 bits are read as such, also where all would fit into 8 because the image is dark; but for a highest value that
+    takes exactly 12 bits: many cameras have so many, and as 16 bits their images are next to black.
+    """
+    highest, whole = 0.0, False
+    for values in strips:
+        highest, whole = max(highest, float(_finite(values).max())), values.dtype.kind == "u"
+    if whole:
+        return 4095.0 if 2048 <= highest < 4096 else 65535.0
     return 65535.0 if highest > 255 else 255.0 if highest > 1 else 1.0
 
 

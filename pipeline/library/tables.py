@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pipeline.errors import DataError
 FILE_NAMES = ["image", "filepath"]  # columns whose text is the file system's
 OTHER_FORMATS = {b"\xff\xfe": "UTF-16 text", b"\xfe\xff": "UTF-16 text", b"PK\x03\x04": "a workbook"}
 SEPARATORS = {";": "semicolons", "\t": "tabs"}
+CONFLICT = re.compile(rb"^<{7} ", re.MULTILINE)
 LINE_BREAK = "\r\n|\r|\n"
 UNNAMED = "unnamed column "
 
@@ -45,6 +47,7 @@ def read_csv(path: Path, required: list[str]) -> pd.DataFrame:
 
 def parse_csv(data: bytes, path: Path, required: list[str]) -> pd.DataFrame:
     """The table in `data`, as `read_csv` returns it; `path` is where it came from, for messages."""
+    _refuse_conflict(data, path)
     names = _column_names(data, path, required)
     table = _read_plain(data, len(names))
     if table is None:
@@ -73,6 +76,15 @@ def tidy(column: pd.Series) -> pd.Series:
 def where(source: object, index: pd.Index, *rows: Any) -> str:
     """Where these rows of `source` are, for messages: their lines, or what the index is called and says."""
     return f"{source}, " + " and ".join(f"{index.name} {row}" if index.name else f"row {row + 2}" for row in rows)
+
+
+def _refuse_conflict(data: bytes, path: Path) -> None:
+    """Refuses a table that git could not merge."""
+    mark = CONFLICT.search(data)
+    if mark:
+        line = data.count(b"\n", 0, mark.start()) + 1
+        advice = "keep one row of each pair, and remove the lines with <<<<<<<, ======= and >>>>>>>"
+        raise DataError("a merge conflict is not solved", where=f"{path}, row {line}", mend=advice)
 
 
 def _column_names(data: bytes, path: Path, required: list[str]) -> list[str]:

@@ -57,6 +57,7 @@ def write(
     audit: pd.DataFrame,
     frozen_features: bool = False,
     wholly_staged: list[str],
+    conclusions: list[str],
     picture: Picture,
     best_epoch: int | None = None,
 ) -> None:
@@ -82,6 +83,7 @@ def write(
       audit: columns `image`, `set`, `label`, `predicted`, `score`, `trained`, `frozen`, `rank`, those asked.
       frozen_features: whether training images were judged by features that no label has touched.
       wholly_staged: classes without a real image.
+      conclusions: what the figures allow to say of the goal and of where accuracy is lost, in sentences.
       picture: gives an image's thumbnail as JPEG bytes, empty if it cannot be read; called once an image, in threads.
       best_epoch: whose weights were kept; by default, that of the lowest validation loss.
     """
@@ -107,6 +109,7 @@ def write(
         columns=[column for column in classes.columns if not column[1].endswith(INTERVALS)],
         classes=[(label, _cells(row)) for label, row in zip(classes.index, classes.to_dict("records"), strict=True)],
         wholly_staged=wholly_staged,
+        conclusions=conclusions,
         near=_nearness(sets, slices),
         slices=_records(_weakest_slices(parts)),
         slices_left_out=max(0, len(parts) - MAX_SLICES),

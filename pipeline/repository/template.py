@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pipeline.library import classes, labels, quarantine, roots
+from pipeline.repository import merging
 
 PACKAGE = Path(__file__).parents[1]
 WHEEL, CHECKOUT = PACKAGE / "template", PACKAGE.parent
@@ -18,7 +19,7 @@ TABLES = {
     Path("data/roots.csv"): roots.COLUMNS,
 }
 NOTES = (Path("data/benchmarks/README.md"), Path("data/reviews/README.md"))
-IGNORING = Path(".gitignore")
+IGNORING, ATTRIBUTES = Path(".gitignore"), Path(".gitattributes")
 
 
 def folder() -> Path:
@@ -35,6 +36,8 @@ def read(name: Path) -> str:
     """The text of one file; of a table, its head alone."""
     if name in TABLES:
         return ",".join(TABLES[name]) + "\n"
+    if name == ATTRIBUTES:
+        return merging.ATTRIBUTES
     return (folder() / name).read_text(encoding="utf-8")
 
 
@@ -42,4 +45,4 @@ def files() -> list[Path]:
     """Every file of a new repository, relative to its root."""
     ignoring = [file.relative_to(folder()) for file in sorted((folder() / "data").glob("*/.gitignore"))]
     ignoring += [Path("data/.gitignore")]
-    return [PARAMS, *presets(), *REPLACED, *TABLES, *NOTES, IGNORING, *ignoring]
+    return [PARAMS, *presets(), *REPLACED, *TABLES, *NOTES, IGNORING, ATTRIBUTES, *ignoring]

@@ -14,7 +14,7 @@ import pandas as pd
 from pipeline.errors import DataError
 from pipeline.files import atomic_folder, digest, write_csv
 from pipeline.library import cells, labels, tables
-from pipeline.library.index import PICTURE_ENDINGS
+from pipeline.library.folders import SYSTEM_FILES
 from pipeline.review.copying import folder_name
 
 LIST = "wallaby.csv"
@@ -87,5 +87,5 @@ def _pictures(folder: Path):
     for parent, folders, files in os.walk(folder):
         folders.sort()
         for file in sorted(files):
-            if Path(file).suffix.lower() in PICTURE_ENDINGS and not file.startswith("."):
+            if not file.startswith(".") and file.lower() not in SYSTEM_FILES and Path(parent, file) != folder / LIST:
                 yield Path(parent, file)

@@ -24,7 +24,7 @@ from pipeline.errors import UsageError
 SECONDS = 10.0  # for all addresses of a request
 AT_ONCE = 32  # addresses
 PIECE = 65_536  # bytes
-UP = re.compile(r"(^|/)\.\.(/|$)")
+UP = re.compile(r"(^|[/\\])\.\.([/\\;]|$)")  # some servers take ..; and ..\ for ..
 
 
 class FetchError(Exception):
@@ -38,9 +38,17 @@ class EndingError(FetchError):
 def refuse_foreign(url: str, allowed: Sequence[str]) -> None:
     """Raises UsageError for an address that is below none of those allowed."""
     below = any(url.startswith(prefix) for prefix in allowed)
-    if not below or not url.isprintable() or " " in url or UP.search(unquote(unquote(urlsplit(url).path))):
+    if not below or not url.isprintable() or " " in url or UP.search(_plain(url)):
         mend = "the addresses of serve.allowed_urls only" if allowed else "send the picture itself"
         raise UsageError("pictures are not fetched from this address", where=url[:200], mend=mend)
+
+
+def _plain(url: str) -> str:
+    """The path of an address, decoded until nothing is left to decode."""
+    path = urlsplit(url).path
+    while path != (decoded := unquote(path)):
+        path = decoded
+    return path
 
 
 class Fetcher:

@@ -1,6 +1,7 @@
 """API keys: who may ask, and how often. A file holds their hashes; a key itself is shown once, when it is made."""
 
 import hashlib
+import math
 import re
 import secrets
 import threading
@@ -57,8 +58,10 @@ def add(path: Path, name: str, *, per_minute: float) -> str:
     """Makes a key for a new client, and returns it; only its hash is kept.
 
     Raises:
-      UsageError: if the name is taken, or none.
+      UsageError: if the name is taken, or none, or the rate is no positive number.
     """
+    if not (math.isfinite(per_minute) and per_minute > 0):
+        raise UsageError(f"{per_minute:g} images a minute", where="--per-minute", mend="a number above 0")
     keys = read(path)
     if not NAMES.fullmatch(name):
         raise UsageError(f"'{name}' cannot name a client", where=path, mend="letters, digits and . _ @ - only")

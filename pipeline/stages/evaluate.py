@@ -7,10 +7,14 @@ from typing import Any
 import pandas as pd
 
 from pipeline import bundle, sections, stages
+from pipeline.errors import UsageError, closest
 from pipeline.evaluation import (
     assessment,
     audit,
+    conclusions,
+    ending,
     ensembling,
+    goal,
     headline,
     independence,
     metrics,
@@ -23,7 +27,7 @@ from pipeline.evaluation import (
 from pipeline.evaluation.assessment import Assessment
 from pipeline.files import read_table
 from pipeline.inference import ensemble, frozen_features, latency, outputs
-from pipeline.library import board, classes, labels, mounts, pictures, splits
+from pipeline.library import benchmarks, board, classes, labels, mounts, pictures, splits
 from pipeline.library.classes import Classes
 from pipeline.pages import report
 from pipeline.review import decisions, landing
@@ -63,6 +67,7 @@ def compute(
     model: bundle.Bundle,
     params: sections.Evaluate,
     *,
+    wanted: goal.Goal | None,
     scored_by: str,
     ensemble: bool,
     frozen: scores.Matrix | None = None,
@@ -73,6 +78,7 @@ def compute(
       log_probs: log probabilities (N, C) of `inputs.rows`.
       features: features (N, F) of them.
       frozen: features of a network that no round trains (N, F), for the label audit.
+      wanted: the goal, if there is one.
       scored_by: the digest of the model, or of the ensemble, that gave them.
 
     Returns:
@@ -93,6 +99,7 @@ def compute(
         verdicts=verdicts,
         audited_before=inputs.audited_before,
         frozen_features=frozen,
+        wanted=wanted,
         **params.model_dump(exclude={"batch_size", "worst_mistakes", "ensemble"}),
     )
     champion = assessed.scores.head(0) if inputs.champion is None else inputs.champion
@@ -104,6 +111,7 @@ def compute(
         "facts": facts(model) | ensemble_facts,
         "sets": pd.DataFrame([{"set": name} | values for name, values in assessed.metrics.items()]),
         "threshold": asdict(assessed.thresholds) | assessed.overall,
+        "conclusions": conclusions.sentences(assessed.progress, assessed.diagnosis),
         **assessed.tables,
         **mistakes.gather(assessed.scores, features, worst_mistakes=params.worst_mistakes),
         **paired_statistics.what_changed(assessed.scores, paired_scores.by_todays_names(champion, inputs.events)),
@@ -123,6 +131,7 @@ def main(workspace: Workspace) -> None:
     runtime = ensemble.load(model, further, params.batch_size)
     inputs = read(workspace)
     rows = inputs.rows
+    wanted = goal_of(workspace.params(sections.Goal), set(rows["set"]), where=workspace.params_file)
     distance = workspace.near_duplicate_distance
     ensemble.refuse_leakage(rows, further, near_duplicate_distance=distance, where="evaluate.ensemble")
     with mounts.watched(rows["image"], folders):
@@ -140,6 +149,7 @@ def main(workspace: Workspace) -> None:
         stored.features,
         model,
         params,
+        wanted=wanted,
         scored_by=runtime.model,
         ensemble=bool(further),
         frozen=None if frozen is None else frozen.units(rows["sha256"]),
@@ -158,6 +168,8 @@ def main(workspace: Workspace) -> None:
     for row in slices[(slices["slice"] == metrics.ISOLATED) & (slices["set"] == "test")].itertuples():
         interval = f"{row.top1_low:.1%} to {row.top1_high:.1%}"
         print(f"evaluate: test, {row.value}: {row.top1:.1%} of {row.n} right ({interval})")
+    for sentence in conclusions.sentences(assessed.progress, assessed.diagnosis):
+        print(f"evaluate: {sentence}")
     asked = assessed.audit[assessed.audit["asked"].astype(bool)]
     doubted = independence.images(len(asked), asked["cluster"].nunique(), word=" labels")
     print(f"evaluate: {assessed.thresholds}; {doubted} to look at again")
@@ -177,6 +189,25 @@ def read(workspace: Workspace) -> Inputs:
         board=board.read(workspace.board),
         history=pd.read_csv(workspace.model / "history.csv"),
     )
+
+
+def goal_of(section: sections.Goal, sets: set[str], *, where: Path) -> goal.Goal | None:
+    """The goal of the params, if they name one.
+
+    Raises:
+      UsageError: if its benchmark set has no image.
+    """
+    if not section.benchmark:
+        return None
+    name = f"{benchmarks.PREFIX}{section.benchmark}"
+    if name not in sets:
+        known = {found.removeprefix(benchmarks.PREFIX) for found in sets if found.startswith(benchmarks.PREFIX)}
+        raise UsageError(
+            f"goal.benchmark: no benchmark set '{section.benchmark}' has images",
+            where=where,
+            mend=closest(section.benchmark, known),
+        )
+    return goal.Goal(name, section.right, section.shown)
 
 
 def with_similarity(rows: pd.DataFrame, nearest: pd.DataFrame) -> pd.DataFrame:
@@ -226,7 +257,11 @@ def facts(model: bundle.Bundle) -> dict[str, str]:
         "Parent": card.parent_digest[:12],
         "Network": f"{card.preset}, {card.image_size} x {card.image_size} pixels",
         "Classes": str(len(model.classes)),
-        "Plateau": f"epoch {card.training['best_epoch']} of {card.training['epochs']}",
+        "Plateau": (
+            f"epoch {card.training['best_epoch']} of {card.training['epochs']}"
+            if ending.had_ended(card.training)
+            else f"none in {card.training['epochs']} epochs"
+        ),
         "Trained in": f"{card.training['seconds'] / 60:.1f} minutes",
         "Temperature": f"{card.temperature:.2f}",
     }

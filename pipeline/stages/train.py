@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline import bundle, files, sections, stages
-from pipeline.evaluation import calibration, changes, headline, over_rounds
+from pipeline.evaluation import calibration, changes, ending, headline, over_rounds
 from pipeline.files import digest, read_json, read_table, write_csv, write_json
 from pipeline.library import lineage
 from pipeline.tracking import Tracking
@@ -141,7 +141,7 @@ def main(workspace: Workspace) -> None:
     tracking.end(run_id)
     shutil.rmtree(work)
     epochs, minutes = made.training["epochs"], made.training["seconds"] / 60
-    print(f"train: plateau at epoch {made.training['best_epoch']}, {epochs} epochs in {minutes:.1f} min")
+    print(f"train: {ending.sentence(made.training)}, {epochs} epochs in {minutes:.1f} min")
 
 
 def card_of(base: bundle.Card, *, data_digest: str, throwaway: bool) -> bundle.Card:

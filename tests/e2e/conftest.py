@@ -130,8 +130,12 @@ def play_quickly(path: Path) -> Workspace:
     return workspace
 
 
+def copy(workspace: Workspace, path: Path) -> Workspace:
+    shutil.copytree(workspace.path, path, symlinks=True)
+    return Workspace(path)
+
+
 @pytest.fixture
 def workspace(finished, tmp_path) -> Workspace:
     """A copy of that workspace, to be spoilt."""
-    shutil.copytree(finished.path, tmp_path / "clone", symlinks=True)
-    return Workspace(tmp_path / "clone")
+    return copy(finished, tmp_path / "clone")

@@ -1,7 +1,4 @@
-"""A throw-away run, killed in the middle and continued: its queue is reviewed, and the workspace is as it was.
-
-Then, on the same workspace, the review is previewed, and the next round has the sets that the preview said.
-"""
+"""A throw-away run, killed in the middle and continued: its queue is reviewed, and the workspace is as it was."""
 
 import json
 import shutil
@@ -104,22 +101,6 @@ def again_at_once(workspace: Workspace) -> dict:
     return json.loads(result.stdout)
 
 
-def test_a_throwaway_model_is_never_promoted_nor_released(workspace):
-    """Whoever takes the model out of the copy of an interrupted run gets no further than this."""
-    with subprocess.Popen(COMMAND, cwd=workspace.path, env=workspace.environment(), stderr=subprocess.PIPE) as run:
-        model = workspace.path / ".wallaby/experiments/throwaway-min-35/data/model"
-        try:
-            wait_for(model.exists, run, seconds=600)
-            shutil.copytree(model, workspace.path / "stolen")
-        finally:
-            run.kill()
-    shutil.rmtree(workspace.path / "data/model")
-    (workspace.path / "stolen").rename(workspace.path / "data/model")
-    assert workspace.json("data/model/card.json")["throwaway"]
-    says(workspace.run("wallaby", "promote", code=5), "a throw-away model is never a base")
-    says(workspace.run("wallaby", "release", "--by", "ann", code=4), "a throw-away model is never a champion")
-
-
 def test_what_cannot_be_run_is_refused_and_leaves_nothing(workspace):
     before = everything(workspace)
     says(workspace.run(*COMMAND[:-1], "40", code=2), "not below the real one, 40")
@@ -133,26 +114,3 @@ def test_what_cannot_be_run_is_refused_and_leaves_nothing(workspace):
     assert not list(Path(workspace.path, ".wallaby/experiments").iterdir())
     shutil.rmtree(workspace.path / "data/base")
     says(workspace.run(*COMMAND, code=3), "there is no base", "wallaby init-base")
-
-
-def test_the_next_round_has_the_sets_that_the_preview_said(workspace):
-    """Applied or not, the preview is the same; and the round holds against it what it became."""
-    workspace.run("wallaby", "demo", "--review")
-    first = json.loads(workspace.run("wallaby", "preview", "--json").stdout)
-    workspace.run("wallaby", "apply")
-    assert json.loads(workspace.run("wallaby", "preview", "--json").stdout) == first
-    workspace.run("wallaby", "promote")
-    for name in ("index", "curate", "split"):
-        workspace.stage(name)
-    splits = workspace.table("data/splits/splits.parquet")
-    assert (splits["set"] == "train").sum() == first["images"]["train_next"]
-    judged = splits[(splits["set"] == "test") | splits["set"].str.startswith("benchmark:")]
-    images = judged.drop_duplicates(["sha256", "set"])["label"].value_counts()
-    assert {row["label"]: row["n"] for row in first["classes"]} == {
-        label: n for label, n in images.items() if label in set(splits.loc[splits["set"] == "train", "label"])
-    }
-    workspace.stage("train")
-    workspace.stage("evaluate")
-    held = json.loads(workspace.run("wallaby", "preview", "--held", "--json").stdout)
-    assert {row["set"] for row in held["sets"]} == {"val", "test", "benchmark:field"}
-    assert all(0 <= row["real"] <= 1 for row in held["classes"])

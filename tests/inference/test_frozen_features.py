@@ -171,6 +171,20 @@ def test_without_a_backbone_no_features_are_in_use_and_going_back_costs_nothing(
     assert len(features(tmp_path / "out")) == 8
 
 
+def test_a_content_without_features_has_zeros_and_those_of_the_pool_count_where_they_are_asked_for(
+    images, run, tmp_path
+):
+    library, pool = images[1:3], images[3:5]  # the first image is black: its features are zeros
+    run(library, out="library")
+    run(pool, out="other")
+    contents, rows = images["sha256"][1:5], np.arange(4)
+    alone = frozen_features.read(tmp_path / "library").units(contents)[rows]
+    assert alone.any(axis=1).tolist() == [True, True, False, False]
+    both = frozen_features.read(tmp_path / "library", tmp_path / "other").units(contents)[rows]
+    assert both.any(axis=1).all()
+    assert np.array_equal(both[:2], alone[:2])
+
+
 def test_the_runtime_is_noted_and_features_of_two_that_agree_lie_in_one_store(images, run, tmp_path):
     run(images[:4])
     store = frozen_features.open_store(tmp_path / "out", "a" * 16, runtime="openvino")

@@ -1,4 +1,5 @@
 import json
+import unicodedata
 from pathlib import Path
 
 import pandas as pd
@@ -82,6 +83,37 @@ def test_a_table_none_of_whose_files_is_there_is_refused(listed):
     assert "--folder" in error.mend
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "filepath;label\na/1.jpg;lion\nb/2.jpg;lion, old\n",
+        "sep=;\nfilepath;label\na/1.jpg;lion\nb/2.jpg;lion, old\n",
+        '"sep=,"\r\nfilepath,label\r\na/1.jpg,lion\r\nb/2.jpg,"lion, old"\r\n',
+        "filepath\tlabel\na/1.jpg\tlion\nb/2.jpg\tlion, old\n",
+        'filepath,label\na\\1.jpg,lion\nb/2.jpg,"lion, old"\n',
+        'filepath,label\nC:\\Users\\ann\\cards\\a\\1.jpg,lion\nC:\\Users\\ann\\cards\\b\\2.jpg,"lion, old"\n',
+        'filepath,label\n\\\\nas\\cards\\a\\1.jpg,lion\n\\\\nas\\cards\\b\\2.jpg,"lion, old"\n',
+        'filepath,label\n/home/ann/cards/a/1.jpg,lion\n/home/ann/cards/b/2.jpg,"lion, old"\n',
+    ],
+    ids=["semicolons", "sep=", "sep= commas", "tabs", "backslash", "Windows", "network", "another machine"],
+)
+def test_tables_of_other_programs_and_machines_are_understood(listed, text):
+    rows, _ = listed(text, "a/1.jpg", "b/2.jpg")
+    assert cells(rows, "image", "label") == [["pool/cards/a/1.jpg", "lion"], ["pool/cards/b/2.jpg", "lion, old"]]
+
+
+def test_a_name_with_a_backslash_that_is_there_is_that_file(listed):
+    rows, _ = listed("filepath,label\na\\1.jpg,lion\n", "a\\1.jpg", "a/1.jpg")
+    assert cells(rows, "image") == [["pool/cards/a\\1.jpg"]]
+
+
+@pytest.mark.parametrize(("written", "stored"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_composed_and_decomposed_names_are_one_file(listed, written, stored):
+    name = unicodedata.normalize(stored, "Größe/ñandú.jpg")
+    rows, _ = listed(f"filepath,label\n{unicodedata.normalize(written, name)},lion\n", name)
+    assert cells(rows, "image") == [[f"pool/cards/{name}"]]
+
+
 def test_a_path_may_lead_to_the_folder_through_a_link(listed, tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "photos")
     rows, _ = listed(f"filepath,label\n{tmp_path}/link/x/a.jpg,lion\n", "x/a.jpg")
@@ -124,7 +156,6 @@ def test_fiftyones_files_lie_in_its_folder_data_unless_they_lie_beside_the_table
         ("filepath,ground_truth.label\na.jpg,\n", "names no labelled picture"),
         ("filepath,ground_truth.label,predictions.label\na.jpg,lion,tapir\n", "ground_truth.label, predictions.label"),
         ("filepath,ground_truth\na.jpg,\"<Classification: {\n  'label': 'lion'}>\"\n", "holds whole labels, not names"),
-        ("filepath;label\na.jpg;lion\n", "separated by semicolons"),
         ("[1, 2", "not readable as JSON"),
         ('{"classes": ["lion"], "labels": {"a": 0}}', "not an export of Label Studio"),
         ("[]", "not an export of Label Studio"),
@@ -164,6 +195,12 @@ def test_paths_of_label_studio_may_count_from_any_folder_above(listed, tmp_path,
 def test_no_folder_that_tells_pictures_apart_is_dropped_from_a_path(listed):
     tasks = [task(1, "/data/upload/3/a.jpg"), task(2, "/data/upload/4/a.jpg")]
     assert "none of its 2 pictures" in refusal(listed, json.dumps(tasks), "a.jpg").what
+
+
+def test_an_upload_to_label_studio_is_the_file_that_was_uploaded(listed):
+    tasks = [task(1, "/data/upload/3/0a1b2c3d-IMG_0001.jpg"), task(2, "/data/upload/3/ffffffff-b.jpg")]
+    rows, _ = listed(json.dumps(tasks), "IMG_0001.jpg", "ffffffff-b.jpg")
+    assert cells(rows, "image") == [["pool/cards/IMG_0001.jpg"], ["pool/cards/ffffffff-b.jpg"]]
 
 
 def test_pictures_on_which_people_differ_are_named_and_not_taken(listed):

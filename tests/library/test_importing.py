@@ -1,10 +1,13 @@
+import os
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from pipeline.errors import DataError
 from pipeline.library import importing, labels
+from pipeline.library.importing import LeftOut
 
 
 @pytest.fixture
@@ -27,7 +30,7 @@ def cells(rows: pd.DataFrame, *columns: str) -> list[list[str]]:
 
 def test_folders_become_classes_and_sub_classes(photos):
     folder = photos("lion/a.jpg", "lion/cub/night/b.PNG", "Red Panda [A. fulgens]/copy of (1).jpeg", "ñandú/ö, x.webp")
-    rows = importing.from_folders(folder, "library/new", origin="staged")
+    rows = importing.from_folders(folder, "library/new", origin="staged", left_out=LeftOut())
     assert sorted(cells(rows, "image", "label", "subclass")) == [
         ["library/new/Red Panda [A. fulgens]/copy of (1).jpeg", "Red Panda [A. fulgens]", ""],
         ["library/new/lion/a.jpg", "lion", ""],
@@ -40,31 +43,54 @@ def test_folders_become_classes_and_sub_classes(photos):
 
 @pytest.mark.parametrize("name", ["unknown", "Unknown"])
 def test_a_folder_called_unknown_is_no_class(photos, name):
-    rows = importing.from_folders(photos(f"{name}/a.jpg", "lion/b.jpg"), "library", origin="real")
+    folder = photos(f"{name}/a.jpg", "lion/b.jpg")
+    rows = importing.from_folders(folder, "library", origin="real", left_out=LeftOut())
     assert sorted(cells(rows, "label", "status")) == [["", "unknown"], ["lion", "ok"]]
     labels.check(rows, ["library"], "")
 
 
-def test_other_files_hidden_ones_and_those_outside_classes_are_passed_over(photos):
-    folder = photos("lion/a.jpg", "lion/notes.txt", "lion/.b.jpg", ".trash/c.jpg", "loose.jpg")
-    assert len(importing.from_folders(folder, "library", origin="real")) == 1
-    assert importing.find_pictures(folder) == 2
+def test_what_is_left_out_is_counted_by_reason_and_hidden_and_system_files_are_passed_over(photos):
+    folder = photos("lion/a.jpg", "lion/notes.txt", "lion/.b.jpg", ".trash/c.jpg", "loose.jpg", "lion/@eaDir/a.jpg")
+    photos(
+        "lion/Thumbs.db", "lion/bell\x07.jpg", "lion/._a.jpg", "__MACOSX/lion/a.jpg", os.fsdecode(b"lion/caf\xe9.png")
+    )
+    left_out = LeftOut()
+    assert len(importing.from_folders(folder, "library", origin="real", left_out=left_out)) == 1
+    assert left_out.sentences() == [
+        "1 file is left out, in no class folder: first loose.jpg",
+        "2 files are left out, its name is not Unicode, or has a control character: first lion/bell\\x07.jpg",
+        "1 file is left out, no image by name or content: first lion/notes.txt",
+    ]
+    assert importing.count_images(folder, LeftOut()) == 2
+
+
+def test_an_image_is_known_by_its_content_whatever_its_name_and_through_linked_folders(photos, tmp_path):
+    elsewhere = tmp_path / "disk" / "tapir"
+    elsewhere.mkdir(parents=True)
+    for name in ("without ending", "e.jpg?w=640", "f.jpg_large", "c.ppm"):
+        Image.new("RGB", (8, 8)).save(elsewhere / name, "PPM" if name.endswith("ppm") else "JPEG")
+    folder = photos("lion/a.jpg")
+    (folder / "tapir").symlink_to(elsewhere)
+    rows = importing.from_folders(folder, "library", origin="real", left_out=LeftOut())
+    assert rows["label"].value_counts().to_dict() == {"tapir": 4, "lion": 1}
 
 
 def test_a_folder_without_classes_is_refused(photos):
     with pytest.raises(DataError, match="no class folder with a picture"):
-        importing.from_folders(photos("loose.jpg", "lion/notes.txt"), "library", origin="real")
+        importing.from_folders(photos("loose.jpg", "lion/notes.txt"), "library", origin="real", left_out=LeftOut())
 
 
 def test_a_folder_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(DataError, match="does not exist"):
-        importing.from_folders(tmp_path / "x", "library", origin="real")
+        importing.from_folders(tmp_path / "x", "library", origin="real", left_out=LeftOut())
     with pytest.raises(DataError, match="does not exist"):
-        importing.find_pictures(tmp_path / "x")
+        importing.count_images(tmp_path / "x", LeftOut())
 
 
 def test_a_row_from_a_folder_is_known_by_its_file(photos):
-    rows = importing.from_folders(photos("Lion/a.jpg", "lion/b.jpg", "lion/c.jpg"), "library", origin="real")
+    rows = importing.from_folders(
+        photos("Lion/a.jpg", "lion/b.jpg", "lion/c.jpg"), "library", origin="real", left_out=LeftOut()
+    )
     with pytest.raises(DataError) as refused:
         labels.check(rows, ["library"], "photos")
     assert refused.value.where == "photos, file Lion/a.jpg"

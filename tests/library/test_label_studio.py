@@ -120,6 +120,16 @@ def test_of_choices_that_agree_the_last_one_counts(read):
     assert conflicts.empty
 
 
+def test_of_one_person_who_chose_differently_the_last_choice_counts(read):
+    rows, conflicts, _ = read(
+        task(1, said("puma", by="ann", at=APRIL), said("lion", by="ann", at=MARCH), said("puma", by="bob", at=MARCH)),
+        task(2, said("puma", by="ann", at=APRIL), said("lion", by="ann", at=MARCH), said("lion", by="bob", at=MARCH)),
+        task(3, said("lion", "puma", by="ann", at=APRIL), said("lion", by="ann", at=MARCH)),
+    )
+    assert cells(rows.sort_index(), "file", "label") == [["1.jpg", "puma"]]
+    assert sorted(set(conflicts["file"])) == ["2.jpg", "3.jpg"]
+
+
 @pytest.mark.parametrize(
     "tasks",
     [

@@ -107,6 +107,33 @@ def test_half_transparent_pixels_are_mixed_with_white():
     assert pictures.decode(encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 128)))).getpixel((0, 0)) == (127, 127, 127)
 
 
+def test_twelve_bits_in_sixteen_are_not_next_to_black():
+    values = np.linspace(0, 4090, 64 * 64).reshape(64, 64).astype(np.uint16)
+    grey = pictures.inspect(encoded(Image.fromarray(values))).grey
+    assert grey.mean() == pytest.approx(127, abs=2)
+    assert pictures.inspect(encoded(Image.fromarray(values // 4))).grey.mean() < 4  # no camera: a dark image
+
+
+def test_a_heic_of_a_phone_is_read_upright():
+    facts = pictures.inspect(encoded(STORED[6](corners()), "HEIF", exif=exif(6).tobytes(), quality=-1))
+    assert (facts.width, facts.height, facts.format) == (64, 32, "HEIF")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"\x00\x00\x00\x0cJXL \r\n\x87\n" + bytes(20), "a kind of image that is not read: JPEG XL"),
+        (b"%PDF-1.7" + bytes(20), "a kind of image that is not read: PDF"),
+        (encoded(corners().convert("LAB"), "TIFF"), "a kind of image that is not read: colours in CIELAB"),
+    ],
+    ids=["JPEG XL", "PDF", "LAB"],
+)
+def test_a_kind_of_image_that_is_not_read_is_named(data, reason):
+    with pytest.raises(PictureError) as refused:
+        pictures.inspect(data)
+    assert str(refused.value) == reason
+
+
 @pytest.mark.parametrize(("value", "grey"), [(65535, 255), (32768, 127), (200, 0), (0, 0)])
 def test_sixteen_bits_a_pixel_keep_their_brightness_however_dark(value, grey):
     data = encoded(Image.fromarray(np.full((8, 8), value, dtype=np.uint16)))

@@ -100,6 +100,7 @@ def written(folder: Path, **changed: object) -> str:
         "changed_classes": changes(("test", "gnu", 10, 0.9, 0.4, 0, 5)),
         "audit": suspects(("library/gnu/b.jpg", "val", "gnu", "lion", 0.99, False, False, 1)),
         "wholly_staged": ["tapir"],
+        "conclusions": ["the model overfits: its error on test is 9.0 points above training"],
         "picture": picture,
     }
     report_page.write(folder, **(values | changed))
@@ -258,6 +259,11 @@ def test_what_the_champion_knew_and_this_model_does_not_is_told():
 def test_an_interval_stands_below_its_figure():
     row = sets().assign(top1_low=0.88, top1_high=0.92)
     assert re.search(r'90.0%<small class="interval">88.0 to 92.0</small>', report(sets=row))
+
+
+def test_what_the_figures_allow_to_conclude_stands_in_the_lead():
+    assert "<li>The model overfits: its error on test is 9.0 points above training.</li>" in report()
+    assert '<ul class="conclusions">' not in report(conclusions=[])
 
 
 def test_classes_without_a_real_picture_are_named():

@@ -71,6 +71,13 @@ def test_a_name_that_can_name_no_client_is_refused(tmp_path, name):
         keys.add(tmp_path / "keys.json", name, per_minute=60)
 
 
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
+def test_a_rate_that_is_no_positive_number_is_refused(tmp_path, rate):
+    with pytest.raises(UsageError, match="images a minute"):
+        keys.add(tmp_path / "keys.json", "ann", per_minute=rate)
+    assert not (tmp_path / "keys.json").exists()
+
+
 def test_another_file_is_not_taken_for_one_of_keys(tmp_path):
     (tmp_path / "keys.json").write_text('[{"name": "ann"}]')
     with pytest.raises(DataError, match="not a list of keys"):

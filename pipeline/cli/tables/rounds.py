@@ -8,6 +8,7 @@ from rich.table import Table
 
 from pipeline.cli.tables import console
 from pipeline.cli.tables.library import replaced_text
+from pipeline.evaluation import ending
 from pipeline.evaluation.independence import images as counted
 from pipeline.evaluation.over_rounds import NOT_SHOWN
 from pipeline.library import board, moves
@@ -242,8 +243,7 @@ def summary(told: dict[str, Any]) -> None:
     lines.append(
         (
             "training",
-            f"plateau at epoch {training['best_epoch']} of {training['epochs']},"
-            f" {training['seconds'] / 60:.1f} minutes",
+            f"{training['seconds'] / 60:.1f} minutes, {ending.sentence(training)}",
         )
     )
     for name, metrics in sorted(told["metrics"].items(), key=lambda item: (item[0] != "test", item[0])):

@@ -12,6 +12,7 @@ from pipeline.review import decisions
 from pipeline.review.decisions import LABEL, NO, UNDO, YES
 
 TOOL = "page"
+MOST_NAME = 150  # bytes of a person's name in the name of a file
 UNNAMED = re.compile(r"[^\w .@+-]+")
 Shown = tuple[str, str]  # an image, and the content that a person saw
 
@@ -148,7 +149,7 @@ class DecisionLog:
         return [row | own | {"seconds": f"{0.0 if number else seconds:.1f}"} for number, row in enumerate(rows)]
 
     def _write(self, by: str, rows: list[dict[str, str]]) -> None:
-        session = f"page {self._started} {UNNAMED.sub('', by)}".strip()
+        session = f"page {self._started} {_file_name(by)}".strip()
         ids = decisions.append_all(rows, self._folder, session, self._roots)
         for row, id_ in zip(rows, ids, strict=True):
             row["id"] = id_
@@ -180,3 +181,8 @@ def _take(stroke: Stroke, said: dict[Shown, Said], strokes: dict[str, list[Strok
     for row in stroke.rows:
         one = said[_shown(row)]
         (one.blind if stroke.blind else one.holds)[stroke.by] = row
+
+
+def _file_name(by: str) -> str:
+    """A person's name as part of a file's, of which a file system takes 255 bytes in all."""
+    return UNNAMED.sub("", by).encode()[:MOST_NAME].decode(errors="ignore").strip()

@@ -20,7 +20,7 @@ from pipeline.inference import evaluated, frozen_features, migration, pool_predi
 from pipeline.inference.frozen_features import FrozenFeatures
 from pipeline.inference.vectors import Vectors
 from pipeline.library import board, labels
-from pipeline.library.index import PICTURE_ENDINGS
+from pipeline.library.folders import is_named_like_an_image
 from pipeline.review.page.queues import UNLABELLED
 
 SAMPLES = 4  # pictures of a class
@@ -290,6 +290,6 @@ def _pictures_in(folder: Path, *_stamp: int) -> list[str]:
     """The names of the pictures in a folder, in order."""
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if Path(entry.name).suffix.lower() in PICTURE_ENDINGS)
+            return sorted(entry.name for entry in entries if is_named_like_an_image(entry.name))
     except OSError:
         return []
