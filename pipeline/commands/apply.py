@@ -12,6 +12,7 @@ from pipeline.commands import Answer, now, records, user
 from pipeline.errors import DataError, Exit, UsageError, closest
 from pipeline.files import in_turn, read_table, write_csv
 from pipeline.library import classes, labels
+from pipeline.library.tables import is_in
 from pipeline.review import applying, copying, corrections, decisions, effect, spreadsheets
 from pipeline.review.applying import Applied
 from pipeline.review.contents import Contents
@@ -126,7 +127,7 @@ def _apply(
         _write(workspace, table, applied, replaced)
     if copy_to:
         ours = applied.table[applied.table["status"] == "ok"]
-        ours = ours[ours["image"].isin(log.loc[log["decision"] == LABEL, "image"])]
+        ours = ours[is_in(ours["image"], log.loc[log["decision"] == LABEL, "image"])]
         copied, missing = copying.copy(ours, copy_to, workspace.folders)
         report = replace(report, copied=copied, missing=missing)
     return report
@@ -152,7 +153,7 @@ def _take_back(workspace: Workspace, *, names: Sequence[str], session: str) -> l
         if wanted.empty:
             raise UsageError("all its decisions were taken back before", where=f"session {session}")
     else:
-        wanted = holding[holding["id"].isin(names)]
+        wanted = holding[is_in(holding["id"], names)]
         for name in names:
             if name not in set(wanted["id"]):
                 known = "was taken back before" if name in set(log["id"]) else "is not there"
@@ -218,9 +219,9 @@ def _correct(file: Path, rows: pd.DataFrame) -> None:
     listed = labels.read_csv(file, ["image", "label"])
     columns = ["label", *({"sha256"} & set(listed))] if (rows["sha256"] == "").all() else ["label", "sha256"]
     now = rows.set_index("image")[columns]
-    then = listed[listed["image"].isin(now.index)]
+    then = listed[is_in(listed["image"], now.index)]
     then = then.assign(**{name: now.loc[then["image"], name].to_numpy() for name in columns})
-    back = rows.loc[~rows["image"].isin(listed["image"]), ["image", *columns]]
+    back = rows.loc[~is_in(rows["image"], listed["image"]), ["image", *columns]]
     then = pd.concat([then, back]).fillna("").reset_index(drop=True)
     if not then.equals(listed.reset_index(drop=True)):
         write_csv(then, file)

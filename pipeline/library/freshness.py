@@ -1,5 +1,6 @@
 """What files hold today, without reading again those that have not changed since they were indexed."""
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +9,6 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from pipeline.files import digests
-from pipeline.library import labels
 
 STAMP = ["bytes", "mtime_ns"]
 
@@ -24,20 +24,21 @@ def contents(images: list[str], folders: dict[str, Path], cache: Path) -> pd.Ser
       cache: what the index keeps of every file (`index.CACHE`); it need not exist.
     """
     names = pd.Index(images).drop_duplicates()
-    files = {image: labels.locate(image, folders) for image in names if image.partition("/")[0] in folders}
+    below = {name: os.path.join(folder, "") for name, folder in folders.items()}  # a Path each would take half the time
+    files = {image: below[root] + path for image in names for root, _, path in [image.partition("/")] if root in below}
     stamps = pd.DataFrame(((image, *_stamp(path)) for image, path in files.items()), columns=["image", *STAMP])
     stamps = stamps[stamps["mtime_ns"] >= 0]
     known = stamps.merge(_noted(stamps["image"], cache), on=["image", *STAMP], how="left")
     known["sha256"] = known["sha256"].astype("object").fillna("")
     unread = known["sha256"] == ""
-    known.loc[unread, "sha256"] = digests([files[image] for image in known.loc[unread, "image"]])
+    known.loc[unread, "sha256"] = digests([Path(files[image]) for image in known.loc[unread, "image"]])
     return known.set_index("image")["sha256"].reindex(names).fillna("").astype("str")
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _stamp(path: str) -> tuple[int, int]:
     """Size in bytes and modification time in nanoseconds; -1 for the time where there is no file."""
     try:
-        status = path.stat()
+        status = os.stat(path)
     except (OSError, ValueError):
         return 0, -1
     return status.st_size, status.st_mtime_ns

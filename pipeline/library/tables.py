@@ -3,12 +3,14 @@
 import csv
 import io
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from pipeline.errors import DataError
@@ -71,6 +73,14 @@ def tidy(column: pd.Series) -> pd.Series:
         codes, texts = column.factorize()
         column = pd.Series(texts.str.normalize("NFC").take(codes), index=column.index, name=column.name)
     return column.str.strip()
+
+
+def is_in(column: pd.Series, values: Iterable[str]) -> pd.Series:
+    """Which cells of a column of text (N,) are among some values: `Series.isin`, which makes a Python object of each
+    value, and takes a hundred times as long for 500,000."""
+    known = pa.array(values if isinstance(values, pd.Series | pd.Index) else list(values), pa.large_string())
+    found = pc.is_in(pa.array(column, pa.large_string()), value_set=known)
+    return pd.Series(found.to_numpy(zero_copy_only=False), index=column.index)
 
 
 def where(source: object, index: pd.Index, *rows: Any) -> str:

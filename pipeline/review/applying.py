@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline.files import write_csv
 from pipeline.library import cells, labels, tables
+from pipeline.library.tables import is_in
 from pipeline.review import corrections, decisions, landing
 from pipeline.review.corrections import Guarded
 from pipeline.review.decisions import CHANGED_RECIPE, KEEP, LABEL, SETTLING_RECIPE
@@ -101,11 +102,11 @@ def apply(
     ours["newer"] &= (ours["decision"] != KEEP) | _confirms(ours, rows, guarded.benchmarks.head(0))
     taken_out = _differing(table, restored)
     touched = taken_out | set(ours.index[ours["new"] | ours["newer"]])
-    about = pd.concat([ours["sha256"], table.loc[table["image"].isin(taken_out)].set_index("image")["sha256"]])
+    about = pd.concat([ours["sha256"], table.loc[is_in(table["image"], taken_out)].set_index("image")["sha256"]])
     touched = touched & guarded.images(about) | _differing(guarded.benchmarks, listed)
     if touched and not correct:
         listed, listed_before, taken_out = guarded.benchmarks, listed_before.head(0), taken_out - touched
-        rows = pd.concat([rows[~rows.index.isin(touched)], table[table["image"].isin(touched)].set_index("image")])
+        rows = pd.concat([rows[~rows.index.isin(touched)], table[is_in(table["image"], touched)].set_index("image")])
         ours.loc[ours.index.isin(touched), ["new", "newer"]] = False
     corrections.refuse_empty(guarded.benchmarks, listed)
 
@@ -169,14 +170,14 @@ def _place(
     """
     holding = holding.assign(named=holding["image"])
     open_ = _open(holding, rows, listed, replaced)
-    asked = holding["image"].isin(holding.loc[open_, "image"])
-    asked |= (holding["sha256"] != "") & holding["sha256"].isin(holding.loc[open_, "sha256"])
+    asked = is_in(holding["image"], holding.loc[open_, "image"])
+    asked |= (holding["sha256"] != "") & is_in(holding["sha256"], holding.loc[open_, "sha256"])
     if not asked.any():
         return holding, []
     landed = land(holding[asked])
     placed = pd.concat([holding[~asked], landed.rows]).sort_index(kind="stable").reset_index(drop=True)
     last = ~holding["image"].duplicated(keep="last")
-    nowhere = holding["id"].isin(landed.gone["id"])
+    nowhere = is_in(holding["id"], landed.gone["id"])
     return placed, sorted(holding.loc[open_ & last & nowhere, "image"])
 
 
@@ -186,11 +187,11 @@ def _open(holding: pd.DataFrame, rows: pd.DataFrame, listed: pd.DataFrame, repla
     confirms = _confirms(holding.set_index("image"), rows, listed).to_numpy()
     newer = holding["at"] > rows["at"].reindex(image).fillna("").to_numpy()
     open_ = newer & (~keeps | confirms)
-    measured = image.isin(_measured(listed, replaced))
+    measured = is_in(image, _measured(listed, replaced))
     if measured.any():
-        made = holding["id"].isin(replaced.loc[replaced["benchmark"] != "", "decision"])
-        corrects = image.isin(listed["image"]) & ~made & (~keeps | confirms)
-        open_ = open_ & (~measured | image.isin(rows.index)) | corrects
+        made = is_in(holding["id"], replaced.loc[replaced["benchmark"] != "", "decision"])
+        corrects = is_in(image, listed["image"]) & ~made & (~keeps | confirms)
+        open_ = open_ & (~measured | is_in(image, rows.index)) | corrects
     return open_
 
 
@@ -213,7 +214,7 @@ def _applied_before_it_moved(ours: pd.DataFrame, rows: pd.DataFrame) -> pd.Serie
     moved = ours[ours["named"] != ours.index]
     if moved.empty:
         return pd.Series(False, index=ours.index)
-    latest = rows[rows["sha256"].isin(moved["sha256"]) & (rows["at"] != "")].groupby("sha256")["at"].max()
+    latest = rows[is_in(rows["sha256"], moved["sha256"]) & (rows["at"] != "")].groupby("sha256")["at"].max()
     at = ours["sha256"].map(latest).astype("str").fillna("")
     return (ours["named"] != ours.index) & (at >= ours["at"])
 
@@ -237,7 +238,7 @@ def _agreed(said: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     last = said.drop_duplicates(who, keep="last")[[*who, "at"]]
     latest = said.merge(last, on=[*who, "at"])  # who said two things at once differs from himself
     answers = latest.drop_duplicates(["image", *ANSWER])["image"]
-    differ = latest["image"].isin(answers[answers.duplicated()])
+    differ = is_in(latest["image"], answers[answers.duplicated()])
     agreed = latest[~differ].drop_duplicates("image", keep="last")
     return agreed, latest.loc[differ, SAYS].sort_values(["image", "at", "by"], ignore_index=True)
 
@@ -252,7 +253,7 @@ def _restore(
     wrote = wrote[["id", *key, "sha256", "label", "subclass", "status"]]
     if wrote.empty:
         return table, set()
-    known = replaced[(replaced["benchmark"] == "") & replaced["decision"].isin(wrote["id"])]
+    known = replaced[(replaced["benchmark"] == "") & is_in(replaced["decision"], wrote["id"])]
     known = known.drop_duplicates(["decision", "image"], keep="last")
     rows = table.set_index("image")
     while True:
@@ -268,7 +269,7 @@ def _restore(
 def _written_by(wrote: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of the label table that these decisions wrote, each with the `id` of its decision and whether it is the
     `same` still: under the image's name then, or under another one, if it has moved since."""
-    some = rows[rows["by"].isin(wrote["by"]) & rows["at"].isin(wrote["at"])].reset_index()
+    some = rows[is_in(rows["by"], wrote["by"]) & is_in(rows["at"], wrote["at"])].reset_index()
     found = some.merge(wrote, on=["image", "by", "at"], suffixes=("", "_wrote"))
     seen = wrote[wrote["sha256"] != ""].rename(columns={"image": "image_wrote"})
     moved = some.merge(seen, on=["sha256", "by", "at"], suffixes=("", "_wrote"))
@@ -286,7 +287,7 @@ def _before(met: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
         known.rename(columns={"decision": "id"}), on=["id", "image"], suffixes=("", "_then")
     )
     single = known[~known["decision"].duplicated(keep=False)].rename(columns={"decision": "id"}).drop(columns="image")
-    rest = met[~met["id"].isin(here["id"])]
+    rest = met[~is_in(met["id"], here["id"])]
     before = pd.concat([here, rest[["id", "image", "sha256_wrote"]].merge(single, on="id")])
     unnamed = (before["sha256"] == "") & (before["status"] != "")
     return before.assign(sha256=before["sha256"].mask(unnamed, before["sha256_wrote"]))

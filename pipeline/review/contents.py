@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset
 
 from pipeline.library import freshness
+from pipeline.library.tables import is_in
 from pipeline.review import landing
 from pipeline.review.landing import Landed
 
@@ -39,7 +40,7 @@ class Contents:
         changed = decisions["sha256"] != decisions["image"].map(today)
         wanted = decisions.loc[changed & (decisions["sha256"] != ""), "sha256"]
         elsewhere = self.now(self._indexed(wanted)) if len(wanted) else today.head(0)
-        both = pd.concat([today, elsewhere[~elsewhere.index.isin(today.index)]])
+        both = pd.concat([today, elsewhere[~is_in(elsewhere.index.to_series(), today.index)]])
         return landing.land(decisions, both.rename_axis("image").rename("sha256").reset_index())
 
     def now(self, images: list[str]) -> pd.Series:

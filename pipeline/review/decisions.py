@@ -22,6 +22,7 @@ from pipeline.errors import DataError, UsageError, closest, from_os_error
 from pipeline.files import write_csv
 from pipeline.library import cells, labels, tables
 from pipeline.library.cells import DECISIONS, NO, YES, Fault
+from pipeline.library.tables import is_in
 
 LABEL, UNKNOWN, BAD, KEEP, UNDO = DECISIONS
 COLUMNS = [
@@ -92,13 +93,13 @@ def _checked(found: list[pd.DataFrame], root_names: list[str]) -> pd.DataFrame:
 
 def in_force(log: pd.DataFrame) -> pd.DataFrame:
     """The rows of `read_log` that hold: neither taken back nor blind, nor such that take back."""
-    undone = log["id"].isin(taken_back(log)["id"])
+    undone = is_in(log["id"], taken_back(log)["id"])
     return log[~undone & (log["decision"] != UNDO) & (log["blind"] != YES)].reset_index(drop=True)
 
 
 def taken_back(log: pd.DataFrame) -> pd.DataFrame:
     """The rows of `read_log` that were taken back."""
-    return log[log["id"].isin(log.loc[log["decision"] == UNDO, "undoes"])]
+    return log[is_in(log["id"], log.loc[log["decision"] == UNDO, "undoes"])]
 
 
 def check(table: pd.DataFrame, root_names: list[str], source: object, *, session: str) -> pd.DataFrame:
@@ -113,11 +114,10 @@ def check(table: pd.DataFrame, root_names: list[str], source: object, *, session
     table = table.reindex(columns=COLUMNS, fill_value="").fillna("").astype("str")
     labels.check_images(table["image"].drop_duplicates(), root_names, source)
     for columns, rule in RULES.items():
-        said = list(zip(*(table[name].tolist() for name in columns), strict=True))
-        wrong = {texts: rule(*texts) for texts in set(said)}  # a rule is asked once for what is said alike
-        if any(wrong.values()):
-            first = next(number for number, texts in enumerate(said) if wrong[texts])
-            _refuse_fault(wrong[said[first]], table["image"].iloc[first], table.index[first], source)
+        said = table[list(columns)]
+        for texts in said.drop_duplicates().itertuples():  # a rule is asked once for what is said alike
+            if wrong := rule(*texts[1:]):
+                _refuse_fault(wrong, table["image"].loc[texts[0]], texts[0], source)
     labels.check_spelling(table.loc[table["decision"] == LABEL, ["image", "label"]], source)
     table["blind"] = table["blind"].replace("", NO)
     table["session"] = table["session"].replace("", session)

@@ -12,6 +12,7 @@ from pipeline.evaluation import over_rounds
 from pipeline.library import benchmarks, board
 from pipeline.library.classes import Classes
 from pipeline.library.exclusion import Reason
+from pipeline.library.tables import is_in
 from pipeline.review.corrections import TEST
 
 COUNTED = ["", Reason.BELOW_CUTOFF, Reason.ABOVE_CUTOFF]  # reasons of the images that the board counts
@@ -54,7 +55,7 @@ def on_board(
     curated = pd.concat([kept.assign(reason=""), excluded]).drop_duplicates("image").set_index("image")
     count = partial(_count, curated=curated, groups=groups, classes=classes, min_images=min_images)
     rows = changed(before, after)["image"]
-    named = [classes.apply(_about_the_file(table[table["image"].isin(rows)], curated)) for table in (before, after)]
+    named = [classes.apply(_about_the_file(table[is_in(table["image"], rows)], curated)) for table in (before, after)]
     both = named[0].merge(named[1], on="image", how="outer", suffixes=("_was", "")).fillna("")
     moved = both[both["label"] != both["label_was"]]
     gained, lost = (moved[name][moved[name] != ""].value_counts() for name in ("label", "label_was"))
@@ -116,7 +117,7 @@ def on_versions(
     content = rows["image"].map(splits.drop_duplicates("image").set_index("image")["sha256"])
     rows = rows[(rows["sha256"] == "") | content.isna() | (rows["sha256"] == content)]
     label = classes.apply(rows[rows["status"] == "ok"]).set_index("image")["label"]
-    ours = splits["image"].isin(rows["image"]) & ~splits["set"].str.startswith(benchmarks.PREFIX)
+    ours = is_in(splits["image"], rows["image"]) & ~splits["set"].str.startswith(benchmarks.PREFIX)
     then = splits.assign(label=splits["label"].mask(ours, label.reindex(splits["image"]).to_numpy()))
     then = then[~ours | then["label"].notna()]
     named = classes.apply(listed).set_index("image")["label"]

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from pipeline.library.tables import is_in
+
 
 @dataclass(frozen=True)
 class Landed:
@@ -40,11 +42,11 @@ def land(decisions: pd.DataFrame, images: pd.DataFrame) -> Landed:
     away = decisions[~stays]
     if away.empty:
         return Landed(landed, away)
-    places = images[images["sha256"].isin(away["sha256"])].drop_duplicates("image").sort_values("image")
+    places = images[is_in(images["sha256"], away["sha256"])].drop_duplicates("image").sort_values("image")
     moved = away.drop(columns="image").rename_axis("at_row").reset_index()
     moved = moved.merge(places[["image", "sha256"]], on="sha256").set_index("at_row")[list(decisions)]
     rows = pd.concat([landed, moved.rename_axis(landed.index.name)]).sort_index(kind="stable")
-    return Landed(rows, away[~away["sha256"].isin(places["sha256"])])
+    return Landed(rows, away[~is_in(away["sha256"], places["sha256"])])
 
 
 def by_name(decisions: pd.DataFrame) -> Landed:
