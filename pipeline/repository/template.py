@@ -18,7 +18,7 @@ TABLES = {
     Path("data/quarantine.csv"): quarantine.COLUMNS,
     Path("data/roots.csv"): roots.COLUMNS,
 }
-NOTES = (Path("data/benchmarks/README.md"), Path("data/reviews/README.md"))
+NOTES = (Path("data/benchmarks/README.md"), Path("data/reviews/README.md"), Path("data/rounds/README.md"))
 IGNORING, ATTRIBUTES = Path(".gitignore"), Path(".gitattributes")
 
 
