@@ -145,6 +145,11 @@ def next_inputs(workspace: Workspace, seen: pd.DataFrame) -> curate.Inputs:
     tables = [read_table(workspace.index / name) for name in index.TABLES if (workspace.index / name).exists()]
     scanned = pd.concat(tables, ignore_index=True)
     library, _ = index.divide(scanned, pd.concat([table["image"], marked["image"]]), [*roots.library, *roots.benchmark])
+    folders, params = workspace.folders, workspace.params(sections.Index)
+
+    def look_of(image: str) -> tuple[str, bytes]:
+        return index.look_of(image, folders, params.max_megapixels)
+
     inputs = curate.Inputs(
         labels=table,
         library=library,
@@ -154,7 +159,9 @@ def next_inputs(workspace: Workspace, seen: pd.DataFrame) -> curate.Inputs:
         decisions=decisions.in_force(log),
         events=classes.read(workspace.classes),
         features=frozen_features.read(workspace.library_features, workspace.pool_features),
-        looks=look_store.Stored(workspace.looks),
+        looks=look_store.Completed(
+            look_store.Stored(workspace.looks), library.drop_duplicates("sha256").set_index("sha256")["image"], look_of
+        ),
     )
     curate.refuse_words(inputs, workspace)
     return inputs

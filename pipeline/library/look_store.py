@@ -61,6 +61,31 @@ class Known:
         return np.array([content in self._looks for content in contents], bool), looks.reshape(-1, SIDE, SIDE)
 
 
+class Completed:
+    """Looks of a store, and of images that it lacks: these are read once they are asked for.
+
+    Args:
+      images: an image of each content, by content.
+      read: gives an image's content and look, as `index.look_of`.
+    """
+
+    def __init__(self, stored: Looks, images: pd.Series, read: Callable[[str], tuple[str, bytes]]):
+        self._stored, self._images, self._read = stored, images, read
+        self._seen: dict[str, bytes] = {}
+
+    def of(self, contents: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        known, looks = self._stored.of(contents)
+        lacking = [content for content in np.asarray(contents, object)[~known] if content in self._images.index]
+        unread = sorted(set(lacking) - self._seen.keys())
+        with ThreadPoolExecutor(os.cpu_count()) as workers:
+            for content, (now, look) in zip(unread, workers.map(self._read, self._images[unread]), strict=True):
+                self._seen[content] = look if now == content else b""
+        for place, content in enumerate(contents):
+            if not known[place] and (seen := self._seen.get(content)):
+                known[place], looks[place] = True, np.frombuffer(seen, np.uint8).reshape(SIDE, SIDE)
+        return known, looks
+
+
 def contents(path: Path) -> pa.ChunkedArray:
     """The contents whose looks the file holds, sorted."""
     if not _readable(path):

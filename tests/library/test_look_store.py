@@ -77,3 +77,20 @@ def test_contents_without_a_look_are_unknown(tmp_path):
     assert known.tolist() == [False, True]
     assert (looks[1] == 1).all()
     assert look_store.Stored(path).of([])[1].shape == (0, SIDE, SIDE)
+
+
+def test_a_look_that_the_file_lacks_is_read_from_its_image_once_and_only_if_it_is_asked_for(tmp_path):
+    path, read = tmp_path / "looks.parquet", []
+    update(path, [1], spooled=[1])
+
+    def of(image: str) -> tuple[str, bytes]:
+        read.append(image)
+        return (sha(image), look(int(image))) if image != "3" else (sha("replaced"), look(3))
+
+    images = pd.Series([str(number) for number in (1, 2, 3, 4)], [sha(str(number)) for number in (1, 2, 3, 4)])
+    looks = look_store.Completed(look_store.Stored(path), images, of)
+    for _ in range(2):
+        known, found = looks.of([sha("2"), sha("1"), sha("3"), sha("5")])
+        assert known.tolist() == [True, True, False, False]
+        assert found[:2, 0, 0].tolist() == [2, 1]
+    assert sorted(read) == ["2", "3"]

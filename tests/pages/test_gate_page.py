@@ -175,7 +175,17 @@ def runs_page(*rounds: tuple[str, float, str], images: list[int] | None = None) 
     bands = pd.DataFrame({"round": [1], "set": ["test"], "band": [0.9], "n": [10], "right": [9], "mean_score": [0.95]})
     recalls = pd.DataFrame({"round": [1, 2], "set": "test", "label": NASTY, "n": 10, "recall": [0.5, 0.4]})
     hint = {"label": "gnu", "hint": "no gain", "grew": 40, "before": 0.7, "now": 0.6, "low": 0.5, "n": 100}
-    return runs.write(table=table, sets=sets, bands=bands, per_class=recalls, ledger=[], hints=[hint], confidence=0.95)
+    return runs.write(
+        table=table,
+        sets=sets,
+        bands=bands,
+        per_class=recalls,
+        ledger=[],
+        costs=[],
+        hints=[hint],
+        confidence=0.95,
+        minutes_by_hand=0.5,
+    )
 
 
 def test_a_curve_breaks_where_the_set_became_another_version():
