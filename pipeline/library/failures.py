@@ -22,7 +22,7 @@ class Failure(StrEnum):
     EMPTY = "empty file"
     NOT_AN_IMAGE = "not a picture"
     UNSUPPORTED = "a kind of image that is not read"  # the detail names it
-    NAME = "its name is not Unicode, or has a control character"
+    NAME = "a name that is not Unicode, or has a control character"
     DAMAGED = "damaged or cut short"
     TOO_LARGE = "too large"
     TOO_LONG = "too long"

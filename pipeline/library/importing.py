@@ -27,7 +27,7 @@ class LeftOut:
 
     def sentences(self) -> list[str]:
         return [
-            f"{number} {'file is' if number == 1 else 'files are'} left out, {reason}: first {self.first[reason]}"
+            f"{number} {'file is' if number == 1 else 'files are'} left out ({reason}), first {self.first[reason]}"
             for reason, number in sorted(self.numbers.items())
         ]
 

@@ -16,7 +16,7 @@ def test_the_kinds_are_written_in_tables_as_they_were_for_years():
         "empty file",
         "not a picture",
         "a kind of image that is not read",
-        "its name is not Unicode, or has a control character",
+        "a name that is not Unicode, or has a control character",
         "damaged or cut short",
         "too large",
         "too long",

@@ -57,9 +57,9 @@ def test_what_is_left_out_is_counted_by_reason_and_hidden_and_system_files_are_p
     left_out = LeftOut()
     assert len(importing.from_folders(folder, "library", origin="real", left_out=left_out)) == 1
     assert left_out.sentences() == [
-        "1 file is left out, in no class folder: first loose.jpg",
-        "2 files are left out, its name is not Unicode, or has a control character: first lion/bell\\x07.jpg",
-        "1 file is left out, no image by name or content: first lion/notes.txt",
+        "2 files are left out (a name that is not Unicode, or has a control character), first lion/bell\\x07.jpg",
+        "1 file is left out (in no class folder), first loose.jpg",
+        "1 file is left out (no image by name or content), first lion/notes.txt",
     ]
     assert importing.count_images(folder, LeftOut()) == 2
 
