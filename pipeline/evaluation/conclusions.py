@@ -6,8 +6,8 @@ from pipeline.evaluation.goal import Lever, Progress
 from pipeline.library.benchmarks import PREFIX
 
 NEXT = {
-    diagnosis.UNDERFITS: "train longer, with a larger network, or with less augmentation and weight decay",
-    diagnosis.OVERFITS: "label more images of the weakest classes, start from pretrained weights, or augment more",
+    diagnosis.UNDERFITS: "train longer, or with a larger network",
+    diagnosis.OVERFITS: "label more images of the weakest classes, or start from pretrained weights",
     diagnosis.SHIFT: "label images like the benchmark's: the queue's recipes look-alike and unknown find them",
 }
 
