@@ -42,6 +42,7 @@ DISTRIBUTIONS = {
     "onnxruntime": ["onnxruntime"],
     "openvino": ["openvino"],
     "pandas": ["pandas"],
+    "pillow_heif": ["pillow-heif"],
     "pyarrow": ["pyarrow"],
     "safetensors": ["safetensors"],
     "scipy": ["scipy"],
