@@ -50,6 +50,10 @@ def play(workspace: Workspace) -> dict:
         "metrics": workspace.json("data/evaluation/metrics.json"),
         "predictions": workspace.json("data/predictions/summary.json"),
         "lineage": workspace.table("data/model/lineage.parquet"),
+        "seen": {
+            *workspace.table("data/index/pool.parquet")["sha256"],
+            *workspace.table("data/evaluation/scores.parquet")["sha256"],
+        },
     }
 
 
@@ -174,13 +178,17 @@ def test_a_clone_on_another_machine_has_the_history_by_git_alone(rounds, tmp_pat
 
 
 def test_a_round_has_the_sets_that_the_preview_said(rounds):
-    """Applied or not, the preview is the same; and `preview --held` compares it with what came."""
-    workspace, _, second = rounds
+    """Applied or not, the preview is the same; and `preview --held` compares it with what came.
+
+    It judges what the first model has seen: not an image that was excluded in the first round, and is not now.
+    """
+    workspace, first, second = rounds
     said = second["decided"]
     assert second["applied"] == said
     splits = second["splits"]
     assert (splits["set"] == "train").sum() == said["images"]["train_next"]
-    judged = splits[(splits["set"] == "test") | splits["set"].str.startswith("benchmark:")]
+    seen = splits["sha256"].isin(first["seen"])
+    judged = splits[seen & ((splits["set"] == "test") | splits["set"].str.startswith("benchmark:"))]
     images = judged.drop_duplicates(["sha256", "set"])["label"].value_counts()
     assert {row["label"]: row["n"] for row in said["classes"]} == {
         label: n for label, n in images.items() if label in set(splits.loc[splits["set"] == "train", "label"])
