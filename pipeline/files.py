@@ -85,7 +85,7 @@ def _unfinished(path: Path) -> Path:
         with suppress(OSError):
             for entry in folder.iterdir():
                 left = UNFINISHED.fullmatch(entry.name)
-                if left and left["host"] == _host() and not _is_running(int(left["process"])):
+                if left and left["host"] == _host() and not is_running(int(left["process"])):
                     shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
     return path.with_name(f".{path.name}.{_host()}-{os.getpid()}.tmp")
 
@@ -94,7 +94,8 @@ def _host() -> str:
     return re.sub(r"[^\w-]", "-", platform.node())
 
 
-def _is_running(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Whether a process of this machine runs."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -1,7 +1,6 @@
 """What is written into an MLflow store. Each call can be made again later: its arguments are plain values and files."""
 
 import json
-import os
 import platform
 import re
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from pipeline.evaluation import changes, headline
+from pipeline.files import is_running
 from pipeline.tracking import older, views
 from pipeline.tracking.models import MODEL_NAME, put
 
@@ -308,17 +308,6 @@ class Writer:
     def _log_datasets(self, run_id: str, datasets: list[dict[str, Any]]) -> None:
         if datasets:
             self._client.log_inputs(run_id, list(_inputs(datasets)))
-
-
-def is_running(process: int) -> bool:
-    """Whether a process of this machine runs."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        return True
-    return True
 
 
 def _dated(name: str, at: int, digest: str = "") -> str:
