@@ -69,7 +69,7 @@ def fill(tracking: Tracking, records: Sequence[Record]) -> list[str]:
 
 
 def _add(tracking: Tracking, record: Record, parent: Record | None, *, is_champion: bool) -> None:
-    run_id, name = recorded_runs.run_id(record), headline.version(record.round, record.model_digest)
+    run_id, name = recorded_runs.run_id(record), f"round-{record.round}"
     start_time = pd.Timestamp(record.started) if record.started else pd.Timestamp.now("UTC")
     began = int(start_time.timestamp() * 1000)
     ended = began + int(1000 * float(record.training.get("seconds", 0)))
