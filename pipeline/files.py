@@ -171,6 +171,11 @@ def read_json(path: Path) -> Any:
         raise DataError(f"not readable as JSON: {error}", where=path, mend="run `dvc checkout`") from None
 
 
+def plain(values: Any) -> Any:
+    """Values as JSON holds them, and gives them back; what it has no form for becomes text."""
+    return json.loads(json.dumps(values, default=str))
+
+
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
     with atomic(path) as temporary:
         frame.to_csv(temporary, index=False, lineterminator="\n")

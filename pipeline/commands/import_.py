@@ -219,7 +219,8 @@ def _labelled(
 
 
 def _missing(rows: pd.DataFrame, place: _Place) -> list[str]:
-    return [image for image in rows["image"] if not labels.is_file(image, place.folders)]
+    unread = rows.loc[rows["sha256"] == "", "image"]  # all others have just been read
+    return [image for image in unread if not labels.is_file(image, place.folders)]
 
 
 def _with_contents(workspace: Workspace, rows: pd.DataFrame, place: _Place) -> pd.DataFrame:

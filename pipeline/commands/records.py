@@ -55,7 +55,7 @@ def keep(workspace: Workspace) -> list[Path]:
 
 
 def read(workspace: Workspace) -> list[Record]:
-    """All records, oldest first; what is no record is left out (`keep` names it)."""
+    """All records, oldest first; files that are not records are left out (`keep` names them)."""
     return round_record.read_all(workspace.rounds)[0]
 
 

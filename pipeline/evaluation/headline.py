@@ -24,7 +24,7 @@ RECIPE = (
     "head", "freeze", "optimizer", "learning_rate", "max_epochs", "batch_size", "precision", "loss", "imbalance",
     "seed",
 )  # fmt: skip
-SHORT = 12  # digits of a digest that people see
+SHORT, IN_A_NAME = 12, 8  # digits of a digest that people see, and in the name of a run
 UNNAMEABLE = re.compile(r"[^\w\-.]+")
 
 
@@ -112,6 +112,11 @@ def recipe_digest(recipe: Mapping[str, Any]) -> str:
 def version(round_: int, digest: str) -> str:
     """What a model version is called: `round-12-` and the beginning of its digest."""
     return f"round-{round_}-{digest[:SHORT]}"
+
+
+def run_name(name: str, at: int, digest: str = "") -> str:
+    """What a run is called: by its round, its day (`at`, see `day`), and its model once there is one."""
+    return " ".join(part for part in (name, day(at), digest[:IN_A_NAME]) if part)
 
 
 def day(at: int) -> str:

@@ -70,7 +70,7 @@ def place(listed: Listed, folder: Path, root: str, source: object) -> tuple[pd.D
     said = pd.concat([listed.rows["file"], listed.conflicts["file"]])
     inside = os.path.abspath(folder).rstrip("/") + "/"
     said = said.map(lambda file: _as_here(file, folder))
-    strangers = bool(said.map(_is_absolute).any()) and not any(
+    strangers = bool(said.str.startswith("/").any()) and not any(
         _normal(file, inside).startswith(inside) for file in said
     )
     counted = _below(said, folder, absolute=strangers) if said.index.name == "task" or strangers else said
@@ -160,10 +160,6 @@ def _normal(file: str, inside: str) -> str:
 
 
 _real = cache(os.path.realpath)
-
-
-def _is_absolute(file: str) -> bool:
-    return file.startswith("/")
 
 
 def _as_here(file: str, folder: Path) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.errors import DataError
-from pipeline.library import folders as walking
-from pipeline.library import labels, moves
-from pipeline.library.folders import Found
+from pipeline.library import labels, moves, walking
+from pipeline.library.failures import Failure
+from pipeline.library.walking import Found
 
 NO_IMAGE, NO_CLASS = "no image by name or content", "in no class folder"
 
@@ -169,7 +169,7 @@ def _images(folder: Path, left_out: LeftOut) -> Iterator[Found]:
     for found in sorted(walking.walk(folder), key=lambda found: found.name):
         if not walking.is_image(found):
             left_out.add(NO_IMAGE, found.name)
-        elif fault := walking.fault(found):
-            left_out.add(str(fault), found.name)
+        elif not found.path:
+            left_out.add(str(Failure.NAME), found.name)
         else:
             yield found

@@ -17,8 +17,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import DataError
 from pipeline.files import digest, read_json, read_table, write_table
-from pipeline.library import failures, labels, looks, pictures, quality, screening
-from pipeline.library import folders as walking
+from pipeline.library import failures, labels, looks, pictures, quality, screening, walking
 from pipeline.library.failures import Failure, PictureError
 from pipeline.progress import track
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.errors import DataError
 from pipeline.library import labels
-from pipeline.library.folders import is_named_like_an_image
+from pipeline.library.walking import is_named_like_an_image
 
 COLUMNS = ["file", "label", "subclass", "status", "by", "at"]
 PICTURE, CHOICE = "image", "label"  # where several fields could be meant, those that are called so

@@ -11,8 +11,8 @@ WRITING = 0.5  # seconds that a running DVC may take to write it, many times ove
 def repair_lock(root: Path) -> bool:
     """Removes DVC's list of locks where a kill has left it empty or cut short; returns whether it did.
 
-    DVC refuses to run as long as it cannot read the list, and writes it anew where there is none. A list that is whole
-    stays: the locks of processes that are gone are DVC's own matter.
+    DVC refuses to run as long as it cannot read the list, and writes a new one where there is none. A list that is
+    whole stays: the locks of processes that are gone are DVC's own matter.
     """
     path = root / RWLOCK
     if _is_whole(path):

@@ -64,8 +64,10 @@ def main(argv: Sequence[str]) -> int:
     Returns:
       0, or 1 where the branches differ on an image: the table then has both rows between git's marks.
     """
-    base, ours, theirs = (read_csv(Path(file), []) for file in argv[:3])
-    base = base if KEY in base else ours.head(0)
+    base, ours, theirs = (read_csv(Path(file), []) if Path(file).stat().st_size else None for file in argv[:3])
+    if ours is None or theirs is None:  # not a table on one side: left to people
+        return 1
+    base = ours.head(0) if base is None else base  # both branches have added the table
     merged, conflicts = merge(base, ours, theirs)
     if not conflicts:
         labels.write(merged.reindex(columns=labels.COLUMNS, fill_value=""), Path(argv[1]))

@@ -14,7 +14,7 @@ import pandas as pd
 from pipeline.errors import DataError
 from pipeline.files import atomic_folder, digest, write_csv
 from pipeline.library import cells, labels, tables
-from pipeline.library.folders import SYSTEM_FILES
+from pipeline.library.walking import SYSTEM_FILES
 from pipeline.review.copying import folder_name
 
 LIST = "wallaby.csv"

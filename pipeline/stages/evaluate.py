@@ -168,7 +168,7 @@ def main(workspace: Workspace) -> None:
     for row in slices[(slices["slice"] == metrics.ISOLATED) & (slices["set"] == "test")].itertuples():
         interval = f"{row.top1_low:.1%} to {row.top1_high:.1%}"
         print(f"evaluate: test, {row.value}: {row.top1:.1%} of {row.n} right ({interval})")
-    for sentence in conclusions.sentences(assessed.progress, assessed.diagnosis):
+    for sentence in shown["conclusions"]:
         print(f"evaluate: {sentence}")
     asked = assessed.audit[assessed.audit["asked"].astype(bool)]
     doubted = independence.images(len(asked), asked["cluster"].nunique(), word=" labels")

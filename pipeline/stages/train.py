@@ -1,7 +1,6 @@
 """Stage train: pop the base's head, put a random one for today's classes, train every weight to the plateau."""
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ import pandas as pd
 
 from pipeline import bundle, files, sections, stages
 from pipeline.evaluation import calibration, changes, ending, headline, over_rounds
-from pipeline.files import digest, read_json, read_table, write_csv, write_json
+from pipeline.files import digest, plain, read_json, read_table, write_csv, write_json
 from pipeline.library import lineage
 from pipeline.tracking import Tracking
 from pipeline.training import checks, reporting, start
@@ -134,7 +133,7 @@ def main(workspace: Workspace) -> None:
         seen = lineage.extend(base.lineage, rows, round_=card.round)
         card = bundle.save(bundle.Bundle(model, classes, card, seen), workspace.model)
     write_csv(made.history, workspace.model / "history.csv")
-    write_json(json.loads(json.dumps(recipe, default=str)), workspace.model / bundle.RECIPE)
+    write_json(plain(recipe), workspace.model / bundle.RECIPE)
     taken = headline.metrics({}, made.training)
     taken.pop(headline.MINUTES)  # it is the last value of a curve
     tracking.log_training(run_id, made.history, taken, step=card.round, tags={headline.MODEL: card.model_digest})

@@ -1,12 +1,11 @@
 """What could not be logged, since the store did not answer: kept in order, with its files, and logged later."""
 
-import json
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from pipeline.files import atomic_folder, read_json, write_json
+from pipeline.files import atomic_folder, plain, read_json, write_json
 
 ENTRY, FILES = "entry.json", "files"
 
@@ -34,7 +33,7 @@ class Later:
                     shutil.copytree(file, new / FILES / file.name, copy_function=link)
                 else:
                     link(file, new / FILES / file.name)
-            write_json({"name": name, "arguments": json.loads(json.dumps(arguments, default=str))}, new / ENTRY)
+            write_json({"name": name, "arguments": plain(arguments)}, new / ENTRY)
 
     def work_off(self, call: Callable[[str, dict[str, Any], list[Path]], object]) -> int:
         """Calls each entry in order, and takes away those that are done; returns how many these were.

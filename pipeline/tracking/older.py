@@ -8,6 +8,7 @@ from mlflow.tracking import MlflowClient
 
 from pipeline.evaluation import headline
 from pipeline.evaluation.over_rounds import NOT_SHOWN
+from pipeline.tracking import curves
 
 FIGURE = re.compile(r"(?P<set>.+)/(?P<measure>top1|n)")
 OF_TRAINING = {"training/epochs": headline.EPOCHS, "training/best_epoch": headline.BEST_EPOCH}
@@ -36,9 +37,7 @@ def renew(client: MlflowClient, run: Run, parent: Run | None) -> None:
     step, figures, at = int(tags[headline.ROUND]), measured(run), run.info.start_time
     values = headline.metrics(figures)
     points = [Metric(name, value, at, step) for name, value in values.items()]
-    for name in values if parent else ():
-        history = client.get_metric_history(parent.info.run_id, name) if parent else []
-        points += [Metric(name, old.value, old.timestamp, old.step) for old in history if 0 < old.step < step]
+    points += curves.of_ancestors(client, parent, values, before=step)
     points += [
         Metric(new, run.data.metrics[old], at, step) for old, new in OF_TRAINING.items() if old in run.data.metrics
     ]
@@ -52,8 +51,7 @@ def renew(client: MlflowClient, run: Run, parent: Run | None) -> None:
         if parent:
             client.set_tag(made, "mlflow.parentRunId", parent.info.run_id)
         return
-    digest = tags.get(headline.MODEL, "")
-    client.update_run(made, name=f"round-{step} {headline.day(at)} {digest[:8]}".strip())
+    client.update_run(made, name=headline.run_name(f"round-{step}", at, tags.get(headline.MODEL, "")))
 
 
 def _parameters(tags: Mapping[str, str], params: Mapping[str, str]) -> dict[str, str | int]:

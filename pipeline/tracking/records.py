@@ -1,6 +1,5 @@
 """Records of rounds and the store: what a record needs of runs that have none, and a store that is made of records."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +12,7 @@ from pipeline.evaluation import changes, headline, recorded_runs, round_record
 from pipeline.evaluation.round_record import Record
 from pipeline.files import write_csv, write_json, write_table, write_text
 from pipeline.tracking.connection import FAULTS, RefusedError, SilentError
+from pipeline.tracking.curves import metric_of
 from pipeline.tracking.store import METRICS, RECIPE, Tracking
 from pipeline.tracking.writer import CHANGES, EXPERIMENT, FINISHED, NOTE
 
@@ -24,9 +24,10 @@ def curve(tracking: Tracking, run: Mapping[str, Any]) -> dict[str, Sequence[floa
     """The curves of the training that were logged with a run, one value per epoch; empty where an epoch lacks one."""
     by_name: dict[str, dict[int, float]] = {}
     for name in CURVES:
-        if pd.notna(run.get(f"metrics.{name}")):
+        logged = next((key for key in (metric_of(name), name) if pd.notna(run.get(f"metrics.{key}"))), "")
+        if logged:
             try:
-                points = tracking._client.get_metric_history(run["run_id"], name)
+                points = tracking._client.get_metric_history(run["run_id"], logged)
             except FAULTS:
                 return {}
             by_name[name] = {point.step: point.value for point in points if point.step > 0}
@@ -89,7 +90,7 @@ def _add(tracking: Tracking, record: Record, parent: Record | None, *, is_champi
         epochs = [int(epoch or 0) for epoch in record.curve.get("epoch", [])]
         for column in record.curve.keys() - {"epoch"}:
             values = zip(epochs, record.curve[column], strict=True)
-            points += [(column, float(value), epoch) for epoch, value in values if value is not None]
+            points += [(metric_of(column), float(value), epoch) for epoch, value in values if value is not None]
         tracking._call("curves", {"run_id": made, "points": points, "tags": {}})
         accuracies = {key: float(v) for key, v in record.headline.items() if key.endswith(headline.ACCURACY)}
         evaluation = {"run_id": made, "name": name, "step": record.round, "at": ended, "metrics": accuracies}
@@ -135,7 +136,7 @@ def _datasets(record: Record) -> list[dict[str, Any]]:
 def _files(record: Record, folder: Path) -> list[Path]:
     files = [folder / name for name in (RECORD, RECIPE, METRICS, "per_class.csv", "bands.parquet")]
     write_text(round_record.to_text(record), files[0])
-    write_json(json.loads(json.dumps(record.recipe, default=str)), files[1])
+    write_json(record.recipe, files[1])
     write_json(record.measured, files[2])
     write_csv(round_record.per_class_table(record), files[3])
     write_table(round_record.band_table(record), files[4])

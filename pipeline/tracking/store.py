@@ -18,9 +18,10 @@ import pandas as pd
 from pipeline import bundle
 from pipeline.errors import ResumableError, WallabyError
 from pipeline.evaluation import headline
-from pipeline.files import read_table, write_json, write_table
+from pipeline.files import plain, read_table, write_json, write_table
 from pipeline.tracking import models
 from pipeline.tracking.connection import CACHE, FAULTS, Connection, RefusedError, SilentError, unusable
+from pipeline.tracking.curves import metric_of
 from pipeline.tracking.writer import (
     ABLATIONS,
     CHANGES,
@@ -35,7 +36,6 @@ from pipeline.tracking.writer import (
 
 FAILED = "FAILED"
 RECIPE, METRICS = "recipe.json", "metrics.json"  # artifacts
-CURVES = {"accuracy": "train_accuracy", "loss": "train_loss"}  # MLflow compares what comes first in the alphabet
 OF_TRAINING = {"epochs": "training/epochs", "best_epoch": "training/best_epoch"}  # what older runs call them
 
 
@@ -93,7 +93,7 @@ class Tracking(Connection):
         with tempfile.TemporaryDirectory() as folder:
             files = [Path(folder) / RECIPE] if recipe is not None else []
             for file in files:
-                write_json(json.loads(json.dumps(recipe, default=str)), file)
+                write_json(plain(recipe), file)
             try:
                 return str(self._call("start", arguments, files))
             except RefusedError as refused:
@@ -135,7 +135,7 @@ class Tracking(Connection):
         """
         epochs = history["epoch"].astype(int)
         points = [
-            (CURVES.get(column, column), float(value), int(epoch))
+            (metric_of(column), float(value), int(epoch))
             for column in history.columns.drop("epoch")
             for epoch, value in zip(epochs, history[column], strict=True)
         ]

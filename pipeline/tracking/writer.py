@@ -24,7 +24,7 @@ from mlflow.tracking import MlflowClient
 
 from pipeline.evaluation import changes, headline
 from pipeline.files import is_running
-from pipeline.tracking import older, views
+from pipeline.tracking import curves, older, views
 from pipeline.tracking.models import MODEL_NAME, put
 
 EXPERIMENT, THROWAWAYS, ABLATIONS = "wallaby", "wallaby-throwaways", "wallaby-ablations"
@@ -37,7 +37,6 @@ NOTE, CHANGES = "mlflow.note.content", "what_changed"
 BASE = "base_run_id"
 RUNNING, KILLED, FINISHED = (RunStatus.to_string(s) for s in (RunStatus.RUNNING, RunStatus.KILLED, RunStatus.FINISHED))
 CURVES = {"train_accuracy", "val_accuracy"}  # one step per epoch, not per round
-DIGITS = 8  # of a model's digest, in the name of a run
 MOST = 1000  # metrics in one call
 UNNAMEABLE = re.compile(r"[^\w\-. :/]")  # a benchmark may be called so, a metric may not
 
@@ -88,7 +87,7 @@ class Writer:
         if run is None:
             number = self.experiment(experiment)
             tagged = {KEY: run_id} if run_id else {}
-            run = client.create_run(number, start_time=at, run_name=_dated(name, at), tags=tagged)
+            run = client.create_run(number, start_time=at, run_name=headline.run_name(name, at), tags=tagged)
         elif run.info.status != RUNNING:
             client.update_run(run.info.run_id, status=RUNNING)
         made, known = run.info.run_id, run.data.params
@@ -128,9 +127,7 @@ class Writer:
         made, parent = run.info.run_id, self.find(run.data.tags.get(BASE, ""))
         points = [Metric(_named(key), value, at, step) for key, value in metrics.items()]
         accuracies = [key for key in metrics if key.endswith(headline.ACCURACY)]
-        for key in accuracies if parent else ():
-            history = client.get_metric_history(parent.info.run_id, key) if parent else []
-            points += [Metric(key, old.value, old.timestamp, old.step) for old in history if 0 < old.step < step]
+        points += curves.of_ancestors(client, parent, accuracies, before=step)
         self._log_metrics(made, points)
         table = changes.results(metrics, _counts(tags), parent.data.metrics if parent else {})
         note = "\n\n".join(part for part in (run.data.tags.get(CHANGES, ""), table) if part)
@@ -139,7 +136,7 @@ class Writer:
         for file in files:
             client.log_artifact(made, str(file))
         if name:
-            client.update_run(made, name=_dated(name, run.info.start_time, tags.get(headline.MODEL, "")))
+            client.update_run(made, name=headline.run_name(name, run.info.start_time, tags.get(headline.MODEL, "")))
         client.set_terminated(made)
 
     def rounds_view(self, files: list[Path], *, at: int) -> None:
@@ -308,11 +305,6 @@ class Writer:
     def _log_datasets(self, run_id: str, datasets: list[dict[str, Any]]) -> None:
         if datasets:
             self._client.log_inputs(run_id, list(_inputs(datasets)))
-
-
-def _dated(name: str, at: int, digest: str = "") -> str:
-    """A run is called by its round, its day, and its model once there is one."""
-    return " ".join(part for part in (name, headline.day(at), digest[:DIGITS]) if part)
 
 
 def _counts(tags: dict[str, str]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The record of a round: what it keeps, that equal rounds give equal bytes, and what is no record."""
+"""The record of a round: what it keeps, that equal rounds give equal bytes, and which files are not records."""
 
 import json
 from pathlib import Path

@@ -57,31 +57,30 @@ def commit(repository: Path, rows: pd.DataFrame, review: str) -> None:
         subprocess.run(["git", *command], cwd=repository, check=True)
 
 
-def merge(repository: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        ["git", "merge", "-q", "other", "-m", "both"], cwd=repository, capture_output=True, text=True, check=False
-    )
+def merge(repository: Path, before: tuple, ours: tuple, theirs: tuple) -> subprocess.CompletedProcess:
+    """Commits rows and reviews: `before`, then those of two branches, which git merges."""
+    commit(repository, *before)
+    dvc.git(repository, "checkout", "-q", "-b", "other")
+    commit(repository, *theirs)
+    dvc.git(repository, "checkout", "-q", "main")
+    commit(repository, *ours)
+    command = ["git", "merge", "-q", "other", "-m", "both"]
+    return subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
 
 
 def test_git_merges_labels_by_image_and_unites_reviews(repository):
-    commit(repository, table(a="lion", b="lion"), "image,decision\n")
-    dvc.git(repository, "checkout", "-q", "-b", "other")
-    commit(repository, table(a="lion", b="puma"), "b,puma\n")
-    dvc.git(repository, "checkout", "-q", "main")
-    commit(repository, table(a="cow", b="lion"), "a,cow\n")
-    merged = merge(repository)
+    before = table(a="lion", b="lion"), "image,decision\n"
+    merged = merge(repository, before, (table(a="cow", b="lion"), "a,cow\n"), (table(a="lion", b="puma"), "b,puma\n"))
     assert merged.returncode == 0, merged.stderr
     assert named(labels.read(repository / "data" / "labels.csv", ["library"])) == {"a": "cow", "b": "puma"}
     assert sorted((repository / "data/reviews/ann.csv").read_text().split()) == ["a,cow", "b,puma", "image,decision"]
 
 
 def test_a_conflict_stands_in_the_table_and_every_reader_calls_it_so(repository):
-    commit(repository, table(a="lion", b="lion"), "")
-    dvc.git(repository, "checkout", "-q", "-b", "other")
-    commit(repository, table(a="lion", b="puma"), "")
-    dvc.git(repository, "checkout", "-q", "main")
-    commit(repository, table(a="lion", b="cow"), "")
-    assert merge(repository).returncode != 0
+    merged = merge(
+        repository, (table(a="lion", b="lion"), ""), (table(a="lion", b="cow"), ""), (table(a="lion", b="puma"), "")
+    )
+    assert merged.returncode != 0
     path = repository / "data" / "labels.csv"
     assert [line[:17] for line in path.read_text().splitlines()[1:]] == [
         "library/a.jpg,lio",
@@ -94,3 +93,12 @@ def test_a_conflict_stands_in_the_table_and_every_reader_calls_it_so(repository)
     with pytest.raises(DataError, match="a merge conflict is not solved") as refused:
         labels.read(path, ["library"])
     assert refused.value.where.endswith("labels.csv, row 3")
+
+
+def test_a_table_that_both_branches_have_added_is_merged_too(tmp_path):
+    base, ours, theirs = (tmp_path / name for name in ("base", "ours", "theirs"))
+    base.touch()
+    for path, rows in ((ours, table(a="lion")), (theirs, table(a="lion", b="cow"))):
+        labels.write(rows.reindex(columns=labels.COLUMNS, fill_value="").assign(origin="real", status="ok"), path)
+    assert merging.main([str(base), str(ours), str(theirs), "data/labels.csv"]) == 0
+    assert named(labels.read(ours, ["library"])) == {"a": "lion", "b": "cow"}

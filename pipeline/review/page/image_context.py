@@ -20,7 +20,7 @@ from pipeline.inference import evaluated, frozen_features, migration, pool_predi
 from pipeline.inference.frozen_features import FrozenFeatures
 from pipeline.inference.vectors import Vectors
 from pipeline.library import board, labels
-from pipeline.library.folders import is_named_like_an_image
+from pipeline.library.walking import is_named_like_an_image
 from pipeline.review.page.queues import UNLABELLED
 
 SAMPLES = 4  # pictures of a class

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from pipeline.errors import DataError
 from pipeline.library import pictures
-from pipeline.library.failures import Failure
 
 ENDINGS = {
     ".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg",
@@ -88,11 +87,6 @@ def is_image(found: Found) -> bool:
     if is_named_like_an_image(found.name):
         return True
     return bool(found.path) and found.bytes > 0 and pictures.looks_like_one(Path(found.path))
-
-
-def fault(found: Found) -> Failure | None:
-    """Why no table can name it; None of all other files."""
-    return None if found.path else Failure.NAME
 
 
 def _entries(folder: str) -> list[os.DirEntry]:
