@@ -94,7 +94,7 @@ def _add(tracking: Tracking, record: Record, parent: Record | None, *, is_champi
         tracking._call("curves", {"run_id": made, "points": points, "tags": {}})
         accuracies = {key: float(v) for key, v in record.headline.items() if key.endswith(headline.ACCURACY)}
         evaluation = {"run_id": made, "name": name, "step": record.round, "at": ended, "metrics": accuracies}
-        tracking._call("evaluation", evaluation | {"tags": {}})
+        tracking._call("evaluation", evaluation | {"tags": {headline.MODEL: record.model_digest}})
         tracking._call("end", {"run_id": made, "status": FINISHED, "at": ended})
 
 

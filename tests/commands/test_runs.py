@@ -246,6 +246,10 @@ def test_a_store_is_filled_from_the_records_once_and_tells_the_same(clone, known
     stored = Tracking(clone.home).runs()
     assert stored["params.classes"].tolist() == ["2", "3"]
     assert stored["metrics.test_accuracy"].tolist() == [0.7, 0.9]
+    assert [name.split()[::2] for name in stored["tags.mlflow.runName"]] == [
+        ["round-1", "1f" * 4],
+        ["round-2", "2f" * 4],
+    ]
     assert stored["start_time"].dt.date.tolist() == known.runs["start_time"].dt.date.tolist()[:2]
     shutil.rmtree(clone.rounds)
     again = runs.read(clone).table
