@@ -178,15 +178,8 @@ def test_a_killed_identification_continues_with_every_image_once(workspace):
 
 
 def test_a_second_training_in_the_same_workspace_is_refused(workspace):
-    first = subprocess.Popen(workspace.stage_command("train"), cwd=workspace.path, env=workspace.environment())
-    try:
-        lock = workspace.path / ".wallaby" / "train.lock"
-        wait_for(lambda: any((workspace.path / ".wallaby/train").glob("*/run.json")), first)
-        assert lock.exists()
-        says(workspace.stage("train", code=75), "another training runs")
-    finally:
-        first.kill()
-        first.wait()
+    with files.alone(workspace.path / ".wallaby/train.lock", "training"):
+        says(workspace.stage("train", code=75), "another training runs in this workspace", "wait for it")
 
 
 def test_a_second_identification_in_the_same_workspace_is_refused(workspace):
