@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 # Keys of section train; all others are settings of the training itself.
 FOR_PEOPLE = {"tensorboard", "cost_per_hour"}  # they change nothing that is learnt
 AUGMENTATION = {"flip", "rotate_degrees", "zoom", "stronger"}
-NETWORK = {"head", "freeze"}
+NETWORK = {"head", "freeze", "members"}
 MACHINE = {"batch_size", "precision", "gpus"}
 CONTINUED = {"continued_max_epochs", "continued_learning_rate"}  # in the place of the first round's
 
@@ -118,6 +118,7 @@ class Split(Section):
 
 class Train(Section):
     seed: Annotated[int, Field(ge=0)]
+    members: Annotated[int, Field(ge=1, le=20)]
     batch_size: Positive | None  # None: auto
     max_epochs: Positive
     continued_max_epochs: Positive

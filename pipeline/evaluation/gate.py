@@ -214,7 +214,9 @@ def decide(
         return Verdict(verdict, reason, figures | stopped)
 
     if ensemble:
-        return say(INVESTIGATE, "the scores are those of an ensemble: empty evaluate.ensemble to judge the model alone")
+        reason = "the scores are those of several bundles, which are not released together"
+        mend = "empty evaluate.ensemble to judge the model alone, or train networks as one model by train.members"
+        return say(INVESTIGATE, f"{reason}: {mend}")
     if limits.max_size_mb and needs.size_mb > limits.max_size_mb:
         return say(FAIL, f"the model has {needs.size_mb:.1f} MB, more than the {limits.max_size_mb:g} allowed")
     if limits.max_latency_ms and needs.latency_ms is None:

@@ -162,7 +162,8 @@ def of_round(
     """
     training = dict(card["training"])
     if "cost" in history and len(history):
-        training["cost"] = round(float(history["cost"].iloc[-1]), 2)
+        networks = training["seconds"] / history["seconds"].sum() if "members" in training else 1  # beside the curve's
+        training["cost"] = round(float(history["cost"].iloc[-1]) * networks, 2)
     judged = verdict if verdict.get("model") == card["model_digest"] else {}
     figures = headline.metrics(measured, training) | headline.counts(measured)
     figures |= {headline.COST: training["cost"]} if "cost" in training else {}

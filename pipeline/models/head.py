@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
 from pipeline.errors import UsageError, closest
 
 HEAD = "head"
 FEATURES = "features"
 MODES = ("reset", "grow")
+TINY = 1e-12  # the least probability that has a logarithm
 
 
 def add_head(features, num_classes: int, *, seed: int | None = None):
@@ -61,6 +62,23 @@ def renew_head(
     new_kernel[:, new], new_bias[new] = kernel[:, old], bias[old]
     head.set_weights([np.asarray(new_kernel), np.asarray(new_bias)])
     return renewed
+
+
+def calibrated(model: keras.Model, temperature: float) -> keras.Model:
+    """Returns `model` with its temperature inside: its probabilities are those of logits divided by it.
+
+    Every layer but the head is the same object as in `model`, which stays as it is. Where the head has weights, logits
+    (Wx + b) / T are those of W / T and b / T.
+    """
+    if temperature == 1:
+        return model
+    head = model.get_layer(HEAD)
+    if not isinstance(head, layers.Dense):
+        logits = ops.log(ops.maximum(model.output, TINY)) / temperature
+        return keras.Model(model.input, layers.Softmax(dtype="float32")(logits), name=model.name)
+    made = keras.Model(model.input, add_head(model.get_layer(FEATURES).output, head.units), name=model.name)
+    made.get_layer(HEAD).set_weights([weights / temperature for weights in head.get_weights()])
+    return made
 
 
 def freeze(model: keras.Model, prefixes: Sequence[str]) -> None:

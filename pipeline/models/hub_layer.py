@@ -50,7 +50,8 @@ def locate(module: str) -> Path:
 
 def module_of(model: keras.Model) -> str:
     """The digest of the SavedModel that `model` is built on; empty for a network that needs none."""
-    return next((layer.module for layer in model.layers if isinstance(layer, HubLayer)), "")
+    inside = [layer for part in model.layers for layer in (part.layers if isinstance(part, keras.Model) else [part])]
+    return next((layer.module for layer in inside if isinstance(layer, HubLayer)), "")
 
 
 class SavedModel:

@@ -263,6 +263,7 @@ def facts(model: bundle.Bundle) -> dict[str, str]:
             else f"none in {card.training['epochs']} epochs"
         ),
         "Trained in": f"{card.training['seconds'] / 60:.1f} minutes",
+        **({"Ensemble of": f"{card.training['members']} networks"} if "members" in card.training else {}),
         "Temperature": f"{card.temperature:.2f}",
     }
 

@@ -1,19 +1,23 @@
 """Stage train: pop the base's head, put a random one for today's classes, train every weight to the plateau."""
 
 import hashlib
+import itertools
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import keras
+import numpy as np
 import pandas as pd
 
 from pipeline import bundle, files, sections, stages
 from pipeline.evaluation import calibration, changes, ending, headline, over_rounds
 from pipeline.files import digest, plain, read_json, read_table, write_csv, write_json
 from pipeline.library import lineage
+from pipeline.models import ensemble
 from pipeline.tracking import Tracking
 from pipeline.training import checks, reporting, start
 from pipeline.training.augmentation import Augmentation
@@ -28,35 +32,38 @@ class Products:
     """What a training makes.
 
     Attributes:
-      history: the curves, one row per epoch, with the cost of each.
-      trained: the plateau, and what the network says of the validation set at it.
-      temperature: calibrates the network's probabilities.
-      training: `epochs`, `best_epoch` and `seconds`, for the card.
+      model: the network, or the ensemble of all networks, with the weights of their best epochs.
+      history: the curves of the first network, one row per epoch, with the cost of each.
+      temperature: calibrates the model's probabilities.
+      training: `epochs` and `best_epoch` of the first network, and `seconds` of all, for the card; `members` of an
+        ensemble.
     """
 
+    model: keras.Model
     history: pd.DataFrame
-    trained: Trained
     temperature: float
     training: dict[str, Any]
 
 
 def compute(
-    prepared: start.Prepared,
+    first: start.Prepared,
     params: sections.Train,
     *,
+    further: Iterable[start.Prepared] = (),
     machine: Machine,
     folders: dict[str, Path],
     work: Path,
     tensorboard: Path | None,
     log_epoch: Callable[[pd.DataFrame], None],
 ) -> Products:
-    """Trains the network to its plateau and fits the temperature; the network gets the weights of the best epoch.
+    """Trains a network to its plateau and fits the temperature; with further ones, their mean is the model.
 
     Args:
+      further: more networks, each with a seed of its own, in their turn.
       folders: of the roots, by name.
       work: keeps the state of an interrupted training, which continues.
       tensorboard: the folder of TensorBoard's curves; None for none.
-      log_epoch: gets the row of each epoch.
+      log_epoch: gets the row of each epoch of the first network.
 
     Raises:
       ResumableError, DataError: see `trainer.train`.
@@ -65,45 +72,66 @@ def compute(
     def with_cost(history: pd.DataFrame) -> pd.DataFrame:
         return reporting.with_cost(history, per_hour=params.cost_per_hour)
 
-    trained = train(
-        prepared.model,
-        prepared.rows,
-        prepared.classes,
-        TrainSettings(**params.training(learnt=prepared.base.has_learnt)),
-        folders=folders,
-        work=work,
-        machine=machine,
-        augmentation=Augmentation(**params.augmentation()),
-        tensorboard=tensorboard,
-        told=lambda history: log_epoch(with_cost(history).tail(1)),
-    )
-    history = with_cost(trained.fitted.history)
-    seconds = round(float(history["seconds"].sum()), 1)
-    training = {"epochs": len(history), "best_epoch": trained.fitted.best_epoch, "seconds": seconds}
-    temperature = round(calibration.fit_temperature(trained.val_probs, trained.val_targets), 4)
-    return Products(history, trained, temperature, training)
+    settings = TrainSettings(**params.training(learnt=first.base.has_learnt))
+    networks: list[keras.Model] = []
+    fits: list[Trained] = []
+    for number, prepared in enumerate(itertools.chain([first], further)):
+        if number:
+            print(f"train: network {number + 1} of {params.members}", flush=True)
+        trained = train(
+            prepared.model,
+            prepared.rows,
+            prepared.classes,
+            replace(settings, seed=settings.seed + number),
+            folders=folders,
+            work=work,
+            machine=machine,
+            augmentation=Augmentation(**params.augmentation()),
+            state=work / f"network-{number + 1}" if number else None,
+            tensorboard=None if number else tensorboard,
+            told=None if number else lambda history: log_epoch(with_cost(history).tail(1)),
+        )
+        networks.append(prepared.model)
+        fits.append(trained)
+    lead, targets = fits[0].fitted, fits[0].val_targets
+    seconds = sum(float(trained.fitted.history["seconds"].sum()) for trained in fits)
+    training = {"epochs": len(lead.history), "best_epoch": lead.best_epoch, "seconds": round(seconds, 1)}
+    temperatures = [round(calibration.fit_temperature(trained.val_probs, targets), 4) for trained in fits]
+    model, temperature = networks[0], temperatures[0]
+    if len(networks) > 1:
+        model = ensemble.average(networks, temperatures)
+        probs = [calibration.scale(each.val_probs, own) for each, own in zip(fits, temperatures, strict=True)]
+        temperature = round(calibration.fit_temperature(np.mean(probs, axis=0), targets), 4)
+        training["members"] = len(networks)
+    return Products(model, with_cost(lead.history), temperature, training)
 
 
 def main(workspace: Workspace) -> None:
     params, distance = workspace.params(sections.Train), workspace.near_duplicate_distance
     rows, stored = read_table(workspace.splits_table), bundle.Stored(workspace.base)
     lineage.refuse_overlaps(rows, stored.lineage, near_duplicate_distance=distance)
-    prepared = start.prepare(
-        stored,
-        rows,
-        preset_size=workspace.preset_size(stored.card.preset),
-        head=params.head,
-        frozen=params.freeze,
-        seed=params.seed,
-    )
-    base, model, classes = prepared.base, prepared.model, prepared.classes
+    preset_size = workspace.preset_size(stored.card.preset)
+
+    def prepare(member: int, base: bundle.Stored) -> start.Prepared:
+        return start.prepare(
+            base,
+            rows,
+            preset_size=preset_size,
+            head=params.head,
+            frozen=params.freeze,
+            seed=params.seed + member,
+            member=member,
+        )
+
+    prepared = prepare(0, stored)
+    base, classes = prepared.base, prepared.classes
     checks.name_classes_without_validation(prepared.rows, where=workspace.splits_table)
     card = card_of(base.card, data_digest=digest(workspace.splits_table), throwaway=workspace.throwaway)
     settings = params.model_dump(exclude=sections.FOR_PEOPLE)
     work = work_folder(workspace.own("train"), card.data_digest, card.parent_digest, settings)
     began, images = first_begun(work), int((prepared.rows["set"] == "train").sum())
     machine = choose_machine(
-        model,
+        prepared.model,
         batch_size=params.batch_size,
         precision=params.precision,
         gpus=params.gpus,
@@ -122,6 +150,8 @@ def main(workspace: Workspace) -> None:
         made = compute(
             prepared,
             params,
+            # Each reads the base of its own: networks of one reading would share their weights.
+            further=(prepare(member, bundle.Stored(workspace.base)) for member in range(1, params.members)),
             machine=machine,
             folders=workspace.folders,
             work=work,
@@ -131,16 +161,18 @@ def main(workspace: Workspace) -> None:
         training = made.training | {"started": began}
         card = bundle.replace(card, temperature=made.temperature, run_id=run_id, training=training)
         seen = lineage.extend(base.lineage, rows, round_=card.round)
-        card = bundle.save(bundle.Bundle(model, classes, card, seen), workspace.model)
+        card = bundle.save(bundle.Bundle(made.model, classes, card, seen), workspace.model)
     write_csv(made.history, workspace.model / "history.csv")
     write_json(plain(recipe), workspace.model / bundle.RECIPE)
     taken = headline.metrics({}, made.training)
-    taken.pop(headline.MINUTES)  # it is the last value of a curve
+    if params.members == 1:
+        taken.pop(headline.MINUTES)  # it is the last value of a curve
     tracking.log_training(run_id, made.history, taken, step=card.round, tags={headline.MODEL: card.model_digest})
     tracking.end(run_id)
     shutil.rmtree(work)
     epochs, minutes = made.training["epochs"], made.training["seconds"] / 60
-    print(f"train: {ending.sentence(made.training)}, {epochs} epochs in {minutes:.1f} min")
+    others = f" of the first of {params.members} networks, all" if params.members > 1 else ""
+    print(f"train: {ending.sentence(made.training)}, {epochs} epochs{others} in {minutes:.1f} min")
 
 
 def card_of(base: bundle.Card, *, data_digest: str, throwaway: bool) -> bundle.Card:

@@ -41,9 +41,11 @@ def pack(made: bundle.Bundle, source: Path, folder: Path) -> None:
     from mlflow.types import Schema, TensorSpec
     from numpy import dtype
 
+    from pipeline.models import head
+
     card, classes = made.card, made.classes
     side, of_hub = card.image_size, bool(card.hub_digest)
-    network = calibrated(made.model, card.temperature)
+    network = head.calibrated(made.model, card.temperature)
     pixels = TensorSpec(dtype("float32"), (-1, side, side, 3))
     probs = TensorSpec(dtype("float32"), (-1, len(classes)))
     with redirect_stdout(StringIO()):  # an export tells of each of its variables
@@ -60,23 +62,6 @@ def pack(made: bundle.Bundle, source: Path, folder: Path) -> None:
         link(source / bundle.MODEL, folder / WEIGHTS)
     for name in BESIDE:
         link(source / name, folder / name)
-
-
-def calibrated(model: "keras.Model", temperature: float) -> "keras.Model":
-    """The network with its temperature in the head: logits (Wx + b) / T are those of W / T and b / T.
-
-    Every other layer is the same object as in `model`, which stays as it is.
-    """
-    import keras
-
-    from pipeline.models.head import FEATURES, HEAD, add_head
-
-    if temperature == 1:
-        return model
-    head = model.get_layer(HEAD)
-    made = keras.Model(model.input, add_head(model.get_layer(FEATURES).output, head.units), name=model.name)
-    made.get_layer(HEAD).set_weights([weights / temperature for weights in head.get_weights()])
-    return made
 
 
 def _exportable(network: "keras.Model", side: int) -> "keras.Model":

@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipeline import bundle
 from pipeline.library import splits
+from pipeline.models import ensemble
 from pipeline.models.head import freeze, renew_head
 from pipeline.training import checks
 from pipeline.training.fitting import set_seed
@@ -50,14 +51,18 @@ def prepare(
     head: str = "reset",
     frozen: Sequence[str] = (),
     seed: int,
+    member: int = 0,
 ) -> Prepared:
     """Loads the base, replaces its head, and sets the seed of all that is drawn from here on.
+
+    Of a base that is an ensemble one member goes on.
 
     Args:
       rows: of the split; columns `set`, `label`.
       preset_size: the image size in pixels that the base's preset asks for; None if there is no such preset.
       head: how the head is made: see `renew_head`.
       frozen: beginnings of the names of layers that are not trained: see `freeze`.
+      member: of the ensemble that is to be trained, from 0. Where the base has fewer, they go on more than once.
 
     Raises:
       DataError: if the base cannot be read, or reads images of another size than its card or its preset says.
@@ -67,6 +72,8 @@ def prepare(
     base = bundle.Bundle(stored.model, stored.classes, stored.card, stored.lineage)
     checks.refuse_another_image_size(base.model, base.card, preset_size, where=stored.folder)
     classes, known = learnable(rows)
-    model = renew_head(base.model, classes, old_classes=base.classes, mode=head, seed=seed)
+    networks = ensemble.members(base.model)
+    network = networks[member % len(networks)]
+    model = renew_head(network, classes, old_classes=base.classes, mode=head, seed=seed)
     freeze(model, frozen)
     return Prepared(base, model, classes, known)

@@ -84,6 +84,7 @@ def train(
     work: Path,
     machine: Machine,
     augmentation: Augmentation,
+    state: Path | None = None,
     tensorboard: Path | None = None,
     told: Callable[[pd.DataFrame], None] | None = None,
 ) -> Trained:
@@ -95,7 +96,8 @@ def train(
       rows: columns `image`, `set`, `label`, `flip`; those of other sets than train and val are left alone.
       classes: in the order of the head's outputs.
       folders: of the roots.
-      work: where decoded pictures and the state lie until the training is over.
+      work: where decoded images and the state lie until the training is over.
+      state: where the state lies, if others are trained on the same images in `work`.
 
     Raises:
       ResumableError: if a root's folder is empty or not there.
@@ -134,7 +136,7 @@ def train(
             batches("train", batch_size),
             batches("val", batch_size),
             settings,
-            folder=work,
+            folder=state or work,
             class_weights=weights,
             precision=machine.precision,
             devices=list(machine.gpus),

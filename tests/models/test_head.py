@@ -4,7 +4,7 @@ import pytest
 from keras import layers
 
 from pipeline.errors import UsageError
-from pipeline.models.head import FEATURES, HEAD, MODES, add_head, freeze, renew_head, replace_head
+from pipeline.models.head import FEATURES, HEAD, MODES, add_head, calibrated, freeze, renew_head, replace_head
 from tests.networks import SIDE, coloured, equal, tiny
 
 
@@ -152,3 +152,13 @@ def test_a_prefix_that_freezes_nothing_or_the_head_is_refused(prefix, offered):
     with pytest.raises(UsageError) as refused:
         freeze(tiny(3), [prefix])
     assert offered in str(refused.value)
+
+
+def test_a_calibrated_network_shares_its_layers_and_leaves_the_other_as_it_is():
+    model, (pixels, _) = tiny(), coloured(6)
+    before = model.predict(pixels, verbose=0)
+    warm = calibrated(model, 2.0)
+    assert warm.layers[1] is model.layers[1]
+    assert np.array_equal(model.predict(pixels, verbose=0), before)
+    assert not np.allclose(warm.predict(pixels, verbose=0), before)
+    assert calibrated(model, 1.0) is model

@@ -14,7 +14,7 @@ from pipeline.inference.runtimes.keras import KerasRuntime
 from pipeline.library import lineage
 from pipeline.models.hub import hub
 from pipeline.tracking import CANDIDATE, CHAMPION, REGISTERED, Tracking
-from pipeline.tracking.models import WEIGHTS, calibrated
+from pipeline.tracking.models import WEIGHTS
 from pipeline.tracking.writer import Writer
 from tests.hub_modules import save_module
 from tests.networks import SIDE, coloured, tiny
@@ -105,16 +105,6 @@ def test_a_network_on_a_hub_module_needs_nothing_of_this_program(home, tmp_path)
     )
     assert result.returncode == 0, result.stderr[-3000:]
     np.testing.assert_allclose(np.load(tmp_path / "probs.npy"), KerasRuntime(made, 6).predict(PIXELS), atol=1e-6)
-
-
-def test_a_calibrated_network_shares_its_layers_and_leaves_the_other_as_it_is():
-    model = tiny()
-    before = model.predict(PIXELS, verbose=0)
-    warm = calibrated(model, 2.0)
-    assert warm.layers[1] is model.layers[1]
-    assert np.array_equal(model.predict(PIXELS, verbose=0), before)
-    assert not np.allclose(warm.predict(PIXELS, verbose=0), before)
-    assert calibrated(model, 1.0) is model
 
 
 def test_a_model_waits_for_a_store_that_does_not_answer(home, monkeypatch):

@@ -5,8 +5,10 @@ import pytest
 
 from pipeline import bundle
 from pipeline.errors import DataError, UsageError
+from pipeline.library import lineage
+from pipeline.models.ensemble import average
 from pipeline.training import start
-from tests.networks import SIDE, equal, save_bundle
+from tests.networks import SIDE, equal, save_bundle, tiny
 
 ROWS = pd.DataFrame({"label": list("bacab"), "set": ["train", "train", "val", "val", "test"]})
 
@@ -46,3 +48,13 @@ def test_layers_named_are_frozen_and_a_wrong_name_is_refused(base):
 def test_a_base_of_another_image_size_than_its_preset_is_refused(base):
     with pytest.raises(DataError, match=r"its preset .* says 75"):
         start.prepare(base, ROWS, preset_size=75, seed=0)
+
+
+def test_each_network_of_an_ensemble_goes_on_from_its_own_weights(tmp_path):
+    networks = [tiny(3, seed=seed) for seed in (1, 2)]
+    made = bundle.Bundle(average(networks, [1.0, 1.0]), ["a", "x", "y"], bundle.Card("tiny", SIDE), lineage.empty())
+    bundle.save(made, tmp_path / "both")
+    for member, expected in [(0, 0), (1, 1), (2, 0)]:
+        prepared = start.prepare(bundle.Stored(tmp_path / "both"), ROWS, preset_size=SIDE, seed=0, member=member)
+        assert equal(prepared.model.get_weights()[:-2], networks[expected].get_weights()[:-2])
+        assert prepared.model.output_shape == (None, 2)
