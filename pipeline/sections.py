@@ -119,6 +119,7 @@ class Split(Section):
 class Train(Section):
     seed: Annotated[int, Field(ge=0)]
     members: Annotated[int, Field(ge=1, le=20)]
+    monitor: Literal["loss", "top1", "top5", "macro_f1", "weighted_f1", "log_loss"]
     batch_size: Positive | None  # None: auto
     max_epochs: Positive
     continued_max_epochs: Positive
@@ -213,6 +214,7 @@ class Goal(Section):
 
 
 class Gate(Section):
+    metric: Literal["top1", "top5", "macro_f1", "weighted_f1", "log_loss"] = "top1"
     tolerance: Annotated[float, Field(ge=0, lt=1)]
     benchmark_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.05
     shown_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.1

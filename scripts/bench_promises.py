@@ -17,6 +17,7 @@ from promises import (  # noqa: F401  each adds its worlds to `lines.promise`
     figures,
     forecasting,
     gate,
+    gate_metric,
     gate_years,
     label_audit,
     lines,

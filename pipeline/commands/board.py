@@ -9,7 +9,9 @@ import pyarrow.compute as pc
 
 from pipeline.commands import Answer, existing
 from pipeline.errors import DataError, closest
+from pipeline.evaluation import class_mix
 from pipeline.files import read_json
+from pipeline.inference import pool_predictions
 from pipeline.library import board as cutoffs
 from pipeline.library import lookup
 from pipeline.library.exclusion import Reason
@@ -24,16 +26,19 @@ class Board:
     Attributes:
       classes: the cutoff board, one row per class.
       gains: what short classes may gain from the pool (`yields.standing`).
+      mix: how much of library and pool each class is (`class_mix.beside`); without rows if no pool is identified.
       other_content: of curation's summary, the images whose file was replaced; none if it does not count them.
     """
 
     classes: pd.DataFrame
     gains: pd.DataFrame
+    mix: pd.DataFrame
     other_content: dict[str, Any] | None
 
     def as_dict(self) -> list[dict[str, Any]]:
-        """The board with the gains beside it, for JSON."""
-        return self.classes.merge(self.gains.drop(columns="short_by"), on="label", how="left").to_dict("records")
+        """The board with the gains and the share of the pool beside it, for JSON."""
+        table = self.classes.merge(self.gains.drop(columns="short_by"), on="label", how="left")
+        return table.merge(self.mix[["label", "pool", "pool_share"]], on="label", how="left").to_dict("records")
 
 
 def board(workspace: Workspace) -> Answer:
@@ -45,7 +50,10 @@ def board(workspace: Workspace) -> Answer:
     classes = cutoffs.read(existing(workspace.board))
     log = decisions.read_all(workspace.reviews, workspace.root_names)
     other_content = read_json(workspace.curated / "summary.json").get("other_content")
-    return Answer(Board(classes, yields.standing(workspace.queue, log), other_content))
+    pool = pool_predictions.named(workspace.predictions)
+    library = dict(zip(classes["label"], classes["images"], strict=True))
+    mix = class_mix.beside(library, pool=pool, served={})
+    return Answer(Board(classes, yields.standing(workspace.queue, log), mix if pool else mix.head(0), other_content))
 
 
 def page(workspace: Workspace, label: str = "") -> Answer:

@@ -7,6 +7,7 @@ from pipeline import sections
 from pipeline.commands import Answer, runs
 from pipeline.evaluation import thresholds
 from pipeline.files import write_csv, write_text
+from pipeline.inference import pool_predictions
 from pipeline.library import board, labels
 from pipeline.pages import serving as page
 from pipeline.serving import champions, reports
@@ -68,6 +69,7 @@ def beside_the_log(workspace: Workspace, params: sections.Report) -> reports.Bes
         parts |= {name: ledger[name] for name in ("ledger", "costs")}
     if workspace.board.exists():
         parts["board"] = board.read(workspace.board)
+        parts["pool"] = pool_predictions.named(workspace.predictions)
     card, limits = champions.current(workspace.released), workspace.released / thresholds.FILE
     if card and limits.exists():
         parts["thresholds"] = thresholds.read(limits, card.model_digest).classes

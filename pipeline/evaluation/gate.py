@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.evaluation import independence, paired_scores, paired_statistics, rules, thresholds
+from pipeline.evaluation import independence, paired_metrics, paired_scores, paired_statistics, rules, thresholds
 from pipeline.evaluation import tries as tries_of
 from pipeline.evaluation.rules import Bounds, Rule
 from pipeline.library import benchmarks
@@ -17,6 +17,7 @@ FIGURES = ["n", "independent", "candidate", "champion", "difference", "low", "hi
 MOST_NAMED = 3  # classes or benchmarks in a reason
 WORSE = {
     rules.RIGHT: "worse than the champion",
+    rules.METRIC: "worse than the champion",
     rules.BEFORE: "worse than the champion under the labels before corrections",
     rules.SHOWN: "users are shown fewer right answers than by the champion",
     rules.REFUSED: "fewer images of no known class are refused than by the champion",
@@ -26,6 +27,7 @@ WORSE = {
 }
 UNSURE = {
     rules.RIGHT: "a loss of more than {tolerance}",
+    rules.METRIC: "a loss of more than {tolerance}",
     rules.BEFORE: "a loss of more than {tolerance} under the labels before corrections",
     rules.SHOWN: "a loss of more than {tolerance} of the images in right answers that are shown",
     rules.REFUSED: "a loss of more than {tolerance} of the refused images of no known class",
@@ -128,8 +130,9 @@ def compare(
       tries: which try against this champion it is; `ever`: on these benchmarks, against any (`tries.count`).
     """
     promise = promise or Promise(confidence=confidence)
+    measured = [name for name in paired_metrics.NEEDED if name in candidate and name in champion]
     pairs = paired_scores.align(
-        promise.kept(candidate), promise.kept(champion), columns=["image", "predicted", "score", "shown"]
+        promise.kept(candidate), promise.kept(champion), columns=["image", "score", "shown", *measured]
     )
     pairs = pairs.assign(**{name: pairs[name].astype("boolean").fillna(False) for name in ("shown", "shown_before")})
     pairs = pairs.astype({"shown": bool, "shown_before": bool})
@@ -173,13 +176,14 @@ def decide(
     ensemble: bool = False,
     retired: frozenset[str] = frozenset(),
     bounds: Bounds | None = None,
+    metric: str = paired_metrics.TOP1,
 ) -> Verdict:
     """Decides whether the candidate may replace the champion.
 
     A loss is sure where an interval or a corrected test excludes chance (`paired_statistics`). The rules of what must
-    not be lost are those of `rules`: named right on all images together, also under the labels before corrections;
-    right and shown; images of no known class refused; each benchmark; new classes; the best former champion. The
-    first that holds:
+    not be lost are those of `rules`: named right on all images together (or another metric of these), also under the
+    labels before corrections; right and shown; images of no known class refused; each benchmark; new classes; the best
+    former champion. The first that holds:
       1. investigate  the scores are those of an ensemble: they say nothing of the model that would be released
       2. fail         the candidate is larger, or slower, than the limits
       3. investigate  there is a limit to its latency, and nobody has measured it
@@ -204,9 +208,11 @@ def decide(
       ensemble: the candidate's scores are those of several models together.
       retired: classes that people retired.
       bounds: what the rules let a candidate lose beside `tolerance`.
+      metric: what is judged on all images together (`paired_metrics.WORDS`); everything else is judged by what is named
+        right.
     """
     bounds = bounds or Bounds()
-    judged = [] if comparison is None else _rules(comparison, bounds, tolerance, confidence, min_images)
+    judged = [] if comparison is None else _rules(comparison, bounds, tolerance, confidence, min_images, metric)
     figures = _figures(comparison, needs) | _rule_figures(comparison, judged)
 
     def say(verdict: str, reason: str, rule: str = "", of: object = "") -> Verdict:
@@ -270,14 +276,21 @@ def decide(
             return say(INVESTIGATE, reason, kind, lost["difference"].idxmin())
     unsure = next((rule for rule in judged if rule.state == rules.UNSURE), None)
     if unsure is not None:
-        loss = UNSURE[unsure.rule].format(of=unsure.of, tolerance=f"{unsure.tolerance:.1%}")
+        loss = UNSURE[unsure.rule].format(of=unsure.of, tolerance=_words(unsure.tolerance, unsure.of))
         return say(
             INVESTIGATE, f"{loss} is not excluded: {unsure.compared()}{unsure.would_tell()}", unsure.rule, unsure.of
         )
-    return say(PASS, f"not worse than the champion by more than {tolerance:.1%}: {rules.compared(overall)}")
+    compared = rules.compared(overall) if metric == paired_metrics.TOP1 else judged[0].compared()
+    return say(PASS, f"not worse than the champion by more than {_words(tolerance, metric)}: {compared}")
 
 
-def _rules(comparison: Comparison, bounds: Bounds, tolerance: float, confidence: float, min_images: int) -> list[Rule]:
+def _words(tolerance: float, metric: str) -> str:
+    return f"{tolerance:g}" if metric == paired_metrics.LOG_LOSS else f"{tolerance:.1%}"
+
+
+def _rules(
+    comparison: Comparison, bounds: Bounds, tolerance: float, confidence: float, min_images: int, metric: str
+) -> list[Rule]:
     return rules.find(
         comparison.pairs.assign(set=comparison.pairs["set"].str.removeprefix(PREFIX)),
         formers=comparison.formers,
@@ -288,6 +301,7 @@ def _rules(comparison: Comparison, bounds: Bounds, tolerance: float, confidence:
         first=confidence,
         over_years=tries_of.paid(confidence, comparison.ever),
         min_images=min_images,
+        metric=metric,
     )
 
 

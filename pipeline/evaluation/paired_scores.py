@@ -105,7 +105,9 @@ def align(
       class; of others, one model's accuracy says nothing about the other's.
     """
     tables = [
-        table[[*key, *columns, "label_rank"]].assign(cluster=clusters_of(table)).drop_duplicates(key)
+        table[list(dict.fromkeys([*key, *columns, "label_rank"]))]
+        .assign(cluster=clusters_of(table))
+        .drop_duplicates(key)
         for table in (scores, before)
     ]
     pairs = tables[0].merge(tables[1], on=key, how="outer", suffixes=("", "_before"), indicator="source")
@@ -121,7 +123,8 @@ def align(
         right=pairs["label_rank"] == 1,
         right_before=pairs["label_rank_before"] == 1,
     )
-    return pairs.drop(columns=["source", "label_rank", "label_rank_before", "cluster_before"])
+    ranks = [] if "label_rank" in columns else ["label_rank", "label_rank_before"]
+    return pairs.drop(columns=["source", *ranks, "cluster_before"])
 
 
 def shared(pairs: pd.DataFrame) -> pd.DataFrame:

@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from pipeline.evaluation import independence, intervals, paired_scores, paired_statistics
+from pipeline.evaluation import independence, intervals, paired_metrics, paired_scores, paired_statistics
 from pipeline.evaluation.independence import images
 
 RIGHT, SHOWN, REFUSED, BENCHMARK, NEW = "right", "shown", "refused", "benchmark", "new classes"
 FORMER, BEFORE = "former champion", "labels before corrections"
+METRIC = "metric"  # in the place of RIGHT, where another is chosen
 MET, UNSURE, BROKEN, NOT_JUDGED = "met", "not sure", "broken", "not judged"
 POWER = 0.8  # with which the images that are said to be enough tell that nothing is lost
 
@@ -44,9 +45,9 @@ class Rule:
     """One rule, and what the images say of it.
 
     Attributes:
-      rule: one of the names above; `of`: the benchmark or former champion that it is about, or "".
+      rule: one of the names above; `of`: the benchmark, former champion or metric that it is about, or "".
       n, independent: images.
-      candidate, champion: shares; of new classes, `champion` is the share that is asked for.
+      candidate, champion: shares, or values of the metric; of new classes, `champion` is the share that is asked for.
       difference, low, high: of these, with the interval that this try has; NaN of no image.
       tolerance: the loss that must be excluded.
       state: met, not sure, broken (a loss of more than the tolerance is sure) or not judged (too few images).
@@ -68,7 +69,19 @@ class Rule:
 
     def compared(self) -> str:
         """The two shares, the images and the interval, as a sentence says them."""
+        if self.rule == METRIC and self.of == paired_metrics.LOG_LOSS:
+            counted = images(self.n, self.independent)
+            values = f"log loss {self.candidate:.3f} against {self.champion:.3f} of {counted}"
+            return f"{values}, {self._ends(-self.high, -self.low, '{:+.3f} to {:+.3f}')}"
+        if self.rule == METRIC:
+            values = f"{paired_metrics.WORDS[self.of]} {self.candidate:.1%} against {self.champion:.1%}"
+            ends = self._ends(100 * self.low, 100 * self.high, "{:+.1f} to {:+.1f} points")
+            return f"{values} of {images(self.n, self.independent)}, {ends}"
         return compared(vars(self), against=" asked for" if self.rule == NEW else "")
+
+    @staticmethod
+    def _ends(low: float, high: float, text: str) -> str:
+        return "so few that no interval can be right" if np.isnan(low) else text.format(low, high)
 
     def would_tell(self) -> str:
         """How many images would tell, "" where that is not known."""
@@ -88,21 +101,27 @@ def find(
     first: float,
     over_years: float,
     min_images: int,
+    metric: str = paired_metrics.TOP1,
 ) -> list[Rule]:
     """The rules in the order in which they are said, first that of all images together.
 
     Args:
-      pairs: as `paired_scores.align` gives them, with columns `shown` and `shown_before`.
+      pairs: as `paired_scores.align` gives them, with columns `shown` and `shown_before`, and for another metric than
+        top-1 those that `paired_metrics.difference` needs.
       formers: the candidate's pairs with each former champion.
       before: the pairs under the labels as they were before people corrected some; None if none was corrected.
       confidence: two-sided, of this try; `first`: of a first one; `over_years`: of this try against former champions.
       min_images: a rule is judged on so many independent images.
+      metric: of the first rule (`paired_metrics.WORDS`).
     """
     shared = paired_scores.shared(pairs)
     outside = pairs[pairs["standing"] == paired_scores.OUTSIDE]
     new = pairs[pairs["standing"] == paired_scores.NEW]
     known: dict[str, Any] = {"confidence": confidence, "first": first, "min_images": min_images}
-    found = [_named(RIGHT, "", shared, tolerance, **known | {"min_images": 1})]
+    if metric == paired_metrics.TOP1:
+        found = [_named(RIGHT, "", shared, tolerance, **known | {"min_images": 1})]
+    else:
+        found = [_measured(shared, metric, tolerance, confidence=confidence)]
     if before is not None:
         found.append(_named(BEFORE, "", paired_scores.shared(before), tolerance, **known))
     now, then = shared["right"] & shared["shown"], shared["right_before"] & shared["shown_before"]
@@ -183,6 +202,15 @@ def _paired(
         )
     shares = float(now.mean()), float(then.mean()), float(change.mean()), float(low), float(high)
     return Rule(rule, of, n, independent, *shares, tolerance, state, needed)
+
+
+def _measured(shared: pd.DataFrame, metric: str, tolerance: float, *, confidence: float) -> Rule:
+    n, independent = len(shared), int(shared["cluster"].nunique())
+    if not n:
+        return Rule(METRIC, metric, 0, 0, np.nan, np.nan, np.nan, np.nan, np.nan, tolerance, NOT_JUDGED)
+    found = paired_metrics.difference(shared, metric, confidence=confidence)
+    state = MET if found.low > -tolerance else BROKEN if found.high < -tolerance else UNSURE
+    return Rule(METRIC, metric, n, independent, **vars(found), tolerance=tolerance, state=state)
 
 
 def least(tolerance: float, confidence: float) -> int:

@@ -95,6 +95,15 @@ class Pool:
         return ds.dataset([str(shard) for shard in self.shards], format=ds.ParquetFileFormat(read_options=options))
 
 
+def named(folder: Path) -> dict[str, int]:
+    """How many images the model names as each class; nothing where there are no predictions yet."""
+    if not (parts := migration.opened(folder)):
+        return {}
+    rows = ds.dataset([str(part) for part in parts]).to_table(columns=["label"], filter=pc.field("failure") == "")
+    counts = rows["label"].cast(pa.string()).value_counts()
+    return {str(item["values"]): int(item["counts"].as_py()) for item in counts}
+
+
 def read(folder: Path) -> Pool:
     """Opens the predictions in `folder`, one row per image.
 

@@ -34,6 +34,12 @@ RULES = {
     "class": "No class surely lost: {of}",
     "retired class": "No class gone that nobody retired: {of}",
 }
+METRICS = {
+    "top5": "True class among the five likest",
+    "macro_f1": "Macro F1",
+    "weighted_f1": "Weighted F1",
+    "log_loss": "Log loss",
+}
 STATES = ["broken", "not sure", "met", "not judged"]
 
 
@@ -102,6 +108,8 @@ def _is_stopped(rule: dict[str, Any], said: dict[str, Any]) -> bool:
 
 
 def _called(rule: dict[str, Any]) -> str:
+    if rule["rule"] == "metric":
+        return METRICS[rule["of"]]
     return RULES[rule["rule"]].format(of=rule["of"])
 
 

@@ -104,6 +104,7 @@ def compute(
         scores_missing=champion is not None and champion.scores is None,
         ensemble=ensemble,
         retired=retired,
+        metric=params.metric,
         bounds=rules.Bounds(params.shown_tolerance, params.benchmark_tolerance, params.new_class_right),
     )
     return verdict, comparison

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from mlflow.entities import Metric, Run
 from mlflow.tracking import MlflowClient
 
-RENAMED = {"accuracy": "train_accuracy", "loss": "train_loss"}  # MLflow compares what comes first in the alphabet
+MEASURED = ("accuracy", "loss", "top5", "macro_f1", "weighted_f1", "log_loss")
+RENAMED = {name: f"train_{name}" for name in MEASURED}  # MLflow compares what comes first in the alphabet
 
 
 def metric_of(column: str) -> str:

@@ -1,4 +1,4 @@
-"""Fitting: train every weight until the validation loss has reached its plateau."""
+"""Fitting: train every weight until the validation loss, or what else is watched, has reached its plateau."""
 
 import gc
 import math
@@ -15,11 +15,11 @@ import pandas as pd
 from pipeline import errors
 from pipeline.errors import DataError, UsageError, WallabyError
 from pipeline.models.head import HEAD
-from pipeline.training import hardware
+from pipeline.training import hardware, monitors
 from pipeline.training.batches import Batches
 from pipeline.training.losses import build_loss
 from pipeline.training.optimizers import ValidateAverages, build_optimizer
-from pipeline.training.reporting import MONITOR, EpochLines
+from pipeline.training.reporting import EpochLines
 from pipeline.training.resume import Resume
 from pipeline.training.schedules import Rates
 
@@ -46,8 +46,9 @@ class FitSettings:
     """What decides how a network is fitted, on whatever images and machine.
 
     Attributes:
-      lr_patience: with decay plateau, epochs without a better validation loss before the rate is divided by 5.
-      patience: epochs without a better validation loss before training ends.
+      monitor: what is to be better on the validation set: the loss, or one of the metrics of `monitors.MONITORS`.
+      lr_patience: with decay plateau, epochs without a better monitor before the rate is divided by 5.
+      patience: epochs without a better monitor before training ends.
       min_delta: what counts as better.
       body_rate: factor on the learning rate of all layers but the head.
       warmup_epochs: over which the learning rate rises from 0; may be a part of one.
@@ -65,6 +66,7 @@ class FitSettings:
     lr_patience: int
     patience: int
     min_delta: float
+    monitor: monitors.Name = "loss"
     optimizer: Literal["adamw", "rmsprop"] = "adamw"
     body_rate: float = 1.0
     warmup_epochs: float = 0.0
@@ -109,14 +111,20 @@ def fit(
       UsageError: if TensorBoard is asked for and not installed.
     """
     trained = hardware.twin(model, precision=precision, devices=devices)
+    monitor = monitors.MONITORS[settings.monitor]
     stopping = keras.callbacks.EarlyStopping(
-        MONITOR,
+        monitor.column,
+        mode=monitor.mode,
         patience=settings.patience,
         min_delta=settings.min_delta,
         start_from_epoch=settings.head_warmup_epochs,
     )
     plateau = keras.callbacks.ReduceLROnPlateau(
-        MONITOR, factor=LR_FACTOR, patience=settings.lr_patience, min_delta=settings.min_delta
+        monitor.column,
+        mode=monitor.mode,
+        factor=LR_FACTOR,
+        patience=settings.lr_patience,
+        min_delta=settings.min_delta,
     )
     resume = Resume(folder, stopping, [plateau], told)
     phases = [("head", settings.head_warmup_epochs)] if settings.head_warmup_epochs else []
@@ -136,7 +144,7 @@ def fit(
                 loss=build_loss(
                     settings.loss, label_smoothing=settings.label_smoothing, focal_gamma=settings.focal_gamma
                 ),
-                metrics=["accuracy"],
+                metrics=["accuracy", *monitors.metrics(settings.monitor)],
                 jit_compile=hardware.jit(),
             )
             trained.optimizer.build(trained.trainable_variables)
@@ -161,7 +169,7 @@ def fit(
             callbacks.append(plateau)
         if settings.ema:
             callbacks.append(ValidateAverages())
-        callbacks += [EpochLines(train, settings.max_epochs, stopping), *_tensorboard(tensorboard), resume]
+        callbacks += [EpochLines(train, settings.max_epochs, stopping, monitor), *_tensorboard(tensorboard), resume]
         endless, endless_val = Endless(train, resume.next_epoch), Endless(val)
         with _faults_named(endless, endless_val):
             trained.fit(
@@ -277,7 +285,7 @@ class StopAtNaN(keras.callbacks.Callback):
         self._check("loss", logs, f"at step {batch + 1} of epoch {self._resume.next_epoch + 1}")
 
     def on_epoch_end(self, epoch: int, logs=None) -> None:
-        self._check(MONITOR, logs, f"in epoch {epoch + 1}")
+        self._check(monitors.LOSS, logs, f"in epoch {epoch + 1}")
 
     def _check(self, name: str, logs: dict | None, when: str) -> None:
         value = float((logs or {}).get(name, 0.0))

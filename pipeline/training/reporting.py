@@ -7,8 +7,7 @@ import pandas as pd
 
 from pipeline.progress import bar
 from pipeline.training.batches import Batches
-
-MONITOR = "val_loss"
+from pipeline.training.monitors import LOSS, Monitor
 
 
 class EpochLines(keras.callbacks.Callback):
@@ -17,8 +16,9 @@ class EpochLines(keras.callbacks.Callback):
     It adds `seconds` and `images_per_second` (validation not counted) to the epoch's row.
     """
 
-    def __init__(self, train: Batches, max_epochs: int, stopping: keras.callbacks.EarlyStopping):
+    def __init__(self, train: Batches, max_epochs: int, stopping: keras.callbacks.EarlyStopping, monitor: Monitor):
         super().__init__()
+        self._monitor = monitor
         self._steps, self._images, self._max_epochs, self._stopping = len(train), train.images, max_epochs, stopping
 
     def on_epoch_begin(self, epoch: int, logs=None) -> None:
@@ -37,10 +37,12 @@ class EpochLines(keras.callbacks.Callback):
         logs["seconds"] = seconds = time.perf_counter() - self._start
         logs["images_per_second"] = self._images / (self._trained - self._start)
         left = seconds * (self._max_epochs - epoch - 1)
+        column, words = self._monitor.column, self._monitor.words
+        watched = "" if column in (LOSS, "val_accuracy") else f"  {words} {logs[column]:.3f}"
         new = ", best" if self._stopping.best_epoch == epoch else self._best()
         print(
             f"epoch {epoch + 1:3}  loss {logs['loss']:.3f}  accuracy {logs['accuracy']:6.1%}"
-            f"  val loss {logs[MONITOR]:.3f}  val accuracy {logs['val_accuracy']:6.1%}"
+            f"  val loss {logs[LOSS]:.3f}  val accuracy {logs['val_accuracy']:6.1%}{watched}"
             f"  rate {logs['learning_rate']:.1e}  {logs['images_per_second']:.0f} images/s  {seconds:.1f} s,"
             f" at most {left / 60:.0f} min left{new}",
             flush=True,
@@ -49,7 +51,7 @@ class EpochLines(keras.callbacks.Callback):
     def _best(self) -> str:
         if self._stopping.best is None:
             return ""
-        return f", best {MONITOR.replace('_', ' ')} {self._stopping.best:.3f} in epoch {self._stopping.best_epoch + 1}"
+        return f", best {self._monitor.words} {self._stopping.best:.3f} in epoch {self._stopping.best_epoch + 1}"
 
 
 def with_cost(history: pd.DataFrame, *, per_hour: float) -> pd.DataFrame:

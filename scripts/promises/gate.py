@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.evaluation import gate
+from pipeline.evaluation import gate, paired_metrics
 from pipeline.evaluation.gate import PASS, Comparison, Limits, Needs, Verdict
 
 from .lines import Line, at_most, promise
@@ -105,7 +105,7 @@ def compare(candidate: pd.DataFrame, champion: pd.DataFrame, **more) -> Comparis
     )
 
 
-def decide(comparison: Comparison) -> Verdict:
+def decide(comparison: Comparison, metric: str = paired_metrics.TOP1) -> Verdict:
     return gate.decide(
         comparison,
         Needs(size_mb=10),
@@ -113,6 +113,7 @@ def decide(comparison: Comparison) -> Verdict:
         tolerance=TOLERANCE,
         confidence=CONFIDENCE,
         min_images=MIN_IMAGES,
+        metric=metric,
     )
 
 

@@ -275,3 +275,42 @@ def test_a_true_loss_well_beyond_the_tolerance_hardly_ever_passes():
 def test_a_model_that_is_as_good_hardly_ever_fails_and_a_better_one_passes():
     assert verdicts(0.0)[FAIL] < 0.02
     assert verdicts(-0.02)[PASS] > 0.8
+
+
+def two_classes(rare_right: int, common_right: int) -> pd.DataFrame:
+    """1,000 images of a common class and 50 of a rare one."""
+    tables = [scores(some(common_right, 1000)), scores(some(rare_right, 50), label="lynx")]
+    return pd.concat(tables, ignore_index=True).assign(
+        label_score=lambda table: np.where(table.label_rank == 1, 0.9, 0.1)
+    )
+
+
+def test_the_gate_judges_by_the_metric_that_is_chosen():
+    """40 of 50 images of a rare class are lost, and 40 of the common class are gained."""
+    champion, candidate = two_classes(50, 900), two_classes(10, 940)
+    classes = {"min_class_images": 2000}  # no class is judged on its own
+    compared = compare(candidate, champion, **classes)
+    by_top1 = gate.decide(compared, SMALL, Limits(), **RULES)
+    by_f1 = gate.decide(compared, SMALL, Limits(), metric="macro_f1", **RULES)
+    assert by_top1.verdict == PASS
+    assert by_f1.verdict == FAIL
+    assert by_f1.figures["stopped_by"] == {"rule": "metric", "of": "macro_f1"}
+    assert by_f1.reason.startswith("worse than the champion: macro F1 ")
+
+
+@pytest.mark.parametrize("metric", ["top5", "macro_f1", "weighted_f1", "log_loss"])
+def test_an_equal_model_passes_by_every_metric(metric):
+    champion = two_classes(45, 900)
+    candidate = champion.assign(label_rank=champion["label_rank"], label_score=champion["label_score"] * 0.999)
+    verdict = gate.decide(compare(candidate, champion), SMALL, Limits(), metric=metric, **RULES)
+    assert verdict.verdict == PASS, verdict.reason
+    assert ("macro F1" in verdict.reason) == (metric == "macro_f1")
+
+
+def test_where_so_few_images_have_no_interval_the_gate_says_so():
+    champion = two_classes(50, 1000)
+    candidate = champion.copy()
+    candidate.loc[0, "label_score"] = 1e-9
+    verdict = gate.decide(compare(candidate, champion), SMALL, Limits(), metric="log_loss", **RULES)
+    assert verdict.verdict == INVESTIGATE
+    assert "no interval can be right" in verdict.reason

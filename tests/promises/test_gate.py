@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.evaluation import rules
 from scripts.promises import gate as worlds
+from scripts.promises import gate_metric as metrics
 from scripts.promises import gate_years as years
 
 
@@ -43,3 +44,9 @@ def test_corrections_where_the_candidate_alone_objects_make_no_worse_model_pass(
 def test_on_as_many_images_as_would_tell_an_equal_model_mostly_passes(random):
     lines = list(years.gate_images(15, random))
     assert all(line.measured >= 0.75 for line in lines)
+
+
+@pytest.mark.parametrize("metric", metrics.METRICS)
+def test_a_model_that_is_worse_in_the_metric_that_is_chosen_does_not_pass(metric, random):
+    assert metrics.passing(metric, 10, random, worse=True, number=500, burst=1) <= 0.1
+    assert metrics.passing(metric, 4, random, worse=False, number=5000, burst=1) >= 0.75

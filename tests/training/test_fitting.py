@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import DataError, UsageError
 from pipeline.models.head import HEAD
-from pipeline.training import fitting
+from pipeline.training import fitting, monitors
 from pipeline.training.batches import Batches
 from pipeline.training.fitting import Endless, Fitted, OutOfMemoryError, StopAtNaN, halve_until_it_fits
 from pipeline.training.resume import Resume
@@ -219,3 +219,15 @@ def test_epochs_follow_each_other_in_one_row_and_each_has_its_own_order():
     for place, epoch in enumerate((2, 3)):
         expected = [data.of_epoch(epoch)[number][0] for number in range(3)]
         assert equal(turns[3 * place : 3 * place + 3], expected)
+
+
+@pytest.mark.parametrize("name", [name for name in monitors.MONITORS if name != "loss"])
+def test_training_stops_by_the_metric_that_is_watched_and_keeps_its_best_epoch(name, tmp_path, capsys):
+    model, fitted = train(tmp_path, max_epochs=4, patience=1, min_delta=0.0, monitor=name)
+    watched = fitted.history[monitors.MONITORS[name].column]
+    best = watched.idxmin() if monitors.MONITORS[name].mode == "min" else watched.idxmax()
+    assert fitted.best_epoch == best + 1
+    assert len(fitted.history) <= fitted.best_epoch + 1
+    again, resumed = train(tmp_path, max_epochs=4, patience=1, min_delta=0.0, monitor=name)
+    assert resumed.best_epoch == fitted.best_epoch
+    assert equal(weights(again), weights(model))

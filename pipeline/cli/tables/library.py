@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.cli.tables import console
+from pipeline.evaluation import class_mix
 from pipeline.evaluation.ensembling import short
 from pipeline.library.exclusion import Reason
 from pipeline.review.decisions import CHANGED_RECIPE
@@ -15,12 +16,14 @@ if TYPE_CHECKING:  # it brings along what one image's account has no need of
     from pipeline.commands.board import Board
 
 ROWS = 40  # of a table, unless everything is asked for
+SHARES = 6  # classes whose shares of library and pool are named
 
 
 def board(standing: "Board", *, everything: bool) -> None:
     """The cutoff board, near-cutoff classes first and standing out; and what short classes may gain from the pool."""
     _classes(standing.classes if everything else standing.classes.head(ROWS), len(standing.classes))
     replaced(standing.other_content)
+    _mix(standing.mix)
     _gains(standing.gains if everything else standing.gains.head(ROWS), len(standing.gains))
 
 
@@ -42,6 +45,16 @@ def _classes(table: pd.DataFrame, classes: int) -> None:
     console().print(shown)
     if len(table) < classes:
         console().print(f"{classes - len(table)} more with --all")
+
+
+def _mix(table: pd.DataFrame) -> None:
+    """The classes whose share of the pool is far from that of the library."""
+    far = class_mix.unlike(table, class_mix.POOL)
+    if far.empty:
+        return
+    named = [f"{row.label} {row.library_share:.0%} and {row.pool_share:.0%}" for row in far.head(SHARES).itertuples()]
+    more = f", and {len(far) - SHARES} more" if len(far) > SHARES else ""
+    console().print(f"share of the library, and of the pool as the model names it: {escape(', '.join(named))}{more}")
 
 
 def replaced(other_content: dict[str, Any] | None) -> None:

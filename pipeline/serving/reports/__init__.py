@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.errors import DataError
+from pipeline.evaluation import class_mix
 from pipeline.serving.reports import accuracy, capabilities, drift, effort, model_comparison, periods, use
 from pipeline.serving.reports.log import Log
 from pipeline.serving.store.opening import open_existing
@@ -27,6 +28,7 @@ class BesideTheLog:
     Attributes:
       labels: the label table.
       board: of the library.
+      pool: how many images of the pool the last model names as each class.
       thresholds: of the released model's classes that have their own.
       ledger, costs: as `runs.ledger_of` tells them.
       cost_per_hour: of a reviewer.
@@ -35,6 +37,7 @@ class BesideTheLog:
 
     labels: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["by", "at", "model"], dtype="str"))
     board: pd.DataFrame | None = None
+    pool: dict[str, int] = field(default_factory=dict)
     thresholds: dict[str, float] = field(default_factory=dict)
     ledger: list[dict[str, Any]] = field(default_factory=list)
     costs: list[dict[str, Any]] = field(default_factory=list)
@@ -52,8 +55,8 @@ class Report:
       releases: the versions that served, the first first.
       confidence: of every interval.
       tables: use, clients, versions, peaks, refusals, accuracy, coverage, accuracy_over_time, accuracy_by_version,
-        accuracy_by_band, accuracy_by_class, verdicts, expected, versus, shadow, asked_for, drift, effort, costs,
-        labels, audits, capabilities, design.
+        accuracy_by_band, accuracy_by_class, verdicts, expected, versus, shadow, asked_for, drift, class_mix, effort,
+        costs, labels, audits, capabilities, design.
     """
 
     since: pd.Timestamp
@@ -127,6 +130,11 @@ def tell(log: Log, where: object, *, confidence: float, reference_days: float, b
         "peaks": use.peaks(rows),
         "refusals": use.refusals(rows),
         "drift": drift.find(rows, unit, reference_days=reference_days),
+        "class_mix": class_mix.beside(
+            {} if beside.board is None else dict(zip(beside.board["label"], beside.board["images"], strict=True)),
+            pool=beside.pool,
+            served=use.named(rows),
+        ),
     }
     since, until = periods.times(rows["at"].agg(["min", "max"]))
     answered = int((rows["status"] == 200).sum())

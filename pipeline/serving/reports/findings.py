@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.evaluation import class_mix
 from pipeline.evaluation.independence import images
 from pipeline.serving.reports import Report, capabilities
 from pipeline.serving.reports.drift import LARGE
@@ -36,6 +37,7 @@ def of(report: Report) -> list[Finding]:
         *_expected(report),
         *_unusual(report),
         *_drift(report),
+        *_class_mix(report),
         *_versus(report),
         *_asked_for(report),
         *_weak(report),
@@ -103,6 +105,19 @@ def _unusual(report: Report) -> list[Finding]:
         text = f"On {when} {only}{row['share']:.0%} were right ({_between(row)}, n = {_counted(row)})."
         found.append(Finding(kind, "accuracy", text))
     return found
+
+
+def _class_mix(report: Report) -> list[Finding]:
+    table = class_mix.unlike(report["class_mix"], class_mix.SERVED)
+    if table.empty or not table["library"].sum():
+        return []
+    named = [
+        f"{row.label} ({row.served_share:.0%} of the answers, {row.library_share:.0%} of the library)"
+        for row in table.head(SHOWN).itertuples()
+    ]
+    more = f" and {len(table) - SHOWN} more" if len(table) > SHOWN else ""
+    text = f"The mix of classes is not that of the library: {', '.join(named)}{more}."
+    return [Finding(NOTE, "class_mix", text)]
 
 
 def _drift(report: Report) -> list[Finding]:

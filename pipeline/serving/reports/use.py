@@ -39,6 +39,12 @@ def by_client(log: pd.DataFrame) -> pd.DataFrame:
     return found.sort_values(["pictures", "client"], ascending=[False, True], ignore_index=True)
 
 
+def named(log: pd.DataFrame) -> dict[str, int]:
+    """How many answers name each class, whether a user saw them or not."""
+    counts = log.loc[log["status"] == ANSWERED, "label"].value_counts()
+    return {str(name): int(number) for name, number in counts.items() if name and number}
+
+
 def by_version(log: pd.DataFrame) -> pd.DataFrame:
     """Columns `version`, `first`, `last`, `pictures`, `requests`, `refused`, `shown`, the latency; the first to serve
     first."""

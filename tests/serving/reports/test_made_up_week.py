@@ -128,3 +128,15 @@ def test_a_week_without_drift_says_so(tmp_path):
     assert (told["drift"]["drift"] == "").all()
     assert not told["accuracy_over_time"]["unusual"].any()
     assert told["asked_for"].empty
+
+
+def test_the_mix_of_classes_counts_every_answer_beside_the_library(told, week):
+    answers_ = week.transactions[week.transactions["status"] == 200]
+    assert told["class_mix"]["served"].sum() == (answers_["label"] != "").sum()
+    assert told["class_mix"]["library"].sum() == 0  # nothing lies beside this log
+    assert not [finding for finding in findings.of(told) if finding.section == "class_mix"]
+    label = told["class_mix"]["label"].iloc[0]
+    mixed = told["class_mix"].assign(library=1, library_share=0.001)
+    other = reports.Report(**{**vars(told), "tables": {**told.tables, "class_mix": mixed}})
+    (finding,) = [finding for finding in findings.of(other) if finding.section == "class_mix"]
+    assert label in finding.text
