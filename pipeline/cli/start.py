@@ -43,6 +43,9 @@ def add(program: Program) -> None:
     action.add("name", metavar="NAME", help="what the set is called")
     action.add("source", type=Path, metavar="DIR|FILE", help=source)
 
+    verb = program.verb("probe", probe, "say within a minute how well the library can be told apart, and fill a queue")
+    verb.add("--no-pool", action="store_true", help="leave the pool alone: its features are not computed")
+
     verb = program.verb("init-base", init_base, "write round 0: a network that has seen none of your pictures")
     verb.add("--model", required=True, metavar="PRESET", help="a file of configs/models, without its ending")
     verb.add(
@@ -109,6 +112,13 @@ def demo(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
     if args.remove:
         return demo.remove(workspace)
     return demo.write(workspace, size=args.size, if_empty=args.if_empty)
+
+
+def probe(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
+    from pipeline.cli.tables import probe as tables
+    from pipeline.commands import probe
+
+    return probe.probe(workspace, pool=not args.no_pool).as_table(tables.probe)
 
 
 def import_library(workspace: "Workspace", args: argparse.Namespace) -> "Answer":

@@ -9,15 +9,10 @@ from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import RidgeClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import Normalizer, StandardScaler
 
-from pipeline.evaluation import independence
+from pipeline.evaluation import independence, linear_head
 from pipeline.evaluation.scores import clusters_of
 
-ALPHA = 0.1  # of features of length 1
-MOST = 300  # images of a class that the head is fit to
 LIKE = 20  # images' worth of belief that a class is as restless as all
 FIGURES = ["n", "known", "now", "forecast", "low", "high", "gain", "gain_low", "gain_high", "verdict", "independent"]
 FORECASTS = ["forecast", "low", "high", "gain", "gain_low", "gain_high"]
@@ -25,17 +20,8 @@ GAINS, LOSES, NEW = "gains", "loses", "new"
 
 
 def say(features: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """What a linear head, fit to features (N, F) and their labels (N,), says of others (M, F): classes (M,).
-
-    Ridge regression on the classes, in closed form: it foresees as well as logistic regression and is quicker by far
-    where there are many classes. Unless all classes weigh the same, it hardly ever names a new one (docs/throwaway.md).
-    """
-    turn = pd.Series(labels).groupby(labels).cumcount().to_numpy()
-    some = turn < MOST
-    head = make_pipeline(
-        Normalizer(), StandardScaler(with_std=False), RidgeClassifier(alpha=ALPHA, class_weight="balanced")
-    )
-    return head.fit(features[some], labels[some]).predict(asked)
+    """What a linear head, fit to features (N, F) and their labels (N,), says of others (M, F): classes (M,)."""
+    return linear_head.fit(features, labels).predict(asked)
 
 
 def by(rows: pd.DataFrame, column: str, *, confidence: float, flips: float, recovered: float) -> pd.DataFrame:

@@ -80,7 +80,7 @@ def predict(
       DataError: if the model gives of a picture what are no numbers.
     """
     found = stream([rows], runtime, load=load, batch_size=batch_size, top_k=top_k, embeddings=embeddings)
-    nothing = _described([], [], runtime, None, None, top_k=top_k, embeddings=embeddings)
+    nothing = describe([], [], runtime.classes, None, None, model=runtime.model, top_k=top_k, embeddings=embeddings)
     return pd.concat([nothing, *found], ignore_index=True)
 
 
@@ -114,7 +114,16 @@ def stream(
             pixels = [np.stack(at_one_size) for at_one_size in zip(*readable, strict=True)]
             probs, features = runtime.predict_with_features(*pixels) if embeddings else (runtime.predict(*pixels), None)
         failures = [result.failure for result in results]
-        said = _described(rows, failures, runtime, probs, features, top_k=top_k, embeddings=embeddings)
+        said = describe(
+            rows,
+            failures,
+            runtime.classes,
+            probs,
+            features,
+            model=runtime.model,
+            top_k=top_k,
+            embeddings=embeddings,
+        )
         seconds.infer += time.perf_counter() - started
         yield said
 
@@ -152,30 +161,43 @@ def _read(image: str, sha256: str, failure: str, load: Load, image_sizes: tuple[
     return _Read(pixels, failure, loaded - started, ended - loaded)
 
 
-def _described(
+def describe(
     rows: list[tuple[str, str, str]],
     failures: list[str],
-    runtime: Runtime,
+    classes: list[str],
     probs: np.ndarray | None,
     features: np.ndarray | None,
     *,
+    model: str,
     top_k: int,
     embeddings: bool,
 ) -> pd.DataFrame:
+    """Returns predictions as they are stored, one row per image.
+
+    Args:
+      rows: `image`, `sha256` and `failure` of each; failures: what is stored of each, "" where it was predicted.
+      classes: in the order of the probabilities; none of a frozen network.
+      probs, features: of those that were predicted (N, C) and (N, F), in their order; None where there are none.
+      model: the digest of the model that said so.
+      top_k, embeddings: see `predict`.
+
+    Raises:
+      DataError: if a value is no number.
+    """
     table = pd.DataFrame(rows, columns=ASKED, dtype="str").assign(failure=pd.Series(failures, dtype="str"))
     readable = table.index[table["failure"] == ""]
-    if runtime.classes:
-        probs = np.ones((0, len(runtime.classes))) if probs is None else probs
+    if classes:
+        probs = np.ones((0, len(classes))) if probs is None else probs
         _refuse_no_numbers(probs, table["image"][readable])
-        said = scores.describe(probs, runtime.classes, top_k=top_k).set_index(readable)
+        said = scores.describe(probs, classes, top_k=top_k).set_index(readable)
     else:
         said = pd.DataFrame(index=readable)
     if embeddings:
         features = np.empty((0, 1)) if features is None else features
         _refuse_no_numbers(features, table["image"][readable])
         said[FEATURES] = as_lists(features, readable)
-    joined = table.join(said).assign(model=runtime.model)
-    if runtime.classes:
+    joined = table.join(said).assign(model=model)
+    if classes:
         joined["label"] = joined["label"].fillna("")
     return store.typed(joined)
 

@@ -40,7 +40,7 @@ def average(networks: Sequence[keras.Model], temperatures: Sequence[float]) -> k
 def members(model: keras.Model) -> list[keras.Model]:
     """The networks of an ensemble, or the network itself if it is none; they share the weights of their bodies."""
     inside = {layer.name: layer for layer in model.layers}
-    found = []
+    found: list[keras.Model] = []
     while body := inside.get(_numbered(MEMBER, len(found))):
         head = inside[_numbered(HEAD, len(found))]
         network = keras.Model(body.input, add_head(body.output, head.units), name=body.name)

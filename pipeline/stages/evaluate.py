@@ -178,16 +178,21 @@ def main(workspace: Workspace) -> None:
 def read(workspace: Workspace) -> Inputs:
     champion, audited = workspace.released / assessment.SCORES, workspace.base / audit.FILE
     return Inputs(
-        rows=with_similarity(
-            scores.with_open_sets(splits.untorn(read_table(workspace.splits_table)), read_table(workspace.excluded)),
-            read_table(workspace.nearest, ["image", "set", "similarity"]),
-        ),
+        rows=rows_of(workspace),
         decisions=decisions.read_all(workspace.reviews, workspace.root_names),
         audited_before=read_table(audited) if audited.exists() else audit.nothing(),
         champion=read_table(champion) if champion.exists() else None,
         events=classes.read(workspace.classes),
         board=board.read(workspace.board),
         history=pd.read_csv(workspace.model / "history.csv"),
+    )
+
+
+def rows_of(workspace: Workspace) -> pd.DataFrame:
+    """Every image of every set, and the benchmarks' images of no class, with their likeness to training images."""
+    return with_similarity(
+        scores.with_open_sets(splits.untorn(read_table(workspace.splits_table)), read_table(workspace.excluded)),
+        read_table(workspace.nearest, ["image", "set", "similarity"]),
     )
 
 

@@ -62,6 +62,12 @@ def compute(
 
 
 def main(workspace: Workspace) -> None:
+    record = record_of(workspace, fill(workspace))
+    write_text(round_record.to_text(record), workspace.round)
+
+
+def fill(workspace: Workspace) -> dict[str, pd.DataFrame]:
+    """Writes the queue of what was evaluated and identified; returns the rows of each recipe."""
     folders, curate = workspace.folders, workspace.params(sections.Curate)
     material = reading.gather(
         workspace.predictions,
@@ -100,13 +106,12 @@ def main(workspace: Workspace) -> None:
             write_table(answer.whole, workspace.queue / "whole" / f"{name}.parquet")
     write_csv(made.expected, workspace.queue / yields.FILE)
     write_text(page, workspace.queue / "index.html")
-    record = record_of(workspace, {name: answer.rows for name, answer in answers.items()})
-    write_text(round_record.to_text(record), workspace.round)
     print("queue: " + ", ".join(f"{name} {len(answer.rows)}" for name, answer in answers.items()))
     if material.bursts is not None:
         shown = pd.concat([answer.rows for answer in answers.values()])
         decisions, of = shown["group"].nunique(), shown[shown["burst"] != ""]
         print(f"queue: {len(shown):,} images in {decisions:,} decisions; {of['burst'].nunique():,} of these are bursts")
+    return {name: answer.rows for name, answer in answers.items()}
 
 
 def record_of(workspace: Workspace, queue: dict[str, pd.DataFrame]) -> Record:
