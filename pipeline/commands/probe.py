@@ -19,7 +19,7 @@ import pandas as pd
 
 from pipeline import files, sections
 from pipeline.commands import Answer
-from pipeline.errors import DataError, UsageError
+from pipeline.errors import DataError, UsageError, WallabyError
 from pipeline.evaluation import assessment, audit, linear_head, scores
 from pipeline.files import atomic_folder, read_json, write_json
 from pipeline.inference import frozen_features, judged_bursts, prediction, store
@@ -114,7 +114,7 @@ def probe(workspace: Workspace, *, pool: bool = True) -> Answer:
         if pool:
             with clock.step("features of the pool"):
                 embed_pool.main(workspace)
-        with atomic_folder(folder) as new:
+        with atomic_folder(folder) as new, _named_as_in(workspace, new):
             copy = _copy(workspace, new)
             with clock.step("sets"):
                 curate.main(copy)
@@ -151,6 +151,17 @@ class _Found:
     @property
     def key(self) -> str:
         return f"{self.head.digest} of {self.frozen.key}"
+
+
+@contextlib.contextmanager
+def _named_as_in(workspace: Workspace, folder: Path) -> Iterator[None]:
+    """Lets errors about files of the copy name those that they are copies of."""
+    try:
+        yield
+    except WallabyError as error:
+        named = str(error.where).replace(str(folder), str(workspace.root))
+        error.where = named.removeprefix("./")
+        raise
 
 
 def _copy(workspace: Workspace, folder: Path) -> Workspace:
