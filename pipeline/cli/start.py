@@ -33,6 +33,7 @@ def add(program: Program) -> None:
     origins = ["real", "staged", "synthetic"]
     verb.share("--origin", of=["library"], default="real", choices=origins, help="of library images")
     verb.share("--replace", of=["benchmark"], action="store_true", help="make a new version of the set")
+    verb.share("--no-probe", of=["library"], action="store_true", help="end without a portrait of the library")
     verb.share("--dry-run", action="store_true", help="say what would be written")
     source = "one folder per class, a table (zamba's or FiftyOne's CSV), or Label Studio's JSON"
     action = verb.action("library", import_library, "add labelled images")
@@ -122,10 +123,15 @@ def probe(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
 
 
 def import_library(workspace: "Workspace", args: argparse.Namespace) -> "Answer":
-    from pipeline.commands import import_
+    from pipeline.cli.tables import probe as tables
+    from pipeline.commands import import_, probe
 
     options = {"root": args.root, "folder": args.folder, "origin": args.origin, "dry_run": args.dry_run}
-    return import_.library(workspace, args.source, **options)
+    answer = import_.library(workspace, args.source, **options)
+    if args.dry_run or args.no_probe or args.json:
+        return answer
+    print(answer.text, flush=True)  # it is done; the portrait takes a while
+    return probe.after_import(workspace, answer, tables.probe)
 
 
 def import_pool(workspace: "Workspace", args: argparse.Namespace) -> "Answer":

@@ -9,8 +9,8 @@ import contextlib
 import shutil
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from pipeline.files import atomic_folder, read_json, write_json
 from pipeline.inference import frozen_features, judged_bursts, prediction, store
 from pipeline.inference.frozen_features import FrozenFeatures
 from pipeline.inference.shards import ARRAYS, FEATURES, LOG_PROBS, as_lists
-from pipeline.library import board, history, lineage
+from pipeline.library import board, history, labels, lineage
 from pipeline.library.benchmarks import PREFIX
 from pipeline.review import decisions, landing
 from pipeline.stages import curate, embed, embed_pool, evaluate, identify, index, queue, split
@@ -33,7 +33,8 @@ from pipeline.workspace import Workspace
 
 TABLES = ("labels.csv", "classes.csv", "benchmarks", "reviews")  # of data/, that the copy has for itself
 SHARED = ("index", "embed")  # that it reads where they are
-BLOCK = 50_000  # images at once
+BLOCK = 50_000  # images in memory at once
+AT_ONCE = 5000  # images of which an import makes a portrait unasked
 MEASURED = ("test", PREFIX)
 FEWEST = 2  # classes
 NAMED = 5  # classes and labels that are named
@@ -136,6 +137,20 @@ def probe(workspace: Workspace, *, pool: bool = True) -> Answer:
             for name in SHARED:
                 (copy.root / "data" / name).unlink()
     return Answer(Probe(**result))
+
+
+def after_import(workspace: Workspace, imported: Answer, table: Callable[[Probe], None]) -> Answer:
+    """What an import ends with: a portrait of the library, where that takes no more than about a minute.
+
+    Whatever speaks against a probe is no fault of the import, whose exit code stands.
+    """
+    later = "next: `wallaby probe` says how well the library can be told apart; `dvc repro` runs a round"
+    if len(labels.read(workspace.labels, workspace.root_names)) > AT_ONCE:
+        return replace(imported, text=later)
+    try:
+        return replace(probe(workspace, pool=False).as_table(table), code=imported.code)
+    except (WallabyError, OSError) as error:
+        return replace(imported, text=f"no portrait yet: {getattr(error, 'what', error)}\n{later}")
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline.commands import probe
-from pipeline.errors import DataError, UsageError
+from pipeline.commands import Answer, probe
+from pipeline.errors import DataError, Exit, UsageError
 from pipeline.files import read_json, read_table, write_text
 from pipeline.inference import evaluated, pool_predictions
 from pipeline.stages import index
@@ -116,3 +116,22 @@ def test_a_library_of_one_class_is_refused_with_what_would_help(workspace):
         probe.probe(workspace)
     assert refused.value.where == "data/labels.csv"
     assert not Path(".wallaby/probe").exists()
+
+
+def test_an_import_ends_in_a_portrait_or_says_why_there_is_none_and_its_exit_code_stands(workspace):
+    imported = Answer({"added": 3}, "3 images are added", Exit.SOME_FAILED)
+    shown = []
+    answer = probe.after_import(workspace, imported, shown.append)
+    answer.show()
+    assert (answer.code, shown[0].classes) == (Exit.SOME_FAILED, 2)
+    labels("library/lion/000.bmp,lion,,real,,ok,,,,,\n")
+    answer = probe.after_import(workspace, imported, shown.append)
+    assert answer.show is None
+    assert "no portrait yet: too few classes" in answer.text
+    assert answer.code == Exit.SOME_FAILED
+
+
+def test_a_large_library_is_left_to_the_command(workspace, monkeypatch):
+    monkeypatch.setattr(probe, "AT_ONCE", 10)
+    assert "wallaby probe" in probe.after_import(workspace, Answer({}, ""), print).text
+    assert not workspace.library_table.exists()
