@@ -302,14 +302,19 @@ def _identify(copy: Workspace, found: _Found, *, pool: bool) -> int:
         some = piece[seen]
         if some.empty:
             continue
-        rows = list(some[prediction.ASKED].itertuples(index=False, name=None))
-        probs, known = found.head.probs(features[seen]), {"top_k": params.top_k, "embeddings": True}
         predictions.append(
             prediction.describe(
-                rows, [""] * len(rows), found.head.classes, probs, features[seen], model=found.head.digest, **known
+                list(some[prediction.ASKED].itertuples(index=False, name=None)),
+                [""] * len(some),
+                found.head.classes,
+                found.head.probs(features[seen]),
+                features[seen],
+                model=found.head.digest,
+                top_k=params.top_k,
+                embeddings=True,
             )
         )
-        named += len(rows) if number else 0
+        named += len(some) if number else 0
     if not predictions.shards():
         return 0
     write_json({"model": found.head.digest, "pool": named}, copy.predictions / "summary.json")
