@@ -101,7 +101,8 @@ def take(workspace: Workspace, path: Path, *, queue: Path, by: str, at: str) -> 
         landed = files.land(other_tools.read(path, tool, classes=known, by=by, at=at))
         rows = other_tools.as_decisions(landed.rows, path, tool=tool, classes=known)
     else:
-        filled = _filled_sheet(path, queue, by=by, at=at, of_round=queue == workspace.queue)
+        of_round = not (queue / f"{near_cutoff.RECIPE}.parquet").exists()
+        filled = _filled_sheet(path, queue, by=by, at=at, of_round=of_round)
         filled = decisions.check_new(filled, workspace.root_names, path, session=path.stem)
         labels.check_spelling(filled, path, known=known)
         landed = files.land(filled.assign(id=""))  # it is named where it lands

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
-from pipeline.commands import Answer, probe
+from pipeline.commands import Answer, probe, review
 from pipeline.errors import DataError, Exit, UsageError
 from pipeline.files import read_json, read_table, write_text
 from pipeline.inference import evaluated, pool_predictions
@@ -135,3 +136,16 @@ def test_a_large_library_is_left_to_the_command(workspace, monkeypatch):
     monkeypatch.setattr(probe, "AT_ONCE", 10)
     assert "wallaby probe" in probe.after_import(workspace, Answer({}, ""), print).text
     assert not workspace.library_table.exists()
+
+
+def test_its_queue_is_decided_in_a_spreadsheet_as_that_of_a_round(workspace):
+    golden.put("images/library/lion/other.bmp", picture(900, HUES["owl"]))
+    rows = Path("data/labels.csv").read_text().splitlines(keepends=True)[1:]
+    labels("".join(rows) + "library/lion/other.bmp,lion,,real,,unknown,,,,,\n")
+    folder = Path(probe.probe(workspace).data.queue_folder)
+    review.write_sheet(workspace, Path("sheet.csv"), queue=folder)
+    sheet = pd.read_csv("sheet.csv", keep_default_na=False)
+    sheet.loc[sheet["image"] == "library/lion/other.bmp", "decision"] = "owl"
+    sheet.to_csv("sheet.csv", index=False)
+    taken = review.take(workspace, Path("sheet.csv"), queue=folder, by="Ann", at="2026-01-02T00:00:00Z")
+    assert taken.data["decisions"] == 1
