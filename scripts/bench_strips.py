@@ -30,7 +30,7 @@ from pipeline import sections
 from pipeline.evaluation import audit, scores
 from pipeline.files import read_table, write_csv, write_json, write_table, write_text
 from pipeline.inference import frozen_features, judged_bursts, shards, store
-from pipeline.library import bursts, pool_bursts
+from pipeline.library import bursts, history, pool_bursts
 from pipeline.review.recipes import reading
 from pipeline.stages import curate, embed_pool, queue, split
 from pipeline.workspace import Workspace
@@ -119,7 +119,8 @@ def build(source: Workspace, folder: Path, rows: pd.DataFrame, part: np.ndarray)
         target = folder / path.relative_to(source.root)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
-    (made.base / "boards.parquet").write_bytes((source.base / "boards.parquet").read_bytes())
+    for name in (history.IMAGES, history.BOARDS):
+        (made.base / name).write_bytes((source.base / name).read_bytes())
     for each in (made.benchmarks, made.reviews):
         each.mkdir(parents=True)
     curate.main(made)

@@ -387,7 +387,8 @@ def curate() -> dict[str, Any]:
     seen = seen.assign(phash=[phash(f"library/lion{n}.jpg") for n in range(3)], group="", together="")
     write_table(lineage.extend(lineage.empty(), seen, round_=1), Path("data/base/lineage.parquet"))
     board = pd.DataFrame({"label": ["lion", "emu", "tapir"], "images": [20, 7, 9], "groups": [18, 7, 6]})
-    write_table(history.extend_boards(history.empty()[1], board, 1), Path("data/base/boards.parquet"))
+    none, boards = history.empty()
+    history.write(Path("data/base"), none, history.extend_boards(boards, board, 1))
 
     from pipeline.stages import curate
 

@@ -156,6 +156,7 @@ def next_inputs(workspace: Workspace, seen: pd.DataFrame) -> curate.Inputs:
         marked=marked,
         lineage=seen,
         boards=history.empty()[1],
+        images_before=images_before(workspace),
         decisions=decisions.in_force(log),
         events=classes.read(workspace.classes),
         features=frozen_features.read(workspace.library_features, workspace.pool_features),
@@ -165,6 +166,14 @@ def next_inputs(workspace: Workspace, seen: pd.DataFrame) -> curate.Inputs:
     )
     curate.refuse_words(inputs, workspace)
     return inputs
+
+
+def images_before(workspace: Workspace) -> pd.DataFrame:
+    """The images of the present round, as the base will have them once its model is promoted."""
+    tables = (workspace.splits_table, workspace.left_out, workspace.excluded)
+    if not all(path.exists() for path in tables):
+        return history.empty()[0]
+    return history.snapshot(*(read_table(path) for path in tables))
 
 
 def compared(workspace: Workspace) -> Answer:

@@ -11,11 +11,12 @@ import webbrowser
 from pipeline.commands import Answer, log
 from pipeline.commands.gate import record_verdict
 from pipeline.errors import DataError, ResumableError
-from pipeline.tracking import Tracking
+from pipeline.tracking import ABLATIONS, EXPERIMENT, THROWAWAYS, Tracking
 from pipeline.tracking.views import address
 from pipeline.web import loopback
 from pipeline.workspace import Workspace
 
+APART = {THROWAWAYS: "throw-away runs", ABLATIONS: "ablations"}
 HOST = "127.0.0.1"
 SECONDS = 120.0  # until the server answers
 SECONDS_TO_END = 10.0
@@ -35,17 +36,17 @@ def ui(workspace: Workspace, *, port: int, browser: bool) -> Answer:
     """
     record_verdict(workspace)
     tracking = Tracking(workspace.home)
-    experiment = tracking.experiment_id()
-    if not experiment:
+    experiments = tracking.experiments()
+    if EXPERIMENT not in experiments:
         raise DataError("MLflow has no round yet", where=tracking.address, mend="run `dvc repro`, or `scripts/round`")
     tracking.save_view()
     if tracking.uri.startswith("http"):
-        pages = _pages(tracking.uri, experiment)
+        pages = _pages(tracking.uri, experiments)
         if browser:
             webbrowser.open(pages["table"])
         return Answer(pages, _text(pages))
     _refuse_taken(port)
-    pages = _pages(loopback.url(HOST, port), experiment)
+    pages = _pages(loopback.url(HOST, port), experiments)
     server = subprocess.Popen(
         [
             *(sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"),
@@ -78,12 +79,16 @@ def _end(server: subprocess.Popen) -> None:
         server.wait()
 
 
-def _pages(server: str, experiment: str) -> dict[str, str]:
-    return {"table": address(server, experiment), "charts": address(server, experiment, charts=True)}
+def _pages(server: str, experiments: dict[str, str]) -> dict[str, str]:
+    rounds = experiments[EXPERIMENT]
+    pages = {"table": address(server, rounds), "charts": address(server, rounds, charts=True)}
+    return pages | {name: address(server, experiments[name]) for name in APART if name in experiments}
 
 
 def _text(pages: dict[str, str]) -> str:
-    return f"the rounds as a table  {pages['table']}\nthe rounds as charts   {pages['charts']}"
+    named = {"the rounds as a table": pages["table"], "the rounds as charts": pages["charts"]}
+    named |= {title: pages[name] for name, title in APART.items() if name in pages}
+    return "\n".join(f"{title:<22} {page}" for title, page in named.items())
 
 
 def _refuse_taken(port: int) -> None:

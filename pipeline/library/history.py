@@ -6,9 +6,10 @@ import pandas as pd
 
 from pipeline.files import write_table
 from pipeline.library.exclusion import Reason
+from pipeline.library.lineage import TIES
 
 IMAGES, BOARDS = "images.parquet", "boards.parquet"
-IMAGE_COLUMNS = ["image", "sha256", "label", "subclass", "origin", "set", "reason"]
+IMAGE_COLUMNS = ["image", "sha256", "label", "subclass", "origin", "set", "reason", *TIES]
 BOARD_COLUMNS = ["round", "label", "images", "groups"]
 CHANGE_COLUMNS = ["image", "change", "label", "was", "detail"]
 ADDED, REMOVED, RELABELLED, EXCLUDED, RETURNED = "added", "removed", "relabelled", "excluded", "returned"
@@ -29,8 +30,22 @@ def snapshot(splits: pd.DataFrame, left_out: pd.DataFrame, excluded: pd.DataFram
     """All of a round's images in one table: those in a set, and the others with the reason why not."""
     whole = pd.concat([splits.assign(reason=""), left_out.assign(set=""), excluded.assign(set="")])
     # A benchmark's image stands in `splits`, and among the excluded of curation.
-    whole = whole[IMAGE_COLUMNS].drop_duplicates("image")
+    whole = whole.reindex(columns=IMAGE_COLUMNS).fillna(dict.fromkeys(TIES, "")).drop_duplicates("image")
     return whole.sort_values("image", ignore_index=True)
+
+
+def bursts_beside_benchmarks(images: pd.DataFrame) -> pd.Series:
+    """The burst, by content, of images that were in no set since an image of a benchmark stands in the same burst.
+
+    No lineage has them. What once kept them out is not computed again, so that they are never trained on later.
+
+    Args:
+      images: `IMAGE_COLUMNS`; a table of earlier years has no bursts.
+    """
+    if "burst" not in images:
+        return pd.Series(dtype="str")
+    kept_out = images[(images["reason"] == Reason.BENCHMARK) & (images["burst"] != "")]
+    return kept_out.drop_duplicates("sha256").set_index("sha256")["burst"]
 
 
 def extend_boards(boards: pd.DataFrame, board: pd.DataFrame, round_: int) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from pipeline.library import (
     bursts,
     classes,
     curation,
+    history,
     labels,
     likeness,
     lineage,
@@ -41,6 +42,7 @@ class Inputs:
       marked: the images of all benchmarks.
       lineage: what the base and its ancestors have seen.
       boards: the boards of the rounds before.
+      images_before: the images of the round before (`history.IMAGE_COLUMNS`).
       decisions: the review decisions in force.
       events: the class events.
       looks: of the contents of the library, for the second look at near-duplicates.
@@ -52,6 +54,7 @@ class Inputs:
     marked: pd.DataFrame
     lineage: pd.DataFrame
     boards: pd.DataFrame
+    images_before: pd.DataFrame
     decisions: pd.DataFrame
     events: Classes
     features: FrozenFeatures | None
@@ -140,7 +143,10 @@ def find_bursts(inputs: Inputs, named: pd.DataFrame, params: sections.Bursts) ->
     rows = rows.assign(label=known["label"].mask(other, ""), together=known["together"].mask(other, ""))
     settings = bursts.Settings(**params.ties())
     looks = partial(second_look.ties, rows, inputs.looks)
-    before = rows["sha256"].map(inputs.lineage.set_index("sha256")["burst"]).astype("str").fillna("")
+    seen = inputs.lineage.set_index("sha256")["burst"]
+    kept_out = history.bursts_beside_benchmarks(inputs.images_before)
+    placed = pd.concat([seen, kept_out[~kept_out.index.isin(seen.index)]])
+    before = rows["sha256"].map(placed).astype("str").fillna("")
     if inputs.features is not None:
         units = inputs.features.units(rows["sha256"])
         side = np.where(rows["image"].isin(marked["image"]), "\nbenchmark", "\nlibrary")
@@ -181,7 +187,8 @@ def read(workspace: Workspace) -> Inputs:
         library=read_table(workspace.library_table),
         marked=benchmarks.read_all(workspace.benchmarks, names),
         lineage=lineage.read(workspace.base / "lineage.parquet"),
-        boards=read_table(workspace.base / "boards.parquet"),
+        boards=read_table(workspace.base / history.BOARDS),
+        images_before=read_table(workspace.base / history.IMAGES),
         decisions=decisions.read_all(workspace.reviews, names),
         events=classes.read(workspace.classes),
         features=frozen_features.read(workspace.library_features),

@@ -301,10 +301,12 @@ class Tracking(Connection):
             found = pd.DataFrame(mlflow.search_runs(numbers, order_by=["attributes.start_time ASC"]))
         return self._with_details(found)
 
-    def experiment_id(self) -> str:
-        """The number of the experiment of rounds; "" where there is none."""
-        experiment = self._client.get_experiment_by_name(EXPERIMENT) if self._answers(new=False) else None
-        return str(experiment.experiment_id) if experiment else ""
+    def experiments(self) -> dict[str, str]:
+        """The numbers of the experiments of rounds, throw-away runs and ablations, by name: of those that exist."""
+        if not self._answers(new=False):
+            return {}
+        found = {name: self._client.get_experiment_by_name(name) for name in ROUNDS}
+        return {name: str(experiment.experiment_id) for name, experiment in found.items() if experiment}
 
     def _with_details(self, runs: pd.DataFrame) -> pd.DataFrame:
         if runs.empty:

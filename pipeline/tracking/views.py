@@ -127,11 +127,11 @@ def address(server: str, experiment_id: str, *, charts: bool = False) -> str:
     return f"{server.rstrip('/')}/#{_path(experiment_id)}{mode}"
 
 
-def note(experiment_id: str) -> str:
-    """What the experiment's own page says of it, in Markdown."""
+def note(experiment_id: str, run: str) -> str:
+    """What the experiment's own page says of it, in Markdown; `run` says what one of its runs is."""
     path = _path(experiment_id)
     return (
-        f"One run per round. [The rounds as a table](#{path}), [as charts](#{path}&compareRunsMode=CHART), "
+        f"One run per {run}. [The runs as a table](#{path}), [as charts](#{path}&compareRunsMode=CHART), "
         "or the view **Rounds** under *Views*."
     )
 

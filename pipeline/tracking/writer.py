@@ -29,7 +29,8 @@ from pipeline.tracking.models import MODEL_NAME, put
 
 EXPERIMENT, THROWAWAYS, ABLATIONS = "wallaby", "wallaby-throwaways", "wallaby-ablations"
 COMPARISONS, SERVING = "wallaby-comparisons", "wallaby-serving"
-ROUNDS = (EXPERIMENT, THROWAWAYS, ABLATIONS)  # experiments whose runs are trainings
+RUNS = {EXPERIMENT: "round", THROWAWAYS: "throw-away", ABLATIONS: "training of an ablation"}  # what a run is
+ROUNDS = tuple(RUNS)  # experiments whose runs are trainings
 REGISTERED, CHAMPION, CANDIDATE = "wallaby", "champion", "candidate"
 KEY = "run_key"  # tag: the id that a card has of a run, where the store gave it another
 PROCESS = "process"  # tag: the host and the process that trains
@@ -60,8 +61,8 @@ class Writer:
             return found.experiment_id
         number = found.experiment_id if found else client.create_experiment(name, self._artifacts)
         client.set_experiment_tag(number, views.KIND, views.MODEL_TRAINING)
-        if name == EXPERIMENT:
-            client.set_experiment_tag(number, NOTE, views.note(number))
+        if name in RUNS:
+            client.set_experiment_tag(number, NOTE, views.note(number, RUNS[name]))
         return number
 
     def find(self, run_id: str) -> Run | None:
@@ -140,13 +141,22 @@ class Writer:
         client.set_terminated(made)
 
     def rounds_view(self, files: list[Path], *, at: int) -> None:
-        """Saves the view of the rounds, with a column and a curve for each accuracy that a round has."""
-        number = self.experiment()
-        runs = self._client.search_runs([number], max_results=MOST)
-        metrics = {name for run in runs for name in run.data.metrics}
-        accuracies = {name for name in metrics if name.endswith(f"_{headline.ACCURACY}")} - CURVES
-        view = views.view(accuracies, at=at, costs=headline.COST in metrics)
-        self._client.set_experiment_tag(number, views.TAG, view)
+        """Saves the view of the rounds, with a column and a curve for each accuracy that a round has.
+
+        Throw-away runs and ablations have the same view, each in its experiment.
+        """
+        self.experiment()
+        for name in RUNS:
+            experiment = self._client.get_experiment_by_name(name)
+            if experiment is None:
+                continue
+            number = experiment.experiment_id
+            runs = self._client.search_runs([number], max_results=MOST)
+            metrics = {metric for run in runs for metric in run.data.metrics}
+            accuracies = {metric for metric in metrics if metric.endswith(f"_{headline.ACCURACY}")} - CURVES
+            view = views.view(accuracies, at=at, costs=headline.COST in metrics)
+            self._client.set_experiment_tag(number, views.TAG, view)
+            self._client.set_experiment_tag(number, NOTE, views.note(number, RUNS[name]))
 
     def tag(self, files: list[Path], *, run_id: str, tags: dict[str, str]) -> bool:
         """Adds tags to a run, and those of the gate to its model's version; False if the store does not have it."""

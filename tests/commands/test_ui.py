@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.commands import ui
 from pipeline.errors import DataError, ResumableError
-from pipeline.tracking import Tracking
+from pipeline.tracking import EXPERIMENT, THROWAWAYS, Tracking
 from pipeline.workspace import Workspace
 
 
@@ -35,7 +35,7 @@ def test_a_port_that_another_program_has_is_named(workspace):
 
 
 def test_of_a_server_that_the_user_has_the_page_is_named(workspace, monkeypatch):
-    monkeypatch.setattr(Tracking, "experiment_id", lambda _: "7")
+    monkeypatch.setattr(Tracking, "experiments", lambda _: {EXPERIMENT: "7", THROWAWAYS: "9"})
     monkeypatch.setattr(Tracking, "save_view", lambda _: None)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org/")
     pages = ui.ui(workspace, port=0, browser=False).data
@@ -43,3 +43,4 @@ def test_of_a_server_that_the_user_has_the_page_is_named(workspace, monkeypatch)
         "https://mlflow.example.org/#/experiments/7/runs?workflowType=machine_learning&viewStateShareKey=rounds"
     )
     assert pages["charts"].endswith("&compareRunsMode=CHART")
+    assert "/experiments/9/" in pages[THROWAWAYS]

@@ -7,7 +7,9 @@ from pipeline.library.exclusion import Reason
 def round_of(*rows: tuple[str, ...]) -> pd.DataFrame:
     """A round's images as (image, label, set, reason)."""
     table = pd.DataFrame([row + ("",) * (4 - len(row)) for row in rows], columns=["image", "label", "set", "reason"])
-    return table.assign(sha256=table["image"], subclass="", origin="real")[history.IMAGE_COLUMNS].astype("str")
+    return table.assign(sha256=table["image"], subclass="", origin="real", burst="", evidence="")[
+        history.IMAGE_COLUMNS
+    ].astype("str")
 
 
 def changes(before: pd.DataFrame, now: pd.DataFrame) -> dict[str, tuple[str, str, str]]:
@@ -85,3 +87,20 @@ def test_a_replaced_file_is_excluded_not_relabelled_and_returns_when_its_label_i
         ["returned", "emu", Reason.OTHER_CONTENT],
     ]  # fmt: skip
     assert history.changes(now.head(2), now.head(2)).empty
+
+
+def test_an_image_kept_out_beside_a_benchmark_brings_its_burst_to_the_next_round():
+    known = {"subclass": "", "origin": "real", "evidence": "sequence"}
+    rows = [
+        ("a", "train", "", "b1"),
+        ("b", "benchmark:field", "", "b2"),
+        ("c", "", "benchmark", "b2"),
+        ("d", "", "blurred", "b3"),
+    ]
+    table = pd.DataFrame(rows, columns=["image", "set", "reason", "burst"]).assign(label="lion", **known)
+    table["sha256"] = table["image"]
+    placed, excluded = table[table["set"] != ""], table[table["set"] == ""]
+    images = history.snapshot(placed.drop(columns="reason"), excluded.head(0), excluded.drop(columns="set"))
+    assert history.bursts_beside_benchmarks(images).to_dict() == {"c": "b2"}
+    assert history.bursts_beside_benchmarks(history.empty()[0]).empty
+    assert history.bursts_beside_benchmarks(images.drop(columns=["burst", "evidence"])).empty

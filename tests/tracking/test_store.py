@@ -208,6 +208,11 @@ def test_throw_aways_and_ablations_lie_apart_and_are_listed_all_the_same(trackin
     for name, run_id in apart.items():
         assert client.get_experiment(client.get_run(run_id).info.experiment_id).name == name
         assert run_id in set(tracking.runs()["run_id"])
+    start(tracking)
+    tracking.save_view()
+    for name in (EXPERIMENT, *apart):
+        tags = client.get_experiment(tracking.experiments()[name]).tags
+        assert "params.`round`" in views.state_of(tags["mlflow.sharedViewState.rounds"])["selectedColumns"]
 
 
 def test_experiments_are_of_model_training_and_the_rounds_have_a_view(tracking, client):
