@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from pipeline.errors import DataError
-from pipeline.files import write_csv
+from pipeline.files import write_csv, write_table
 from pipeline.library.tables import read_csv
 from pipeline.serving import audits, evaluations
 from pipeline.serving.store import schema
