@@ -94,6 +94,7 @@ class Assignment:
         self.queue, self._decision_log, self._files = queue, decision_log, files
         self._blind_share, self._clock = blind_share, clock
         self._held: dict[int, tuple[Holder, float]] = {}
+        self._read_again: dict[int, tuple[Holder, float]] = {}
         self._row_of: dict[str, int] = {}  # of what was decided: to look through millions of names takes too long
         self._lock = threading.RLock()
         self.refresh()
@@ -154,6 +155,7 @@ class Assignment:
             if not found and not have:
                 found = self._in_reserve(by, elsewhere, skip, self.queue.passing(filter))[:number]
             for row in [row for row in have if row not in elsewhere] + found:
+                self._held.pop(row, None)  # so that the first of a hand is the one that is shown
                 self._held[row] = (mine, now)
             return found
 
@@ -165,8 +167,9 @@ class Assignment:
     def release(self, by: str, tab: str) -> None:
         """A tab was closed: what it held is free."""
         with self._lock:
-            for row in [row for row, (holder, _) in self._held.items() if holder == (by, tab)]:
-                del self._held[row]
+            for hand in (self._held, self._read_again):
+                for row in [row for row, (holder, _) in hand.items() if holder == (by, tab)]:
+                    del hand[row]
 
     def _in_reserve(
         self, by: str, elsewhere: dict[int, tuple[Holder, float]], skip: Sequence[int], passing: np.ndarray
@@ -179,11 +182,12 @@ class Assignment:
         rest = [row for hand in hands.values() for row in hand[1:]]
         return [row for row in reversed(rest) if not self._done[row] and passing[row] and row not in skip]
 
-    def again(self, by: str, *, last: bool = False) -> int | None:
+    def again(self, by: str, *, last: bool = False, tab: str = "") -> int | None:
         """A card that the reviewer has decided some time ago and shall read again, blind; None if none is due.
 
         Args:
           last: nothing else is left, so that none has to wait.
+          tab: of the browser; another one of the same reviewer does not get the card meanwhile.
         """
         if self.queue.name == CONFLICT_RECIPE or not self._blind_share:
             return None
@@ -195,9 +199,19 @@ class Assignment:
                 continue
             leader = int(self.queue.leader[self._row_of[image]])  # of a burst, which may have been left out
             said = self._decision_log.of(self.queue.rows([leader])[0])
-            if by in said.holds and by not in said.blind:
+            if by in said.holds and by not in said.blind and self._takes(leader, (by, tab)):
                 return leader
         return None
+
+    def _takes(self, row: int, holder: Holder) -> bool:
+        """Whether the tab may show a card again; it is its own then for a while."""
+        now = self._clock()
+        with self._lock:
+            other, since = self._read_again.get(row, (holder, now))
+            if other[0] == holder[0] and other != holder and now - since < HELD:
+                return False
+            self._read_again[row] = (holder, now)
+            return True
 
     def decide(
         self, by: str, version: str, answers: list[Answer], *, seconds: float, blind: bool = False, bulk: bool = False

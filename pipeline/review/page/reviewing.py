@@ -183,7 +183,7 @@ class Reviewing:
         assignment = self.assignment(name)
         rows = assignment.deal(by, filter, number, have=have, skip=skip, tab=tab)
         cards = self.cards(assignment, rows)
-        due = assignment.again(by, last=not rows and not have) if again else None
+        due = assignment.again(by, last=not rows and not have, tab=tab) if again else None
         if due is not None:
             cards[:0] = [card | {"blind": True} for card in self.cards(assignment, [due])]
         return {

@@ -443,6 +443,16 @@ def test_a_share_is_shown_again_blind_and_never_counts_as_a_label(workspace, mon
     assert (told["checked"], told["differing"], told["error"]) == (1, 1, 1.0)
 
 
+def test_a_card_is_read_again_in_one_tab_alone(workspace, monkeypatch):
+    monkeypatch.setattr(assignment, "AGAIN_AFTER", 2)
+    made_up_workspace.params(workspace, blind_share=1.0)
+    office = Office(workspace)
+    for row in range(4):
+        office.say(row)
+    firsts = [office.deal(number=1, tab=tab)[0] for tab in ("a", "b", "c", "a")]
+    assert firsts == [-1, -2, 6, -1]
+
+
 def test_a_second_reading_is_taken_back_like_any_decision(workspace, monkeypatch):
     made_up_workspace.params(workspace, blind_share=1.0)
     monkeypatch.setattr(assignment, "AGAIN_AFTER", 1)

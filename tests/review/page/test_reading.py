@@ -87,8 +87,7 @@ def test_a_key_that_is_pressed_before_the_card_is_painted_does_not_count_for_it(
     page = visit(serve(workspace).address + "queue/low-count")
     page.wait_for_selector('.stage[data-shown="0"]')
     page.evaluate("""() => {
-      const stage = document.querySelector(".single").parentElement;
-      const press = (key) => document.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+      const press = (key) => document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
       const real = window.requestAnimationFrame;
       window.requestAnimationFrame = (then) => setTimeout(() => real(then), 300);
       const asked = document.querySelector(".asked");
@@ -107,7 +106,11 @@ def test_the_grid_has_tiles_at_once_and_fills_a_large_window(tmp_path, serve, vi
     page = visit(serve(workspace).address, width=2560, height=1440)
     page.get_by_role("link", name="low-count").wait_for()
     waiting: list = []
-    page.route("**/deal", waiting.append)
+
+    def hold(route) -> None:
+        waiting.append(route)
+
+    page.route("**/deal", hold)
     page.goto(page.url + "queue/low-count?mode=grid")
     page.wait_for_selector(".tiles[aria-busy] .skeleton")
     assert page.locator(".skeleton").count() > 60
