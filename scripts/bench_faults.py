@@ -745,8 +745,8 @@ def sheets(trial: Workspace) -> Iterator[Fault]:
 def shared_cards(trial: Workspace, tabs: int = 20) -> Fault:
     """As many tabs of one person as there are, at the longest queue."""
     fault, shown = Fault("tabs of one person that show the same card"), []
-    options = {"env": trial.environment(), "stderr": subprocess.DEVNULL}
-    with harness.Server(trial.path, "review", "--no-browser", **options) as server:
+    environment = trial.environment()
+    with harness.Server(trial.path, "review", "--no-browser", env=environment, stderr=subprocess.DEVNULL) as server:
         queues = httpx.get(f"{server.address}/api/overview", timeout=60).json()["queues"]
         longest = max(queues, key=lambda queue: queue.get("left", 0))
         for number in range(min(tabs, longest["left"])):

@@ -173,8 +173,8 @@ def create(reviewing: Reviewing, trial: Trial, audit: Auditing, rules: Rules, *,
     @app.post("/api/queue/{name}/deal")
     def deal(name: str, body: Dealing) -> dict[str, Any]:
         wanted = Filter(**body.filter.model_dump())
-        hand = {"again": body.again, "tab": body.tab}
-        return reviewing.deal(name, body.by, wanted, body.number, body.have, body.skip, **hand)
+        hand = (body.have, body.skip)
+        return reviewing.deal(name, body.by, wanted, body.number, *hand, again=body.again, tab=body.tab)
 
     @app.post("/api/queue/{name}/leave")
     def leave(name: str, body: Leaving) -> dict[str, Any]:
