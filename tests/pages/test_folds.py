@@ -9,6 +9,7 @@ import pytest
 from pipeline import pages
 from pipeline.pages import curves, glossary, rendering
 from tests.pages.browser import CHROMIUM, Elements, in_a_browser, uri
+from tests.pages.test_gate_page import runs_page
 from tests.pages.test_pages import THRESHOLD, cards, history, mistakes, report, unknown_classes
 
 TALLEST = 6000  # pixels of a page as first opened, at a width of 1280
@@ -69,6 +70,20 @@ def test_a_report_with_much_in_it_is_short_and_a_term_is_explained_to_the_keyboa
     assert "punishes confident errors" in re.search(r'data-head="([^"]+)"', dom)[1]
     assert 'data-shown="true"' in dom
     assert 'data-hidden="true"' in dom
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
+def test_when_a_round_started_can_be_read_on_a_screen_of_1280_pixels(tmp_path):
+    page = runs_page(*[(str(number), 0.8, "a") for number in range(1, 13)], started="2026-03-01", model="35f4d3efc790")
+    script = """
+      const part = document.querySelector("#versions .scroll");
+      document.documentElement.dataset.cut = part.scrollWidth > part.clientWidth;
+      document.documentElement.dataset.width = innerWidth;
+    """
+    dom = in_a_browser(page, script, tmp_path)
+    assert 'data-cut="false"' in dom
+    assert 1200 < int(re.search(r'data-width="([0-9]+)"', dom)[1]) <= 1280
+    assert "2026-03-01" in page
 
 
 def test_a_term_is_explained_and_any_other_name_is_plain():

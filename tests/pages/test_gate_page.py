@@ -200,8 +200,9 @@ def versions(*rounds: tuple[str, float, str]) -> tuple[pd.DataFrame, pd.DataFram
     return table, sets
 
 
-def runs_page(*rounds: tuple[str, float, str], images: list[int] | None = None) -> str:
+def runs_page(*rounds: tuple[str, float, str], images: list[int] | None = None, **columns: str) -> str:
     table, sets = versions(*rounds)
+    table = table.assign(**columns)
     sets = sets if images is None else sets.assign(n=images)
     bands = pd.DataFrame({"round": [1], "set": ["test"], "band": [0.9], "n": [10], "right": [9], "mean_score": [0.95]})
     recalls = pd.DataFrame({"round": [1, 2], "set": "test", "label": NASTY, "n": 10, "recall": [0.5, 0.4]})
