@@ -27,7 +27,7 @@ async function loading(turn) {
   const note = answer.querySelector(".note");
   if (turn !== latest || !note || answer.childElementCount > 1) return;
   note.textContent = told.waited === null || told.waited === undefined ? "The model looks at it."
-    : `The answer waits for the model, which is being loaded: for ${Math.round(told.waited)} s by now, some ten seconds in all.`;
+    : `The answer waits for the model, which is being loaded: for ${Math.round(told.waited)} s by now, usually some ten seconds.`;
 }
 
 function which(told) {
@@ -61,7 +61,7 @@ async function name(given) {
   image.addEventListener("error", () => image.replaceWith(el("span", { class: "gone" }, given.name || "a file")));
   shown.replaceChildren(image);
   trouble.replaceChildren();
-  waiting("The model looks at it.");
+  waiting("The model looks at it. If it is not loaded yet, that comes first: usually some ten seconds.");
   const watch = setInterval(() => loading(turn), 1000);
   loading(turn);
   try {
