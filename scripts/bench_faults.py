@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """What faults cost: records, rows and decisions that are lost or doubled, and how long anybody waits for an answer.
 
-    scripts/bench_faults.py [--times 20] [--uploads 3000] [--only uploads hostile log contents stages commands]
+    scripts/bench_faults.py [--times 20] [--uploads 3000] [--only uploads hostile log contents stages commands pages]
 
 Works on a quick round of a small demo in a temporary folder, with real servers on loopback and real kills:
 
@@ -11,6 +11,8 @@ Works on a quick round of a small demo in a temporary folder, with real servers 
   contents  files moved, replaced and removed between decisions and `wallaby apply`
   stages    kill -9 inside each stage, half of them at a rename of a file, half anywhere
   commands  the same inside apply, promote, release, classes and moved
+  pages     pages that are taller than 6,000 pixels as first opened; cells of sheets that a spreadsheet would execute,
+            and rows of sheets without an image or a link to it; tabs of one person that show the same card
 
 Prints one row per fault: how many inputs were tried, how many of their records, rows or decisions are lost, doubled or
 wrong, and the longest answer. Ends with 1 if anything is lost, doubled or late.
@@ -47,12 +49,15 @@ import harness
 import httpx
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
 STAGES = ["index", "curate", "split", "dataset", "train", "evaluate", "gate", "identify", "queue"]
+TALLEST = 6000  # pixels of a page as first opened
 LATE = 5.0  # seconds after which an answer is too late
 CLIENTS = 8
 MEASURED = {"seconds", "seconds_by_step", "images_per_second", "minutes", "milliseconds", "identified_before", "copied"}
@@ -687,8 +692,79 @@ def set_back(trial: Workspace, server: Server, address: list[str], fault: Fault)
     return server
 
 
+def pages(finished: Workspace, folder: Path, args: argparse.Namespace) -> Iterator[Fault]:
+    yield tall_pages(finished)
+    trial = finished.with_champion(folder / "trial")
+    yield from sheets(trial)
+    yield shared_cards(trial)
+    shutil.rmtree(trial.path)
+
+
+def tall_pages(finished: Workspace) -> Fault:
+    """Each page of the round as first opened, 1280 pixels wide."""
+    from playwright.sync_api import sync_playwright
+
+    fault = Fault(f"pages taller than {TALLEST:,} pixels")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        for file in sorted((finished.path / "data").glob("*/*.html")):
+            page.goto(file.as_uri())
+            tall = page.evaluate("document.documentElement.scrollHeight")
+            fault.tried, fault.wrong = fault.tried + 1, fault.wrong + (tall > TALLEST)
+            fault.notes.append(f"{file.parent.name}: {tall:,}")
+        browser.close()
+    return fault
+
+
+def sheets(trial: Workspace) -> Iterator[Fault]:
+    """The sheets of the queue, whose classes are called like formulas, and of the audit of images of the pool."""
+    for file in (trial.path / "data/queue").glob("*.parquet"):
+        table = pq.read_table(file)
+        named = pa.array(f"={label}" if label else label for label in table["label"].to_pylist())
+        pq.write_table(table.set_column(table.column_names.index("label"), "label", named), file)
+    with Server(trial) as server:
+        for file in sorted((trial.path / "data/demo/pool").rglob("*.jpg"))[:20]:
+            post(server, file.read_bytes())
+        wait_until_stored(server)
+    trial.run("wallaby", "audit", "--draw", "20")
+    trial.run("wallaby", "audit", "--sheet", "audit.csv")
+    trial.run("wallaby", "review", "--sheet", "queue.csv")
+    executed, empty = Fault("cells that a spreadsheet would execute"), Fault("rows of sheets without image or link")
+    for name, image in (("queue.csv", "image"), ("audit.csv", "path")):
+        sheet = pd.read_csv(trial.path / name, dtype=str, keep_default_na=False)
+        words = sheet.drop(columns="score")
+        executed.tried, empty.tried = executed.tried + words.size, empty.tried + len(sheet)
+        executed.wrong += int(sum(words[column].str.match(r"[=+\-@\t\r\n]").sum() for column in words))
+        empty.wrong += int(((sheet[image] == "") | ~sheet["link"].str.startswith("file://")).sum())
+        empty.notes.append(f"{name}: {len(sheet)} rows")
+    yield executed
+    yield empty
+
+
+def shared_cards(trial: Workspace, tabs: int = 20) -> Fault:
+    """As many tabs of one person as there are, at the longest queue."""
+    fault, shown = Fault("tabs of one person that show the same card"), []
+    environment = trial.environment()
+    with harness.Server(trial.path, "review", "--no-browser", env=environment, stderr=subprocess.DEVNULL) as server:
+        queues = httpx.get(f"{server.address}/api/overview", timeout=60).json()["queues"]
+        longest = max(queues, key=lambda queue: queue.get("left", 0))
+        for number in range(min(tabs, longest["left"])):
+            told = httpx.post(
+                f"{server.address}/api/queue/{longest['name']}/deal",
+                json={"by": "ann", "tab": f"tab-{number}", "number": 6},
+                headers={"x-wallaby": "1"},
+                timeout=60,
+            ).json()
+            shown.append(told["cards"][0]["row"] if told["cards"] else None)
+    fault.tried, fault.doubled = len(shown), len(shown) - len(set(shown))
+    fault.notes.append(f"{longest['left']} cards")
+    return fault
+
+
 GROUPS = {
     "uploads": uploads, "hostile": hostile, "log": log, "contents": contents, "stages": stages, "commands": commands,
+    "pages": pages,
 }  # fmt: skip
 
 

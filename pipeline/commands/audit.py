@@ -55,8 +55,10 @@ def write_sheet(workspace: Workspace, sheet: Path, *, store: str = "") -> Answer
     Raises:
       DataError: if nothing has been served.
     """
-    number = evaluations.write_sheet(sheet, _engine(workspace, store))
-    text = f"{number} pictures in {sheet}: fill `verdict` and, if it is known, `truth`; then\n"
+    kept = Path(workspace.params(Serve).pictures)
+    engine, index = _engine(workspace, store), workspace.index
+    number = evaluations.write_sheet(sheet, engine, kept=kept, index=index, folders=workspace.folders)
+    text = f"{number} images in {sheet}: fill `verdict` and, if it is known, `truth`; then\n"
     return Answer({"pictures": number}, f"{text}  wallaby audit --take {sheet} --by YOUR-NAME")
 
 

@@ -99,7 +99,7 @@ def ask(
         notes.append(f"No image{of} is of this kind{f', with {limits}' if limits else ''}.")
     listing = Listing(recipe, found, used, notes)
     if out:
-        _write(listing, out, workspace.folders)
+        _write(listing, out, workspace)
     return Answer(listing)
 
 
@@ -119,16 +119,18 @@ def _gather(workspace: Workspace) -> Material:
     )
 
 
-def _write(listing: Listing, path: Path, folders: dict[str, Path]) -> None:
+def _write(listing: Listing, path: Path, workspace: Workspace) -> None:
     if path.suffix not in SUFFIXES:
         raise UsageError(f"unknown ending '{path.suffix}'", where=path, mend=closest(path.suffix, set(SUFFIXES)))
     rows = listing.found.rows
     if path.suffix == ".csv":
-        write_csv(spreadsheets.to_sheet({listing.recipe.name: rows}), path)
+        sheet = spreadsheets.to_sheet({listing.recipe.name: rows})
+        write_csv(spreadsheets.for_people(sheet, workspace.folders), path)
     elif path.suffix == ".parquet":
         write_table(rows, path)
     else:
-        section = pages.Recipe(listing.recipe.name, listing.recipe.finds, rows, " ".join(listing.notes))
+        folders, labelled = workspace.folders, reading.labelled(workspace.evaluation)
+        section = pages.Recipe(listing.recipe.name, listing.recipe.finds, rows, " ".join(listing.notes), labelled)
         page = pages.queue(
             title=listing.recipe.name,
             recipes=[section],

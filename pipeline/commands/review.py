@@ -10,7 +10,7 @@ from pipeline.commands import Answer, now
 from pipeline.commands.apply import contents
 from pipeline.errors import DataError, Exit, UsageError, closest
 from pipeline.files import write_csv
-from pipeline.library import labels
+from pipeline.library import labels, sheets
 from pipeline.review import decisions, near_cutoff, other_tools, spreadsheets
 from pipeline.review.page import serving
 from pipeline.review.page.auditing import Auditing
@@ -50,7 +50,7 @@ def write_sheet(workspace: Workspace, path: Path, *, queue: Path, throwaway: boo
     """
     if path.exists():
         raise UsageError("the file exists and may hold decisions", where=path, mend="name another file")
-    sheet = spreadsheets.to_sheet(spreadsheets.queues(queue))
+    sheet = spreadsheets.for_people(spreadsheets.to_sheet(spreadsheets.queues(queue)), workspace.folders)
     write_csv(sheet, path)
     of = f" --throwaway {queue.parent.name}" if throwaway else ""
     text = f"{len(sheet)} images in {path}: fill `decision` with yes, a class, keep, unknown or bad; then\n"
@@ -175,7 +175,7 @@ def auditing(workspace: Workspace) -> Auditing:
 def _filled_sheet(path: Path, queue: Path, *, by: str, at: str, of_round: bool) -> pd.DataFrame:
     if not by:
         raise UsageError("who decided?", mend="--by NAME")
-    sheet = labels.read_csv(path, ["decision", "image"])
+    sheet = sheets.as_meant(labels.read_csv(path, ["decision", "image"]))
     filled = spreadsheets.from_sheet(sheet, path, by=by, at=at, model=spreadsheets.model_digest(queue))
     if filled.empty:
         advice = "fill the column with yes, a class, keep, unknown or bad"

@@ -235,7 +235,7 @@ def decide(
     if scores_missing:
         return say(INVESTIGATE, "the champion's stored scores are missing: `wallaby gate --rescore` makes them anew")
     if comparison is None:
-        return say(PASS, "there is no champion yet: the first model has nothing to be held against")
+        return say(PASS, "there is no champion yet: the first model has nothing to be compared with")
     overall, classes, sets = comparison.overall, comparison.classes, comparison.benchmarks
     if overall["independent"] < min_images:
         counted = independence.images(overall["n"], overall["independent"])

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -56,6 +57,16 @@ def find(asked: str, index: Path, *, near_duplicate_distance: int) -> dict[str, 
             mend=f"perhaps {offered}" if offered else "name it as ROOT/path, by its file, or by its content hash",
         )
     return matches[0]
+
+
+def images_of(contents: Collection[str], index: Path) -> dict[str, str]:
+    """The image of each of these contents that library or pool hold; `index` is the folder of the index."""
+    tables = [str(index / name) for name in ("library.parquet", "pool.parquet") if (index / name).exists()]
+    if not contents or not tables:
+        return {}
+    wanted = pc.is_in(pc.field("sha256"), value_set=pa.array(sorted(contents)))
+    found = pyarrow.dataset.dataset(tables).to_table(columns=["sha256", "image"], filter=wanted).to_pylist()
+    return {row["sha256"]: row["image"] for row in found}
 
 
 def indexed(index: Path, condition: pa.compute.Expression) -> list[dict[str, Any]]:

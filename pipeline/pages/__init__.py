@@ -1,8 +1,8 @@
 """The pages people look at after a round: each is one HTML file that needs nothing else, not even a network."""
 
 import base64
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,26 +31,33 @@ class Recipe:
         `cluster`, if there is such a column, stand together under it. Where `burst` names one, the rows of a group are
         its frames.
       note: a sentence on what limited the search, or why there are no rows.
+      labelled: of images whose label is doubted, what they are labelled: the title of their card, whose `label` is what
+        the model sees instead.
     """
 
     name: str
     finds: str
     rows: pd.DataFrame
     note: str = ""
+    labelled: Mapping[str, str] = field(default_factory=dict)
 
 
 def queue(*, title: str, recipes: list[Recipe], picture: Picture) -> str:
-    """Returns the page that shows the images worth a person's time, a section a recipe, a card a decision.
+    """Returns the page that shows the images worth a person's time, one section per recipe, one card per decision.
 
     Args:
       title: the page's heading.
-      recipes: in the order shown; images of one `group` share a card, an empty group is the image alone.
+      recipes: in the order shown, those without an image last; images of one `group` share a card, an empty group is
+        the image alone.
       picture: gives the data URI of an image, "" if it cannot be read.
     """
     sections = [
         {"recipe": recipe, "images": len(recipe.rows), "empty": EMPTY, "clusters": _clusters(recipe.rows, picture)}
         for recipe in recipes
     ]
+    open_ = next((section for section in sections if section["images"]), None)
+    sections = [section | {"first": section is open_} for section in sections]
+    sections.sort(key=lambda section: not section["images"])  # what waits for a person comes first
     bursts = any("burst" in recipe.rows for recipe in recipes)
     return rendering.render("queue.html", title=title, sections=sections, bursts=bursts)
 

@@ -10,6 +10,7 @@ NAMED = Frame(width=540, height=290, left=54, right=446, top=28, bottom=256)  # 
 NAME_GAP = 17  # least distance of two names
 MEASURES = {"Loss": "loss", "Accuracy": "accuracy"}
 LINES = {"training": "", "validation": "val_"}  # name and prefix of the column
+MOST_BREAKS = 8  # rules in a plot where the learning rate was lowered: more are a schedule, and would hide the curve
 SHARES = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
 
 
@@ -25,14 +26,25 @@ def learning(history: pd.DataFrame, best_epoch: int | None = None) -> list[Plot]
     return [_measure(title, history, best_epoch) for title in measured]
 
 
+def falls_steadily(history: pd.DataFrame) -> tuple[float, float] | None:
+    """The first and the last learning rate of a schedule that lowers it again and again; None for a few steps."""
+    if int(_lowered(history).sum()) <= MOST_BREAKS:
+        return None
+    rate = history["learning_rate"].astype(float)
+    return float(rate.max()), float(rate.iloc[-1])
+
+
+def _lowered(history: pd.DataFrame) -> pd.Series:
+    return history["learning_rate"] < history["learning_rate"].shift()
+
+
 def _measure(title: str, history: pd.DataFrame, best_epoch: int | None) -> Plot:
     values = {name: history[prefix + MEASURES[title]].astype(float) for name, prefix in LINES.items()}
     values = {name: series for name, series in values.items() if series.notna().any()}
     ticks = round_numbers(min(v.min() for v in values.values()), max(v.max() for v in values.values()))
     first, last = int(history["epoch"].min()), int(history["epoch"].max())
     x, y = NAMED.across(first, last), NAMED.up(ticks[0], ticks[-1])
-    rate = history["learning_rate"]
-    slower = [x(epoch) for epoch in history.loc[rate < rate.shift(), "epoch"]]
+    slower = [] if falls_steadily(history) else [x(epoch) for epoch in history.loc[_lowered(history), "epoch"]]
     rules = [Rule(at, NAMED.top, at, NAMED.bottom, "break") for at in slower]
     names = _apart({name: y(series.dropna().iloc[-1]) for name, series in values.items()})
     texts = [Text(NAMED.right + 10, NAMED.bottom + 20, "epoch")]

@@ -14,6 +14,17 @@ LEADS = {
     "fail": "The candidate must not replace the champion",
     "investigate": "Nobody can tell yet whether the candidate may replace the champion",
 }
+FIRST = {  # where there is no champion
+    "pass": "The candidate may become the first champion: there is none yet to compare it with",
+    "fail": "The candidate must not become the first champion",
+    "investigate": "Nobody can tell yet whether the candidate may become the first champion",
+}
+ADVICE = {
+    "pass": "",
+    "fail": "The champion stays. Look at the rule that stopped the candidate, and at what was lost.",
+    "investigate": "This is no pass: the champion stays until a person has looked. The column “would tell” says"
+    " how many images a rule needs; more benchmark images make the next verdict surer.",
+}
 STANDINGS = {
     "shared": "both models know the class: the images that decide",
     "new class": "the candidate knows the class, the champion does not",
@@ -75,10 +86,15 @@ def page(
     lows = [-rule["low"] for rule in judged if rule["low"] is not None and rule["state"] != "not judged"]
     width = max([LEAST_SPAN, *(1.2 * rule["tolerance"] for rule in judged), *lows])
     stopped = said.get("stopped_by")
+    lost_for_sure = int(classes["lost_for_sure"].astype(bool).sum()) if "lost_for_sure" in classes else 0
     return rendering.render(
         "gate.html",
         title="The gate",
-        lead=LEADS[said["verdict"]],
+        lead=_lead(said),
+        advice=ADVICE[said["verdict"]] if said["champion"] else "",
+        compared="overall" in said,
+        lost_for_sure=lost_for_sure,
+        class_news=_class_news(classes, lost_for_sure),
         said=said,
         rows=[row | {"bar": _bar(row, span, tolerance)} for row in rows],
         span=span,
@@ -101,6 +117,21 @@ def page(
         ],
         flips_in_all=len(flips),
     )
+
+
+def _lead(said: dict[str, Any]) -> str:
+    """The verdict in words, and its reason; a first model that passes has none, for it is compared with nothing."""
+    if said["champion"]:
+        return f"{LEADS[said['verdict']]}: {said['reason']}"
+    lead = FIRST[said["verdict"]]
+    return lead if said["verdict"] == "pass" else f"{lead}: {said['reason']}"
+
+
+def _class_news(classes: pd.DataFrame, lost_for_sure: int) -> str:
+    if not len(classes):
+        return ""
+    worse = int((classes["difference"] < 0).sum())
+    return f"Surely lost: {lost_for_sure or 'none'}. Fewer images named right than before: {worse} of {len(classes)}."
 
 
 def _is_stopped(rule: dict[str, Any], said: dict[str, Any]) -> bool:

@@ -11,8 +11,10 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from pipeline.evaluation.independence import images
+from pipeline.pages import glossary
 
 FIRST_ROWS = 50  # of a long table shown before 'Show all'
+FIRST_CARDS = 21  # of a long list of images: three rows of them
 FEW = 12  # rows or cards that need no filter
 DASH = "–"  # where a number is not known
 
@@ -32,10 +34,10 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    for filter_ in (percent, decimal, rate, count, counted, text, breakable):
+    for filter_ in (percent, decimal, rate, count, counted, text, breakable, term):
         environment.filters[filter_.__name__] = filter_
     environment.tests["known"] = pd.notna
-    environment.globals.update(first_rows=FIRST_ROWS, few=FEW)
+    environment.globals.update(first_rows=FIRST_ROWS, first_cards=FIRST_CARDS, few=FEW, terms=glossary.TERMS)
     return environment
 
 
@@ -75,3 +77,16 @@ def text(value: str | float) -> str:
 def breakable(name: str) -> Markup:
     """The escaped name; a browser may break the line after its slashes, underscores, dashes and colons."""
     return Markup(re.sub("([/_:-]+)", r"\1<wbr>", str(escape(name))))
+
+
+def term(name: str, text: str = "") -> Markup:
+    """The escaped name; one of the glossary says what it means, to a pointer and to the keyboard.
+
+    Args:
+      text: what stands there, if it is not the name itself.
+    """
+    shown = breakable(text or name)
+    meaning = glossary.TERMS.get(name)
+    if meaning is None:
+        return shown
+    return Markup('<abbr class="term" tabindex="0" title="{}">{}</abbr>').format(meaning, shown)

@@ -1,4 +1,4 @@
-"""The error report: how good a model is, how far it can be trusted, and where it errs, with pictures.
+"""The error report: how good a model is, how far it can be trusted, and where it errs, with images.
 
 One HTML file, and beside it a folder of contact sheets that a browser fetches when they come into view. What may be
 long is bounded, and the page says how much it leaves out.
@@ -60,6 +60,7 @@ def write(
     conclusions: list[str],
     picture: Picture,
     best_epoch: int | None = None,
+    confidence: float = 0.95,
 ) -> None:
     """Writes `folder`/report.html and `folder`/pictures/*.jpg; equal tables and pictures give equal bytes.
 
@@ -86,6 +87,7 @@ def write(
       conclusions: what the figures allow to say of the goal and of where accuracy is lost, in sentences.
       picture: gives an image's thumbnail as JPEG bytes, empty if it cannot be read; called once an image, in threads.
       best_epoch: whose weights were kept; by default, that of the lowest validation loss.
+      confidence: of the intervals and of what is promised.
     """
     pairs = _records(confusions.head(MAX_CONFUSIONS))
     pictured = _examples(pairs[:MAX_PICTURED], confused)
@@ -98,6 +100,7 @@ def write(
     with atomic_folder(folder / PICTURES) as new:
         sheets = contact_sheets.write(new, {name: Strip(images, SIDE) for name, images in strips.items()}, picture)
     classes = _class_table(per_class)
+    refused = outside["refused"] >= 1
     parts = slices[~slices["slice"].isin([SIMILARITY, ISOLATED])]
     page = rendering.render(
         PAGE,
@@ -126,8 +129,10 @@ def write(
             precision=threshold.get("shown_precision"),
         ),
         threshold=threshold,
-        outside=_records(outside.head(MAX_NAMED)),
-        outside_left_out=max(0, len(outside) - MAX_NAMED),
+        steady=curves.falls_steadily(history) if len(history) else None,
+        outside=_records(outside[~refused].sort_values("refused", kind="stable").head(MAX_NAMED)),
+        refused_wholly=_records(outside[refused].head(MAX_NAMED)),
+        outside_left_out=sum(max(0, number - MAX_NAMED) for number in (refused.sum(), (~refused).sum())),
         outside_shown=_placed("outside", outside_shown),
         changed_sets=_records(changed_sets),
         changed_classes=_most_changed(changed_classes),
@@ -135,8 +140,46 @@ def write(
         frozen_features=frozen_features,
         mistakes=cards,
         sheets=_windows(sheets),
+        confidence=confidence,
+        news={
+            "confidence": _of_threshold(threshold),
+            "outside": _of_outside(outside),
+            "training": _of_training(history, best_epoch),
+            "classes": "; ".join(f"{label} {recall:.1%}" for label, recall in _weakest(classes)),
+            "confusions": _of_confusions(pairs),
+        },
     )
     write_text(page, folder / PAGE)
+
+
+def _of_threshold(threshold: Row) -> str:
+    if threshold["rule"] == "unreached" or pd.isna(threshold.get("shown")):
+        return f"No threshold keeps {threshold['precision']:.0%} right of all answers shown."
+    shown, right = threshold["shown"], threshold["shown_precision"]
+    return f"{shown:.1%} of the images get an answer; {right:.1%} of these answers are right."
+
+
+def _of_outside(outside: pd.DataFrame) -> str:
+    number = int(outside["n"].sum())
+    if not number:
+        return ""
+    refused = float((outside["n"] * outside["refused"]).sum()) / number
+    wholly = int((outside["refused"] >= 1).sum())
+    return f"Refused: {refused:.1%} of {number:,} images; {wholly} of {len(outside)} classes wholly."
+
+
+def _of_training(history: pd.DataFrame, best_epoch: int | None) -> str:
+    if history.empty:
+        return ""
+    return f"{len(history)} epochs" + (f", the best is {best_epoch}." if best_epoch is not None else ".")
+
+
+def _of_confusions(pairs: list[Row]) -> str:
+    """The pair of most images."""
+    if not pairs:
+        return ""
+    most = max(pairs, key=lambda pair: pair["n"])
+    return f"Most often, {most['label']} is taken for {most['predicted']}: {most['n']} images of {most['set']}."
 
 
 def _examples(pairs: list[Row], confused: pd.DataFrame) -> list[Row]:

@@ -10,6 +10,7 @@ from pipeline.pages import rendering
 from pipeline.pages.plots import Dot, Frame, Line, Plot, Rule, Text, band, path, percents, round_numbers
 
 FRAME = Frame(width=540, height=240, left=54, right=510, top=18, bottom=200)
+MOST_BREAKS = 8  # rules in a curve where the images became others
 LAST = 12  # rounds in the table of classes
 MADE_OF = ["round", "started", "model", "parent", "classes", "new classes", "train", "images", "new images", "epochs"]
 MADE_OF += ["minutes", "gate", "reason", "champion", "run"]
@@ -87,13 +88,15 @@ def _curve(title: str, rows: pd.DataFrame) -> Plot:
     ]
     other = rows["version"] != rows["version"].shift().fillna(rows["version"])
     other |= rows["n"] != rows["n"].shift().fillna(rows["n"])  # new classes bring images that did not count before
+    marks = [at for at, new in zip(xs, other, strict=True) if new]
+    top = FRAME.top if len(marks) <= MOST_BREAKS else FRAME.bottom - 8  # more would hide the curve: short marks then
     step = max(len(rows) // 10, 1)
     return Plot(
         FRAME,
         title,
         x_ticks=[(at, str(name)) for at, name in zip(xs[::step], rows["round"][::step], strict=True)],
         y_ticks=percents(ticks, y),
-        rules=[Rule(at, FRAME.top, at, FRAME.bottom, "break") for at, new in zip(xs, other, strict=True) if new],
+        rules=[Rule(at, top, at, FRAME.bottom, "break") for at in marks],
         bands=[band(upper, lower)],
         lines=[Line(path(line))],
         dots=[Dot(*point, text=text, kind="ring") for point, text in zip(line, texts, strict=True)],

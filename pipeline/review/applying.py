@@ -22,6 +22,9 @@ ANSWER = ["decision", "label", "subclass"]
 SAYS = ["image", "by", "tool", "at", *ANSWER]
 
 
+SAID = ["label", "subclass", "status"]  # of a row, what a decision confirms or changes
+
+
 @dataclass(frozen=True)
 class Applied:
     """What becomes of the tables, and of the decisions, in numbers of images.
@@ -30,7 +33,8 @@ class Applied:
       table: the label table.
       benchmarks: all sets, columns `benchmarks.COLUMNS`.
       replaced: rows to be added to those that decisions replaced (`REPLACED_COLUMNS`).
-      added, changed: rows that decisions wrote.
+      added, changed, confirmed: rows that decisions wrote: new ones, those whose class, sub-class or status is another
+        now, and those that say the same as before.
       before: images whose decision had been applied already.
       restored: rows that stand as before a decision which was taken back.
       corrected: test and benchmark images among all these.
@@ -45,6 +49,7 @@ class Applied:
     replaced: pd.DataFrame
     added: int
     changed: int
+    confirmed: int
     before: int
     restored: int
     corrected: list[str]
@@ -113,10 +118,11 @@ def apply(
     added = _moved_with(_as_rows(ours[ours["new"]]), ours, rows)
     changed = _as_rows(ours[ours["newer"]])
     before = rows.loc[changed.index]
-    confirmed = ours.loc[changed.index, "decision"] == KEEP
-    changed[["label", "status"]] = changed[["label", "status"]].mask(confirmed, before[["label", "status"]], axis=0)
+    kept_as_is = ours.loc[changed.index, "decision"] == KEEP
+    changed[["label", "status"]] = changed[["label", "status"]].mask(kept_as_is, before[["label", "status"]], axis=0)
     kept = before["subclass"].where(before["label"] == changed["label"], "")
     changed["subclass"] = changed["subclass"].mask(changed["subclass"] == "", kept)
+    confirmed = int((changed[SAID] == before[SAID]).all(axis=1).sum())
     result = rows.copy()
     result.loc[changed.index, changed.columns] = changed
     result = pd.concat([result, added]).fillna("").rename_axis("image").reset_index()
@@ -127,7 +133,8 @@ def apply(
         listed,
         _not_yet(pd.concat([_replaced(ours[written], rows), listed_before]), replaced),
         len(added),
-        len(changed),
+        len(changed) - confirmed,
+        confirmed,
         int((~written & ~ours.index.isin(touched)).sum()),
         len(taken_out),
         sorted(touched if correct else []),

@@ -6,6 +6,7 @@ import pandas as pd
 
 from pipeline.errors import DataError
 from pipeline.files import read_json, read_table
+from pipeline.library import sheets
 from pipeline.review.decisions import BAD, COLUMNS, KEEP, LABEL, UNKNOWN
 from pipeline.review.recipes import RECIPES
 
@@ -49,6 +50,11 @@ def to_sheet(queues: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """The queues as one sheet for a spreadsheet; people fill its column `decision`."""
     rows = [table.assign(recipe=name, decision="") for name, table in queues.items()]
     return pd.concat(rows, ignore_index=True)[SHEET_COLUMNS]
+
+
+def for_people(sheet: pd.DataFrame, folders: dict[str, Path]) -> pd.DataFrame:
+    """The sheet as people open it: with a `link` to each image, and no cell that a spreadsheet would execute."""
+    return sheets.inert(sheet.assign(link=sheets.links(sheet["image"], folders)))
 
 
 def from_sheet(sheet: pd.DataFrame, source: object, *, by: str, at: str, model: str) -> pd.DataFrame:

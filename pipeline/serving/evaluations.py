@@ -7,13 +7,14 @@ import sqlalchemy as sa
 
 from pipeline.errors import DataError, closest
 from pipeline.files import write_csv
+from pipeline.library import lookup, sheets
 from pipeline.library.tables import read_csv, where
 from pipeline.serving import audits
 from pipeline.serving.store import records, schema
 from pipeline.serving.store.spool import Record
 from pipeline.serving.verdicts import AUDIT, CHOSEN, NOT_IN_CLASSES, RIGHT, UNUSABLE, VERDICTS, WRONG
 
-SHEET = ["request_id", "position", "path", "label", "score", "shown", "others", "verdict", "truth", "note"]
+SHEET = ["request_id", "position", "path", "label", "score", "shown", "others", "verdict", "truth", "note", "link"]
 REQUIRED = ["request_id", "position", "verdict"]
 
 
@@ -50,15 +51,29 @@ def record(engine: sa.Engine, said: list[dict[str, str]], *, by: str, at: int, w
     return len(said)
 
 
-def write_sheet(path: Path, engine: sa.Engine) -> int:
-    """Writes the audit's queue as a table with empty columns `verdict`, `truth` and `note`; returns its length."""
+def write_sheet(path: Path, engine: sa.Engine, *, kept: Path, index: Path, folders: dict[str, Path]) -> int:
+    """Writes the audit's queue as a table with empty columns `verdict`, `truth` and `note`; returns its length.
+
+    Its `path` is that of the image below `kept`, or the image ROOT/path that library or pool have; `link` opens it.
+
+    Args:
+      kept: the folder where the service keeps images.
+      index: the folder of the index.
+      folders: every root's folder, by name.
+    """
     rows = audits.queue(engine)
     others = [
         "; ".join(f"{label} {score:.0%}" for label, score in zip(names[1:], scores[1:], strict=False))
         for names, scores in zip(rows["top_labels"], rows["top_scores"], strict=True)
     ]
-    sheet = rows.assign(others=others, verdict="", truth="", note="", score=rows["score"].round(3))
-    write_csv(sheet[SHEET], path)
+    lacking = rows["path"] == ""
+    found = lookup.images_of(rows.loc[lacking, "sha256"].tolist(), index)
+    images = rows["sha256"].map(lambda sha256: found.get(sha256, "")).where(lacking, "")
+    links = sheets.links(images, folders)
+    links = links.mask(~lacking, rows["path"].map(lambda path: (kept / path).absolute().as_uri()))
+    sheet = rows.assign(others=others, verdict="", truth="", note="", score=rows["score"].round(3), link=links)
+    sheet["path"] = rows["path"].where(~lacking, images)
+    write_csv(sheets.inert(sheet[SHEET]), path)
     return len(sheet)
 
 
@@ -71,7 +86,11 @@ def take_sheet(path: Path, engine: sa.Engine, *, by: str, at: int) -> tuple[int,
     Raises:
       DataError: as `record`, with the row; or if the table has not the columns `REQUIRED`.
     """
-    table = read_csv(path, REQUIRED).reindex(columns=[*REQUIRED, "truth", "note"], fill_value="").fillna("")
+    table = (
+        sheets.as_meant(read_csv(path, REQUIRED))
+        .reindex(columns=[*REQUIRED, "truth", "note"], fill_value="")
+        .fillna("")
+    )
     table["line"] = (table.index + 2).astype(str)
     filled = table[table["verdict"] != ""]
     with engine.connect() as connection:

@@ -120,6 +120,7 @@ def compute(
         "wholly_staged": list(standing.loc[standing["wholly_staged"] & standing["label"].isin(model.classes), "label"]),
         "history": inputs.history,
         "best_epoch": model.card.training["best_epoch"],
+        "confidence": params.confidence,
     }
     return assessed, shown
 

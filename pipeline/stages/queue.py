@@ -88,11 +88,11 @@ def fill(workspace: Workspace) -> dict[str, pd.DataFrame]:
         confidence=workspace.confidence,
         count=curate.count,
     )
-    answers = made.answers
+    answers, labelled = made.answers, reading.labelled(workspace.evaluation)
     page = pages.queue(
         title="Worth a person's time",
         recipes=[
-            pages.Recipe(recipe.name, recipe.finds, answers[recipe.name].rows, answers[recipe.name].note)
+            pages.Recipe(recipe.name, recipe.finds, answers[recipe.name].rows, answers[recipe.name].note, labelled)
             for recipe in recipes.RECIPES
         ],
         picture=lambda image: pages.picture_uri(labels.locate(image, folders)),

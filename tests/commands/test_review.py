@@ -9,7 +9,7 @@ from pipeline.cli import main as wallaby
 from pipeline.commands import review
 from pipeline.errors import DataError, Exit, UsageError
 from pipeline.files import write_csv, write_json, write_table, write_text
-from pipeline.library import labels
+from pipeline.library import labels, sheets
 from pipeline.review import decisions, near_cutoff, recipes
 from pipeline.workspace import Workspace
 from tests.library.builders import library_table, sha
@@ -58,6 +58,19 @@ class Repository(Workspace):
 @pytest.fixture
 def repo(tmp_path):
     return Repository(tmp_path)
+
+
+def test_a_sheet_has_a_link_to_each_image_and_no_cell_that_a_spreadsheet_executes(repo):
+    name = f"{recipes.RECIPES[0].name}.parquet"
+    queued = pd.read_parquet(repo.queue / name)
+    write_table(queued.assign(label=["=HYPERLINK(1)", "@owl"], reason="+1"), repo.queue / name)
+    repo.fill("yes", "bad")
+    sheet = labels.read_csv(repo.sheet, ["decision"])
+    assert sheets.executed(sheet) == 0
+    assert sheet["link"].tolist() == [(repo.root / f"pool/{name}.jpg").absolute().as_uri() for name in "12"]
+    repo.take()
+    assert repo.log()["suggested"].tolist() == ["=HYPERLINK(1)", "@owl"]
+    assert repo.log()["label"].tolist() == ["=HYPERLINK(1)", ""]
 
 
 def test_a_filled_sheet_is_a_review_table(repo):

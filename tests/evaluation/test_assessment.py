@@ -169,7 +169,7 @@ def test_the_stage_run_again_gives_the_same_bytes_also_without_the_pictures_that
     evaluate(round_)
     for name in set(before) - {"report.html"}:
         assert (folder / name).read_bytes() == before[name], name
-    assert "Against the champion" in (folder / "report.html").read_text()
+    assert "Compared with the champion" in (folder / "report.html").read_text()
 
 
 def test_a_corrected_label_needs_nothing_inferred_anew(round_, monkeypatch):

@@ -63,6 +63,7 @@ def in_a_browser(page: str, script: str, folder: Path) -> str:
         CHROMIUM,
         "--headless",
         "--no-sandbox",
+        "--window-size=1280,900",
         *quiet,
         "--virtual-time-budget=2000",
         "--dump-dom",

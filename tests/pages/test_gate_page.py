@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -95,18 +96,48 @@ def test_what_a_small_class_can_lose_unseen_is_said():
     assert "look" in text
 
 
-def test_the_first_model_has_a_page_without_figures():
-    first = {key: said()[key] for key in ("verdict", "reason", "model", "size_mb", "latency_ms")}
-    text = gate.page(
-        said=first | {"champion": "", "verdict": "pass"},
+def first_page(verdict: str) -> str:
+    """The page of a model that has no champion to be compared with."""
+    first = {key: said()[key] for key in ("reason", "model", "size_mb", "latency_ms")}
+    return gate.page(
+        said=first | {"champion": "", "verdict": verdict},
         classes=pd.DataFrame(columns=["label", *paired_statistics.COLUMNS]),
         flips=pd.DataFrame(columns=FLIPS),
         picture=uri,
         pictures=10,
         tolerance=0.02,
     )
-    assert "There is nothing to compare" in text
-    assert "whatever the champion named" in text
+
+
+def test_the_page_of_a_first_model_says_nothing_of_a_champion_that_is_not_there():
+    text = " ".join(Elements(first_page("pass")).text.split())
+    assert "The candidate may become the first champion: there is none yet to compare it with." in text
+    assert "no model has been released yet" in text
+    for contradiction in ("replace the champion", "whatever the champion named", "No class is shared", "so it is"):
+        assert contradiction not in text
+    assert "must not become the first champion: so it is." in " ".join(Elements(first_page("fail")).text.split())
+
+
+def test_a_champion_that_cannot_be_compared_has_no_flips_and_no_classes():
+    without = {key: value for key, value in said().items() if key not in ("overall", "benchmarks", "classes", "images")}
+    shown = gate.page(
+        said=without, classes=classes(0), flips=pd.DataFrame(columns=FLIPS), picture=uri, pictures=10, tolerance=0.02
+    )
+    assert "Nothing was compared" in shown
+    assert "whatever the champion named" not in shown
+
+
+def test_each_verdict_has_its_own_colour_sign_and_words():
+    shown = {verdict: page(verdict=verdict) for verdict in ("pass", "fail", "investigate")}
+    signs = {
+        verdict: text.split(f'class="verdict {verdict}">')[1].split("</span>")[0][-1] for verdict, text in shown.items()
+    }
+    assert signs == {"pass": "✓", "fail": "✕", "investigate": "?"}
+    style = shown["pass"]
+    colours = {verdict: style.split(f".verdict.{verdict} {{ color: ")[1].split(";")[0] for verdict in shown}
+    assert len(set(colours.values())) == 3
+    assert "This is no pass" in shown["investigate"]
+    assert "This is no pass" not in shown["pass"]
 
 
 def test_flips_beyond_the_limit_are_counted_and_not_read():
@@ -169,8 +200,9 @@ def versions(*rounds: tuple[str, float, str]) -> tuple[pd.DataFrame, pd.DataFram
     return table, sets
 
 
-def runs_page(*rounds: tuple[str, float, str], images: list[int] | None = None) -> str:
+def runs_page(*rounds: tuple[str, float, str], images: list[int] | None = None, **columns: str) -> str:
     table, sets = versions(*rounds)
+    table = table.assign(**columns)
     sets = sets if images is None else sets.assign(n=images)
     bands = pd.DataFrame({"round": [1], "set": ["test"], "band": [0.9], "n": [10], "right": [9], "mean_score": [0.95]})
     recalls = pd.DataFrame({"round": [1, 2], "set": "test", "label": NASTY, "n": 10, "recall": [0.5, 0.4]})
@@ -197,6 +229,13 @@ def test_a_curve_breaks_where_new_classes_bring_images_of_the_same_version():
     page = runs_page(("1", 0.8, "a"), ("2", 0.9, "a"), ("2", 0.9, "a"), images=[100, 120, 120])
     assert page.count('class="break"') == 1
     assert "2 rounds;" in page  # the second was trained twice
+
+
+def test_a_set_that_changes_in_every_round_does_not_hide_its_curve():
+    page = runs_page(*[(str(number), 0.8, str(number)) for number in range(1, 61)])
+    tops = re.findall(r'class="break" x1="[0-9.]+" x2="[0-9.]+" y1="([0-9.]+)" y2="([0-9.]+)"', page)
+    assert len(tops) == 59
+    assert all(float(bottom) - float(top) < 10 for top, bottom in tops)
 
 
 def test_one_round_has_no_curve_and_yet_a_page():

@@ -252,8 +252,8 @@ def test_the_report_says_from_which_score_answers_are_shown_and_why(changed, sen
 
 def test_what_the_champion_knew_and_this_model_does_not_is_told():
     text = " ".join(Elements(report()).text.split())
-    assert "Against the champion" in text
-    assert "Against the champion" not in report(changed_sets=pd.DataFrame(), changed_classes=pd.DataFrame())
+    assert "Compared with the champion" in text
+    assert "Compared with the champion" not in report(changed_sets=pd.DataFrame(), changed_classes=pd.DataFrame())
 
 
 def test_an_interval_stands_below_its_figure():
@@ -287,7 +287,7 @@ def test_empty_tables_are_explained():
         )
     ).text
     sentences = ["No class has been scored", "No image was taken", "no training history", "made no mistake"]
-    for sentence in [*sentences, "no picture of a class that the model does not know", "contradicts no label"]:
+    for sentence in [*sentences, "no image of a class that the model does not know", "contradicts no label"]:
         assert sentence in text
     nothing = pd.DataFrame()
     page = report(sets=nothing, per_class=nothing, confusions=nothing, history=nothing, reliability=nothing, facts={})

@@ -148,6 +148,15 @@ def test_a_correction_by_hand_is_not_undone_by_the_decision_before_it(library):
     assert again.changed == 0
 
 
+def test_a_decision_that_says_what_the_label_says_confirms_it_and_changes_nothing(library):
+    table = label_table(
+        {"image": "library/a.jpg", "label": "cat", "at": "2026-01-01"},
+        {"image": "library/b.jpg", "label": "cat", "at": "2026-01-01"},
+    )
+    applied = apply(table, said("library/a.jpg", "cat", day=3), said("library/b.jpg", "dog", day=3))
+    assert (applied.added, applied.changed, applied.confirmed) == (0, 1, 1)
+
+
 def test_without_decisions_nothing_is_changed(library):
     applied = apply(library)
     assert (applied.added, applied.changed, applied.before, len(applied.conflicts), applied.refused) == (0, 0, 0, 0, [])
@@ -309,7 +318,8 @@ def test_no_row_is_lost_no_image_stands_twice_and_everything_adds_up(labelled, r
     decided = {row["image"] for row in rows} - set(applied.conflicts["image"])
     assert set(applied.table["image"]) == labelled | (decided - benchmark)
     assert applied.table["image"].is_unique
-    assert applied.added + applied.changed + applied.before + len(applied.refused) == len(decided)
+    written = applied.added + applied.changed + applied.confirmed
+    assert written + applied.before + len(applied.refused) == len(decided)
     untouched = before["image"].isin(benchmark) | ~before["image"].isin(decided)
     kept = applied.table[applied.table["image"].isin(before.loc[untouched, "image"])]
     assert kept.reset_index(drop=True).equals(before[untouched].reset_index(drop=True))

@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from pipeline.errors import DataError
-from pipeline.files import write_csv
+from pipeline.files import write_csv, write_table
 from pipeline.library.tables import read_csv
 from pipeline.serving import audits, evaluations
 from pipeline.serving.store import schema
@@ -134,13 +134,34 @@ def test_a_filled_sheet_counts_for_the_audit(engine, tmp_path):
     served(engine)
     audits.draw(engine, 40, at=AT)
     sheet = tmp_path / "audit.csv"
-    assert evaluations.write_sheet(sheet, engine) == 40
+    assert evaluations.write_sheet(sheet, engine, kept=tmp_path, index=tmp_path, folders={}) == 40
     table = read_csv(sheet, evaluations.REQUIRED)
     table.loc[table.index[:30], "verdict"] = "right"
     write_csv(table, sheet)
     assert evaluations.take_sheet(sheet, engine, by="ada", at=AT) == (30, 0)
     assert said(engine)["probability"].notna().all()
     assert audits.waiting(engine) == audits.Waiting(10, len(audits.queue(engine)))
+
+
+def test_each_row_of_a_sheet_has_the_image_and_a_link_to_it(engine, tmp_path):
+    served(engine)
+    audits.draw(engine, 40, at=AT)
+    rows = audits.queue(engine)
+    pool = pd.DataFrame({"sha256": rows["sha256"], "image": [f"pool/{n}.jpg" for n in range(len(rows))]})
+    write_table(pool, tmp_path / "pool.parquet")
+    with engine.begin() as connection:
+        kept = connection.scalar(sa.select(schema.transactions.c.path).where(schema.transactions.c.path != "").limit(1))
+        connection.execute(sa.update(schema.transactions).values(path=""))
+        first = schema.transactions.c.request_id == rows["request_id"][0]
+        connection.execute(sa.update(schema.transactions).where(first).values(path=kept or "ab/cd.jpg"))
+    sheet, folders = tmp_path / "audit.csv", {"pool": tmp_path / "pool"}
+    evaluations.write_sheet(sheet, engine, kept=tmp_path / "kept", index=tmp_path, folders=folders)
+    table = read_csv(sheet, evaluations.REQUIRED)
+    assert not (table["path"] == "").any()
+    of_pool = table[table["path"].str.startswith("pool/")]
+    assert len(of_pool) == len(table) - 1
+    assert (of_pool["link"] == f"{tmp_path.as_uri()}/pool/" + of_pool["path"].str.removeprefix("pool/")).all()
+    assert table["link"].str.startswith(f"{tmp_path.as_uri()}/").all()
 
 
 def test_a_content_that_was_drawn_several_times_is_judged_once(engine):

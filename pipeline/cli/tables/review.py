@@ -21,7 +21,8 @@ def applied(report: Report, *, dry_run: bool) -> None:
     for name, (old, new) in report.versions.items():
         screen.print(f"a new version of {escape(name)}: {old} -> {new or 'none'}")
     restored = f", {done.restored} as they were before" if done.restored else ""
-    screen.print(f"{done.added} added, {done.changed} changed{restored}, {done.before} were there before")
+    written = f"{done.added} added, {done.changed} changed, {done.confirmed} confirmed"
+    screen.print(f"{written}{restored}, {done.before} were there before")
     if report.copied:
         screen.print(f"{report.copied} pictures copied")
     _listed("test and benchmark images, corrected", done.corrected)

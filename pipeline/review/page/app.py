@@ -29,6 +29,7 @@ BODY_SECONDS = 60.0  # in which a request must have come as a whole
 FOREVER = "private, max-age=31536000, immutable"  # an address names the content
 
 Name = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f,;\"]+$")]
+Tab = Annotated[str, Field(max_length=40, pattern=r"^[a-z0-9-]*$")]
 Row = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 
 
@@ -51,6 +52,7 @@ class Wanted(Body):
 
 class Dealing(Body):
     by: Name
+    tab: Tab = ""
     number: Annotated[int, Field(ge=1, le=MOST_CARDS)] = 12
     filter: Wanted = Wanted()
     have: list[Row] = []
@@ -78,6 +80,11 @@ class Deciding(Body):
 class Judged(Body):
     request: str
     position: Row
+
+
+class Leaving(Body):
+    by: Name
+    tab: Tab
 
 
 class AuditDealing(Body):
@@ -166,7 +173,13 @@ def create(reviewing: Reviewing, trial: Trial, audit: Auditing, rules: Rules, *,
     @app.post("/api/queue/{name}/deal")
     def deal(name: str, body: Dealing) -> dict[str, Any]:
         wanted = Filter(**body.filter.model_dump())
-        return reviewing.deal(name, body.by, wanted, body.number, body.have, body.skip, again=body.again)
+        hand = (body.have, body.skip)
+        return reviewing.deal(name, body.by, wanted, body.number, *hand, again=body.again, tab=body.tab)
+
+    @app.post("/api/queue/{name}/leave")
+    def leave(name: str, body: Leaving) -> dict[str, Any]:
+        reviewing.release(name, body.by, body.tab)
+        return {}
 
     @app.post("/api/queue/{name}/decide")
     def decide(name: str, body: Deciding) -> dict[str, Any]:
@@ -197,7 +210,9 @@ def create(reviewing: Reviewing, trial: Trial, audit: Auditing, rules: Rules, *,
 
     @app.get("/api/model")
     def model() -> dict[str, Any]:
-        return trial.which()
+        told = trial.which()
+        trial.prepare()
+        return told | {"waited": trial.waited()}
 
     @app.post("/api/try")
     def name_a_picture(picture: UploadFile) -> dict[str, Any]:

@@ -20,6 +20,7 @@ HELD = 600.0  # seconds that a card which somebody has in hand is kept from othe
 BLOCK = 1 << 12  # cards looked through at once
 AGAIN_AFTER = 20  # strokes between a decision and its second, blind reading
 ANSWERS = (LABEL, UNKNOWN, BAD, KEEP)
+Holder = tuple[str, str]  # a reviewer, and the tab of the browser: two tabs of one person show different cards
 
 
 class StaleError(DataError):
@@ -92,7 +93,8 @@ class Assignment:
     ):
         self.queue, self._decision_log, self._files = queue, decision_log, files
         self._blind_share, self._clock = blind_share, clock
-        self._held: dict[int, tuple[str, float]] = {}
+        self._held: dict[int, tuple[Holder, float]] = {}
+        self._read_again: dict[int, tuple[Holder, float]] = {}
         self._row_of: dict[str, int] = {}  # of what was decided: to look through millions of names takes too long
         self._lock = threading.RLock()
         self.refresh()
@@ -124,18 +126,25 @@ class Assignment:
         *,
         have: Sequence[int] = (),
         skip: Sequence[int] = (),
+        tab: str = "",
     ) -> list[int]:
-        """The next cards for a reviewer, and holds them for a while.
+        """The next cards for a tab of a reviewer, which it holds for a while.
+
+        What the tab held before and has no more is free again. Where nothing else is left, the cards that another tab
+        of the same reviewer has in reserve are dealt; it learns by `lost` that they are gone.
 
         Args:
-          have: cards that the reviewer has in hand already.
+          have: cards that the tab has in hand already, the one that is shown first.
           skip: cards put aside.
+          tab: of the browser.
         """
-        now = self._clock()
+        now, mine = self._clock(), (by, tab)
         with self._lock:
+            for row in [row for row, (holder, _) in self._held.items() if holder == mine and row not in have]:
+                del self._held[row]
             view = self.queue.view(filter)
-            out = {row for row, (who, since) in self._held.items() if who != by and now - since < HELD}
-            out |= {*have, *skip}
+            elsewhere = {row: held for row, held in self._held.items() if held[0] != mine and now - held[1] < HELD}
+            out = {*elsewhere, *have, *skip}
             found: list[int] = []
             for start in range(0, len(view), BLOCK):
                 some = view[start : start + BLOCK]
@@ -143,15 +152,42 @@ class Assignment:
                 if len(found) >= number:
                     break
             found = found[:number]
-            for row in (*have, *found):
-                self._held[row] = (by, now)
+            if not found and not have:
+                found = self._in_reserve(by, elsewhere, skip, self.queue.passing(filter))[:number]
+            for row in [row for row in have if row not in elsewhere] + found:
+                self._held.pop(row, None)  # so that the first of a hand is the one that is shown
+                self._held[row] = (mine, now)
             return found
 
-    def again(self, by: str, *, last: bool = False) -> int | None:
+    def lost(self, by: str, tab: str, have: Sequence[int]) -> list[int]:
+        """Those of the cards in hand, but for the one that is shown, that another tab has by now."""
+        with self._lock:
+            return [row for row in have[1:] if row in self._held and self._held[row][0] != (by, tab)]
+
+    def release(self, by: str, tab: str) -> None:
+        """A tab was closed: what it held is free."""
+        with self._lock:
+            for hand in (self._held, self._read_again):
+                for row in [row for row, (holder, _) in hand.items() if holder == (by, tab)]:
+                    del hand[row]
+
+    def _in_reserve(
+        self, by: str, elsewhere: dict[int, tuple[Holder, float]], skip: Sequence[int], passing: np.ndarray
+    ) -> list[int]:
+        """Cards that other tabs of the reviewer hold and do not show, the last first."""
+        hands: dict[Holder, list[int]] = {}
+        for row, (holder, _) in elsewhere.items():
+            if holder[0] == by:
+                hands.setdefault(holder, []).append(row)
+        rest = [row for hand in hands.values() for row in hand[1:]]
+        return [row for row in reversed(rest) if not self._done[row] and passing[row] and row not in skip]
+
+    def again(self, by: str, *, last: bool = False, tab: str = "") -> int | None:
         """A card that the reviewer has decided some time ago and shall read again, blind; None if none is due.
 
         Args:
           last: nothing else is left, so that none has to wait.
+          tab: of the browser; another one of the same reviewer does not get the card meanwhile.
         """
         if self.queue.name == CONFLICT_RECIPE or not self._blind_share:
             return None
@@ -163,9 +199,19 @@ class Assignment:
                 continue
             leader = int(self.queue.leader[self._row_of[image]])  # of a burst, which may have been left out
             said = self._decision_log.of(self.queue.rows([leader])[0])
-            if by in said.holds and by not in said.blind:
+            if by in said.holds and by not in said.blind and self._takes(leader, (by, tab)):
                 return leader
         return None
+
+    def _takes(self, row: int, holder: Holder) -> bool:
+        """Whether the tab may show a card again; it is its own then for a while."""
+        now = self._clock()
+        with self._lock:
+            other, since = self._read_again.get(row, (holder, now))
+            if other[0] == holder[0] and other != holder and now - since < HELD:
+                return False
+            self._read_again[row] = (holder, now)
+            return True
 
     def decide(
         self, by: str, version: str, answers: list[Answer], *, seconds: float, blind: bool = False, bulk: bool = False

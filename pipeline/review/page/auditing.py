@@ -6,11 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
-
 from pipeline.errors import DataError
+from pipeline.library import lookup
 from pipeline.review.page.thumbnails import Thumbnails
 from pipeline.serving.verdicts import AUDIT
 
@@ -19,7 +16,6 @@ if TYPE_CHECKING:  # they take a second to import, and the queues need not wait 
     import sqlalchemy as sa
 
 SERVED = "served"  # the root that the folder of kept pictures is here
-INDEXED = ("library.parquet", "pool.parquet")
 SQLITE = "sqlite:///"
 
 
@@ -100,7 +96,7 @@ class Auditing:
         return sorted({label for labels in Log(engine).releases()["classes"] for label in labels})
 
     def _pictured(self, rows: "pd.DataFrame") -> list[dict[str, Any]]:
-        elsewhere = self._indexed(rows.loc[rows["path"] == "", "sha256"].tolist())
+        elsewhere = lookup.images_of(rows.loc[rows["path"] == "", "sha256"].tolist(), self._index)
         cards = []
         for row in rows.to_dict("records"):
             image = f"{SERVED}/{row['path']}" if row["path"] else elsewhere.get(row["sha256"], "")
@@ -110,15 +106,6 @@ class Auditing:
             address = "/audit" + self.thumbnails.address(image, row["sha256"])
             cards.append({**key, **shown, "top": top, "image": image, "picture": address})
         return cards
-
-    def _indexed(self, sha256: list[str]) -> dict[str, str]:
-        """The image of each content that the roots hold."""
-        tables = [str(self._index / name) for name in INDEXED if (self._index / name).exists()]
-        if not sha256 or not tables:
-            return {}
-        wanted = pc.is_in(pc.field("sha256"), value_set=pa.array(sha256))
-        found = ds.dataset(tables).to_table(columns=["sha256", "image"], filter=wanted).to_pylist()
-        return {row["sha256"]: row["image"] for row in found}
 
     def _served(self) -> "sa.Engine":
         engine = self._engine()

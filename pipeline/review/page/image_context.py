@@ -20,6 +20,7 @@ from pipeline.inference import evaluated, frozen_features, migration, pool_predi
 from pipeline.inference.frozen_features import FrozenFeatures
 from pipeline.inference.vectors import Vectors
 from pipeline.library import board, labels
+from pipeline.library.exclusion import Reason
 from pipeline.library.walking import is_named_like_an_image
 from pipeline.review.page.queues import UNLABELLED
 
@@ -109,11 +110,15 @@ class ImageContext:
         return np.append(changed, np.datetime64("NaT", "D"))[_places(images, table["image"])]
 
     def samples(self) -> dict[str, list[tuple[str, str]]]:
-        """Image and content hash of a few pictures of each class, real ones first."""
-        path = self._curated / "images.parquet"
+        """Image and content hash of a few images of each class, real ones first; also of those below the cutoff."""
+        path, left_out = self._curated / "images.parquet", self._curated / "excluded.parquet"
 
         def read() -> dict[str, list[tuple[str, str]]]:
-            rows = read_table(path, ["image", "sha256", "label", "origin", "group"])
+            columns = ["image", "sha256", "label", "origin", "group"]
+            rows = read_table(path, columns)
+            if left_out.exists():
+                below = read_table(left_out, [*columns, "reason"])
+                rows = pd.concat([rows, below.loc[below["reason"] == Reason.BELOW_CUTOFF, columns]])
             rows = rows.sample(frac=1, random_state=0).drop_duplicates(["label", "group"])
             rows = rows.iloc[(rows["origin"] != "real").to_numpy().argsort(kind="stable")]
             few = rows.groupby("label").head(SAMPLES)
@@ -121,7 +126,7 @@ class ImageContext:
                 str(label): list(zip(own["image"], own["sha256"], strict=True)) for label, own in few.groupby("label")
             }
 
-        return self._fresh("samples", path, read, {})
+        return self._fresh("samples", path, read, {}, also=left_out)
 
     def top(self, images: list[str]) -> dict[str, list[tuple[str, float]]]:
         """The model's best classes and their scores, by image, from the stored predictions."""

@@ -163,26 +163,41 @@ class Reviewing:
         return told | ({"purge": self._promise()} if name == PURGE_RECIPE else {})
 
     def deal(
-        self, name: str, by: str, filter: Filter, number: int, have: list[int], skip: list[int], *, again: bool
+        self,
+        name: str,
+        by: str,
+        filter: Filter,
+        number: int,
+        have: list[int],
+        skip: list[int],
+        *,
+        again: bool,
+        tab: str = "",
     ) -> dict[str, Any]:
         """The next cards of a queue for a reviewer, with all that is shown of them.
 
         Args:
           again: whether one that is read a second time may be among them.
+          tab: of the browser (`Assignment.deal`).
         """
         assignment = self.assignment(name)
-        rows = assignment.deal(by, filter, number, have=have, skip=skip)
+        rows = assignment.deal(by, filter, number, have=have, skip=skip, tab=tab)
         cards = self.cards(assignment, rows)
-        due = assignment.again(by, last=not rows and not have) if again else None
+        due = assignment.again(by, last=not rows and not have, tab=tab) if again else None
         if due is not None:
             cards[:0] = [card | {"blind": True} for card in self.cards(assignment, [due])]
         return {
             "version": assignment.queue.version,
             "cards": cards,
+            "lost": assignment.lost(by, tab, have),
             "left": assignment.left(filter),
             "total": len(assignment.queue.view(filter)),
             "named": sorted(self.decision_log().named - self.context.names()),
         }
+
+    def release(self, name: str, by: str, tab: str) -> None:
+        """A tab was closed: its cards are for others."""
+        self.assignment(name).release(by, tab)
 
     def cards(self, assignment: Assignment, leaders: list[int]) -> list[dict[str, Any]]:
         """What the page shows of cards: the first picture, its burst, and what the model and people say of it."""

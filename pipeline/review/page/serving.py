@@ -3,6 +3,7 @@
 import secrets
 import socket
 import sys
+import threading
 import webbrowser
 from collections.abc import Callable
 
@@ -37,26 +38,31 @@ def serve(
       host, port: where; without a port, `PORT` or, if that is taken, any. Beyond loopback the address has a token.
       by: the reviewer's name, if the page shall not ask for it.
       browser: whether to open the page.
-      say: is told where the page is, once it can be opened.
+      say: is told where the page is, before anything else is done; an address that colleagues can open, too.
 
     Raises:
       UsageError: if the server cannot be bound there.
     """
-    for name in place.names():
-        try:
-            place.prepare(name)  # now, and not while somebody waits for the first card
-        except WallabyError as error:  # the page says so of this queue, and shows the others
-            print(error, file=sys.stderr)
     token = "" if host in loopback.NAMES else secrets.token_urlsafe(24)
     listening = _bind(host, port)
-    address = loopback.url(host, listening.getsockname()[1])
+    address = loopback.url(loopback.reachable(host), listening.getsockname()[1])
     whole = f"{address}?token={token}" if token else address
     say(whole)
     if browser:
         webbrowser.open(whole)
+    threading.Thread(target=_prepare, args=(place,), daemon=True).start()
     application = app.create(place, trial, audit, Rules.of(host, token), by=by)
     server = uvicorn.Server(Settings(application, Limits(body_seconds=app.BODY_SECONDS)))
     server.run(sockets=[listening])
+
+
+def _prepare(place: Reviewing) -> None:
+    """Opens the queues before somebody waits for a first card."""
+    for name in place.names():
+        try:
+            place.prepare(name)
+        except WallabyError as error:  # the page says so of this queue, and shows the others
+            print(error, file=sys.stderr)
 
 
 def _bind(host: str, port: int | None) -> socket.socket:

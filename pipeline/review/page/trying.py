@@ -1,7 +1,9 @@
 """Try a picture: what the model that serves makes of any picture, and what the library has that looks like it."""
 
+import sys
 import tempfile
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ class Places:
 class Trial:
     """Identifies single images by the model that serves.
 
-    The model is loaded when the first image comes, and stays.
+    The model is loaded when the page is opened (`prepare`) or the first image comes, and stays.
 
     Args:
       places: where the models lie.
@@ -40,8 +42,33 @@ class Trial:
 
     def __init__(self, places: Places, context: ImageContext, *, max_megapixels: float):
         self._places, self._context, self._max_megapixels = places, context, max_megapixels
+        self._starting = threading.Lock()
         self._lock = threading.Lock()  # Keras predicts one batch at a time
         self._loaded: dict[Path, tuple[str, Any]] = {}
+        self._preparing: float | None = None  # since when
+
+    def prepare(self) -> None:
+        """Begins to load the model, if that has not been done, and returns at once; a fault is told with the image."""
+        with self._starting:
+            if self._preparing is None and not self._loaded:
+                self._preparing = time.monotonic()
+                threading.Thread(target=self._prepare, daemon=True).start()
+
+    def waited(self) -> float | None:
+        """For how many seconds the model has been loaded by now; None if it is there, or nobody has asked for it."""
+        since = self._preparing
+        return None if since is None else time.monotonic() - since
+
+    def _prepare(self) -> None:
+        try:
+            with self._lock:
+                runtime = self._runtime(Path(self.which()["folder"]))
+                empty = [np.zeros((1, size, size, 3), np.uint8) for size in runtime.image_sizes]
+                runtime.predict_with_features(*empty)  # the first prediction builds the graph
+        except Exception as error:  # what is wrong is told to whoever asks for an answer
+            print(f"the model cannot be prepared: {error}", file=sys.stderr)
+        finally:
+            self._preparing = None
 
     def which(self) -> dict[str, Any]:
         """The model that answers, without loading it: its folder, digest, round, and whether it was released.

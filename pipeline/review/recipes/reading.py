@@ -109,8 +109,20 @@ def poor(index: Path, limits: dict[str, Any]) -> pd.Series:
 
 def suspects(audited: pd.DataFrame) -> pd.DataFrame:
     """What the audit asks of labels; those of benchmarks are not among the labels, and stand in the report alone."""
-    asked = audited[audited["asked"].astype(bool) & ~audited["set"].str.startswith(benchmarks.PREFIX)]
-    return asked.drop(columns="label").rename(columns={"predicted": "label"})
+    asked = _asked(audited).drop(columns=["label", "cluster"], errors="ignore")  # what counts once is no look-alike
+    return asked.rename(columns={"predicted": "label"})
+
+
+def labelled(evaluation: Path) -> dict[str, str]:
+    """What the images are labelled that the audit asks about, by image; empty where there was no audit."""
+    if not (evaluation / audit.FILE).exists():
+        return {}
+    asked = _asked(read_table(evaluation / audit.FILE))
+    return dict(zip(asked["image"], asked["label"], strict=True))
+
+
+def _asked(audited: pd.DataFrame) -> pd.DataFrame:
+    return audited[audited["asked"].astype(bool) & ~audited["set"].str.startswith(benchmarks.PREFIX)]
 
 
 def library(evaluation: Path, *, model: str) -> Library | None:

@@ -45,7 +45,8 @@ class Office:
         return (datetime(2026, 3, 1) + timedelta(seconds=next(self.ticks))).isoformat()
 
     def deal(self, by: str = "ann", number: int = 3, **more) -> list[int]:
-        told = self.place.deal(NAME, by, Filter(), number, more.get("have", []), more.get("skip", []), again=True)
+        hand = {"again": True, "tab": more.get("tab", "")}
+        told = self.place.deal(NAME, by, Filter(), number, more.get("have", []), more.get("skip", []), **hand)
         return [-1 - card["row"] if card["blind"] else card["row"] for card in told["cards"]]
 
     def say(self, row: int, label: str = "zebra", by: str = "ann", decision: str = "label", **more) -> tuple:
@@ -68,6 +69,30 @@ def test_nobody_is_given_a_card_that_another_has_in_hand(office):
     assert office.deal("ann") == [0, 1, 2]
     assert office.deal("bob") == [3, 4, 5]
     assert office.deal("ann", have=[0, 1, 2]) == [6, 7, 8]
+
+
+def test_twenty_tabs_of_one_person_show_twenty_cards(tmp_path):
+    office = Office(made_up_workspace.build(tmp_path, cards=24))
+    hands = [office.deal("ann", 6, tab=f"tab-{number}") for number in range(20)]
+    shown = [hand[0] for hand in hands]
+    assert len(set(shown)) == 20
+    assert sum(map(len, hands[:4])) == 24
+
+
+def test_a_tab_learns_which_of_its_cards_another_tab_has_taken_over(office):
+    first = office.deal("ann", 12, tab="a")
+    second = office.deal("ann", 3, tab="b")
+    assert second == first[-1:-4:-1]
+    assert office.place.assignment(NAME).lost("ann", "a", first) == first[-3:]
+    office.deal("ann", 3, tab="a", have=first)
+    assert office.place.assignment(NAME).lost("ann", "b", second) == []
+
+
+def test_a_tab_that_is_closed_or_loaded_again_leaves_its_cards_to_others(office):
+    hand = office.deal("ann", tab="a")
+    assert office.deal("ann", tab="a") == hand
+    office.place.release(NAME, "ann", "a")
+    assert office.deal("bob") == hand
 
 
 def test_a_card_that_was_left_lying_is_given_to_another(office, monkeypatch):
@@ -416,6 +441,16 @@ def test_a_share_is_shown_again_blind_and_never_counts_as_a_label(workspace, mon
     assert office.deal(number=1) == [-2, 3], "none is read a third time"
     (told,) = office.place.reviewers()
     assert (told["checked"], told["differing"], told["error"]) == (1, 1, 1.0)
+
+
+def test_a_card_is_read_again_in_one_tab_alone(workspace, monkeypatch):
+    monkeypatch.setattr(assignment, "AGAIN_AFTER", 2)
+    made_up_workspace.params(workspace, blind_share=1.0)
+    office = Office(workspace)
+    for row in range(4):
+        office.say(row)
+    firsts = [office.deal(number=1, tab=tab)[0] for tab in ("a", "b", "c", "a")]
+    assert firsts == [-1, -2, 6, -1]
 
 
 def test_a_second_reading_is_taken_back_like_any_decision(workspace, monkeypatch):

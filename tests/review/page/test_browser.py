@@ -161,6 +161,7 @@ def test_a_server_that_is_killed_goes_on_where_it_was(workspace, serve, visit):
 def test_many_pictures_of_a_class_are_accepted_at_once_but_those_crossed_out(workspace, serve, visit):
     page = visit(serve(workspace).address + "queue/low-count?mode=grid")
     page.get_by_role("button", name="okapi 6").click()
+    page.wait_for_selector('.tiles[data-shown="okapi"]')
     page.locator('.tile[data-row="3"]').click()
     page.locator('.tile[data-row="7"]').click()
     page.get_by_role("button", name="Accept 4 as okapi").click()
@@ -176,7 +177,7 @@ def test_a_cluster_becomes_a_new_class_in_one_step(workspace, serve, visit):
     write_table(pd.read_parquet(queue).assign(cluster=["1: 6 alike", "2: 6 alike"] * 6), queue)
     page = visit(serve(workspace).address + "queue/low-count?mode=clusters")
     page.get_by_role("button", name="2: 6 alike").click()
-    page.wait_for_selector('.tile[data-row="1"]')
+    page.wait_for_selector('.tiles[data-shown="2: 6 alike"]')
     page.keyboard.press("n")
     page.keyboard.type("sable antelope")
     page.keyboard.press("Enter")

@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.files import read_table, write_table
 from pipeline.inference import frozen_features, shards, store
+from pipeline.library.exclusion import Reason
 from pipeline.review.page.image_context import ImageContext
 from tests.library.builders import sha
 from tests.review.made_up_pools import MODEL, predictions
@@ -76,3 +77,15 @@ def test_frozen_features_find_the_like_where_this_image_and_the_labelled_ones_ha
     rows = read_table(tmp_path / "evaluation/scores.parquet")
     write_table(rows.assign(label="dog"), tmp_path / "evaluation/scores.parquet")  # another round, the same features
     assert context.nearest("pool/a.jpg", sha("a"))[1][0]["label"] == "dog"
+
+
+def test_a_class_below_the_cutoff_has_samples_though_no_image_of_it_is_in_a_set(context, tmp_path):
+    row = {"sha256": sha("k"), "group": "g", "origin": "real", "subclass": ""}
+    write_table(pd.DataFrame([row | {"image": "library/k.jpg", "label": "cat"}]), tmp_path / "curated/images.parquet")
+    left_out = [("library/okapi.jpg", "okapi", Reason.BELOW_CUTOFF), ("library/blur.jpg", "gnu", Reason.DUPLICATE)]
+    rows = [
+        row | {"image": image, "label": label, "reason": str(reason), "group": image}
+        for image, label, reason in left_out
+    ]
+    write_table(pd.DataFrame(rows), tmp_path / "curated/excluded.parquet")
+    assert context.samples() == {"cat": [("library/k.jpg", sha("k"))], "okapi": [("library/okapi.jpg", sha("k"))]}

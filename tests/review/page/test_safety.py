@@ -93,7 +93,17 @@ def test_a_token_is_made_whenever_the_server_leaves_loopback(workspace, monkeypa
         options = {"queue": workspace / "data/queue", "host": host, "port": 0, "by": "", "browser": False}
         review.page(Workspace(workspace), **options, say=said.append)
     assert "token=" not in said[0]
+    assert "//0.0.0.0" not in said[1]
     assert len(said[1].partition("?token=")[2]) > 30
+
+
+def test_the_address_is_said_before_any_queue_is_opened(workspace, monkeypatch):
+    order = []
+    monkeypatch.setattr("uvicorn.Server.run", lambda self, sockets: sockets[0].close())
+    monkeypatch.setattr("pipeline.review.page.reviewing.Reviewing.prepare", lambda self, name: order.append(name))
+    options = {"queue": workspace / "data/queue", "host": "127.0.0.1", "port": 0, "by": "", "browser": False}
+    review.page(Workspace(workspace), **options, say=lambda address: order.append("address"))
+    assert order[0] == "address"
 
 
 def test_every_answer_forbids_scripts_that_are_not_the_servers(workspace):

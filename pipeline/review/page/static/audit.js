@@ -1,7 +1,7 @@
 // Served pictures that were drawn by chance: was the answer right?
 
 import { ask } from "./api.js";
-import { banner, el, percent, picture, plural, prose } from "./dom.js";
+import { banner, el, isMeant, painted, percent, picture, plural, prose } from "./dom.js";
 import { Names, finder } from "./finder.js";
 import * as who from "./who.js";
 
@@ -16,6 +16,8 @@ let waiting = 0;
 let cards = [];
 let past = [];
 let busy = false;
+let turn = 0;
+let seenSince = null; // when the picture was painted: what was pressed before is not meant for it
 let box = null;
 let asking = "wrong"; // what a class that is typed would be: of the model's, or none of them
 
@@ -72,7 +74,7 @@ function name(kind) {
 }
 
 function button(text, letter, act, first = false) {
-  return el("button", { class: first ? "first" : "", onclick: act }, text, " ", el("kbd", {}, letter));
+  return el("button", { class: first ? "first" : "", onclick: (event) => { if (!cards[0] || isMeant(event, seenSince)) act(); } }, text, " ", el("kbd", { "aria-hidden": "true" }, letter));
 }
 
 function show() {
@@ -90,7 +92,8 @@ function show() {
     if (event.key === "Enter" && !event.target.value.trim()) { event.preventDefault(); say(asking); }
   });
   const others = card.top.filter((one) => one.label !== card.label).slice(0, 4);
-  stage.dataset.shown = `${card.request}:${card.position}`;
+  const mine = (turn += 1);
+  seenSince = null;
   stage.replaceChildren(
     picture(card, 1024, { alt: "the served picture" }),
     el("section", { class: "answer" },
@@ -102,6 +105,11 @@ function show() {
       box,
       el("p", { class: "note" }, "An empty name records the verdict alone."),
       el("div", { class: "row" }, button("Later", "s", skip), button("Back", "⌫", back))));
+  painted([...stage.querySelectorAll(".pic img")]).then((now) => {
+    if (mine !== turn) return;
+    seenSince = now;
+    stage.dataset.shown = `${card.request}:${card.position}`;
+  });
 }
 
 document.addEventListener("keydown", (event) => {
@@ -112,6 +120,7 @@ document.addEventListener("keydown", (event) => {
   others.forEach((one, place) => { acts[place + 1] = () => say("wrong", one.label); });
   if (!acts[event.key] || (event.key === "Enter" && event.target.closest("button, a"))) return;
   event.preventDefault();
+  if (cards[0] && !isMeant(event, seenSince)) return;
   acts[event.key]();
 });
 

@@ -1,11 +1,11 @@
 // What the ways of deciding card by card have in common: the cards in hand, and one thing at a time.
 
-import { plural, toast } from "./dom.js";
+import { isMeant, painted, plural, toast } from "./dom.js";
 import { CardQueue } from "./card_queue.js";
 
 export class CardByCard {
   constructor({ about, by, names, hear }) {
-    Object.assign(this, { about, names, hear, busy: false });
+    Object.assign(this, { about, names, hear, busy: false, seen_since: null });
     this.queue = new CardQueue(about.name, by);
     this.queue.changed = (error) => (error ? hear(error) : this.count());
     this.queue.named = (classes) => classes.forEach((label) => names.add(label));
@@ -14,6 +14,22 @@ export class CardByCard {
   async open(filter) {
     await this.queue.start(filter);
     this.show();
+  }
+
+  // The card is there; it can be decided once its pictures are painted.
+  paint(images, then = () => {}) {
+    const turn = (this.turn = (this.turn || 0) + 1);
+    this.seen_since = null;
+    painted(images).then((now) => {
+      if (turn !== this.turn) return;
+      this.seen_since = now;
+      then();
+    });
+  }
+
+  // Whether a key or button is meant for the card that is shown.
+  meant(event) {
+    return !this.busy && isMeant(event, this.seen_since);
   }
 
   count() {

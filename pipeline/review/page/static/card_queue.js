@@ -1,6 +1,7 @@
 // The cards in hand: some ahead of the one that is shown, with their pictures, and what was decided.
 
 import { ask, queueAddress } from "./api.js";
+import { tab } from "./tab.js";
 
 const AHEAD = 6;
 const LOW = 4; // cards in hand below which more are fetched
@@ -61,11 +62,13 @@ export class CardQueue {
     const have = this.cards.filter((card) => !card.blind).map((card) => card.row);
     const again = !this.cards.some((card) => card.blind);
     const asked = this.filter;
-    const told = await ask(queueAddress(this.queue, "deal"), { by: this.by, number: AHEAD, filter: asked, have, skip: [...this.skipped], again });
+    const told = await ask(queueAddress(this.queue, "deal"), { by: this.by, tab, number: AHEAD, filter: asked, have, skip: [...this.skipped], again });
     if (asked !== this.filter) return;
     if (this.version && told.version !== this.version) this.cards = [];
     this.version = told.version;
     this.named(told.named); // classes that others have made meanwhile
+    const lost = new Set(told.lost); // another tab of this person has taken them over
+    this.cards = this.cards.filter((card, place) => !place || card.blind || !lost.has(card.row));
     const inHand = new Set(this.cards.map((card) => `${card.row} ${card.blind}`));
     const next = told.cards.filter((card) => !inHand.has(`${card.row} ${card.blind}`) && card.row !== this.deciding);
     this.cards.push(...next);

@@ -31,6 +31,16 @@ export function picture(shown, side, { tiny = false, lazy = false, alt = shown.i
   return box;
 }
 
+// Resolves once these pictures are decoded, or cannot be, and the browser has painted them; gives the time of that.
+export async function painted(images) {
+  await Promise.all(images.map((image) => image.decode().catch(() => {})));
+  await new Promise((done) => { requestAnimationFrame(() => requestAnimationFrame(done)); });
+  return performance.now();
+}
+
+// A key or button that was pressed before the picture was painted was not meant for it.
+export const isMeant = (event, since) => since !== null && (!event || !event.timeStamp || event.timeStamp >= since);
+
 let fading = 0;
 export function toast(text) {
   let box = document.querySelector(".toast");
@@ -42,7 +52,7 @@ export function toast(text) {
 }
 
 export function banner(place, error, retry) {
-  const mend = error.mend ? ` To mend it: ${error.mend}.` : "";
+  const mend = error.mend ? ` Hint: ${error.mend}.` : "";
   const box = el("div", { class: "banner", role: "alert" }, el("b", {}, error.title || "Not written"), el("pre", {}, prose(`${error.message}.${mend}`)));
   if (retry) box.append(el("button", { onclick: retry.act }, retry.name));
   place.replaceChildren(box);

@@ -115,5 +115,6 @@ export function finder(names, chosen, { placeholder = "Type a class" } = {}) {
 
 export function standing(told) {
   if (!told || told.cutoff === undefined) return "new";
-  return told.short_by > 0 ? `${told.groups} of ${told.cutoff}` : `${told.groups}`;
+  const groups = told.short_by > 0 ? `${told.groups} of ${told.cutoff}` : `${told.groups}`;
+  return `${groups} ${told.groups === 1 && !(told.short_by > 0) ? "group" : "groups"}`;
 }

@@ -1,11 +1,14 @@
 // Many at once: pictures of one class, or of one cluster. Cross out what is not like the others; the rest is one stroke.
 
 import { ask, queueAddress } from "./api.js";
-import { count, el, percent, picture, plural, toast } from "./dom.js";
+import { count, el, isMeant, painted, percent, picture, plural, toast } from "./dom.js";
 import { finder } from "./finder.js";
 import { open } from "./card_queue.js";
+import { tab } from "./tab.js";
 
-const SHOWN = 60;
+const LEAST = 60; // tiles that are asked for
+const MOST = 200; // that the server deals at once
+const TILE = { width: 138, height: 168 }; // pixels, about
 
 export class Grid {
   constructor({ about, by, names, hear, by_cluster }) {
@@ -19,10 +22,10 @@ export class Grid {
   build() {
     this.list = el("ul");
     this.tiles = el("ul", { class: "tiles", "aria-label": "Pictures; cross out those that do not belong" });
-    this.accept = el("button", { class: "first", "data-act": "accept", onclick: () => this.act("accept") }, el("kbd", { "aria-hidden": "true" }, "⏎"), "Accept");
+    this.accept = el("button", { class: "first", "data-act": "accept", onclick: (event) => this.act("accept", event) }, el("kbd", { "aria-hidden": "true" }, "⏎"), "Accept");
     this.find = finder(this.names, (option) => this.name(option), { placeholder: this.by_cluster ? "Name this cluster" : "They are another class" });
     this.told = el("span", { class: "note" });
-    const act = (key, name, what) => el("button", { "data-act": name, onclick: () => this.act(name) }, el("kbd", { "aria-hidden": "true" }, key), what);
+    const act = (key, name, what) => el("button", { "data-act": name, onclick: (event) => this.act(name, event) }, el("kbd", { "aria-hidden": "true" }, key), what);
     this.doing = el("div", { class: "doing" }, this.by_cluster ? "" : this.accept, this.find, act("U", "unknown", "Unknown"), act("B", "bad", "Bad"), act("S", "skip", "Later"), act("Z", "undo", "Undo"), el("span", { class: "gap" }), this.told);
     this.element = el("div", { class: "board" }, el("nav", { "aria-label": this.by_cluster ? "Clusters" : "Classes" }, this.list), el("div", { class: "work" }, this.tiles, this.doing));
     this.tiles.addEventListener("keydown", (event) => this.walk(event));
@@ -51,16 +54,38 @@ export class Grid {
 
   async load() {
     const turn = (this.turn = (this.turn || 0) + 1);
+    this.seen_since = null;
+    const number = this.fitting();
+    if (!this.tiles.childElementCount) this.wait(number);
     const wanted = { ...this.filter, [this.by_cluster ? "cluster" : "label"]: this.group };
-    const told = await ask(queueAddress(this.about.name, "deal"), { by: this.by, number: SHOWN, filter: wanted, skip: [...this.later] });
+    const told = await ask(queueAddress(this.about.name, "deal"), { by: this.by, tab, number, filter: wanted, skip: [...this.later] });
     if (turn !== this.turn) return;
     for (const label of told.named) this.names.add(label); // that others have made meanwhile
     Object.assign(this, { version: told.version, cards: told.cards, left: told.left, crossed: new Set(), at: 0, since: performance.now() });
     this.hear(null, { left: told.left, total: told.total });
     this.show(told);
+    const now = await painted([...this.tiles.querySelectorAll("img[loading=eager]")]);
+    if (turn !== this.turn) return;
+    this.seen_since = now;
+    this.tiles.dataset.shown = this.group;
+  }
+
+  // So many tiles as fill the window, and a few beyond it.
+  fitting() {
+    const { width, height } = (this.tiles.isConnected ? this.tiles : document.documentElement).getBoundingClientRect();
+    const columns = Math.max(1, Math.floor(width / TILE.width));
+    return Math.min(MOST, Math.max(LEAST, columns * (Math.ceil(Math.min(height || innerHeight, innerHeight) / TILE.height) + 1)));
+  }
+
+  // Empty tiles stand there until the server has answered.
+  wait(number) {
+    this.tiles.setAttribute("aria-busy", "true");
+    this.tiles.replaceChildren(...Array.from({ length: number }, () => el("li", { class: "skeleton", "aria-hidden": "true" }, el("span", { class: "pic" }), el("span", { class: "what" }))));
   }
 
   show(told) {
+    this.tiles.removeAttribute("aria-busy");
+    delete this.tiles.dataset.shown;
     this.tiles.replaceChildren(...this.cards.map((card, place) => {
       const button = el("button", { class: "tile", "aria-pressed": "false", tabindex: place ? "-1" : "0", "data-row": card.row, "aria-label": `${card.label || "no suggestion"}, ${percent(card.score)}: ${card.members[0].image}`, onclick: (event) => this.cross(place, event.shiftKey) },
         picture(card.members[0], 480, { alt: "", lazy: place > 30 }), el("span", { class: "what" }, el("b", {}, this.by_cluster ? card.label : ""), el("span", { class: "num" }, percent(card.score))),
@@ -108,9 +133,10 @@ export class Grid {
     if (next) { tile.tabIndex = -1; next.tabIndex = 0; next.focus(); }
   }
 
-  act(name) {
+  act(name, event) {
     if (name === "undo") return this.undo();
     if (name === "find" || name === "new") return this.find.open();
+    if (!isMeant(event, this.seen_since)) return this.early();
     const [kept, crossed] = [this.cards.filter((card) => !this.crossed.has(card.row)), this.cards.filter((card) => this.crossed.has(card.row))];
     if (name === "all") return this.all();
     if (name === "skip") { for (const card of crossed.length ? crossed : this.cards) this.later.add(card.row); return this.hold(() => {}); }
@@ -127,9 +153,15 @@ export class Grid {
     this.tell();
   }
 
+  // What is pressed before the pictures are painted is not meant for them.
+  early() {
+    toast("Not counted: the pictures were not there yet.");
+  }
+
   name(option) {
     const crossed = this.cards.filter((card) => this.crossed.has(card.row));
     const kept = this.cards.filter((card) => !this.crossed.has(card.row));
+    if (!isMeant(null, this.seen_since)) { this.early(); return; }
     if (this.by_cluster || !crossed.length) this.say(kept, "label", option.label, crossed, option.subclass);
     else this.say(crossed, "label", option.label, [], option.subclass);
   }

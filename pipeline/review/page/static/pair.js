@@ -22,20 +22,20 @@ export class Pair extends CardByCard {
     }
     this.labels = [...new Set(card.members.map((member) => member.label))];
     this.find = finder(this.names, (option) => this.all("label", option.label, option.subclass), { placeholder: "All are another class" });
-    const act = (key, name, what, more = {}) => el("button", { ...more, "data-act": name, onclick: () => this.act(name) }, el("kbd", { "aria-hidden": "true" }, key), what);
+    const act = (key, name, what, more = {}) => el("button", { ...more, "data-act": name, onclick: (event) => this.act(name, event) }, el("kbd", { "aria-hidden": "true" }, key), what);
     const body = el("div", { class: "pair" },
       el("div", { class: "asked" }, el("h2", {}, "One picture, ", this.labels.length === 2 ? "two labels" : plural(this.labels.length, "label"), ": which is right?")),
       el("ul", {}, card.members.map((member) => el("li", {}, picture(member, 1024), el("p", { class: "own" }, member.label, " ", el("small", { class: "note" }, member.current?.by ? `by ${member.current.by}` : "")), el("p", { class: "file" }, member.image)))),
       el("div", { class: "doing" }, this.labels.slice(0, 9).map((label, place) => act(String(place + 1), String(place + 1), `All are ${label}`, place ? {} : { class: "first" })), this.find,
         act("K", "keep", "Each is right"), act("U", "unknown", "Unknown"), act("B", "bad", "Bad"), act("S", "skip", "Skip"), act("Z", "undo", "Undo"), el("span", { class: "gap" }), el("span", { class: "note" }, `${count(card.members.length)} files`)));
     this.element.replaceChildren(body);
-    this.element.dataset.shown = card.row;
+    this.paint([...body.querySelectorAll("img")], () => { this.element.dataset.shown = card.row; });
   }
 
-  act(name) {
+  act(name, event) {
     if (name === "undo") return this.undo();
     if (name === "find" || name === "new") return this.find?.open();
-    if (!this.queue.card) return undefined;
+    if (!this.queue.card || !this.meant(event)) return undefined;
     if (name === "skip") return this.hold(() => this.queue.skip());
     if (/^[1-9]$/.test(name)) return this.labels[Number(name) - 1] ? this.all("label", this.labels[Number(name) - 1]) : undefined;
     if (name === "keep") return this.each();

@@ -7,6 +7,7 @@ import { Single } from "./single.js";
 import { Grid } from "./grid.js";
 import { Pair } from "./pair.js";
 import * as who from "./who.js";
+import { whenLeft } from "./tab.js";
 
 const name = decodeURIComponent(location.pathname.split("/").pop());
 const app = el("div", { class: "app", id: "app" });
@@ -134,6 +135,7 @@ async function main() {
     const { by: proposed } = who.name() ? { by: "" } : await ask("/api/who");
     by = await who.known(proposed);
     frame();
+    whenLeft(() => ({ address: queueAddress(name, "leave"), by }));
     const wanted = new URLSearchParams(location.search).get("mode");
     await go(about.kind === "pair" ? "pair" : wanted in MODES && wanted !== "pair" ? wanted : "single");
   } catch (error) {

@@ -8,6 +8,7 @@ import { CardByCard } from "./card_by_card.js";
 import { Strip } from "./strip.js";
 
 const NEAR = 6;
+const sure = (score) => (score === null || score === undefined ? "" : `${percent(score)} sure`);
 
 export class Single extends CardByCard {
   constructor(told) {
@@ -24,7 +25,7 @@ export class Single extends CardByCard {
     this.candidates = el("ol", { class: "candidates", "aria-label": "What the model sees" });
     this.find = finder(this.names, (option) => this.name(option), { placeholder: "Another class, or a new one" });
     this.near = el("section", { class: "near", hidden: true });
-    const act = (key, name, what, more = {}) => el("button", { ...more, "data-act": name, onclick: () => this.act(name) }, el("kbd", { "aria-hidden": "true" }, key), what);
+    const act = (key, name, what, more = {}) => el("button", { ...more, "data-act": name, onclick: (event) => this.act(name, event) }, el("kbd", { "aria-hidden": "true" }, key), what);
     this.accept = act("⏎", "accept", "Accept", { class: "first wide" });
     this.actions = el("div", { class: "actions" }, this.accept,
       this.audit ? act("K", "keep", "Keep label") : act("U", "unknown", "Unknown"), act("B", "bad", this.audit ? "Remove" : "Bad"), act("S", "skip", "Skip"),
@@ -43,6 +44,7 @@ export class Single extends CardByCard {
     const first = face(card);
     if (this.strip?.card !== card) this.strip = card.members.length > 1 && !card.blind ? this.framed(card) : null;
     const image = this.queue.image(card);
+    this.seen_since = null;
     this.at = first;
     this.tellAlone(this.queue.card.blind ? { alone: {} } : first);
     this.frame.replaceChildren(image);
@@ -52,7 +54,7 @@ export class Single extends CardByCard {
       this.film.classList.toggle("strip", Boolean(this.strip));
       this.film.replaceChildren(...(this.strip ? [this.strip.element] : this.beside(card)));
       this.strip?.attached();
-      Object.assign(this.element.dataset, { shown: card.row, card: `${card.row} ${card.blind ? "again" : "first"}` });
+      this.paint([], () => Object.assign(this.element.dataset, { shown: card.row, card: `${card.row} ${card.blind ? "again" : "first"}` }));
     });
     this.file.textContent = `\u200e${first.image}`;
     this.many.textContent = this.strip ? this.strip.summary() : "";
@@ -117,20 +119,20 @@ export class Single extends CardByCard {
       this.asked.replaceChildren(el("h2", {}, "What is this?"), el("p", {}, "You have seen this one before. Say it again, without the model: so we learn how often people err."));
       return;
     }
-    const score = card.score === null ? "" : el("small", { class: "num" }, percent(card.score));
+    const score = card.score === null ? "" : el("small", { class: "num" }, sure(card.score));
     if (this.audit && first.current) {
       const said = first.current;
       this.asked.replaceChildren(el("dl", { class: "versus" },
         el("dt", {}, "labelled"), el("dd", {}, said.subclass ? `${said.label}, ${said.subclass}` : said.label, " ", el("small", {}, said.by ? `by ${said.by}` : "")),
-        el("dt", {}, "model sees"), el("dd", {}, card.label, " ", score)), el("p", {}, card.reason));
+        el("dt", {}, "model sees"), el("dd", {}, card.label, " ", score)), el("p", { class: "reason" }, card.reason));
     } else {
-      this.asked.replaceChildren(el("h2", {}, card.label || "What is this?", " ", score), el("p", { title: card.reason }, card.reason));
+      this.asked.replaceChildren(el("h2", {}, card.label || "What is this?", " ", score), el("p", { class: "reason" }, card.reason));
     }
-    this.candidates.replaceChildren(...card.top.slice(0, 6).map((one, place) => el("li", {}, el("button", { "data-label": one.label, onclick: () => this.say("label", one.label) },
+    this.candidates.replaceChildren(...card.top.slice(0, 6).map((one, place) => el("li", {}, el("button", { "data-label": one.label, onclick: (event) => { if (this.meant(event)) this.say("label", one.label); } },
       el("kbd", { "aria-hidden": "true" }, String(place + 1)),
       el("span", {}, el("span", { class: "name" }, one.label), el("span", { class: "what num" },
-        el("span", { class: "meter", "aria-hidden": "true" }, el("i", { "--share": `${100 * (one.score || 0)}%` })), percent(one.score),
-        one.standing ? el("span", { class: one.standing.short_by > 0 ? "short" : "", title: "images on the board, of the cutoff" }, standing(one.standing)) : "")),
+        el("span", { class: "meter", "aria-hidden": "true" }, el("i", { "--share": `${100 * (one.score || 0)}%` })), sure(one.score),
+        one.standing ? el("span", { class: one.standing.short_by > 0 ? "short" : "", title: "groups of images on the board; of those that the cutoff asks for" }, standing(one.standing)) : "")),
       el("span", { class: "strip", "aria-hidden": "true" }, one.samples.map((sample) => picture(sample, 160, { tiny: true, alt: "" })))))));
   }
 
@@ -154,13 +156,14 @@ export class Single extends CardByCard {
   }
 
   // What a key or a button does.
-  async act(name) {
+  async act(name, event) {
     if (name === "undo") return this.undo();
     if (name === "new" || name === "find") return this.find.open();
     if (name === "zoom") return this.zoom();
     if (name === "last") return this.last();
     const card = this.queue.card;
     if (!card) return;
+    if (!this.meant(event)) return; // it was pressed before this card was painted
     if (name === "frame") { this.strip?.act(); return; }
     const done = this.strip?.done();
     if (name === "skip" || (done && name === "accept")) return this.hold(() => (done ? this.queue.advance() : this.queue.skip()));
@@ -174,7 +177,7 @@ export class Single extends CardByCard {
   }
 
   name(option) {
-    if (!this.queue.card) return;
+    if (!this.queue.card || !this.meant()) return;
     this.say("label", option.label, option.subclass);
   }
 

@@ -21,6 +21,15 @@ function waiting(text) {
   alike.replaceChildren();
 }
 
+// Says what the answer waits for, as long as the model is not there.
+async function loading(turn) {
+  const told = await ask("/api/model").catch(() => ({ waited: null }));
+  const note = answer.querySelector(".note");
+  if (turn !== latest || !note || answer.childElementCount > 1) return;
+  note.textContent = told.waited === null || told.waited === undefined ? "The model looks at it."
+    : `The answer waits for the model, which is being loaded: for ${Math.round(told.waited)} s by now, usually some ten seconds.`;
+}
+
 function which(told) {
   const what = told.released ? "the released model" : "the last round’s model; none is released yet";
   return el("p", { class: "note" }, `Round ${told.round}, model ${told.model.slice(0, 12)}: ${what}.`);
@@ -52,7 +61,9 @@ async function name(given) {
   image.addEventListener("error", () => image.replaceWith(el("span", { class: "gone" }, given.name || "a file")));
   shown.replaceChildren(image);
   trouble.replaceChildren();
-  waiting("The model looks at it. The first time, it has to be loaded: some ten seconds.");
+  waiting("The model looks at it. If it is not loaded yet, that comes first: usually some ten seconds.");
+  const watch = setInterval(() => loading(turn), 1000);
+  loading(turn);
   try {
     const form = new FormData();
     form.append("picture", given, given.name || "pasted");
@@ -67,6 +78,8 @@ async function name(given) {
     if (turn !== latest) return;
     waiting("");
     banner(trouble, error);
+  } finally {
+    clearInterval(watch);
   }
 }
 
