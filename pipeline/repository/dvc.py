@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 from pipeline import bundle
 from pipeline.errors import WallabyError
 
@@ -78,6 +80,17 @@ def warnings_of_replacing(root: Path, base: Path) -> list[str]:
     except WallabyError as error:
         return [f"whether a remote has {name} cannot be asked ({error.what}); this machine's DVC cache has it: {back}"]
     return []
+
+
+def has_made(root: Path, product: Path) -> bool:
+    """Whether a run of the pipeline has made this product, as dvc.lock says."""
+    try:
+        text = (root / "dvc.lock").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    name = os.path.relpath(product, root)
+    stages = (yaml.safe_load(text) or {}).get("stages", {})
+    return any(out["path"] == name for stage in stages.values() for out in stage.get("outs", []))
 
 
 def remote(root: Path) -> str:
