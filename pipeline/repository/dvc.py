@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import yaml
-
 from pipeline import bundle
 from pipeline.errors import WallabyError
 
@@ -88,9 +86,7 @@ def has_made(root: Path, product: Path) -> bool:
         text = (root / "dvc.lock").read_text(encoding="utf-8")
     except OSError:
         return False
-    name = os.path.relpath(product, root)
-    stages = (yaml.safe_load(text) or {}).get("stages", {})
-    return any(out["path"] == name for stage in stages.values() for out in stage.get("outs", []))
+    return f"path: {os.path.relpath(product, root)}" in (line.strip(" -") for line in text.splitlines())
 
 
 def remote(root: Path) -> str:
