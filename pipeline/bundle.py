@@ -10,7 +10,9 @@
 A model never travels without the others. Reading a card or a lineage does not import Keras.
 """
 
+import json
 import shutil
+import zipfile
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 MODEL, CLASSES, CARD, LINEAGE = "model.keras", "classes.txt", "card.json", "lineage.parquet"
 FILES = (MODEL, CLASSES, CARD, LINEAGE)
 HUB = "hub"
+METADATA = "metadata.json"  # of a `.keras` archive: the version of Keras, and when it was saved
+PIECE = 1 << 24  # bytes copied at once
 RECIPE = "recipe.json"  # beside the bundle of a round's model: every setting of its training
 
 
@@ -133,6 +137,7 @@ def save(bundle: Bundle, folder: Path) -> Card:
 
     with atomic_folder(folder) as new:
         bundle.model.save(new / MODEL)
+        _leave_out_dates(new / MODEL)
         hub_digest = hub_layer.module_of(bundle.model)
         if hub_digest:
             source = hub_layer.locate(hub_digest)
@@ -210,6 +215,22 @@ def _card(values: dict[str, Any], folder: Path) -> Card:
             mend=_mend(folder),
         )
     return Card(**values)
+
+
+def _leave_out_dates(model: Path) -> None:
+    """Writes a `.keras` archive again without the time of its making: equal weights give equal bytes."""
+    dated = model.with_suffix(".dated")
+    model.rename(dated)
+    with zipfile.ZipFile(dated) as before, zipfile.ZipFile(model, "w") as after:
+        for name in sorted(before.namelist()):
+            member = zipfile.ZipInfo(name)  # of 1980, where time begins for this format
+            member.file_size = before.getinfo(name).file_size  # beyond 2 GB, the header must say so first
+            with before.open(name) as source, after.open(member, "w") as target:
+                if name == METADATA:
+                    target.write(json.dumps(json.load(source) | {"date_saved": ""}, sort_keys=True).encode())
+                else:
+                    shutil.copyfileobj(source, target, PIECE)
+    dated.unlink()
 
 
 def _copy(files: list[Path], folder: Path, new: Path) -> None:

@@ -1,12 +1,14 @@
 #!/usr/bin/env python
 """What faults cost: records, rows and decisions that are lost or doubled, and how long anybody waits for an answer.
 
-    scripts/bench_faults.py [--times 20] [--uploads 3000] [--only uploads hostile log contents stages commands pages]
+    scripts/bench_faults.py [--times 20] [--uploads 3000]
+        [--only uploads hostile clients log contents stages commands pages]
 
 Works on a quick round of a small demo in a temporary folder, with real servers on loopback and real kills:
 
   uploads   made-up and spoilt uploads, feedback and headers: none may end in a 5xx, or be answered after 5 s
   hostile   images and requests that are made to cost much, while another client asks as usual
+  clients   a service that begins with `runtime: auto`, clients that send too much, go, or are too many, and its log
   log       the store overwritten with garbage, made read-only, the server killed, the clock set back
   contents  files moved, replaced and removed between decisions and `wallaby apply`
   stages    kill -9 inside each stage, half of them at a rename of a file, half anywhere
@@ -60,6 +62,8 @@ STAGES = ["index", "curate", "split", "dataset", "train", "evaluate", "gate", "i
 TALLEST = 6000  # pixels of a page as first opened
 LATE = 5.0  # seconds after which an answer is too late
 CLIENTS = 8
+WAITING = 20  # images that may be under way
+SILENT, TRIED = 60.0, 600.0  # seconds until the first answer, and until other runtimes have been tried, at most
 MEASURED = {"seconds", "seconds_by_step", "images_per_second", "minutes", "milliseconds", "identified_before", "copied"}
 UNCOMPARED = {".html", ".jpg", ".png"}  # pages carry times
 NOISE = 1e-3  # between scores of images that were in other batches
@@ -384,8 +388,8 @@ def repeated(decided: pd.DataFrame) -> set[str]:
 class Server(harness.Server):
     """`wallaby serve` in a workspace."""
 
-    def __init__(self, workspace: Workspace, program: str = harness.PROGRAM):
-        options = {"env": workspace.environment(), "stderr": subprocess.DEVNULL, "start_new_session": True}
+    def __init__(self, workspace: Workspace, program: str = harness.PROGRAM, *, stderr: Any = subprocess.DEVNULL):
+        options = {"env": workspace.environment(), "stderr": stderr, "start_new_session": True}
         super().__init__(workspace.path, "serve", program=program, **options)
         self.client = httpx.Client(base_url=self.address, timeout=60)
 
@@ -582,6 +586,68 @@ def held_open(server: Server, number: int, data: bytes) -> None:
         line.close()
 
 
+def clients(finished: Workspace, folder: Path, args: argparse.Namespace) -> Iterator[Fault]:
+    trial, errors = finished.with_champion(folder / "trial"), folder / "errors.log"
+    params = yaml.safe_load((trial.path / "configs/params.yaml").read_text())
+    params["serve"] |= {"runtime": "auto", "max_waiting": WAITING, "max_megabytes": 1}
+    (trial.path / "configs/params.yaml").write_text(yaml.safe_dump(params))
+    shutil.rmtree(trial.path / ".wallaby/runtimes", ignore_errors=True)
+    begun = time.perf_counter()
+    with errors.open("w") as stderr, Server(trial, stderr=stderr) as server:
+        first = Fault(f"the first answer with runtime auto comes after more than {SILENT:g} s", 1)
+        status, seconds = post(server, photograph()), time.perf_counter() - begun
+        first.wrong = int(status != 200 or seconds > SILENT)
+        first.notes.append(f"after {seconds:.0f} s by {server.client.get('/version').json()['runtime']}")
+        yield first
+        large = Fault("chunked bodies over the limit, sent slowly", 5)
+        large.wrong = sum(sent_slowly(server) != 413 for _ in range(large.tried))
+        yield large
+        many = Fault(f"{WAITING + 20} images at once where {WAITING} may wait", 5 * (WAITING + 20))
+        with ThreadPoolExecutor(WAITING + 20) as threads:
+            for _ in range(5):
+                asked = [threads.submit(post, server, photograph()) for _ in range(WAITING + 20)]
+                while not all(one.done() for one in asked):
+                    many.wrong = max(many.wrong, under_way(server) - WAITING)
+                many.lost += sum(one.result() not in (200, 503) for one in asked)
+        yield many
+        gone = Fault("clients that go before they are answered, by tracebacks", 400)
+        data = photograph()
+        asked_for = f"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data
+        for number in range(gone.tried):
+            raw(server, asked_for * (1 + number % 2))
+        time.sleep(2)
+        gone.wrong = errors.read_text().count("Traceback")
+        yield gone
+        until = time.monotonic() + TRIED
+        while "were tried" not in errors.read_text() and time.monotonic() < until:
+            time.sleep(1)
+        tried = Fault("other runtimes are tried meanwhile, by lines of the log that are a bar", 1)
+        text = errors.read_text()
+        tried.wrong = sum("%" in line and ("|" in line or "━" in line) for line in text.splitlines())
+        tried.lost = int("were tried" not in text)
+        tried.notes.append(f"{server.client.get('/version').json()['runtime']} answers then")
+        yield tried
+    shutil.rmtree(trial.path)
+
+
+def sent_slowly(server: Server) -> int:
+    """The status of a body of unknown length that is too large, and takes longer than a client may pause."""
+    with connect(server) as line:
+        line.sendall(b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+        with suppress(OSError):
+            for _ in range(8):
+                line.sendall(b"61a80\r\n" + bytes(0x61A80) + b"\r\n")
+                time.sleep(0.5)
+            line.sendall(b"0\r\n\r\n")
+            return int(line.recv(1000).split()[1])
+    return 0
+
+
+def under_way(server: Server) -> int:
+    lines = server.client.get("/metrics").text.splitlines()
+    return int(float(next(line for line in lines if "pictures_under_way" in line and line[0] != "#").split()[-1]))
+
+
 def log(finished: Workspace, folder: Path, args: argparse.Namespace) -> Iterator[Fault]:
     yield from (
         disturbed(name, finished, folder, disturb, args)
@@ -763,8 +829,8 @@ def shared_cards(trial: Workspace, tabs: int = 20) -> Fault:
 
 
 GROUPS = {
-    "uploads": uploads, "hostile": hostile, "log": log, "contents": contents, "stages": stages, "commands": commands,
-    "pages": pages,
+    "uploads": uploads, "hostile": hostile, "clients": clients, "log": log, "contents": contents, "stages": stages,
+    "commands": commands, "pages": pages,
 }  # fmt: skip
 
 

@@ -34,6 +34,8 @@ from pipeline.library import index as index_table
 from pipeline.library.duplicates import near_links, near_pairs
 from pipeline.review import decisions
 
+GOAL_GROWTH = 15.0  # times that ten million hashes may take, of what a million takes
+
 RIVAL_INDEX = """
 import sys, time
 from unittest.mock import MagicMock
@@ -173,6 +175,7 @@ def duplicates(radius: int = 6, queries: int = 2_000) -> None:
                 rival = compare_with_faiss(hashes, found, radius, queries, folder)
         growth = [10 * few / many for few, many in pairwise(rates.values())]
         print("times as long for ten times the hashes: " + ", ".join(f"{times:.0f}" for times in growth))
+        print(f"{harness.verdict(growth[-1] <= GOAL_GROWTH)}  of 1,000,000 at most {GOAL_GROWTH:g} times as long")
         for search in ("links", "pairs"):
             report_search("1,000,000 clustered", search, clustered_hashes(1_000_000), radius, folder)
     if rival:

@@ -1,6 +1,7 @@
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,18 @@ def test_a_bundle_comes_back_as_it_was_saved(saved, tmp_path):
     assert equal(again.model.get_weights(), found.model.get_weights())
     pictures, _ = coloured(4)
     assert np.array_equal(again.model.predict(pictures, verbose=0), found.model.predict(pictures, verbose=0))
+
+
+def test_equal_weights_give_a_bundle_of_equal_digest_whenever_it_is_saved(saved, tmp_path, monkeypatch):
+    found = bundle.load(saved)
+    first = bundle.save(found, tmp_path / "first")
+    later = time.localtime(time.time() + 86_400)
+    monkeypatch.setattr(time, "localtime", lambda *_: later)
+    assert bundle.save(found, tmp_path / "later").model_digest == first.model_digest
+    layer = found.model.layers[-1]
+    layer.set_weights([weight + 1 for weight in layer.get_weights()])
+    assert bundle.save(found, tmp_path / "other").model_digest != first.model_digest
+    assert [path.name for path in (tmp_path / "first").iterdir() if path.suffix == ".dated"] == []
 
 
 def test_a_bundle_s_card_names_its_very_model(saved):

@@ -30,6 +30,8 @@ def add(
 ) -> Answer:
     """Adds an event to the class events; answers with the images that count otherwise than before.
 
+    An event that was recorded already, other than a setting, changes nothing: `done` is its row.
+
     Args:
       event: one of `classes.EVENTS`.
       name: the class.
@@ -39,6 +41,11 @@ def add(
     Raises:
       DataError: if the event does not fit the others, or names no class.
     """
+    done = events.recorded(events.read(workspace.classes), event, name, to)
+    if done is not None:
+        became = f"'{name}' is '{to}'" if to else f"'{name}' is retired"
+        text = f"this is done already: by row {done} of {workspace.classes.name}, {became}; nothing is written"
+        return Answer({"changes": [], "done": done}, text)
     row = {"event": event, "class": name, "to": to, "min_images": min_images, "flip": flip}
     row |= {"by": by, "note": note, "at": now()}
     return _change(workspace, events.add(workspace.classes, row, _known(workspace)), dry_run=dry_run)

@@ -19,6 +19,7 @@ from pipeline.inference import trials
 from pipeline.library import classes, labels, lineage
 from pipeline.sections import Serve
 from pipeline.serving import app, image_archive, keys, served, server
+from pipeline.serving.apart import Apart
 from pipeline.serving.choosing import Chooser
 from pipeline.serving.health import Health, Worker
 from pipeline.serving.image_archive import Keeper
@@ -79,6 +80,7 @@ def service(workspace: Workspace) -> Iterator[Service]:
     metrics, health = Metrics(), Health()
     opening.connect(params.store).dispose()  # a wrong address is told now; a store that is down is waited for
     log = Log(params.store, params.spool, health=health)
+    apart = Apart()
     choose = Chooser(
         runtime=params.runtime,
         limits=trials.Limits(**identify.limits()),
@@ -88,6 +90,7 @@ def service(workspace: Workspace) -> Iterator[Service]:
         pool=workspace.pool_table,
         folders=workspace.folders,
         cache=workspace.cache("runtimes"),
+        apart=apart,
     )
 
     def load(folder: Path) -> Served:
@@ -122,6 +125,7 @@ def service(workspace: Workspace) -> Iterator[Service]:
     try:
         yield running
     finally:
+        apart.stop()
         pruner.stop()
         running.close()
 

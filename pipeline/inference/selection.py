@@ -85,6 +85,10 @@ class Candidates:
             temperature=self.temperature,
         )
 
+    def is_prepared(self, name: str) -> bool:
+        """Whether `load` takes seconds: no network need be converted first."""
+        return all(kinds.is_prepared(name, member, self.calibration, self.cache) for member in self.members)
+
     def key(self, name: str) -> str:
         """The key of the runtime, which is not loaded for it."""
         return ensemble.key([kinds.key(name, member, self.calibration) for member in self.members], self.temperature)
@@ -119,14 +123,18 @@ def choose(
     """
     if name != kinds.AUTO:
         return Choice(name, NAMED), candidates.load(name)
-    kept = candidates.cache / f"choice-{_digest(candidates, comparison)}.json"
-    choice = _begun(candidates, total, begun) or _on_gpu() or _kept(kept)
+    choice = _begun(candidates, total, begun) or decided(candidates, comparison)
     if choice is None:
         choice = _try_all(candidates, sample, comparison, total)
         if choice.tried:
             facts = {"model": [member.card.model_digest for member in candidates.members], **comparison.facts()}
-            write_json(asdict(choice) | facts | {"machine": machine.describe()}, kept)
+            write_json(asdict(choice) | facts | {"machine": machine.describe()}, _file(candidates, comparison))
     return choice, candidates.load(choice.runtime)
+
+
+def decided(candidates: Candidates, comparison: Comparison) -> Choice | None:
+    """What `auto` takes without a trial, by the rules 2 and 3; None if the runtimes must be tried."""
+    return _on_gpu() or _kept(_file(candidates, comparison))
 
 
 def answers(candidates: Candidates, thresholds: Thresholds | None, limits: Limits) -> Answers:
@@ -202,6 +210,10 @@ def _begun(candidates: Candidates, total: int, begun: dict[str, int]) -> Choice 
 
 def _on_gpu() -> Choice | None:
     return Choice(kinds.KERAS, "it computes on the GPU") if machine.has_gpu() else None
+
+
+def _file(candidates: Candidates, comparison: Comparison) -> Path:
+    return candidates.cache / f"choice-{_digest(candidates, comparison)}.json"
 
 
 def _kept(path: Path) -> Choice | None:

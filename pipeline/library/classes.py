@@ -212,6 +212,15 @@ def add(path: Path, event: dict[str, str], known: set[str]) -> Classes:
     return classes
 
 
+def recorded(classes: Classes, event: str, name: str, to: str) -> int | None:
+    """The row of the file in which this very event stands; None if there is none, or it is a setting."""
+    table = classes.events
+    same = (table["event"] == event) & (table["class"] == name) & (table["to"] == to)
+    if event == SET or not same.any():
+        return None
+    return int(table.index[same][0]) + 2
+
+
 def write(events: pd.DataFrame, path: Path) -> None:
     write_csv(events[COLUMNS], path)
 

@@ -15,6 +15,9 @@ BITS = 64
 DIGITS = BITS // 4  # of a hash, in hexadecimal
 SORTING = 16  # what it costs to order a hash by a key, in comparisons of two hashes
 SAMPLE = 1 << 16  # hashes from which the search tells how often keys agree
+LARGE = 1 << 21  # hashes that are taken apart first
+PARTS = 1 << 8  # of these, at most, so that a byte numbers them
+FEW = 1 << 18  # hashes that are ordered faster by the digits of a short key
 BLOCK = 1 << 15  # hashes compared at once: they stay in the processor's cache
 BATCH = 1 << 20  # pairs found before they are handed on
 STREAM = 1 << 16  # pairs of a part: what a caller reads of both of them takes about 130 MB
@@ -178,17 +181,40 @@ def _search(hashes: np.ndarray, distance: int, component: np.ndarray) -> Iterato
         return
     hashes = _spread(hashes)
     bands = _bands(hashes, distance)
-    for agreeing in combinations(bands, len(bands) - distance):
-        differing = [band for band in bands if band not in agreeing and band < agreeing[-1]]
-        for run, longest in _runs(hashes, agreeing):
-            for near in _batched(_near(hashes[run], longest, distance), BLOCK):
-                pairs = run[near]
-                pairs = pairs[:, component[pairs[0]] != component[pairs[1]]]
-                bits = hashes[pairs[0]] ^ hashes[pairs[1]]
-                new = (bits & sum(agreeing)) == 0
-                for band in differing:
-                    new &= (bits & band) != 0
-                yield pairs[:, new]
+    for members, alike, choices in _parts(hashes, bands, len(bands) - distance):
+        part = hashes[members]
+        for agreeing in choices:
+            differing = [band for band in bands if band not in agreeing and band < agreeing[-1]]
+            for run, longest in _runs(part, tuple(band for band in agreeing if band != alike)):
+                for near in _batched(_near(part.take(run), longest, distance), BLOCK):
+                    left, right = run[near]
+                    bits = part[left] ^ part[right]
+                    new = (bits & sum(agreeing)) == 0
+                    for band in differing:
+                        new &= (bits & band) != 0
+                    pairs = members[np.stack([left[new], right[new]])]
+                    yield pairs[:, component[pairs[0]] != component[pairs[1]]]
+
+
+def _parts(
+    hashes: np.ndarray, bands: list[int], number: int
+) -> Iterator[tuple[np.ndarray, int, list[tuple[int, ...]]]]:
+    """Yields indices of hashes, a band in which all of these agree (0: none), and the choices of `number` bands in
+    which those to be compared agree.
+
+    Many hashes are taken apart by the first band of a choice, so that each part is ordered within the processor's
+    cache: to order all of them for each choice would be to wait for the memory.
+    """
+    choices = list(combinations(bands, number))
+    if len(hashes) <= LARGE:
+        yield np.arange(len(hashes)), 0, choices
+        return
+    for first in bands[: len(bands) - number + 1]:
+        with_first = [choice for choice in choices if choice[0] == first]
+        part = (_key(hashes, [first]) & PARTS - 1).astype(np.uint8)
+        order = np.argsort(part, kind="stable")
+        for members in np.split(order, np.flatnonzero(np.diff(part[order])) + 1):
+            yield members, first if first.bit_count() <= PARTS.bit_length() - 1 else 0, with_first
 
 
 def _batched(parts: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
@@ -208,8 +234,10 @@ def _batched(parts: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
 def _spread(hashes: np.ndarray) -> np.ndarray:
     """Moves the bits apart: neighbours often go together, and a band of such bits would tell few hashes apart."""
     spread = np.zeros_like(hashes)
-    for bit in range(BITS):
-        spread |= (hashes >> bit & 1) << bit * 37 % BITS
+    for start in range(0, len(hashes), BLOCK):
+        block = hashes[start : start + BLOCK]
+        for bit in range(BITS):
+            spread[start : start + BLOCK] |= (block >> bit & 1) << bit * 37 % BITS
     return spread
 
 
@@ -243,19 +271,22 @@ def _runs(hashes: np.ndarray, bands: tuple[int, ...]) -> Iterator[tuple[np.ndarr
 
     Runs of 2, of 3 or 4, of 5 to 8 ... come together, so that a few long ones do not hold up all the others.
     """
-    shift = len(hashes).bit_length()
-    packed = _key(hashes, bands) << shift
-    packed |= np.arange(len(hashes), dtype=np.uint64)
-    packed.sort()  # of key and index in one number: several times as fast as argsort
-    key = packed >> shift
+    key = _key(hashes, bands)
+    if len(hashes) <= FEW and sum(band.bit_count() for band in bands) <= 16:
+        key = key.astype(np.uint16)
+        index = np.argsort(key, kind="stable")  # by its digits
+        key = key.take(index)
+    else:
+        shift = len(hashes).bit_length()
+        packed = key << shift | np.arange(len(hashes), dtype=np.uint64)
+        packed.sort()  # of key and index in one number: several times as fast as argsort
+        key, index = packed >> shift, (packed & (1 << shift) - 1).astype(np.intp)
     starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
     lengths = np.diff(starts, append=len(hashes))
-    length = np.repeat(lengths, lengths)
-    index = (packed & (1 << shift) - 1).astype(np.intp)
-    longest = 2
-    while longest < 2 * lengths.max():
-        yield index[(length > longest // 2) & (length <= longest)], longest
-        longest *= 2
+    doublings = np.frexp(lengths - 1)[1].astype(np.uint8)  # 0 for 1, 1 for 2, 2 for 3 and 4, 3 for 5 to 8 ...
+    of_each = np.repeat(doublings, lengths)
+    for number in range(1, int(doublings.max()) + 1):
+        yield index[of_each == number], 1 << number
 
 
 def _near(hashes: np.ndarray, longest: int, distance: int) -> Iterator[np.ndarray]:
@@ -263,9 +294,9 @@ def _near(hashes: np.ndarray, longest: int, distance: int) -> Iterator[np.ndarra
     for start in range(0, len(hashes), BLOCK):
         for step in range(1, longest):
             there = hashes[start + step : start + step + BLOCK]
-            near = np.bitwise_count(hashes[start : start + len(there)] ^ there) <= distance
-            if near.any():
-                yield np.flatnonzero(near) + np.array([[start], [start + step]])
+            places = np.flatnonzero(np.bitwise_count(hashes[start : start + len(there)] ^ there) <= distance)
+            if len(places):
+                yield places + np.array([[start], [start + step]])
 
 
 def _cut_chains(

@@ -80,6 +80,15 @@ def warnings_of_replacing(root: Path, base: Path) -> list[str]:
     return []
 
 
+def has_made(root: Path, product: Path) -> bool:
+    """Whether a run of the pipeline has made this product, as dvc.lock says."""
+    try:
+        text = (root / "dvc.lock").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return f"path: {os.path.relpath(product, root)}" in (line.strip(" -") for line in text.splitlines())
+
+
 def remote(root: Path) -> str:
     """The name of DVC's default remote; "" if there is none."""
     try:

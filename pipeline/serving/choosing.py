@@ -1,20 +1,28 @@
-"""Which runtime serves a model: the one that bulk identification would choose."""
+"""Which runtime serves a model: the one that bulk identification would choose.
+
+To try them all takes a minute or two: Keras answers meanwhile, and they are tried in another process, which leaves what
+it has found and converted in the cache.
+"""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline.bundle import Stored
 from pipeline.errors import DataError
+from pipeline.evaluation import thresholds
 from pipeline.evaluation.thresholds import Thresholds
 from pipeline.files import read_table
 from pipeline.inference import prediction, selection, store
 from pipeline.inference.runtimes import kinds
 from pipeline.inference.selection import Candidates
 from pipeline.inference.trials import Limits
-from pipeline.serving.served import Runtimes
+from pipeline.serving.apart import Apart
+from pipeline.serving.health import complain
+from pipeline.serving.served import Chosen, Runtimes
 
 A_LOT = 10**9  # pictures: a service never ends, so that a trial is always worth it
 ROWS = 4096  # of the index read at once
@@ -33,6 +41,7 @@ class Chooser:
       splits, pool: tables with the images of a trial; where there are none, Keras serves.
       folders: of the roots.
       cache: the folder that keeps converted networks.
+      apart: where other runtimes are tried while Keras answers; None: they are tried first.
     """
 
     runtime: str
@@ -43,9 +52,13 @@ class Chooser:
     pool: Path
     folders: dict[str, Path]
     cache: Path
+    apart: Apart | None = None
 
-    def __call__(self, stored: Stored, thresholds: Thresholds | None) -> tuple[str, Runtimes]:
-        """The runtime's name, and what runs the model by the number of pictures at once.
+    def __call__(self, stored: Stored, limits: Thresholds | None) -> Chosen:
+        """What runs the model.
+
+        Args:
+          limits: the model's thresholds.
 
         Raises:
           UsageError: if this machine cannot run what is named.
@@ -53,25 +66,46 @@ class Chooser:
         """
         val = self._val(stored.classes)
         if self.runtime == kinds.AUTO and val.empty:
-            return kinds.KERAS, self._keras(stored)
-        calibration = selection.calibration(val, self.folders)
-        candidates = Candidates([stored], calibration, self.bulk_batch_size, self.cache)
+            return Chosen(kinds.KERAS, self._keras(stored))
+        candidates = self._candidates(stored, val)
+        comparison = selection.answers(candidates, limits, self.limits)
+        if self.runtime == kinds.AUTO and self.apart is not None:
+            choice = selection.decided(candidates, comparison)
+            if choice is None or not candidates.is_prepared(choice.runtime):
+                return Chosen(kinds.KERAS, self._keras(stored), partial(self._try_apart, stored, limits))
         try:
             choice, runtime = selection.choose(
                 self.runtime,
                 candidates,
                 sample=lambda: selection.sampled(val, self._pool(), self.folders, number=self.limits.images),
-                comparison=selection.answers(candidates, thresholds, self.limits),
+                comparison=comparison,
                 total=A_LOT,
                 begun={},
             )
         except DataError:
             if self.runtime != kinds.AUTO:
                 raise
-            return kinds.KERAS, self._keras(stored)
+            return Chosen(kinds.KERAS, self._keras(stored))
         if choice.runtime == kinds.KERAS:
-            return kinds.KERAS, self._keras(stored)
-        return choice.runtime, {self.batch_size: runtime}
+            return Chosen(kinds.KERAS, self._keras(stored))
+        return Chosen(choice.runtime, {self.batch_size: runtime})
+
+    def _try_apart(self, stored: Stored, limits: Thresholds | None) -> Chosen | None:
+        assert self.apart is not None
+        if not self.apart.run(_try, replace(self, apart=None), stored.folder):
+            if not self.apart.stopped:
+                complain("serve: the other runtimes could not be tried; Keras goes on answering")
+            return None
+        candidates = self._candidates(stored, self._val(stored.classes))
+        choice = selection.decided(candidates, selection.answers(candidates, limits, self.limits))
+        if choice is not None:
+            complain(f"serve: runtimes were tried: {choice.runtime}, {choice.why}")
+        if choice is None or choice.runtime == kinds.KERAS:
+            return None
+        return Chosen(choice.runtime, {self.batch_size: candidates.load(choice.runtime)})
+
+    def _candidates(self, stored: Stored, val: pd.DataFrame) -> Candidates:
+        return Candidates([stored], selection.calibration(val, self.folders), self.bulk_batch_size, self.cache)
 
     def _keras(self, stored: Stored) -> Runtimes:
         sizes = [self.batch_size]
@@ -93,3 +127,11 @@ class Chooser:
         if not self.pool.exists():
             return iter([])
         return store.stream(self.pool, prediction.ASKED, ROWS)
+
+
+def _try(chooser: Chooser, folder: Path) -> None:
+    """Tries the runtimes of the bundle in the folder, and leaves the choice in the cache."""
+    stored, limits = Stored(folder), None
+    if (folder / thresholds.FILE).exists():
+        limits = thresholds.read(folder / thresholds.FILE, stored.card.model_digest)
+    chooser(stored, limits)

@@ -5,10 +5,11 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 
 from pipeline import bundle
 from pipeline.errors import DataError, WallabyError
-from pipeline.serving.health import Health, Worker
+from pipeline.serving.health import Health, Worker, complain
 from pipeline.serving.served import Served
 
 Load = Callable[[Path], Served]
@@ -42,6 +43,7 @@ class Releases:
             )
         self._released, self._shadow, self._load, self._tell = released, shadow, load, tell
         self._health = health
+        self._changing = Lock()  # a model is replaced by another one, or by itself with another runtime
         self._stamps: dict[Path, Stamp] = {released: stamp(released)}
         self._failed: dict[Path, tuple[float, float]] = {}  # when to try again, and how long to wait then
         self._gone = False
@@ -50,6 +52,7 @@ class Releases:
         self._candidate: Served | None = None
         self._look_at_candidate()
         self._watcher: Worker | None = None
+        self._trier: Worker | None = None
 
     @property
     def candidate(self) -> Served | None:
@@ -57,12 +60,18 @@ class Releases:
         return None if found is None or found.model == self.served.model else found
 
     def watch(self, seconds: float) -> None:
-        """Looks at the folders that often, in a thread."""
+        """Looks at the folders that often, and tries runtimes, each in a thread."""
 
         def look() -> float:
             self.look()
             return seconds
 
+        def settle() -> float:
+            self.settle()
+            return seconds
+
+        self._trier = Worker("runtimes", settle, problem="other runtimes are not tried", health=self._health)
+        self._trier.start()
         self._watcher = Worker("releases", look, problem="new releases are not looked for", health=self._health)
         self._watcher.start()
 
@@ -71,9 +80,39 @@ class Releases:
         self._look_at_released()
         self._look_at_candidate()
 
+    def settle(self) -> None:
+        """Tries the runtimes of models that serve by the first one at hand, and changes over to the fastest."""
+        served, candidate = self.served, self._candidate
+        if served.chosen.try_others is not None:
+            complain(f"serve: {served.version} answers by {served.runtime} while the other runtimes are tried")
+            settled = self._settled(served)
+            with self._changing:
+                if self.served is not served:  # a new release has come meanwhile: it is tried next
+                    return
+                self._tell(settled)
+                self.served = settled
+            if settled.runtime != served.runtime:
+                complain(f"serve: {settled.version} answers by {settled.runtime} from now on")
+        elif candidate is not None and candidate.chosen.try_others is not None:
+            settled = self._settled(candidate)
+            with self._changing:
+                if self._candidate is candidate:
+                    self._candidate = settled
+
     def close(self) -> None:
-        if self._watcher is not None:
-            self._watcher.stop()
+        for worker in (self._watcher, self._trier):
+            if worker is not None:
+                worker.stop()
+        if self._trier is not None:
+            self._trier.join()  # the end of the process must not find it inside a runtime
+
+    def _settled(self, model: Served) -> Served:
+        try:
+            return model.settled()
+        except Exception as error:  # of whatever kind: it answers as it is
+            details = error if isinstance(error, WallabyError) else traceback.format_exc().rstrip()
+            complain(f"serve: {model.version} goes on by {model.runtime}: another runtime cannot be loaded\n{details}")
+            return model.as_it_is()
 
     def _look_at_released(self) -> None:
         now = stamp(self._released)
@@ -89,11 +128,12 @@ class Releases:
             return
         try:
             found = self._load(self._released)
-            self._tell(found)
+            with self._changing:
+                self._tell(found)
+                self.served = found  # in one step: a batch has the one or the other
         except Exception as error:  # of whatever kind: a bundle is data that comes from elsewhere
             self._report(RELEASE, self._released, f"the newest release cannot be loaded ({_reason(error)})", error)
         else:
-            self.served = found  # in one step: a batch has the one or the other
             self._failed.pop(self._released, None)
             self._health.withdraw(RELEASE)
             with suppress(OSError, ValueError):  # the model answers, also where nobody can be told
@@ -107,10 +147,12 @@ class Releases:
         if not self._is_due(self._shadow, now):
             return
         try:
-            self._candidate = None if now is None else self._load(self._shadow)
+            found = None if now is None else self._load(self._shadow)
         except Exception as error:
             self._report(CANDIDATE, self._shadow, f"the candidate cannot be loaded ({_reason(error)})", error)
         else:
+            with self._changing:
+                self._candidate = found
             self._failed.pop(self._shadow, None)
             self._health.withdraw(CANDIDATE)
         self._stamps[self._shadow] = now

@@ -1,7 +1,7 @@
 """A model that serves: its network in memory, today's names of its classes, and when its answers are shown."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,25 @@ SCORED = ["set", "label", "predicted", "score", "label_rank", "sha256"]  # what 
 CONFIDENCE = 0.95  # of reports, as is usual: Student's part of what images are worth hardly depends on it
 
 Runtimes = Mapping[int, Runtime]  # by the number of pictures that they take at once
-Choose = Callable[[Stored, Thresholds | None], tuple[str, Runtimes]]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What runs a model.
+
+    Attributes:
+      runtime: its name.
+      runtimes: by the number of images at once.
+      try_others: tries the other runtimes, which takes minutes, and returns what is to run the model from then on, or
+        None if this is it; None if there is nothing to try.
+    """
+
+    runtime: str
+    runtimes: Runtimes
+    try_others: "Callable[[], Chosen | None] | None" = None
+
+
+Choose = Callable[[Stored, Thresholds | None], Chosen]
 
 
 @dataclass(frozen=True)
@@ -47,31 +65,52 @@ class Served:
     Attributes:
       model: digest of the bundle's model.
       version: its name among champions.
-      runtime: what runs the network.
+      chosen: what runs the network.
       classes: today's names.
       image_size: of the pixels that it takes.
     """
 
     model: str
     version: str
-    runtime: str
+    chosen: Chosen
     classes: list[str]
     image_size: int
     thresholds: Thresholds | None
     expected: dict[str, Any]
-    _runtimes: Runtimes
     _codes: np.ndarray
     _top_k: int
 
     @property
+    def runtime(self) -> str:
+        """The name of what runs the network."""
+        return self.chosen.runtime
+
+    @property
     def most(self) -> int:
         """Pictures at once."""
-        return max(self._runtimes)
+        return max(self.chosen.runtimes)
+
+    def settled(self) -> "Served":
+        """The model as it is to serve once the other runtimes have been tried: by the fastest, or as it is.
+
+        Raises:
+          WallabyError: if what is to run it cannot be loaded.
+        """
+        chosen = self.chosen.try_others() if self.chosen.try_others else None
+        if chosen is None:
+            return self.as_it_is()
+        served = replace(self, chosen=chosen)
+        served.warm_up()
+        return served
+
+    def as_it_is(self) -> "Served":
+        """The model with nothing left to try."""
+        return replace(self, chosen=replace(self.chosen, try_others=None))
 
     def say(self, pixels: np.ndarray) -> list[Said]:
         """What it makes of pictures, uint8 (N, S, S, 3), N at most `most`."""
-        size = min(size for size in self._runtimes if size >= len(pixels))
-        own = self._runtimes[size].predict(pixels)
+        size = min(size for size in self.chosen.runtimes if size >= len(pixels))
+        own = self.chosen.runtimes[size].predict(pixels)
         probs = own
         if len(self.classes) < own.shape[1]:  # classes that were merged since are one
             probs = np.zeros((len(own), len(self.classes)), own.dtype)
@@ -107,7 +146,7 @@ class Served:
 
     def warm_up(self) -> None:
         """The first call of a runtime prepares it."""
-        for size in self._runtimes:
+        for size in self.chosen.runtimes:
             self.say(np.zeros((size, self.image_size, self.image_size, 3), np.uint8))
 
 
@@ -131,20 +170,19 @@ def load(folder: Path, *, choose: Choose, events: Classes, top_k: int) -> Served
     digest, limits = stored.card.model_digest, None
     if (folder / thresholds.FILE).exists():
         limits = thresholds.read(folder / thresholds.FILE, digest)
-    runtime, runtimes = choose(stored, limits)
+    chosen = choose(stored, limits)
     codes, names = pd.factorize(events.names(pd.Series(stored.classes, dtype=str)))
     stored_scores = folder / champions.SCORES
     served = Served(
         model=digest,
         version=champions.name(stored.card),
-        runtime=runtime,
+        chosen=chosen,
         classes=[str(name) for name in names],
         image_size=stored.card.image_size,
         thresholds=limits,
         expected=expectation(read_table(stored_scores, SCORED, optional=["cluster"]), limits)
         if stored_scores.exists()
         else {},
-        _runtimes=runtimes,
         _codes=codes,
         _top_k=top_k,
     )

@@ -6,7 +6,8 @@ import os
 import time
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,14 +140,14 @@ class Service:
         }  # fmt: skip
         if self._under_way >= self._max_waiting:
             return await asyncio.to_thread(self._refuse, row, BUSY, "too many pictures wait; ask again later", since)
+        work: Future[Any] = self._readers.submit(self._read, data, row, served.image_size, since)
         self._under_way += 1
         try:
             async with asyncio.timeout(self._answer_seconds):
-                asked = await asyncio.get_running_loop().run_in_executor(
-                    self._readers, self._read, data, row, served.image_size, since
-                )
+                asked = await asyncio.wrap_future(work)
+                work = asked.answer
                 self._batcher.submit(asked)
-                return await asyncio.wrap_future(asked.answer)
+                return await asyncio.wrap_future(work)
         except PictureError as reason:
             status = TOO_LARGE if reason.kind in EXCESS else NO_PICTURE
             return await asyncio.to_thread(self._refuse, row, status, str(reason), since)
@@ -156,7 +157,22 @@ class Service:
             late = f"not answered within {self._answer_seconds:g} seconds; ask again later"
             return await asyncio.to_thread(self._refuse, dict(row), BUSY, late, since)
         finally:
+            self._leave_after(work, asyncio.get_running_loop())
+
+    def _leave_after(self, work: "Future[Any]", loop: asyncio.AbstractEventLoop) -> None:
+        """Gives the place of an image away once nothing works on it: its client may have gone before."""
+
+        def leave() -> None:
             self._under_way -= 1
+
+        def left(_: object) -> None:
+            with suppress(RuntimeError):  # the service has ended
+                loop.call_soon_threadsafe(leave)
+
+        if work.done():
+            leave()
+        else:
+            work.add_done_callback(left)
 
     def _read(self, data: bytes, row: dict[str, Any], image_size: int, since: float) -> Asked:
         row["sha256"] = hashlib.sha256(data).hexdigest()

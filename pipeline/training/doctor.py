@@ -117,24 +117,40 @@ def before_first_weights(model: keras.Model) -> keras.Model:
     return model
 
 
-def loss_at_start(model: keras.Model, pixels: np.ndarray, targets: np.ndarray) -> Finding:
-    """Whether a new head says as good as nothing: the loss of the first step is near ln(classes).
+def first_loss(model: keras.Model, pixels: np.ndarray, targets: np.ndarray) -> float:
+    """The loss of the first step.
 
     Args:
       model: with a new, random head.
       targets: class index of each picture (N,).
     """
-    trial, classes = hardware.twin(model), model.output_shape[-1]
+    trial = hardware.twin(model)
     probs = [
         keras.ops.convert_to_numpy(trial(pixels[first : first + BATCH].astype(np.float32), training=True))
         for first in range(0, len(pixels), BATCH)
     ]
     own = np.concatenate(probs)[np.arange(len(targets)), targets]
-    loss, expected = float(-np.log(np.maximum(own, 1e-12)).mean()), math.log(classes)
+    return float(-np.log(np.maximum(own, 1e-12)).mean())
+
+
+def loss_at_start(loss: float, classes: int, *, trains: bool = False) -> Finding:
+    """Whether a new head says as good as nothing: the loss of the first step is near ln(classes).
+
+    Args:
+      loss: of the first step.
+      classes: how many there are.
+      trains: whether the checks that train for a while have passed: then a loss that is too large is a warning. A
+        network without normalisation may begin so, and the first steps bring it down.
+    """
+    expected = math.log(classes)
     low, high = BELOW * expected, expected + ABOVE
     measured = f"{loss:.2f}; ln({classes}) is {expected:.2f}, {low:.2f} to {high:.2f} is near"
     mend = "what reaches the head is too large, or says the class already: check the scaling, the base and the labels"
-    return verdict("the first loss is near ln(classes)", low <= loss <= high, measured, mend)
+    check = "the first loss is near ln(classes)"
+    if trains and math.isfinite(loss) and loss > high:
+        mend = "it trains all the same; if its first epochs go wrong, raise train.warmup_epochs"
+        return Finding(check, WARN, measured, mend)
+    return verdict(check, low <= loss <= high, measured, mend)
 
 
 def practising(model: keras.Model) -> keras.Model:

@@ -3,7 +3,7 @@
 import gc
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -169,9 +169,10 @@ def fit(
             callbacks.append(plateau)
         if settings.ema:
             callbacks.append(ValidateAverages())
-        callbacks += [EpochLines(train, settings.max_epochs, stopping, monitor), *_tensorboard(tensorboard), resume]
+        lines = EpochLines(train, settings.max_epochs, stopping, monitor)
+        callbacks += [lines, *_tensorboard(tensorboard), resume]
         endless, endless_val = Endless(train, resume.next_epoch), Endless(val)
-        with _faults_named(endless, endless_val):
+        with closing(lines), _faults_named(endless, endless_val):
             trained.fit(
                 hardware.feed(endless),
                 steps_per_epoch=len(train),

@@ -13,7 +13,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 MAX_HEAD = 32_768  # bytes of a request line with its headers: nginx's bound
-LINGER = 2.0  # seconds that a client may go on sending what nobody reads: closed at once, it could not read its answer
+# Seconds that a client which has its answer may pause in sending the rest of its body, which nobody reads: closed at
+# once, it could not read the answer. After `body_seconds` it is closed all the same.
+LINGER = 2.0
 TEXTS = {
     408: "Request Timeout", 431: "Request Header Fields Too Large", 503: "Service Unavailable",
 }  # fmt: skip
@@ -50,6 +52,20 @@ class Settings(uvicorn.Config):
         self.limits = limits
 
 
+class _Transport:
+    """A transport that drops what is written for a client that has gone; uvicorn and uvloop would raise an error."""
+
+    def __init__(self, transport: asyncio.Transport):
+        self._transport = transport
+
+    def write(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class Connection(HttpToolsProtocol):
     """One connection; a timer runs whenever the client owes something."""
 
@@ -68,10 +84,11 @@ class Connection(HttpToolsProtocol):
         self._loose = 0  # bytes since the last whole head or piece of a body
         self._head = 0  # bytes of this request's address and headers, and of the trailers of its body
         self._whole, self._has_head = True, False
+        self._body_until = self._linger_until = 0.0  # on the loop's clock
         self.idle_since: float | None = None  # on the loop's clock; None: a request is under way
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(_Transport(transport))  # type: ignore[arg-type]
         if len(self.connections) > self._limits.connections and not self._make_room():
             self._refuse(503)
             return
@@ -107,12 +124,15 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._loose, self._has_head, self.idle_since = 0, True, None
+        self._linger_until, self._body_until = 0.0, self.loop.time() + self._limits.body_seconds + LINGER
         self._allow(self._limits.body_seconds + LINGER)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._loose = 0
         super().on_body(body)
+        if left := max(0.0, self._linger_until - self.loop.time()):
+            self._allow(min(LINGER, left))
 
     def on_message_complete(self) -> None:
         self._loose, self._whole = 0, True
@@ -124,6 +144,7 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if not self._whole:
+            self._linger_until, self.idle_since = self._body_until, self.loop.time()
             self._allow(LINGER)
         elif self.cycle.response_complete:
             self._rest()
@@ -136,6 +157,7 @@ class Connection(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         super().shutdown()
+        self._linger_until = 0.0
         if not self._whole and not self.transport.is_closing():
             self._allow(LINGER)
 

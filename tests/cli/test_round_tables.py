@@ -38,6 +38,30 @@ def test_a_round_without_a_remote_says_so_and_how_to_add_one(remote, hinted, cap
     assert ("dvc remote add --default NAME ADDRESS" in capsys.readouterr().out) == hinted
 
 
+@pytest.mark.parametrize(
+    ("gate", "hinted", "unsaid"),
+    [
+        ({"verdict": "pass", "champion": False}, "wallaby release ", "wallaby gate"),
+        ({"verdict": "fail", "champion": False}, "wallaby gate", "wallaby release  "),
+        ({"verdict": "investigate", "champion": False}, "wallaby release --force", "wallaby release  "),
+        ({"verdict": "pass", "champion": True}, "wallaby promote", "wallaby release"),
+    ],
+)
+def test_a_release_is_advised_only_where_the_gate_lets_it_through(gate, hinted, unsaid, capsys):
+    tables.summary(TOLD | {"gate": gate | {"reason": "so it is"}})
+    text = capsys.readouterr().out
+    assert hinted in text
+    assert unsaid not in text
+
+
+@pytest.mark.parametrize(("excluded", "said"), [({"unknown": 0}, "2 classes\n"), ({"unknown": 1}, "(1 unknown)")])
+def test_what_was_left_out_stands_behind_the_classes_if_anything_was(excluded, said, capsys):
+    tables.summary(TOLD | {"curated": TOLD["curated"] | {"excluded": excluded}})
+    text = capsys.readouterr().out
+    assert said in text
+    assert "()" not in text
+
+
 def test_hours_stand_below_the_ledger_and_what_nobody_knows_is_left_out(capsys):
     tables.ledger({"ledger": [], "costs": [HOURS], "hints": []}, minutes_by_hand=0.5)
     text = capsys.readouterr().out

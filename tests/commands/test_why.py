@@ -224,6 +224,17 @@ def test_a_class_event_says_what_it_changes_and_can_be_taken_back(workspace):
     assert workspace.labels.read_bytes() == before
 
 
+def test_a_repeated_event_says_that_it_is_done_and_writes_nothing(workspace):
+    classes.add(workspace, "rename", "lion", "panthera", by="ann")
+    classes.add(workspace, "retire", "emu", by="ann")
+    before = workspace.classes.read_bytes()
+    again = classes.add(workspace, "rename", "lion", "panthera", by="bob")
+    assert again.data == {"changes": [], "done": 2}
+    assert "done already: by row 2 of classes.csv, 'lion' is 'panthera'" in again.text
+    assert "'emu' is retired" in classes.add(workspace, "retire", "emu").text
+    assert workspace.classes.read_bytes() == before
+
+
 def test_without_an_event_there_is_none_to_take_back(workspace):
     with pytest.raises(UsageError, match="no event to take back"):
         classes.undo(workspace)

@@ -31,6 +31,16 @@ def clusters(draw) -> np.ndarray:
     return np.array(hashes, dtype=np.uint64)
 
 
+@given(clusters(), st.integers(1, 8), st.sampled_from([2, 16, 256]), st.sampled_from([0, 1 << 18]))
+@settings(deadline=None, max_examples=100)
+def test_hashes_that_are_taken_apart_first_give_the_same_pairs(hashes, distance, parts, few):
+    expected = duplicates.near_pairs(hashes, distance).tolist()
+    links = duplicates.near_links(hashes, distance).tolist()
+    with mock.patch.multiple(duplicates, LARGE=1, PARTS=parts, FEW=few):
+        assert duplicates.near_pairs(hashes, distance).tolist() == expected
+        assert duplicates.near_links(hashes, distance).tolist() == links
+
+
 @given(clusters(), st.integers(0, 16))
 @settings(deadline=None, max_examples=150)
 def test_of_hashes_that_differ_every_near_pair_is_found_and_no_other(hashes, distance):

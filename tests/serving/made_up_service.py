@@ -20,7 +20,7 @@ from pipeline.serving.image_archive import Keeper
 from pipeline.serving.keys import Keys
 from pipeline.serving.metrics import Metrics
 from pipeline.serving.releases import Releases
-from pipeline.serving.served import Served
+from pipeline.serving.served import Chosen, Served
 from pipeline.serving.service import Service
 from pipeline.serving.store.log import Log
 
@@ -57,8 +57,9 @@ class Shade:
 def model(digest: str = "a" * 64, runtime: Any = None, *, threshold: float = 0.8) -> Served:
     limits = Thresholds(digest, 1.0, 0.95, ["test"], 100, threshold, "assured", {}, [])
     return Served(
-        model=digest, version=f"round-1-{digest[:12]}", runtime="shade", classes=CLASSES, image_size=SIZE,
-        thresholds=limits, expected={}, _runtimes={4: runtime or Shade()}, _codes=np.arange(2), _top_k=2,
+        model=digest, version=f"round-1-{digest[:12]}",
+        chosen=Chosen("shade", {4: runtime or Shade()}), classes=CLASSES, image_size=SIZE,
+        thresholds=limits, expected={}, _codes=np.arange(2), _top_k=2,
     )  # fmt: skip
 
 

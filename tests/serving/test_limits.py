@@ -224,6 +224,49 @@ def test_work_for_a_client_that_has_gone_is_dropped(tmp_path):
         assert sum(shade.batches) - warm < 12
 
 
+def test_who_goes_leaves_no_traceback(tmp_path, caplog):
+    data = picture(9)
+    whole = PREDICT + f"Content-Length: {len(data)}\r\n\r\n".encode() + data
+    half = PREDICT + b"Content-Length: 100000\r\n\r\n" + data
+    with served(tmp_path, models={"a" * 64: model(runtime=Shade(seconds=0.02))}) as own:
+        for sent in (whole, whole * 2, half, b"GET /docs HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 3):
+            for pause in (0.0, 0.01, 0.05):
+                for ends in (True, False):
+                    connected = own.connect(sent)
+                    if ends:
+                        connected.shutdown(socket.SHUT_WR)
+                    time.sleep(pause)
+                    connected.close()
+        time.sleep(0.7)
+        assert own.is_well()
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
+
+
+def test_a_client_that_has_gone_keeps_its_place_while_its_image_is_worked_on(tmp_path):
+    shade = Shade(seconds=1.0)
+    data = picture(9)
+    with served(tmp_path, models={"a" * 64: model(runtime=shade)}, max_waiting=1) as own:
+        leaving = own.connect(PREDICT + f"Content-Length: {len(data)}\r\n\r\n".encode() + data)
+        time.sleep(0.3)
+        leaving.close()
+        time.sleep(0.1)
+        answers = [httpx.post(f"{own.address}/predict", content=data, timeout=5).status_code for _ in range(3)]
+        assert answers == [503, 503, 503]
+        time.sleep(1.0)
+        assert httpx.post(f"{own.address}/predict", content=data, timeout=5).status_code == 200
+
+
+def test_who_sends_too_much_slowly_and_of_unknown_length_can_read_why_it_is_refused(tmp_path):
+    limits = Limits(body_seconds=10.0)
+    with served(tmp_path, limits, max_megabytes=0.1) as own:
+        connected = own.connect(PREDICT + b"Transfer-Encoding: chunked\r\n\r\n")
+        for _ in range(6):  # for longer than a client may pause
+            connected.sendall(b"c350\r\n" + b"x" * 50_000 + b"\r\n")
+            time.sleep(0.6)
+        connected.sendall(b"0\r\n\r\n")
+        assert status(connected) == 413
+
+
 def test_an_answer_that_takes_too_long_is_refused_and_recorded(tmp_path):
     slow = {"a" * 64: model(runtime=Shade(seconds=0.8))}
     with served(tmp_path, models=slow, answer_seconds=0.3) as own:

@@ -38,8 +38,8 @@ def chooser(tmp_path, **values) -> Chooser:
 
 
 def test_without_pictures_to_try_others_on_keras_serves_in_batches_of_several_sizes(stored, tmp_path):
-    name, runtimes = chooser(tmp_path)(stored, None)
-    assert (name, sorted(runtimes)) == ("keras", [1, 4, 16])
+    chosen = chooser(tmp_path)(stored, None)
+    assert (chosen.runtime, sorted(chosen.runtimes)) == ("keras", [1, 4, 16])
 
 
 def test_what_bulk_identification_has_chosen_serves(stored, tmp_path, monkeypatch):
@@ -54,8 +54,8 @@ def test_what_bulk_identification_has_chosen_serves(stored, tmp_path, monkeypatc
         return selection.Choice("onnx", "the fastest"), Shade()
 
     monkeypatch.setattr(selection, "choose", choose)
-    name, runtimes = chooser(tmp_path, folders={"library": tmp_path})(stored, None)
-    assert (name, list(runtimes), asked["name"], asked["batch"]) == ("onnx", [16], "auto", 64)
+    chosen = chooser(tmp_path, folders={"library": tmp_path})(stored, None)
+    assert (chosen.runtime, list(chosen.runtimes), asked["name"], asked["batch"]) == ("onnx", [16], "auto", 64)
 
 
 @pytest.mark.parametrize(("agrees", "serves"), [(True, "onnx"), (False, "keras")])
@@ -71,8 +71,8 @@ def test_auto_tries_the_validation_set_and_takes_the_fastest_that_agrees_else_ke
     rows = rows.assign(sha256=rows["image"].map(sha), label=stored.classes[0])
     write_table(rows, tmp_path / "splits.parquet")
     choose = chooser(tmp_path, limits=Limits(0.995, 0.95, 128), folders={"library": tmp_path})
-    name, runtimes = choose(stored, None)
-    assert (name, sorted(runtimes)) == (serves, [16] if agrees else [1, 4, 16])
+    chosen = choose(stored, None)
+    assert (chosen.runtime, sorted(chosen.runtimes)) == (serves, [16] if agrees else [1, 4, 16])
     [kept] = (tmp_path / "runtimes").glob("choice-*.json")
     tried = read_json(kept)["tried"]["onnx"]
     assert (tried["compared"], tried["refused"]) == (64, "" if agrees else "at least 99.50% shall be alike")

@@ -94,7 +94,7 @@ def test_a_release_that_cannot_be_read_is_named_and_the_next_good_one_is_taken_u
             if (folder / MODEL).exists():
                 return served.load(
                     folder,
-                    choose=lambda stored, _: ("shade", {4: Shade()}) if stored.model else None,
+                    choose=lambda stored, _: served.Chosen("shade", {4: Shade()}) if stored.model else None,
                     events=classes.read(tmp_path / "events.csv"),
                     top_k=2,
                 )

@@ -123,20 +123,32 @@ def test_pictures_that_were_scaled_before_they_came_are_found(sound, pictures):
     assert doctor.inputs_scaled(sound, pictures[0] / 255.0).verdict == FAIL
 
 
+def first_loss(model: keras.Model, pictures) -> doctor.Finding:
+    return doctor.loss_at_start(doctor.first_loss(model, *pictures), model.output_shape[-1])
+
+
+@pytest.mark.parametrize(
+    ("loss", "trains", "verdict"),
+    [(4.0, False, FAIL), (4.0, True, WARN), (2.0, True, PASS), (0.1, True, FAIL), (float("nan"), True, FAIL)],
+)
+def test_a_large_first_loss_is_a_warning_for_a_network_that_trains_all_the_same(loss, trains, verdict):
+    assert doctor.loss_at_start(loss, 7, trains=trains).verdict == verdict
+
+
 def test_a_new_head_says_as_good_as_nothing(sound, pictures):
-    found = doctor.loss_at_start(sound, *pictures)
+    found = first_loss(sound, pictures)
     assert found.verdict == PASS
     assert "ln(3) is 1.10" in found.measured
 
 
 def test_features_that_are_too_large_are_found(pictures):
-    found = doctor.loss_at_start(network(after=[layers.Rescaling(50.0)]), *pictures)
+    found = first_loss(network(after=[layers.Rescaling(50.0)]), pictures)
     assert found.verdict == FAIL
 
 
 def test_a_head_that_knows_the_answers_already_is_no_new_one(tmp_path, pictures):
     model, _ = train(tmp_path)
-    assert doctor.loss_at_start(model, *pictures).verdict == FAIL
+    assert first_loss(model, pictures).verdict == FAIL
 
 
 def test_every_weight_of_a_sound_network_moves(sound, pictures):
@@ -173,7 +185,7 @@ def test_a_network_of_dead_units_is_found(pictures):
 
 def test_the_doctor_leaves_the_network_as_it_was(sound, pictures):
     before = [variable.numpy() for variable in sound.variables]
-    doctor.loss_at_start(sound, *pictures)
+    doctor.first_loss(sound, *pictures)
     trial = doctor.practising(sound)
     doctor.weights_move(trial, *pictures)
     doctor.overfits(trial, *pictures, steps=4)

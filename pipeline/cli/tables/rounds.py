@@ -223,10 +223,9 @@ def summary(told: dict[str, Any]) -> None:
     """The last round in a few lines, and the commands that come next."""
     moved = pd.DataFrame(told["index"]["moved"], columns=moves.COLUMNS)
     curated, training, predictions = told["curated"], told["training"], told["predictions"]
-    excluded = ", ".join(f"{number} {reason}" for reason, number in curated["excluded"].items())
-    lines = [
-        ("data", f"{curated['kept']} of {curated['images']} images kept, {curated['classes']} classes ({excluded})"),
-    ]
+    excluded = ", ".join(f"{number} {reason}" for reason, number in curated["excluded"].items() if number)
+    kept = f"{curated['kept']} of {curated['images']} images kept, {curated['classes']} classes"
+    lines = [("data", f"{kept} ({excluded})" if excluded else kept)]
     lost = moves.lost(told["index"]["missing"] - int(moved["images"].sum()))
     warnings = [*moves.sentences(moved), *lost, *board.fallen_sentences(curated["fallen"])]
     lines += [("warning", line) for line in warnings]
@@ -284,10 +283,21 @@ def summary(told: dict[str, Any]) -> None:
         ("wallaby apply", "bring the decisions into data/labels.csv"),
         ("wallaby promote", "make this model the next round's base"),
         ("scripts/round", "the next round"),
-        ("wallaby release", "make this model the champion, if the gate passed it"),
+        *_releasing(told["gate"]),
         ("wallaby ui", "all rounds in MLflow: table, curves, comparison, model versions"),
     ]:
         screen.print(f"  {command:<52}{why}", soft_wrap=True)
+
+
+def _releasing(gate: dict[str, Any]) -> list[tuple[str, str]]:
+    """What comes next with the model as a champion: nothing if it is that already."""
+    if gate.get("champion"):
+        return []
+    if gate["verdict"] == "pass":
+        return [("wallaby release", "make this model the champion")]
+    return [
+        ("wallaby gate", "why the gate refuses this model as the champion; `wallaby release --force REASON` overrules")
+    ]
 
 
 def _grown(number: Any, more: Any) -> str:

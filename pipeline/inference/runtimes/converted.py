@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -63,8 +64,7 @@ def float32(stored: Stored, cache: Path) -> Path:
     Raises:
       DataError: if it cannot be converted.
     """
-    settings = {"graph": FLOAT, "tf2onnx": version("tf2onnx")}
-    return _kept(cache, stored, settings, lambda folder: _write_onnx(stored, folder / FLOAT)) / FLOAT
+    return _kept(cache, stored, _of_float32(), lambda folder: _write_onnx(stored, folder / FLOAT)) / FLOAT
 
 
 def int8(stored: Stored, calibration: Calibration, cache: Path) -> Path:
@@ -76,19 +76,36 @@ def int8(stored: Stored, calibration: Calibration, cache: Path) -> Path:
     Raises:
       DataError: if it cannot be converted, or there are too few pictures.
     """
-    settings = {"graph": INT8, "nncf": version("nncf"), "openvino": version("openvino")}
-    settings |= {"calibration": calibration.digest, "bits": str(calibration.bits)}
 
     def write(folder: Path) -> None:
         _write_int8(stored, calibration, float32(stored, cache), folder / INT8)
 
-    return _kept(cache, stored, settings, write) / INT8
+    return _kept(cache, stored, _of_int8(calibration), write) / INT8
+
+
+def is_converted(stored: Stored, calibration: Calibration | None, cache: Path) -> bool:
+    """Whether the cache has the network already: in float32, or as int8 fitted to these images."""
+    settings = _of_float32() if calibration is None else _of_int8(calibration)
+    return (_folder(cache, stored, settings) / MADE).exists()
+
+
+def _of_float32() -> dict[str, str]:
+    return {"graph": FLOAT, "tf2onnx": version("tf2onnx")}
+
+
+def _of_int8(calibration: Calibration) -> dict[str, str]:
+    settings = {"graph": INT8, "nncf": version("nncf"), "openvino": version("openvino")}
+    return settings | {"calibration": calibration.digest, "bits": str(calibration.bits)}
+
+
+def _folder(cache: Path, stored: Stored, settings: dict[str, str]) -> Path:
+    name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    return cache / f"{stored.card.model_digest[:16]}-{name}"
 
 
 def _kept(cache: Path, stored: Stored, settings: dict[str, str], write: Callable[[Path], None]) -> Path:
     """The folder in the cache that `write` has filled for these settings; filled again where it is damaged."""
-    name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
-    folder = cache / f"{stored.card.model_digest[:16]}-{name}"
+    folder = _folder(cache, stored, settings)
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / f".{folder.name}.lock"):  # several processes may ask at once
         if not _whole(folder):
@@ -150,7 +167,7 @@ def _write_int8(stored: Stored, calibration: Calibration, graph: Path, path: Pat
     network = openvino.Core().read_model(graph)
     network.reshape({PIXELS: [1, size, size, 3]})  # it runs faster so, and nothing else is asked of it
     fix = nncf.OverflowFix.FIRST_LAYER if calibration.bits == 8 else nncf.OverflowFix.ENABLE
-    with _converting(stored), contextlib.redirect_stdout(sys.stderr):  # it shows its progress
+    with _converting(stored), _progress_on_a_terminal():
         fitted = nncf.quantize(
             network,
             nncf.Dataset(pixels),
@@ -165,6 +182,15 @@ def _write_int8(stored: Stored, calibration: Calibration, graph: Path, path: Pat
 def _pixels(paths: list[Path], size: int) -> Iterator[np.ndarray]:
     for (pixels,), _ in reading.read_batches(paths, (size,), FEWEST):
         yield from pixels[:, None]
+
+
+@contextlib.contextmanager
+def _progress_on_a_terminal() -> Iterator[None]:
+    """Shows the bars that a program prints on stdout to whoever looks at stderr; no log has them."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        shown = sys.stderr if sys.stderr.isatty() else nowhere
+        with contextlib.redirect_stdout(shown):
+            yield
 
 
 @contextlib.contextmanager

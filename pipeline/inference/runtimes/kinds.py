@@ -72,6 +72,11 @@ def load(
     return Ensemble(made, temperature) if len(made) > 1 else made[0]
 
 
+def is_prepared(name: str, stored: Stored, calibration: Calibration, cache: Path) -> bool:
+    """Whether `load` takes seconds: the network need not be converted first."""
+    return name == KERAS or converted.is_converted(stored, calibration if KINDS[name].fitted else None, cache)
+
+
 def key(name: str, stored: Stored, calibration: Calibration) -> str:
     """The key of predictions of a kind, which need not be loaded for it."""
     own = f"{stored.card.model_digest} at {stored.card.temperature}"

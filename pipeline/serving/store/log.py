@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from pipeline.errors import ResumableError, WallabyError, from_os_error
 from pipeline.serving.health import Health, Worker, complain
 from pipeline.serving.store import opening, records
-from pipeline.serving.store.opening import DamagedError, Identity
+from pipeline.serving.store.opening import DamagedError, Identity, UnreachableError
 from pipeline.serving.store.spool import Record, Refused, Spool
 
 PIECE = 500  # records stored at once
@@ -26,6 +26,7 @@ NO_FILE = Identity(0, 0)  # of a store that is not a file
 STORE, SPOOL, ASIDE = "store", "spool", "records set aside"  # the problems' names
 WAITS = "the transaction log waits for its store"
 DAMAGED = "the store of the transaction log is damaged, and records wait on disk: see docs/serving.md"
+FOLLOWS = "records wait on disk, and follow by themselves once the store can be used again"
 NOT_MOVED = "records wait on disk, because they cannot be brought to the store"
 NO_DISK = "the disk takes no records: they go to the store at once"
 NOTHING = "no request is answered: neither the disk nor the store takes a record"
@@ -238,6 +239,9 @@ class Log:
 
     def _report(self, error: Exception) -> None:
         known = opening.unreachable(error, self._url) if isinstance(error, sa.exc.SQLAlchemyError) else error
+        details: object = known
+        if isinstance(known, UnreachableError):  # no error: nothing is lost
+            details = f"   why: {known.reason}\n    in: {known.where}\n  hint: {FOLLOWS}"
         if isinstance(known, WallabyError):
             self.trouble = known.what
             problem = DAMAGED if isinstance(known, DamagedError) else WAITS
@@ -245,7 +249,7 @@ class Log:
                 problem = f"{WAITS}: {known.what}"
         else:
             self.trouble, problem = str(known), NOT_MOVED
-        self._health.report(STORE, problem, details=known)
+        self._health.report(STORE, problem, details=details)
         if isinstance(known, DamagedError):
             self._shut()
         try:

@@ -142,6 +142,12 @@ class Identity:
     inode: int
 
 
+class UnreachableError(ResumableError):
+    """The store cannot be used at the moment. `reason`: what the database said, in one line."""
+
+    reason = ""
+
+
 class DamagedError(ResumableError):
     """The store is there, and its content is not what the database has written."""
 
@@ -211,11 +217,13 @@ def unreachable(error: Exception, url: str) -> ResumableError:
     reason = str(cause).strip().partition("\n")[0]
     if getattr(cause, "sqlite_errorcode", 0) & 0xFF in DAMAGED:
         return _damaged(reason, url)
-    return ResumableError(
+    unreached = UnreachableError(
         f"the transaction log cannot be used: {reason}",
         where=sa.make_url(url).render_as_string(hide_password=True),
-        mend="start the database, or mend serve.store, and run the same command again",
+        mend="start the database, or correct serve.store, and run the same command again",
     )
+    unreached.reason = reason
+    return unreached
 
 
 def _read_first_page(file: Path) -> None:

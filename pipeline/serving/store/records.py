@@ -43,6 +43,10 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_json(value: Any) -> bool:
+    if isinstance(value, list) and all(type(part) is float and math.isfinite(part) for part in value):
+        return True  # as most are, and as to write it twice would cost the most of all checks
+    if isinstance(value, list) and all(isinstance(part, str) and part.isascii() for part in value):
+        return True
     try:
         return bool(JSON.encode(value).encode())
     except (ValueError, TypeError, RecursionError):
