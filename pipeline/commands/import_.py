@@ -253,4 +253,5 @@ def _answer(imported: Imported, *, dry_run: bool) -> Answer:
     if imported.unlabelled:
         text += f"\n  {imported.unlabelled} without a label are left out"
     code = Exit.SOME_FAILED if imported.conflicts else Exit.DONE
-    return Answer(imported, text, code)
+    following = "\nnext: dvc repro" if "\n" in text else "; next: dvc repro"
+    return Answer(imported, text + following, code)

@@ -144,7 +144,7 @@ def after_import(workspace: Workspace, imported: Answer, table: Callable[[Probe]
 
     Whatever speaks against a probe is no fault of the import, whose exit code stands.
     """
-    later = "next: `wallaby probe` says how well the library can be told apart; `dvc repro` runs a round"
+    later = "`wallaby probe` says how well the classes can be told apart"
     if len(labels.read(workspace.labels, workspace.root_names)) > AT_ONCE:
         return replace(imported, text=later)
     try:
@@ -221,7 +221,7 @@ def _fit(copy: Workspace) -> _Found:
 
 
 def _measure(copy: Workspace, found: _Found) -> dict[str, Any]:
-    """Writes the evaluation of the head, and returns what is told of it."""
+    """Writes the evaluation of the head, and returns what a `Probe` has of it."""
     head, rows, params = found.head, found.rows, copy.params(sections.Evaluate)
     log_probs = scores.to_log_probs(found.probs)
     log_decisions = decisions.read_all(copy.reviews, copy.root_names)

@@ -49,8 +49,12 @@ def probe(made: Probe) -> None:
         )
     screen.print(shown)
     screen.print("no network was trained: this is no round, no base and no champion", markup=False)
+    following = (
+        "wallaby import pool DIR, then wallaby probe, which fills a queue; or wallaby init-base, then scripts/round"
+    )
     if made.queue:
-        screen.print(f"next: wallaby review --queue {made.queue_folder}", markup=False, soft_wrap=True)
+        following = f"wallaby review --queue {made.queue_folder}"
+    screen.print(f"next: {following}", markup=False, soft_wrap=True)
 
 
 def _some(texts: list[str]) -> str:
