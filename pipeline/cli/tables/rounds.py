@@ -50,9 +50,7 @@ def runs(table: pd.DataFrame, sets: pd.DataFrame) -> None:
                     "run": row["run_id"][:8],
                     "set": row["set"],
                     "version": row["version"],
-                    "images": _cell(row["n"])
-                    if pd.isna(row["n"])
-                    else counted(row["n"], row.get("independent"), word=""),
+                    "images": _images(row["n"], row.get("independent")),
                     "right": f"{row['top1']:.1%}",
                     "interval": "" if pd.isna(row["low"]) else f"{row['low']:.1%} to {row['high']:.1%}",
                     **{
@@ -63,6 +61,15 @@ def runs(table: pd.DataFrame, sets: pd.DataFrame) -> None:
                 for row in measured.to_dict("records")
             ],
         )
+        if "independent" in measured and (measured["independent"] < measured["n"]).any():
+            console().print("images in brackets: independent ones, of what belongs together one")
+
+
+def _images(number: float, independent: float | None) -> str:
+    if pd.isna(number):
+        return ""
+    is_less = independent is not None and independent < number  # not known of earlier rounds
+    return f"{number:,.0f} ({independent:,.0f})" if is_less else f"{number:,.0f}"
 
 
 def difference(told: dict[str, Any], *, limit: int = 20) -> None:
