@@ -6,7 +6,7 @@ import pandas as pd
 
 from pipeline.files import write_table
 from pipeline.library.exclusion import Reason
-from pipeline.library.lineage import TIES
+from pipeline.library.lineage import TIES, with_ties
 
 IMAGES, BOARDS = "images.parquet", "boards.parquet"
 IMAGE_COLUMNS = ["image", "sha256", "label", "subclass", "origin", "set", "reason", *TIES]
@@ -30,7 +30,7 @@ def snapshot(splits: pd.DataFrame, left_out: pd.DataFrame, excluded: pd.DataFram
     """All of a round's images in one table: those in a set, and the others with the reason why not."""
     whole = pd.concat([splits.assign(reason=""), left_out.assign(set=""), excluded.assign(set="")])
     # A benchmark's image stands in `splits`, and among the excluded of curation.
-    whole = whole.reindex(columns=IMAGE_COLUMNS).fillna(dict.fromkeys(TIES, "")).drop_duplicates("image")
+    whole = with_ties(whole).fillna(dict.fromkeys(TIES, ""))[IMAGE_COLUMNS].drop_duplicates("image")
     return whole.sort_values("image", ignore_index=True)
 
 

@@ -30,7 +30,7 @@ def read(path: Path) -> pd.DataFrame:
     Raises:
       DataError: if it cannot be read.
     """
-    return _with_ties(read_table(path))
+    return with_ties(read_table(path))
 
 
 def extend(lineage: pd.DataFrame, splits: pd.DataFrame, *, round_: int) -> pd.DataFrame:
@@ -42,7 +42,7 @@ def extend(lineage: pd.DataFrame, splits: pd.DataFrame, *, round_: int) -> pd.Da
       splits: columns `sha256`, `phash`, `group`, `together` and `set`; `burst` and `evidence` where they are known.
       round_: that of the model which is trained on them.
     """
-    today = _with_ties(splits).drop_duplicates("sha256").set_index("sha256")
+    today = with_ties(splits).drop_duplicates("sha256").set_index("sha256")
     seen = lineage["sha256"].isin(today.index)
     known = lineage.assign(last_round=lineage["last_round"].where(~seen, round_))
     together = known["sha256"].map(today["together"]).astype("str")
@@ -55,7 +55,8 @@ def extend(lineage: pd.DataFrame, splits: pd.DataFrame, *, round_: int) -> pd.Da
     return pd.concat([known, new])[COLUMNS].sort_values("sha256", ignore_index=True)
 
 
-def _with_ties(table: pd.DataFrame) -> pd.DataFrame:
+def with_ties(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with columns `TIES`, "" where it was written before bursts were found."""
     return table.assign(**{name: "" for name in TIES if name not in table})
 
 
