@@ -61,7 +61,7 @@ def run(*arguments: str) -> int:
 def curated() -> list[str]:
     """The classes of the next round, as the stage makes them."""
     write_table(lineage.empty(), HERE.base / "lineage.parquet")
-    write_table(history.empty()[1], HERE.base / "boards.parquet")
+    history.write(HERE.base, *history.empty())
     curate.main(Workspace(Path()))
     return (HERE.curated / "classes.txt").read_text().split()
 
