@@ -206,7 +206,9 @@ def _together(recorded: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
         return stored if recorded.empty else recorded
     twice = stored["run_id"].isin(recorded["run_id"])
     if "tags.model_digest" in stored:
-        twice |= stored["tags.model_digest"].isin(recorded["tags.model_digest"])
+        same = stored["tags.model_digest"].isin(recorded["tags.model_digest"])
+        # Equal weights have equal digests: a throw-away that repeats a round's training is a run of its own.
+        twice |= same & (stored.get("tags.throwaway", pd.Series("", stored.index)) != "true")
     both = pd.concat([recorded, stored[~twice]], ignore_index=True)
     started = pd.to_datetime(both["start_time"], utc=True)
     return both.assign(start_time=started).copy().sort_values("start_time", kind="stable", ignore_index=True)

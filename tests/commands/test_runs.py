@@ -278,3 +278,17 @@ def test_in_a_sub_directory_the_store_has_the_same_address(workspace, monkeypatc
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(workspace.reviews)
     assert Tracking(Workspace.find({}).home).uri == Tracking(workspace.home).uri
+
+
+def test_a_throw_away_that_repeats_a_rounds_training_is_listed_beside_it():
+    """Equal weights have equal digests; a run that a rebuilt store has of a recorded round is the round's."""
+    recorded = pd.DataFrame({"run_id": ["r1"], "tags.model_digest": ["a" * 64], "start_time": ["2026-01-01"]})
+    stored = pd.DataFrame(
+        {
+            "run_id": ["again", "ablation"],
+            "tags.model_digest": ["a" * 64] * 2,
+            "tags.throwaway": ["false", "true"],
+            "start_time": ["2026-01-02"] * 2,
+        }
+    )
+    assert runs._together(recorded, stored)["run_id"].tolist() == ["r1", "ablation"]
