@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import files, sections
+from pipeline import bundle, files, sections
 from pipeline.commands import Answer
 from pipeline.errors import DataError, UsageError, WallabyError
 from pipeline.evaluation import assessment, audit, linear_head, scores
@@ -193,8 +193,8 @@ def _copy(workspace: Workspace, folder: Path) -> Workspace:
     for name in SHARED:
         (data / name).symlink_to((workspace.labels.parent / name).resolve(), target_is_directory=True)
     copy = Workspace(folder, home=workspace.home, experiment="probe")
-    seen = lineage.read(workspace.base / "lineage.parquet") if workspace.base.exists() else lineage.empty()
-    files.write_table(seen, copy.base / "lineage.parquet")
+    seen = lineage.read(workspace.base / bundle.LINEAGE) if workspace.base.exists() else lineage.empty()
+    files.write_table(seen, copy.base / bundle.LINEAGE)
     history.write(copy.base, *history.empty())
     return copy
 
@@ -283,8 +283,8 @@ def _sets(found: _Found, metrics: dict[str, dict[str, Any]]) -> list[dict[str, A
 def _weak(assessed: assessment.Assessment) -> list[dict[str, Any]]:
     """The classes whose recall on the test set is surely below the accuracy of all, the weakest first."""
     table = assessed.tables["per_class"]
-    all_ = assessed.metrics.get("test", {}).get("top1", 0.0)
-    weak = table[(table["set"] == "test") & (table["recall_high"] < all_)].sort_values("recall")
+    accuracy = assessed.metrics.get("test", {}).get("top1", 0.0)
+    weak = table[(table["set"] == "test") & (table["recall_high"] < accuracy)].sort_values("recall")
     return weak.head(NAMED)[["label", "n", "recall", "recall_high"]].to_dict("records")
 
 

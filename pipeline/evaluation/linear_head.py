@@ -82,10 +82,10 @@ def calibrated(features: np.ndarray, labels: np.ndarray, val: np.ndarray, val_la
 
 
 def _softmax(fitted: Pipeline, features: np.ndarray) -> np.ndarray:
-    said = fitted.decision_function(features)
-    if said.ndim == 1:  # of two classes, how far it is the second
-        said = np.stack([-said, said], axis=1)
-    return special.softmax(SHARPNESS * said, axis=1)
+    decision = fitted.decision_function(features)
+    if decision.ndim == 1:  # of two classes, how far it is the second
+        decision = np.stack([-decision, decision], axis=1)
+    return special.softmax(SHARPNESS * decision, axis=1)
 
 
 def _first(labels: np.ndarray) -> np.ndarray:

@@ -100,7 +100,7 @@ def compute(
     model, temperature = networks[0], temperatures[0]
     if len(networks) > 1:
         model = ensemble.average(networks, temperatures)
-        probs = [calibration.scale(each.val_probs, own) for each, own in zip(fits, temperatures, strict=True)]
+        probs = [calibration.scale(each.val_probs, t) for each, t in zip(fits, temperatures, strict=True)]
         temperature = round(calibration.fit_temperature(np.mean(probs, axis=0), targets), 4)
         training["members"] = len(networks)
     return Products(model, with_cost(lead.history), temperature, training)

@@ -42,7 +42,7 @@ def stored(tmp_path, networks) -> Stored:
 
 def test_an_ensemble_says_the_mean_of_its_members_calibrated_probabilities(networks):
     expected = np.mean(
-        [calibration.scale(probs(one), own) for one, own in zip(networks, TEMPERATURES, strict=True)], axis=0
+        [calibration.scale(probs(network), t) for network, t in zip(networks, TEMPERATURES, strict=True)], axis=0
     )
     np.testing.assert_allclose(probs(average(networks, TEMPERATURES)), expected, atol=1e-6)
 
@@ -57,9 +57,9 @@ def test_its_features_are_those_of_the_first_member(networks):
 def test_its_members_come_back_from_its_file_with_their_temperatures_inside(networks, stored):
     found = members(stored.model)
     assert len(found) == 3
-    for one, own, member in zip(networks, TEMPERATURES, found, strict=True):
-        np.testing.assert_allclose(probs(member), probs(calibrated(one, own)), atol=1e-6)
-        assert equal(one.get_weights()[:-2], member.get_weights()[:-2])
+    for network, temperature, member in zip(networks, TEMPERATURES, found, strict=True):
+        np.testing.assert_allclose(probs(member), probs(calibrated(network, temperature)), atol=1e-6)
+        assert equal(network.get_weights()[:-2], member.get_weights()[:-2])
 
 
 def test_a_network_that_is_no_ensemble_is_its_own_member():
